@@ -1,0 +1,1 @@
+"""Archives: immutable segments, numbered manifests, and the stores that hold them."""

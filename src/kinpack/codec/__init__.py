@@ -1,0 +1,1 @@
+"""Codecs: images to packets and back."""

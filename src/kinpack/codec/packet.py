@@ -1,0 +1,69 @@
+"""A packet: everything that an archive keeps of one image's look."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kinpack.errors import PayloadError
+
+MAX_SIDE = 1 << 16
+"""Longest side, in pixels, that a packet may state."""
+
+_HEAD = struct.Struct("<BBBBII")
+
+
+class Kind(IntEnum):
+    """How a payload is coded: the format's own tag, one byte, never reused for another meaning."""
+
+    AVIF = 1
+    WEBP = 2
+    WEBP_LOSSLESS = 3
+    LEARNED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One image, coded: a product code that finds its kin and a payload that draws it.
+
+    Attributes:
+        width: pixels across, 1 to 65,535.
+        height: pixels down, 1 to 65,535.
+        channels: 1 grey, 3 RGB, 4 RGBA.
+        kind: how ``payload`` is coded.
+        quality: the quality that was asked for, 1 to 100 (100 is lossless).
+        code: the packed product code, 8 bytes for M = 16 books of K = 16 words; byte j holds
+            sub-index 2j in its low and sub-index 2j + 1 in its high four bits.
+        payload: the coded picture.
+    """
+
+    width: int
+    height: int
+    channels: int
+    kind: Kind
+    quality: int
+    code: bytes
+    payload: bytes
+
+    def __post_init__(self) -> None:
+        if not (0 < self.width < MAX_SIDE and 0 < self.height < MAX_SIDE):
+            raise PayloadError(
+                f"a packet states {self.width}×{self.height} pixels; sides go from 1 to {MAX_SIDE - 1}"
+            )
+        if self.channels not in (1, 3, 4):
+            raise PayloadError(f"a packet states {self.channels} channels; 1, 3 and 4 are known")
+        if not 1 <= self.quality <= 100:
+            raise PayloadError(f"a packet states quality {self.quality}; it goes from 1 to 100")
+
+    def checksum(self) -> int:
+        """CRC-32 over size, kind, quality, code and payload, as an unsigned 32-bit integer.
+
+        The covered bytes are ``kind, quality, channels, len(code)`` as one byte each, ``width`` and
+        ``height`` as little-endian 32-bit integers, then the code, then the payload.
+        """
+        head = _HEAD.pack(
+            self.kind, self.quality, self.channels, len(self.code), self.width, self.height
+        )
+        return zlib.crc32(self.payload, zlib.crc32(self.code, zlib.crc32(head)))

@@ -1,0 +1,38 @@
+"""The error tree: every failure a user can cause or meet, each naming the place and the cure."""
+
+from __future__ import annotations
+
+
+class KinpackError(Exception):
+    """Base of all errors that kinpack raises on purpose.
+
+    The message is one line: what is wrong, in which file or at which place, and what to do about it.
+    """
+
+
+class ImageError(KinpackError):
+    """A picture cannot be read, or is not one."""
+
+
+class SourceError(KinpackError):
+    """A source of images is missing, empty or of an unknown sort."""
+
+
+class CodecError(KinpackError):
+    """A codec file is damaged, truncated, newer than this version, or does not fit the archive."""
+
+
+class PayloadError(KinpackError):
+    """A payload or a packet is damaged: its checksum or its content does not hold."""
+
+
+class ArchiveError(KinpackError):
+    """An archive is missing, damaged, already there, or cannot be written."""
+
+
+class NotFoundError(ArchiveError):
+    """An id is not in the archive."""
+
+
+class MissingExtraError(KinpackError):
+    """An optional package is needed; the message says which extra installs it."""

@@ -1,0 +1,1 @@
+"""Learning of codecs (needs the extra ``learn``: torch, lightning, onnx)."""

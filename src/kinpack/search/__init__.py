@@ -1,0 +1,1 @@
+"""Search: distance tables, scanning and ranking over product codes."""

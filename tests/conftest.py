@@ -1,0 +1,24 @@
+"""Fixtures and guards shared by the suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the development data sets; the test is skipped where it is missing."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the development data sets are not beside this checkout (../shared/data)")
+    return SHARED / "data"
+
+
+@pytest.fixture()
+def rng() -> np.random.Generator:
+    """A generator of the same numbers in every run."""
+    return np.random.default_rng(20221016)
