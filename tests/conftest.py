@@ -18,7 +18,7 @@ def shared() -> Path:
     return SHARED / "data"
 
 
-@pytest.fixture()
+@pytest.fixture
 def rng() -> np.random.Generator:
     """A generator of the same numbers in every run."""
     return np.random.default_rng(20221016)

@@ -1,0 +1,270 @@
+"""Hugging Face data sets as sources."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from kinpack.errors import ImageError, MissingExtraError, SourceError
+from kinpack.images import save_image
+from kinpack.sources import Source, open_source
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+FEATURES = {
+    "id": {"dtype": "int64", "_type": "Value"},
+    "img": {"_type": "Image"},
+    "thumb": {"_type": "Image"},
+    "kind": {"names": ["cat", "dog"], "_type": "ClassLabel"},
+}
+
+
+def png(level: int, folder: Path) -> bytes:
+    file = folder / "one.png"
+    save_image(np.full((2, 3, 1), level, np.uint8), file)
+    data = file.read_bytes()
+    file.unlink()
+    return data
+
+
+def table(levels: list[int | None], folder: Path, *, features: Any = FEATURES) -> Any:
+    """Make a table whose rows hold grey pictures of the levels; the class is the level mod 2."""
+    pictures = [None if v is None else {"bytes": png(v, folder), "path": None} for v in levels]
+    picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {
+        "id": pa.array(range(len(levels)), pa.int64()),
+        "thumb": pa.array([None] * len(levels), picture),
+        "img": pa.array(pictures, picture),
+        "kind": pa.array([None if v is None else v % 2 for v in levels], pa.int64()),
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})} if features else None
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def write(path: Path, content: Any, **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(content, path, **options)
+
+
+def rows(source: Source) -> list[tuple[str, str | None, int]]:
+    return [(item.id, item.label, int(item.load()[0, 0, 0])) for item in source]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data set of 3 splits; train has 2 shards, and row groups of 2 rows."""
+    data = tmp_path / "pets" / "data"
+    write(data / "train-00001-of-00002.parquet", table([3, 4], tmp_path))
+    write(data / "train-00000-of-00002.parquet", table([0, 1, 2], tmp_path), row_group_size=2)
+    write(data / "test-00000-of-00001.parquet", table([9], tmp_path))
+    write(data / "extra-00000-of-00001.parquet", table([8], tmp_path))
+    (tmp_path / "pets" / "README.md").write_text("about pets")
+    return tmp_path / "pets"
+
+
+TRAIN = [(f"train/0000{i}", ("cat", "dog")[i % 2], i) for i in range(5)]
+TEST = [("test/00000", "dog", 9)]
+
+
+def test_a_local_data_set(folder: Path) -> None:
+    everything = open_source(folder)
+    assert len(everything) == 7
+    assert everything.name == str(folder)
+    wanted = [*TRAIN, *TEST, ("extra/00000", "cat", 8)]
+    assert rows(everything) == wanted
+    assert rows(everything) == wanted  # again
+    assert rows(open_source(folder / "data", split="train")) == TRAIN
+    test = open_source(folder, split="test", size=1)
+    assert [item.load().shape for item in test] == [(1, 1, 1)]
+    one_file = open_source(folder / "data" / "test-00000-of-00001.parquet")
+    assert rows(one_file) == TEST
+    with pytest.raises(SourceError, match="no split 'val'; there are train, test, extra"):
+        open_source(folder, split="val")
+
+
+def test_pictures_make_a_folder_source(folder: Path) -> None:
+    save_image(np.zeros((2, 2, 3), np.uint8), folder / "data" / "a.png")
+    assert [item.id for item in open_source(folder)] == ["data/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("file", "split"),
+    [
+        ("0000.parquet", "train"),
+        ("validation/0000.parquet", "validation"),
+        ("val.parquet", "validation"),
+        ("mnist_test.parquet", "test"),
+        ("dev-00000-of-00001.parquet", "dev"),
+        ("default/test/0000.parquet", "test"),
+    ],
+)
+def test_splits_are_found_in_names(file: str, split: str, tmp_path: Path) -> None:
+    write(tmp_path / "set" / file, table([0], tmp_path))
+    assert rows(open_source(tmp_path / "set")) == [(f"{split}/00000", "cat", 0)]
+
+
+def test_several_configurations_are_refused(tmp_path: Path) -> None:
+    for name in ("large", "small"):
+        write(tmp_path / "set" / name / "train" / "0.parquet", table([0], tmp_path))
+        write(tmp_path / "set" / name / "test" / "0.parquet", table([1], tmp_path))
+    with pytest.raises(SourceError, match="several data sets lie there, in large, small; give"):
+        open_source(tmp_path / "set")
+    assert rows(open_source(tmp_path / "set" / "small", split="test")) == [("test/00000", "dog", 1)]
+
+
+def test_rows_without_picture_or_class(tmp_path: Path) -> None:
+    content = table([1, None, 0], tmp_path)
+    classes = pa.array([-1, None, 0], pa.int64())
+    write(tmp_path / "set" / "train.parquet", content.set_column(3, "kind", classes))
+    source = open_source(tmp_path / "set")
+    assert [item.label for item in source] == [None, None, "cat"]
+    with pytest.raises(ImageError, match=r"set: train/00001: the row holds no picture"):
+        rows(source)
+    write(tmp_path / "set" / "train.parquet", content.set_column(3, "kind", pa.array([0, 2, 0])))
+    with pytest.raises(SourceError, match="train/00001 has the class 2 of 2"):
+        list(open_source(tmp_path / "set"))
+
+
+def test_memory_stays_flat(tmp_path: Path, rng: np.random.Generator) -> None:
+    cells = pa.array([{"bytes": rng.bytes(20_000), "path": None} for _ in range(1000)])
+    write(tmp_path / "set" / "train.parquet", pa.table({"image": cells}), row_group_size=25)
+    del cells
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in open_source(tmp_path / "set"):
+        peak = max(peak, pa.total_allocated_bytes())
+    assert peak - before < 4_000_000  # of 20,000,000: a few row groups of 500,000
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    struct = pa.array([{"bytes": b"no picture", "path": "x"}])
+    write(tmp_path / "set" / "train.parquet", pa.table({"image": struct}))
+    (item,) = open_source(tmp_path / "set")
+    with pytest.raises(ImageError, match=r"set: train/00000: not a picture"):
+        item.load()
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [(["a", None], ["a", None]), ([3, 4], ["3", "4"]), ([0.5, 1.5], [None, None])],
+)
+def test_tables_without_the_hubs_description(
+    labels: list[Any], wanted: list[Any], tmp_path: Path
+) -> None:
+    plain = table([5, 6], tmp_path, features=None).drop_columns(["thumb", "kind"])
+    write(tmp_path / "set" / "train.parquet", plain.append_column("label", pa.array(labels)))
+    source = open_source(tmp_path / "set")
+    assert [item.label for item in source] == wanted
+    assert [int(item.load()[0, 0, 0]) for item in source] == [5, 6]
+
+
+def test_a_path_in_a_table_reads_no_file_of_this_machine(tmp_path: Path) -> None:
+    save_image(np.zeros((2, 2, 3), np.uint8), tmp_path / "private.png")
+    cell = {"bytes": None, "path": str(tmp_path / "private.png")}
+    cells = pa.array([cell], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    write(tmp_path / "set" / "train.parquet", pa.table({"image": cells}))
+    (item,) = open_source(tmp_path / "set")
+    with pytest.raises(ImageError, match="the row holds no picture"):
+        item.load()
+
+
+def test_tables_that_cannot_serve_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "set" / "train.parquet"
+    write(file, pa.table({"payload": [b"x"], "id": ["a"]}))
+    with pytest.raises(SourceError, match="no column holds pictures, only payload, id; give"):
+        open_source(tmp_path / "set")
+    write(file, table([], tmp_path))
+    with pytest.raises(SourceError, match=r"no images in .* no rows"):
+        open_source(tmp_path / "set")
+    for content in (b"", b"PAR1 is how it starts", b"PAR1" + bytes(100) + b"PAR1"):
+        file.write_bytes(content)
+        with pytest.raises(SourceError, match=r"set: the table cannot be read .*again"):
+            open_source(tmp_path / "set")
+
+
+def test_damage_within_a_table_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "set" / "train.parquet"
+    write(file, table(list(range(64)), tmp_path), row_group_size=32, write_page_checksum=True)
+    data = bytearray(file.read_bytes())
+    half = len(data) // 2
+    data[half - 400 : half + 400] = bytes(800)
+    file.write_bytes(data)
+    with pytest.raises((SourceError, ImageError), match="set: "):
+        rows(open_source(tmp_path / "set"))
+
+
+def test_data_sets_written_by_the_datasets_package(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    images = rng.integers(0, 256, (70, 5, 4, 3), dtype=np.uint8)
+    features = datasets.Features(
+        {"label": datasets.ClassLabel(names=["no", "yes"]), "photo": datasets.Image()}
+    )
+    content = {
+        "label": [i % 2 for i in range(70)],
+        "photo": [PIL.Image.fromarray(image) for image in images],
+    }
+    made = datasets.Dataset.from_dict(content, features=features)
+    (tmp_path / "parquet").mkdir()
+    made.to_parquet(tmp_path / "parquet" / "test-00000-of-00001.parquet")
+    datasets.DatasetDict({"test": made}).save_to_disk(tmp_path / "arrow")
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: made)
+    sources = [open_source(tmp_path / kind) for kind in ("parquet", "arrow")]
+    for source in [*sources, open_source("owner/name", split="test")]:
+        for _ in range(2):
+            assert [item.id for item in source] == [f"test/{i:05}" for i in range(70)]
+        assert [item.label for item in source] == ["no", "yes"] * 35
+        np.testing.assert_array_equal([item.load() for item in source], images)
+
+    # Of a set without split the hub's order is kept, and paths that it fetched are followed.
+    save_image(images[0], tmp_path / "fetched.png")
+    paths = {"photo": [str(tmp_path / "fetched.png")], "label": [1]}
+    fetched = datasets.Dataset.from_dict(paths, features=features)
+    both = datasets.DatasetDict({"test": fetched, "train": made.select([5, 3])})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: both)
+    source = open_source("owner/name")
+    assert source.name == "owner/name"
+    assert len(source) == 3
+    assert [item.id for item in source] == ["test/00000", "train/00000", "train/00001"]
+    np.testing.assert_array_equal([item.load() for item in source], images[[0, 5, 3]])
+
+
+def test_the_hub_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"owner/name: .*pip install 'kinpack\[datasets\]'"):
+        open_source("owner/name")
+
+
+def test_a_set_that_cannot_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def fail(name: str, split: str | None) -> None:
+        raise ConnectionError("Couldn't reach the hub\nand a second line")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(SourceError, match=r"Couldn't reach the hub\); check the name") as caught:
+        open_source("owner/name")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.shared
+def test_cifar10(shared: Path) -> None:
+    test = open_source(shared / "cifar10", split="test")
+    assert len(test) == 10_000
+    names = "cat ship ship airplane frog frog automobile frog cat automobile"
+    first = list(islice(test, 10))
+    assert [item.label for item in first] == names.split()
+    assert [item.id for item in first] == [f"test/{i:05}" for i in range(10)]
+    assert {item.load().shape for item in first} == {(32, 32, 3)}
+    assert len(open_source(shared / "cifar10")) == 60_000
+    grey = open_source(shared / "fashion_mnist", split="test")
+    assert next(iter(grey)).load().shape == (28, 28, 1)
