@@ -6,7 +6,7 @@ from __future__ import annotations
 class KinpackError(Exception):
     """Base of all errors that kinpack raises on purpose.
 
-    The message is one line: what is wrong, in which file or at which place, and what to do about it.
+    The message is one line: what is wrong, in which file or at which place, and what to do.
     """
 
 
