@@ -1,0 +1,331 @@
+"""Figures of merit: PSNR, bits per pixel, average precision, Gram matrices and ranks, BD-rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kinpack.errors import KinpackError
+
+EXACT_PSNR = 60.0
+"""PSNR, in dB, that an exact image counts; nothing counts more, so that means stay finite."""
+
+
+class MetricError(KinpackError, ValueError):
+    """Numbers that a metric is not defined on."""
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of two images in dB, 10·log10(255² / MSE).
+
+    The mean squared error is taken over all pixels and channels. Identical images count 60 dB;
+    an error so small that it would give more counts 60 dB as well.
+
+    Args:
+        a: uint8, any shape with at least one number.
+        b: uint8 of the same shape.
+
+    Raises:
+        MetricError: type or shape differ, or there are no pixels.
+    """
+    if a.dtype != np.uint8 or b.dtype != np.uint8:
+        raise MetricError(f"PSNR is of 8-bit images, not of {a.dtype} and {b.dtype}")
+    if a.shape != b.shape or a.size == 0:
+        raise MetricError(f"PSNR needs two images of one size, not {a.shape} and {b.shape}")
+    difference = a.astype(np.int64) - b
+    squares = int((difference * difference).sum())
+    if squares == 0:
+        return EXACT_PSNR
+    return min(EXACT_PSNR, float(10.0 * np.log10(255.0**2 * a.size / squares)))
+
+
+def mean_psnr(a: Sequence[NDArray[np.uint8]], b: Sequence[NDArray[np.uint8]]) -> float:
+    """Mean over images of each image's own PSNR, in dB (not the PSNR of the mean error).
+
+    Args:
+        a: n images, n ≥ 1, each uint8; sizes may differ between images.
+        b: n images, ``b[i]`` of the size of ``a[i]``.
+
+    Raises:
+        MetricError: the counts or sizes differ, or there are no images.
+    """
+    if len(a) != len(b) or len(a) == 0:
+        raise MetricError(f"mean PSNR needs equally many images, not {len(a)} and {len(b)}")
+    return float(np.mean([psnr(x, y) for x, y in zip(a, b, strict=True)]))
+
+
+def bits_per_pixel(n_bytes: int, n_pixels: int) -> float:
+    """Bits a pixel: 8 · bytes / pixels, a pixel being one place of the picture, not a channel.
+
+    Raises:
+        MetricError: there are no pixels, or fewer than 0 bytes.
+    """
+    if n_pixels < 1 or n_bytes < 0:
+        raise MetricError(f"{n_bytes} bytes over {n_pixels} pixels have no rate")
+    return 8.0 * n_bytes / n_pixels
+
+
+def average_precision(hits: ArrayLike, *, at: int | None = 1000) -> float:
+    """Average precision of one ranking: mean, over the hits within the first ``at``, of precision.
+
+    Precision at a hit is the share of hits among the places up to and including it. 0 where there
+    is no hit. The divisor is the number of hits found, not of all that exist.
+
+    Args:
+        hits: bool (n,), entry r true where the r-th ranked is relevant, best first.
+        at: places that count; all of them where None.
+
+    Raises:
+        MetricError: ``hits`` has another shape, or ``at`` is below 1.
+    """
+    return mean_average_precision(np.asarray(hits)[None], at=at)
+
+
+def mean_average_precision(hits: ArrayLike, *, at: int | None = 1000) -> float:
+    """Mean of ``average_precision`` over queries; mAP@1000 of the retrieval protocol by default.
+
+    Args:
+        hits: bool (q, n), q ≥ 1; entry [i, r] true where the r-th ranked of query i is relevant.
+            Ties must have been ranked by database index.
+        at: places that count; all of them where None.
+
+    Raises:
+        MetricError: ``hits`` has another shape, no query, or ``at`` is below 1.
+    """
+    found = np.asarray(hits)
+    if found.ndim != 2 or len(found) == 0:
+        raise MetricError(f"rankings have shape (queries, places), not {found.shape}")
+    if at is not None and at < 1:
+        raise MetricError(f"average precision is taken at 1 place or more, not at {at}")
+    found = found[:, :at].astype(bool)
+    counts = np.cumsum(found, axis=1)
+    precision = counts / np.arange(1, found.shape[1] + 1)
+    sums = np.where(found, precision, 0.0).sum(axis=1)
+    return float(np.mean(sums / np.maximum(found.sum(axis=1), 1)))
+
+
+def gram_matrix(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Gram matrix G_B of a batch: all inner products.
+
+    Args:
+        vectors: (n, D); each row is one vector of the batch.
+
+    Returns:
+        float64 (n, n); entry [i, j] is the inner product of rows i and j.
+
+    Raises:
+        MetricError: ``vectors`` has another shape.
+    """
+    rows = _as_rows(vectors)
+    return rows @ rows.T
+
+
+def cosine_matrix(vectors: ArrayLike) -> NDArray[np.float64]:
+    """Gram matrix of the vectors brought to length 1: cosines of all angles.
+
+    Args:
+        vectors: (n, D); each row is one vector. A zero row has cosine 0 with every other and 1
+            with itself.
+
+    Returns:
+        float64 (n, n), from −1 to 1, the diagonal exactly 1.
+
+    Raises:
+        MetricError: ``vectors`` has another shape.
+    """
+    rows = _as_rows(vectors)
+    # Scaled by the largest entry first, so that no square overflows or vanishes.
+    peak = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    rows = rows / np.where(peak > 0, peak, 1.0)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows / np.where(norm > 0, norm, 1.0)
+    cosines: NDArray[np.float64] = np.clip(rows @ rows.T, -1.0, 1.0)
+    np.fill_diagonal(cosines, 1.0)
+    return cosines
+
+
+def rank_numerical(matrix: ArrayLike, *, tolerance: float = 1e-6) -> int:
+    """Count the singular values above ``tolerance`` times the largest.
+
+    Args:
+        matrix: (m, n), a Gram matrix for instance.
+        tolerance: relative to the largest singular value, 0 to 1.
+
+    Raises:
+        MetricError: ``matrix`` is no matrix of finite numbers, or the tolerance is out of range.
+    """
+    if not 0 <= tolerance < 1:
+        raise MetricError(f"a relative tolerance goes from 0 to below 1, not {tolerance}")
+    spectrum = _spectrum(matrix)
+    return int((spectrum > tolerance * spectrum.max(initial=0.0)).sum())
+
+
+def rank_effective(matrix: ArrayLike) -> float:
+    """Effective rank: exp of the entropy (nats) of the singular values taken as probabilities.
+
+    1 where one direction holds everything, n where n directions hold the same; 0 for a zero matrix.
+
+    Args:
+        matrix: (m, n).
+
+    Raises:
+        MetricError: ``matrix`` is no matrix of finite numbers.
+    """
+    spectrum = _spectrum(matrix)
+    if not spectrum.any():
+        return 0.0
+    p = spectrum / spectrum.max()
+    p = p / p.sum()
+    p = p[p > 0]
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def rank_energy(matrix: ArrayLike, *, fraction: float = 0.99) -> int:
+    """Count the largest singular values whose sum reaches ``fraction`` of the sum of all.
+
+    For a Gram matrix the singular values are the energies (squared lengths) along its principal
+    directions. 0 for a zero matrix.
+
+    Args:
+        matrix: (m, n).
+        fraction: above 0, at most 1.
+
+    Raises:
+        MetricError: ``matrix`` is no matrix of finite numbers, or the fraction is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise MetricError(f"a fraction of the energy goes from above 0 to 1, not {fraction}")
+    spectrum = _spectrum(matrix)
+    if not spectrum.any():
+        return 0
+    sums = np.cumsum(spectrum / spectrum.max())
+    return int(np.searchsorted(sums, fraction * sums[-1], side="left")) + 1
+
+
+def bd_rate(
+    rates_a: ArrayLike,
+    psnr_a: ArrayLike,
+    rates_b: ArrayLike,
+    psnr_b: ArrayLike,
+    *,
+    low: float,
+    high: float,
+) -> float:
+    """Bjøntegaard rate of b against a: mean difference of rate at equal PSNR, as a fraction.
+
+    The mean of log(rate_b) − log(rate_a) over PSNR from ``low`` to ``high``, each curve drawn by
+    PCHIP through its points, then exp(mean) − 1: −0.25 says that b needs 25 % fewer bits.
+
+    Args:
+        rates_a: (n,) rates of codec a, above 0, n ≥ 5, in any order.
+        psnr_a: (n,) PSNR in dB of the same points, all different.
+        rates_b: (m,) rates of codec b, m ≥ 5.
+        psnr_b: (m,) PSNR in dB of the same points, all different.
+        low: lower end of the range of PSNR in dB, within both curves.
+        high: upper end, above ``low``, within both curves.
+
+    Raises:
+        MetricError: fewer than five points, a rate not above 0, equal PSNRs within a curve, or a
+            curve that does not cover the range: nothing is extrapolated.
+    """
+    if not low < high:
+        raise MetricError(f"the range of PSNR goes from low to high, not from {low} to {high} dB")
+    areas = [
+        _log_rate_area(np.asarray(r, dtype=float), np.asarray(q, dtype=float), low, high, name)
+        for r, q, name in ((rates_a, psnr_a, "a"), (rates_b, psnr_b, "b"))
+    ]
+    return float(np.expm1((areas[1] - areas[0]) / (high - low)))
+
+
+def pchip_slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slopes at the knots of the monotone piecewise cubic of Fritsch and Butland (PCHIP).
+
+    Args:
+        x: float64 (n,), rising, n ≥ 3.
+        y: float64 (n,) values.
+
+    Returns:
+        float64 (n,): weighted harmonic means of the neighbouring chords inside (0 where they
+        differ in sign), three-point estimates limited to keep the shape at the ends.
+    """
+    h = np.diff(x)
+    chord = np.diff(y) / h
+    slopes = np.zeros(len(x))
+    before, after = chord[:-1], chord[1:]
+    w1 = 2 * h[1:] + h[:-1]
+    w2 = h[1:] + 2 * h[:-1]
+    same = before * after > 0
+    slopes[1:-1][same] = ((w1 + w2)[same]) / (w1[same] / before[same] + w2[same] / after[same])
+    slopes[0] = _end_slope(h[0], h[1], chord[0], chord[1])
+    slopes[-1] = _end_slope(h[-1], h[-2], chord[-1], chord[-2])
+    return slopes
+
+
+def _end_slope(h0: float, h1: float, chord0: float, chord1: float) -> float:
+    slope = ((2 * h0 + h1) * chord0 - h0 * chord1) / (h0 + h1)
+    if np.sign(slope) != np.sign(chord0):
+        return 0.0
+    if np.sign(chord0) != np.sign(chord1) and abs(slope) > 3 * abs(chord0):
+        return 3 * chord0
+    return float(slope)
+
+
+def _log_rate_area(
+    rates: NDArray[np.float64], quality: NDArray[np.float64], low: float, high: float, name: str
+) -> float:
+    """Integral of log rate over PSNR from ``low`` to ``high``."""
+    if rates.ndim != 1 or rates.shape != quality.shape or len(rates) < 5:
+        raise MetricError(
+            f"curve {name} has {rates.size} rates and {quality.size} PSNRs: "
+            "BD-rate needs five points or more"
+        )
+    if not (np.isfinite(rates).all() and np.isfinite(quality).all() and (rates > 0).all()):
+        raise MetricError(f"curve {name} holds a rate that is not above 0, or no finite number")
+    order = np.argsort(quality)
+    x, y = quality[order], np.log(rates[order])
+    if (np.diff(x) <= 0).any():
+        raise MetricError(f"curve {name} has two points of one PSNR: keep the cheaper one")
+    if x[0] > low or x[-1] < high:
+        raise MetricError(
+            f"curve {name} covers {x[0]:g} to {x[-1]:g} dB, not {low:g} to {high:g}: "
+            "measure further points, nothing is extrapolated"
+        )
+    slopes = pchip_slopes(x, y)
+    # Simpson's rule is exact for cubics, so one step for each piece gives the integral itself.
+    ends = np.concatenate([[low], x[(x > low) & (x < high)], [high]])
+    left, right = ends[:-1], ends[1:]
+    piece = np.clip(np.searchsorted(x, (left + right) / 2, side="right") - 1, 0, len(x) - 2)
+
+    def curve(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        h = x[piece + 1] - x[piece]
+        t = (at - x[piece]) / h
+        values: NDArray[np.float64] = (
+            y[piece] * (1 + 2 * t) * (1 - t) ** 2
+            + h * slopes[piece] * t * (1 - t) ** 2
+            + y[piece + 1] * t**2 * (3 - 2 * t)
+            + h * slopes[piece + 1] * t**2 * (t - 1)
+        )
+        return values
+
+    middle = curve((left + right) / 2)
+    return float(((right - left) / 6 * (curve(left) + 4 * middle + curve(right))).sum())
+
+
+def _as_rows(vectors: ArrayLike) -> NDArray[np.float64]:
+    rows = np.asarray(vectors, dtype=np.float64)
+    if rows.ndim != 2:
+        raise MetricError(f"a batch of vectors has shape (n, D), not {rows.shape}")
+    return rows
+
+
+def _spectrum(matrix: ArrayLike) -> NDArray[Any]:
+    """Singular values, largest first."""
+    values = np.asarray(matrix, dtype=np.float64)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise MetricError(f"a rank is of a matrix of finite numbers, not of shape {values.shape}")
+    if values.size == 0:
+        return np.zeros(0)
+    return np.linalg.svd(values, compute_uv=False)
