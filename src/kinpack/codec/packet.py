@@ -50,7 +50,8 @@ class Packet:
     def __post_init__(self) -> None:
         if not (0 < self.width < MAX_SIDE and 0 < self.height < MAX_SIDE):
             raise PayloadError(
-                f"a packet states {self.width}×{self.height} pixels; sides go from 1 to {MAX_SIDE - 1}"
+                f"a packet states {self.width}×{self.height} pixels; "
+                f"sides go from 1 to {MAX_SIDE - 1}"
             )
         if self.channels not in (1, 3, 4):
             raise PayloadError(f"a packet states {self.channels} channels; 1, 3 and 4 are known")

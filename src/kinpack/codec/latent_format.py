@@ -1,0 +1,89 @@
+"""The latent format: numbers of the codec file that fix how latents become integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from kinpack.errors import CodecError
+
+MAX_CHANNELS = 1024
+"""Most latent channels that a codec file may state."""
+MAX_STEPS = 64
+"""Most steps of the context model."""
+MAX_UNIT = 1024
+"""Most integer units in one unit of ``y``."""
+MAX_LIMIT = 1 << 20
+"""Integers of the format stay below this, so that float32 holds them and their sums exactly."""
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """Numbers that fix how latents become integers; part of the codec file's header.
+
+    Attributes:
+        channels: latent channels.
+        unit: integer units in one unit of ``y``.
+        limit: dequantised latents are clipped to ±limit units.
+        gain: constant factor between analysis output and ``y``.
+        steps: (start, stop, parity) of each step, in the order of coding; parity 0 codes positions
+            whose row + column is even, 1 the odd ones, −1 all.
+        dead_zone: share of a step by which an encoder rounds towards zero; decoders ignore it.
+    """
+
+    channels: int
+    unit: int
+    limit: int
+    gain: float
+    steps: tuple[tuple[int, int, int], ...]
+    dead_zone: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from ``to_dict``'s values.
+
+        Raises:
+            CodecError: the values do not fit together.
+        """
+        try:
+            steps = tuple((int(a), int(b), int(p)) for a, b, p in values["steps"])
+            made = cls(
+                channels=int(values["channels"]),
+                unit=int(values["unit"]),
+                limit=int(values["limit"]),
+                gain=float(values["gain"]),
+                steps=steps,
+                dead_zone=float(values["dead_zone"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CodecError(
+                f"the codec's latent format is unreadable ({error}); make it anew"
+            ) from error
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if not (
+            0 < self.channels <= MAX_CHANNELS
+            and 0 < self.unit <= MAX_UNIT
+            and 0 < self.limit < MAX_LIMIT
+            and 0 < self.gain < math.inf
+            and 0 <= self.dead_zone <= 0.5
+            and len(self.steps) <= MAX_STEPS
+            and all(0 <= a < b <= self.channels and -1 <= p <= 1 for a, b, p in self.steps)
+        ):
+            raise CodecError("the codec's latent format is out of range; make it anew")
+        coded = sorted(
+            (channel, parity)
+            for start, stop, p in self.steps
+            for channel in range(start, stop)
+            for parity in ((0, 1) if p < 0 else (p,))
+        )
+        if coded != [(channel, parity) for channel in range(self.channels) for parity in (0, 1)]:
+            raise CodecError("the codec's steps do not code each latent once; make it anew")

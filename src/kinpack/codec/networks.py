@@ -1,0 +1,146 @@
+"""Networks of a codec at run time: ONNX graphs, run whole or in tiles."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.errors import CodecError
+
+Array = NDArray[np.float32]
+
+
+class Network:
+    """One ONNX graph with one float32 input and one float32 output; started when first used.
+
+    Args:
+        graph: the serialised graph.
+        name: for messages.
+        threads: of one run; None leaves the choice to the runtime.
+    """
+
+    def __init__(self, graph: bytes, *, name: str, threads: int | None = None) -> None:
+        self._graph, self.name, self._threads = graph, name, threads
+        self._session: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Array) -> Array:
+        """Run the network.
+
+        Args:
+            x: float32, in the graph's input shape.
+
+        Returns:
+            float32 array in its output shape.
+
+        Raises:
+            CodecError: the graph does not load, does not take this input, or gives no float32.
+        """
+        session = self._start()
+        try:
+            (y,) = session.run(None, {"x": np.ascontiguousarray(x, np.float32)})
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise self.fault(f"does not run ({_line(error)})") from error
+        if not isinstance(y, np.ndarray) or y.dtype != np.float32:
+            raise self.fault("gives something else than one float32 array")
+        return y
+
+    def fault(self, what: str) -> CodecError:
+        """Error that blames the codec file for what this network does."""
+        return CodecError(
+            f"network {self.name!r} of the codec {what}: the codec file is faulty; make it anew"
+        )
+
+    def _start(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                import onnxruntime
+
+                options = onnxruntime.SessionOptions()
+                options.log_severity_level = 3
+                # Spinning workers cost other threads more than they save at these sizes.
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+                if self._threads is not None:
+                    options.intra_op_num_threads = self._threads
+                try:
+                    self._session = onnxruntime.InferenceSession(
+                        self._graph, options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:
+                    raise self.fault(f"does not load ({_line(error)})") from error
+            return self._session
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a network that maps pictures to pictures is run in pieces.
+
+    Attributes:
+        tile: side of a piece at the input, without its halo.
+        halo: border added on each side at the input: at least what one output sees.
+        up: output pixels for each input pixel along a side (1 where it shrinks).
+        down: input pixels for each output pixel along a side (1 where it grows).
+    """
+
+    tile: int
+    halo: int
+    up: int = 1
+    down: int = 1
+
+
+def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> Array:
+    """Run a convolutional network in pieces, so that memory stays flat in the picture's size.
+
+    Args:
+        network: of stride ``down`` or growth ``up``.
+        x: (n, channels in, H, W); the sides, the tile and the halo are multiples of ``down``.
+        tiling: sizes.
+        channels: that the network gives.
+
+    Returns:
+        (n, channels, H·up/down, W·up/down), what one run of the whole would give.
+
+    Raises:
+        CodecError: the network does not run, or gives another shape or numbers that are not finite.
+    """
+    height, width = x.shape[2:]
+    if height <= tiling.tile + 2 * tiling.halo and width <= tiling.tile + 2 * tiling.halo:
+        return _run(network, x, tiling, channels)
+    rows = []
+    for top in range(0, height, tiling.tile):
+        row = []
+        for left in range(0, width, tiling.tile):
+            a, b = max(0, top - tiling.halo), max(0, left - tiling.halo)
+            c = min(height, top + tiling.tile + tiling.halo)
+            d = min(width, left + tiling.tile + tiling.halo)
+            y = _run(network, x[:, :, a:c, b:d], tiling, channels)
+            y0, x0 = _scaled(top - a, tiling), _scaled(left - b, tiling)
+            h = _scaled(min(tiling.tile, height - top), tiling)
+            w = _scaled(min(tiling.tile, width - left), tiling)
+            row.append(y[:, :, y0 : y0 + h, x0 : x0 + w])
+        rows.append(np.concatenate(row, axis=3))
+    return np.concatenate(rows, axis=2)
+
+
+def _run(network: Network, x: Array, tiling: Tiling, channels: int) -> Array:
+    """Run once, checking what comes out: a codec file may hold any network."""
+    y = network(x)
+    n, _, height, width = x.shape
+    shape = (n, channels, _scaled(height, tiling), _scaled(width, tiling))
+    if y.shape != shape:
+        raise network.fault(f"gives an array of shape {y.shape}, not {shape}")
+    if not np.isfinite(y).all():
+        raise network.fault("gives numbers that are not finite")
+    return y
+
+
+def _scaled(length: int, tiling: Tiling) -> int:
+    return length * tiling.up // tiling.down
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,296 @@
+"""The product code: M sub-indices of K words each, learned by k-means, packed into few bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.errors import CodecError
+
+_CHUNK = 1 << 20
+"""Numbers in the largest temporary array: distances of some vectors to all words of one book."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProductQuantizer:
+    """M codebooks of K words each; every book quantises its own d consecutive components.
+
+    A vector of D = M·d components becomes M sub-indices; sub-index m names the nearest word of
+    book m for components m·d to (m + 1)·d − 1.
+
+    Attributes:
+        codebooks: float32 (M, K, d); ``codebooks[m, k]`` is word k of book m. 1 ≤ K ≤ 256.
+
+    Raises:
+        CodecError: the codebooks are not finite numbers of that shape.
+    """
+
+    codebooks: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        books = np.array(self.codebooks, dtype=np.float32, order="C")
+        if books.ndim != 3 or 0 in books.shape:
+            raise CodecError(f"codebooks have shape (M, K, d), not {books.shape}: learn them again")
+        _check_words(books.shape[1])
+        if not np.isfinite(books).all():
+            raise CodecError("codebooks hold numbers that are not finite: learn them again")
+        books.flags.writeable = False
+        object.__setattr__(self, "codebooks", books)
+
+    @property
+    def M(self) -> int:  # noqa: N802 (paper letter)
+        """Number of books."""
+        return int(self.codebooks.shape[0])
+
+    @property
+    def K(self) -> int:  # noqa: N802 (paper letter)
+        """Number of words in each book."""
+        return int(self.codebooks.shape[1])
+
+    @property
+    def D(self) -> int:  # noqa: N802 (paper letter)
+        """Number of components of a vector."""
+        return int(self.codebooks.shape[0] * self.codebooks.shape[2])
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of one packed code."""
+        return packed_width(self.M, K=self.K)
+
+    @classmethod
+    def fit(
+        cls,
+        x: NDArray[Any],
+        *,
+        M: int = 16,
+        K: int = 16,
+        seed: int = 0,
+        iterations: int = 25,
+    ) -> Self:
+        """Learn the books by k-means, each on its own components.
+
+        Starts from k-means++; a word that loses all its vectors restarts at the vector that is
+        worst served. The same arguments give the same books.
+
+        Args:
+            x: (n, D) vectors to learn from, n ≥ 1, D a multiple of M.
+            M: number of books.
+            K: number of words in each book, 1 to 256.
+            seed: of the random choices.
+            iterations: most rounds of k-means; it stops earlier once nothing moves.
+
+        Raises:
+            CodecError: ``x`` has another shape, is empty, or holds numbers that are not finite.
+        """
+        _check_words(K)
+        if M < 1 or iterations < 0:
+            raise CodecError(f"M = {M} books, {iterations} rounds: at least 1 and 0 are needed")
+        x = _as_vectors(x)
+        n, D = x.shape
+        if n == 0 or D == 0 or D % M:
+            raise CodecError(
+                f"{n} vectors of {D} components cannot be learned by {M} books: "
+                "give at least one vector, of a multiple of M components"
+            )
+        seeds = np.random.SeedSequence(seed).spawn(M)
+        parts = np.split(x, M, axis=1)
+        return cls(
+            np.stack(
+                [
+                    _k_means(np.ascontiguousarray(part), K, np.random.default_rng(s), iterations)
+                    for part, s in zip(parts, seeds, strict=True)
+                ]
+            )
+        )
+
+    def encode(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        """Name the nearest word of every book; the lowest index wins a tie.
+
+        Args:
+            x: (n, D) vectors.
+
+        Returns:
+            uint8 (n, M); entry [i, m] is the sub-index of vector i in book m, 0 to K − 1.
+
+        Raises:
+            CodecError: ``x`` has another shape or holds numbers that are not finite.
+        """
+        x = _as_vectors(x)
+        if x.shape[1] != self.D:
+            raise CodecError(
+                f"vectors of {x.shape[1]} components do not fit this code of {self.D}: "
+                "use the descriptors of the same codec"
+            )
+        d = self.codebooks.shape[2]
+        indices = np.empty((len(x), self.M), np.uint8)
+        for m, words in enumerate(self.codebooks):
+            indices[:, m] = _nearest(x[:, m * d : (m + 1) * d], words)[0]
+        return indices
+
+    def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give the vectors that sub-indices stand for, z_q.
+
+        Args:
+            indices: uint8 (n, M), each below K.
+
+        Returns:
+            float32 (n, D).
+
+        Raises:
+            CodecError: the shape is another, or a sub-index is not below K.
+        """
+        _check_indices(indices, self.K)
+        if indices.shape[1] != self.M:
+            raise CodecError(f"codes of {indices.shape[1]} sub-indices given, {self.M} expected")
+        return self.codebooks[np.arange(self.M), indices].reshape(len(indices), self.D)
+
+
+def packed_width(M: int, *, K: int = 16) -> int:
+    """Bytes of a packed code of M sub-indices: half a byte each where K ≤ 16, else one byte."""
+    return (M + 1) // 2 if K <= 16 else M
+
+
+def pack_codes(indices: NDArray[np.uint8], *, K: int = 16) -> NDArray[np.uint8]:
+    """Pack sub-indices into bytes.
+
+    Args:
+        indices: uint8 (n, M), each below K.
+        K: words in a book, 1 to 256.
+
+    Returns:
+        uint8 (n, ⌈M/2⌉) where K ≤ 16: byte j holds sub-index 2j in its low four bits and
+        sub-index 2j + 1 (0 where there is none) in its high four. Else uint8 (n, M), one
+        sub-index a byte.
+
+    Raises:
+        CodecError: the shape is another, or a sub-index is not below K.
+    """
+    _check_words(K)
+    _check_indices(indices, K)
+    if K > 16:
+        return np.ascontiguousarray(indices)
+    packed = indices[:, 0::2].copy()
+    packed[:, : indices.shape[1] // 2] |= indices[:, 1::2] << 4
+    return packed
+
+
+def unpack_codes(packed: NDArray[np.uint8], M: int, *, K: int = 16) -> NDArray[np.uint8]:
+    """Undo ``pack_codes``.
+
+    Args:
+        packed: uint8 (n, bytes) as ``pack_codes`` gives them.
+        M: number of sub-indices in a code.
+        K: words in a book, 1 to 256.
+
+    Returns:
+        uint8 (n, M), each below K.
+
+    Raises:
+        CodecError: the width is not that of M sub-indices, or a sub-index is not below K.
+    """
+    _check_words(K)
+    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != packed_width(M, K=K):
+        raise CodecError(
+            f"packed codes of shape {packed.shape} and type {packed.dtype} given: M = {M} "
+            f"sub-indices of K = {K} take {packed_width(M, K=K)} bytes each"
+        )
+    if K > 16:
+        indices = packed.copy()
+    else:
+        indices = np.empty((len(packed), 2 * packed.shape[1]), np.uint8)
+        indices[:, 0::2] = packed & 15
+        indices[:, 1::2] = packed >> 4
+        if indices[:, M:].any():
+            raise CodecError("the last half byte of a packed code must be 0: the code is damaged")
+        indices = np.ascontiguousarray(indices[:, :M])
+    _check_indices(indices, K)
+    return indices
+
+
+def _check_words(K: int) -> None:
+    if not 1 <= K <= 256:
+        raise CodecError(f"a book of K = {K} words cannot be indexed: K goes from 1 to 256")
+
+
+def _check_indices(indices: NDArray[np.uint8], K: int) -> None:
+    if indices.dtype != np.uint8 or indices.ndim != 2:
+        raise CodecError(
+            f"sub-indices are uint8 of shape (n, M), not {indices.dtype} of {indices.shape}"
+        )
+    if indices.size and int(indices.max()) >= K:
+        raise CodecError(
+            f"a sub-index of {indices.max()} names no word of a book of {K}: the code is damaged"
+        )
+
+
+def _as_vectors(x: NDArray[Any]) -> NDArray[np.float32]:
+    x = np.asarray(x, dtype=np.float32)
+    if x.ndim != 2:
+        raise CodecError(f"vectors have shape (n, D), not {x.shape}")
+    if not np.isfinite(x).all():
+        raise CodecError("vectors hold numbers that are not finite: check the images they are of")
+    return x
+
+
+def _nearest(
+    x: NDArray[np.float32], words: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Find the nearest of ``words`` (K, d) to each of ``x`` (n, d), and its squared distance.
+
+    Differences are squared and added component by component, not through a matrix product: each
+    step is one rounding of its own, so a vector gets the same index on every machine and in every
+    batch.
+    """
+    nearest = np.empty(len(x), np.intp)
+    distance = np.empty(len(x), np.float32)
+    step = max(1, _CHUNK // len(words))
+    for start in range(0, len(x), step):
+        part = x[start : start + step]
+        total = np.zeros((len(part), len(words)), np.float32)
+        for j in range(x.shape[1]):
+            difference = part[:, j, None] - words[None, :, j]
+            difference *= difference
+            total += difference
+        index = total.argmin(axis=1)
+        nearest[start : start + step] = index
+        distance[start : start + step] = np.take_along_axis(total, index[:, None], axis=1)[:, 0]
+    return nearest, distance
+
+
+def _first_words(x: NDArray[np.float32], K: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Choose K of the vectors by k-means++: each with probability of its squared distance."""
+    words = np.empty((K, x.shape[1]), np.float32)
+    words[0] = x[rng.integers(len(x))]
+    distance = _nearest(x, words[:1])[1]
+    for k in range(1, K):
+        mass = np.cumsum(distance, dtype=np.float64)
+        # With no distance left there are fewer different vectors than words: repeat any.
+        pick = (
+            np.searchsorted(mass, rng.random() * mass[-1], side="right")
+            if mass[-1] > 0
+            else rng.integers(len(x))
+        )
+        words[k] = x[min(int(pick), len(x) - 1)]
+        distance = np.minimum(distance, _nearest(x, words[k : k + 1])[1])
+    return words
+
+
+def _k_means(
+    x: NDArray[np.float32], K: int, rng: np.random.Generator, iterations: int
+) -> NDArray[np.float32]:
+    words = _first_words(x, K, rng)
+    for _ in range(iterations):
+        nearest, distance = _nearest(x, words)
+        counts = np.bincount(nearest, minlength=K)
+        sums = np.stack([np.bincount(nearest, x[:, j], K) for j in range(x.shape[1])], axis=1)
+        moved = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        empty = np.flatnonzero(counts == 0)
+        worst = np.argsort(-distance, kind="stable")[np.arange(len(empty)) % len(x)]
+        moved[empty] = x[worst]
+        if np.array_equal(moved, words):
+            break
+        words = moved
+    return words
