@@ -1,0 +1,182 @@
+"""Bottlenecks: what turns latents into integers, with gradients for training."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+SCALE_LOW = -4.0
+"""log2 of the smallest deviation, in quantiser steps, that a frequency table describes."""
+SCALE_HIGH = 6.0
+"""log2 of the largest one."""
+
+
+class Quantised(NamedTuple):
+    """What a product quantiser returns.
+
+    Attributes:
+        z_q: (n, M·d) decoded vectors; the gradient passes straight through to the input.
+        indices: (n, M) int64 sub-indices.
+        loss: scalar, λ-free sum of the codebook and commitment terms.
+    """
+
+    z_q: Tensor
+    indices: Tensor
+    loss: Tensor
+
+
+class ProductBottleneck(nn.Module):
+    """Product quantiser of M books of K words, learned by moving averages (PQ-VAE).
+
+    Words follow the exponential moving average of the vectors assigned to them; a word that nearly
+    no vector chooses is restarted at a vector of the batch, its average reset with it.
+
+    Args:
+        M: books.
+        K: words a book.
+        d: dimensions of a word.
+        beta: weight of the commitment term.
+        decay: of the moving averages.
+        dead_below: a word restarts when its average count a batch, relative to a uniform use, falls
+            below this.
+    """
+
+    words: Tensor
+    counts: Tensor
+    sums: Tensor
+    started: Tensor
+
+    def __init__(
+        self,
+        *,
+        M: int,
+        K: int,
+        d: int,
+        beta: float = 0.25,
+        decay: float = 0.99,
+        dead_below: float = 0.03,
+    ) -> None:
+        super().__init__()
+        self.beta, self.decay, self.dead_below = beta, decay, dead_below
+        self.register_buffer("words", torch.randn(M, K, d) * 0.1)
+        self.register_buffer("counts", torch.ones(M, K))
+        self.register_buffer("sums", self.words.clone())
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def indices(self, z: Tensor) -> Tensor:
+        """Nearest word of each sub-vector.
+
+        Args:
+            z: (n, M·d) float32.
+
+        Returns:
+            (n, M) int64; entry (i, m) is the word of book m nearest to sub-vector m of item i.
+        """
+        M, _, d = self.words.shape
+        return torch.cdist(z.view(-1, M, d).transpose(0, 1), self.words).argmin(-1).T
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Words joined to vectors.
+
+        Args:
+            indices: (n, M) int64.
+
+        Returns:
+            (n, M·d) float32.
+        """
+        M = self.words.shape[0]
+        return self.words[torch.arange(M), indices].flatten(1)
+
+    def forward(self, z: Tensor) -> Quantised:
+        """Quantise; in training mode also move the words.
+
+        Args:
+            z: (n, M·d) float32.
+
+        Returns:
+            The decoded vectors with straight-through gradient, the indices, the loss.
+        """
+        z = z.float()
+        if self.training:
+            self._start(z.detach())
+        indices = self.indices(z.detach())
+        z_q = self.decode(indices)
+        if self.training:
+            self._move(z.detach(), indices)
+        loss = self.beta * (z - z_q).square().sum(1).mean()
+        return Quantised(z + (z_q - z).detach(), indices, loss)
+
+    def perplexity(self) -> Tensor:
+        """Number of words in use, exp of the entropy of use, for each book: (M,) float32."""
+        p = self.counts / self.counts.sum(1, keepdim=True)
+        return (-(p * p.clamp_min(1e-9).log()).sum(1)).exp()
+
+    @torch.no_grad()
+    def _start(self, z: Tensor) -> None:
+        if self.started:
+            return
+        M, K, d = self.words.shape
+        rows = torch.randint(z.shape[0], (M, K))
+        self.words.copy_(torch.gather(_by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d)))
+        self.words.add_(1e-3 * z.std() * torch.randn_like(self.words))
+        self.sums.copy_(self.words)
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _move(self, z: Tensor, indices: Tensor) -> None:
+        M, K, d = self.words.shape
+        chosen = nn.functional.one_hot(indices.T, K).to(z)  # (M, n, K)
+        # A count of 1 means "used as often as a uniform choice would".
+        share = K / z.shape[0]
+        self.counts.lerp_(chosen.sum(1) * share, 1 - self.decay)
+        self.sums.lerp_(chosen.mT @ _by_book(z, M, d) * share, 1 - self.decay)
+        dead = self.counts < self.dead_below
+        if bool(dead.any()):
+            rows = torch.randint(z.shape[0], (M, K))
+            fresh = torch.gather(_by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d))
+            self.sums[dead] = fresh[dead]
+            self.counts[dead] = 1.0
+        self.words.copy_(self.sums / self.counts[..., None])
+
+
+def _by_book(z: Tensor, M: int, d: int) -> Tensor:
+    return z.view(-1, M, d).transpose(0, 1)
+
+
+def quantise_about(y: Tensor, mean: Tensor, step: Tensor) -> Tensor:
+    """Round to the grid of ``step`` about ``mean``, with a straight-through gradient.
+
+    Args:
+        y: latents, any shape.
+        mean: predicted means, the shape of ``y``.
+        step: quantiser step, broadcast against ``y``.
+
+    Returns:
+        The quantised latents ŷ = mean + step · round((y − mean) / step).
+    """
+    hard = mean + step * torch.round((y - mean) / step)
+    return y + (hard - y).detach()
+
+
+def gaussian_bits(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> Tensor:
+    """Bits of latents under a Gaussian, with uniform noise in the place of rounding.
+
+    Args:
+        y: latents.
+        mean: predicted means.
+        log2_scale: log2 of the predicted deviation, in units of ``y``.
+        step: quantiser step.
+
+    Returns:
+        Bits, the shape of ``y``: −log2 of the probability of the cell of width ``step`` about
+        y + noise.
+    """
+    distance = ((y - mean) / step + torch.rand_like(y) - 0.5).abs()
+    relative = (log2_scale - torch.log2(step)).clamp(SCALE_LOW, SCALE_HIGH)
+    inverse = torch.exp2(-relative) / math.sqrt(2)
+    upper = torch.erfc((distance - 0.5) * inverse)
+    lower = torch.erfc((distance + 0.5) * inverse)
+    return -torch.log2((0.5 * (upper - lower)).clamp_min(1e-7))

@@ -1,0 +1,155 @@
+"""Configuration of a learned codec and of its training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from kinpack.errors import CodecError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the payload's context model.
+
+    Latents are coded step by step; each step sees all that earlier steps have decoded.
+
+    Attributes:
+        start: first latent channel of the step.
+        stop: one past its last latent channel.
+        parity: which positions of a checkerboard it codes: 0 those with even row + column, 1 the
+            odd ones, -1 all.
+    """
+
+    start: int
+    stop: int
+    parity: int
+
+
+DEFAULT_STEPS = (
+    Step(0, 16, 0),
+    Step(0, 16, 1),
+    Step(16, 32, 0),
+    Step(16, 32, 1),
+    Step(32, 64, -1),
+    Step(64, 128, -1),
+)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the networks.
+
+    Attributes:
+        wide: channels at a half of the picture's resolution; more draws texture better, at the
+            cost of time: this level holds most of the arithmetic.
+        mid: channels at a quarter of it.
+        latent: channels of the latent ``y``, at an eighth; few suffice below 36 dB.
+        bottleneck_wide: inner channels of the residual blocks at a half.
+        bottleneck_mid: inner channels of the residual blocks at a quarter and an eighth.
+        context: inner channels of the context networks; they also run when decoding.
+        code_context: channels that the product code contributes to the context.
+        M: books of the product code.
+        K: words of each book.
+        code_dim: dimensions of a word.
+        steps: order in which the latents are coded.
+        gain: constant factor between the analysis network's output and ``y``, so that a step of 1
+            is a fair quantiser at the start of training.
+    """
+
+    wide: int = 64
+    mid: int = 96
+    latent: int = 128
+    bottleneck_wide: int = 32
+    bottleneck_mid: int = 48
+    context: int = 64
+    code_context: int = 32
+    M: int = 16
+    K: int = 16
+    code_dim: int = 4
+    steps: tuple[Step, ...] = DEFAULT_STEPS
+    gain: float = 8.0
+
+    def __post_init__(self) -> None:
+        coded = {(c, p) for s in self.steps for c in range(s.start, s.stop) for p in _parities(s)}
+        total = sum((s.stop - s.start) * len(_parities(s)) for s in self.steps)
+        if total != 2 * self.latent or len(coded) != total:
+            raise CodecError(
+                "the steps of a codec must code each latent channel once at each position; "
+                "check `steps` against `latent`"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
+        _refuse_unknown(cls, values)
+        steps = tuple(Step(**step) for step in values.get("steps", ())) or DEFAULT_STEPS
+        return cls(**{**values, "steps": steps})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a codec is trained.
+
+    Attributes:
+        minutes: time budget; used where ``steps`` is None.
+        steps: number of optimiser steps; with it, a run repeats bit for bit on one machine.
+        seed: of the initial weights, the patches, the qualities and the noise.
+        batch: patches of 32×32 a step (a fourth of it where patches are 64×64).
+        learning_rate: of Adam, after the warm-up; it falls to nearly 0 over the last part.
+        decay_from: share of the budget after which the learning rate falls.
+        quality_low: lowest quality trained; qualities are drawn uniformly.
+        quality_high: highest quality trained.
+        commitment: β of the product quantiser.
+        quantizer_weight: λ of the product quantiser (PQ-VAE's knob on both of its terms).
+        code_weight: weight of the picture drawn from the code alone.
+        alignment: weight of sMIC's d_cov between the Gram matrix of the code's descriptors and the
+            same-class matrix; 0 leaves labels unused.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    minutes: float = 20.0
+    steps: int | None = None
+    seed: int = 0
+    batch: int = 64
+    learning_rate: float = 1e-3
+    decay_from: float = 0.5
+    quality_low: int = 30
+    quality_high: int = 80
+    commitment: float = 0.25
+    quantizer_weight: float = 1.0
+    code_weight: float = 1.0
+    alignment: float = 0.0
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality_low <= self.quality_high <= 99:
+            raise CodecError("qualities to learn go from 1 to 99, the lower one first")
+        if self.batch < 4 or self.batch % 4:
+            raise CodecError(f"a batch of {self.batch} cannot be cut in four; use 4, 8, 12, …")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
+        _refuse_unknown(cls, values)
+        return cls(**values)
+
+
+def _parities(step: Step) -> tuple[int, ...]:
+    return (0, 1) if step.parity < 0 else (step.parity,)
+
+
+def _refuse_unknown(
+    cls: type[NetworkConfig] | type[TrainingConfig], values: dict[str, Any]
+) -> None:
+    unknown = sorted(set(values) - {field.name for field in fields(cls)})
+    if unknown:
+        raise CodecError(f"{cls.__name__} has no field {', '.join(unknown)}; remove it")

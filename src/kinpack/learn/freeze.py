@@ -1,0 +1,245 @@
+"""Freezing: a trained model becomes a codec file that needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kinpack.codec.codec import Codec
+from kinpack.codec.container import Container
+from kinpack.codec.latent_format import LatentFormat
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.errors import CodecError
+from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, quantise_about
+from kinpack.learn.integer_networks import (
+    ACTIVATION,
+    EXACT,
+    Floats,
+    IntegerLayer,
+    integer_graph,
+    least_unit,
+    quantise_layer,
+)
+from kinpack.learn.model import (
+    QUALITIES_PER_OCTAVE,
+    QUALITY_CENTRE,
+    CodecModel,
+    quantiser_step,
+)
+from kinpack.learn.networks import parity_mask
+from kinpack.learn.onnx_graph import float_graph
+from kinpack.learn.tables import gaussian_tables, refit_tables
+
+UNIT = 64
+"""Integer units in one unit of ``y``."""
+LIMIT = (1 << 15) - 1
+BINS_PER_OCTAVE = 8
+"""Frequency tables for each doubling of the deviation."""
+CALIBRATION_QUALITIES = (35, 45, 55, 65, 75)
+
+
+def freeze(
+    model: CodecModel,
+    patches: NDArray[np.uint8],
+    *,
+    description: Mapping[str, Any],
+    dead_zone: float = 0.0,
+) -> Codec:
+    """Turn a trained model into a codec.
+
+    The context networks become integer networks, calibrated on the patches; the frequency tables
+    are then learned from the symbols that the frozen codec itself produces on them.
+
+    Args:
+        model: trained model.
+        patches: uint8 (n, 3, s, s), s a multiple of 32: for calibration and for the tables.
+        description: plain values for the header (name, data, seed, …).
+        dead_zone: share of a step by which the encoder rounds towards zero.
+
+    Returns:
+        The codec.
+
+    Raises:
+        CodecError: a bound of exact arithmetic does not hold.
+    """
+    model = model.eval()
+    config = model.config
+    table_count = int((SCALE_HIGH - SCALE_LOW) * BINS_PER_OCTAVE)
+    latent = LatentFormat(
+        channels=config.latent,
+        unit=UNIT,
+        limit=LIMIT,
+        gain=config.gain,
+        steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
+        dead_zone=dead_zone,
+    )
+    qualities = np.arange(101)
+    octaves = (QUALITY_CENTRE - qualities) / QUALITIES_PER_OCTAVE
+    arrays: dict[str, NDArray[Any]] = {
+        "codebooks": model.product.words.detach().numpy().astype(np.float32),
+        "code_context": _code_context(model),
+        "step_units": np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int32),
+        "table_shift": np.floor(
+            0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE
+        ).astype(np.int32),
+    }
+    blobs = _networks(model, patches)
+    header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
+
+    def build(tables: FrequencyTables) -> Codec:
+        counts = {
+            "table_counts": tables.counts.astype(np.int32),
+            "table_starts": tables.starts.astype(np.int32),
+            "table_lows": tables.lows.astype(np.int32),
+        }
+        return Codec.from_container(Container(header, blobs, {**arrays, **counts}))
+
+    deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
+    first = gaussian_tables(deviations)
+    coder = build(first).learned_coder()
+    codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
+    pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
+    seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
+    symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
+    return build(refit_tables(first, deviations, symbols, contexts))
+
+
+def _networks(model: CodecModel, patches: NDArray[np.uint8]) -> dict[str, bytes]:
+    config = model.config
+    free = ["n", 3, "h", "w"]
+    blobs = {
+        "analysis": float_graph(
+            model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
+        ),
+        "synthesis": float_graph(
+            model.synthesis,
+            inputs=["n", config.latent + 1, "i", "j"],
+            outputs=free,
+        ),
+        "code": float_graph(
+            model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
+        ),
+    }
+    for index, graph in enumerate(_context_graphs(model, patches)):
+        blobs[f"context{index}"] = graph
+    return blobs
+
+
+@torch.no_grad()
+def _descriptors(model: CodecModel, patches: NDArray[np.uint8]) -> Tensor:
+    n, channels, side, _ = patches.shape
+    f = side // 32
+    reduction = _as_picture(patches).view(n, channels, 32, f, 32, f).mean((3, 5))
+    return model.descriptor(reduction)
+
+
+def _code_context(model: CodecModel) -> NDArray[np.int16]:
+    """(M, K, E) int16: what each word adds to the context, in units of 1/32, bias included."""
+    config = model.config
+    words = model.product.words.detach()
+    weight = model.code_context.weight.detach().view(-1, config.M, config.code_dim)
+    parts = torch.einsum("emd,mkd->mke", weight, words)
+    parts = parts + model.code_context.bias.detach() / config.M
+    units: NDArray[np.float32] = parts.numpy() * CODE_UNIT
+    return np.rint(units).clip(-255, 255).astype(np.int16)
+
+
+CODE_UNIT = 32
+"""Integer units in one unit of the code's contribution to the context."""
+
+
+@torch.no_grad()
+def _context_graphs(model: CodecModel, patches: NDArray[np.uint8]) -> list[bytes]:
+    inputs = _context_inputs(model, patches)
+    graphs: list[bytes] = []
+    for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
+        first, second, third = _convolutions(network)
+        # The integers that come in: latents in units, the code in its units, quality − 50.
+        planes = [1 / (8 * UNIT)] * step.stop
+        planes += [1 / CODE_UNIT] * model.config.code_context + [1 / 20]
+        reach = seen.abs().amax((0, 2, 3)).double().numpy() / np.array(planes)
+        shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION))).astype(np.int64)
+        input_unit = np.array(planes) * np.exp2(shift.astype(np.float64))
+        hidden = torch.relu(first(seen))
+        unit_1 = _hidden_unit(hidden, first, input_unit)
+        unit_2 = _hidden_unit(torch.relu(second(hidden)), second, unit_1)
+        channels = step.stop - step.start
+        unit_3 = np.concatenate(
+            [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
+        )
+        layers = [
+            _integer(first, input_unit, unit_1, 0, ACTIVATION),
+            _integer(second, unit_1, unit_2, 0, ACTIVATION),
+            _integer(third, unit_2, unit_3, -LIMIT, LIMIT),
+        ]
+        if any(layer.largest_sum(ACTIVATION) >= EXACT for layer in layers):
+            raise CodecError(
+                "a context network would leave exact arithmetic; learn the codec again"
+            )
+        graphs.append(integer_graph(layers, input_shift=shift, channels_out=2 * channels))
+    return graphs
+
+
+def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in network.children() if isinstance(layer, nn.Conv2d)]
+
+
+def _integer(
+    layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, low: int, high: int
+) -> IntegerLayer:
+    weight, bias = _real(layer)
+    return quantise_layer(
+        weight, bias, input_unit=unit_in, output_unit=unit_out, low=low, high=high
+    )
+
+
+def _real(layer: nn.Conv2d) -> tuple[Floats, Floats]:
+    """Weights and biases of a layer."""
+    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
+    return layer.weight.double().numpy(), bias.double().numpy()
+
+
+def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
+    """Real value of one unit of each hidden channel: its reach on the patches over 255.
+
+    A channel that the patches hardly excite would get a unit so fine that its weights leave exact
+    arithmetic; it gets the finest that does not.
+    """
+    reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
+    weight, bias = _real(layer)
+    return np.maximum(reach / ACTIVATION, least_unit(weight, bias, input_unit=input_unit))
+
+
+def _context_inputs(model: CodecModel, patches: NDArray[np.uint8]) -> Sequence[Tensor]:
+    """What each context network sees on the patches, over the calibration's qualities."""
+    seen: list[list[Tensor]] = [[] for _ in model.config.steps]
+    hooks = [
+        network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
+        for network, store in zip(model.context, seen, strict=True)
+    ]
+    picture = _as_picture(patches)
+    e = model.code_context(
+        model.product.decode(model.product.indices(_descriptors(model, patches)))
+    )
+    for q in CALIBRATION_QUALITIES:
+        quality = torch.full((len(patches),), float(q))
+        delta = quantiser_step(quality).view(-1, 1, 1, 1)
+        y = model.latent(picture, quality)
+        y_hat = torch.zeros_like(y)
+        for index, step in enumerate(model.config.steps):
+            mask = parity_mask(step, y.shape[2], y.shape[3])
+            mean, _ = model.predict(index, y_hat, e, quality)
+            part = quantise_about(y[:, step.start : step.stop], mean, delta) * mask
+            y_hat[:, step.start : step.stop] += part
+    for hook in hooks:
+        hook.remove()
+    return [torch.cat(store) for store in seen]
+
+
+def _as_picture(patches: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(patches).float() / 255 - 0.5
