@@ -1,0 +1,290 @@
+"""The archive: images by id, found by kin, in immutable segments under numbered manifests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from kinpack.archive.adding import Addition, AddOptions, AddReport, Duplicates, Progress
+from kinpack.archive.coder import Coder, Escape, store_coder
+from kinpack.archive.commit import commit, remove_leftovers
+from kinpack.archive.description import describe
+from kinpack.archive.manifest import Manifest, load_manifest
+from kinpack.archive.reader import Reader
+from kinpack.archive.snapshot import Snapshot
+from kinpack.archive.staging import Staging
+from kinpack.archive.store import FolderStore, refusal
+from kinpack.errors import ArchiveError
+from kinpack.sources import Item
+
+if TYPE_CHECKING:
+    from kinpack.archive.verify import VerifyReport
+
+_Result = TypeVar("_Result")
+
+
+class Archive(Reader):
+    """A collection of images in few bytes, read one by one and searched without being unpacked.
+
+    An archive shows one state, the newest when it was opened; what others commit meanwhile appears
+    after ``refresh``. Its methods may be called from many threads. ``create`` and ``open`` make
+    one; a ``with`` block closes it.
+
+    Attributes:
+        path: the archive's folder.
+    """
+
+    def __init__(
+        self,
+        store: FolderStore,
+        manifest: Manifest,
+        *,
+        path: Path,
+        codec: Coder | None,
+        staging: Staging | None = None,
+        fixed: bool = False,
+    ) -> None:
+        super().__init__(store, manifest, codec)
+        self.path = path
+        self._folder = store
+        self._staging = staging
+        self._fixed = fixed
+        self._failed = False
+        self._changing = threading.Lock()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        codec: Coder,
+        *,
+        metadata: dict[str, Any] | None = None,
+    ) -> Archive:
+        """Begin a new archive, which appears under its name with the first images, whole.
+
+        It is built in a hidden folder beside its name. The end of the first successful ``add``
+        moves it to its name in one step; until then a kill, an error that leaves a ``with`` block,
+        or ``close`` after a failed ``add`` leaves no archive (and what a kill leaves, the next
+        ``create`` of that name removes). Closed without any ``add`` it is an empty archive.
+
+        Args:
+            path: the archive's folder, which must not exist; its parent must.
+            codec: what codes the images; a copy of its file is kept in the archive.
+            metadata: JSON values to note for ever: settings, source.
+
+        Raises:
+            ArchiveError: the path exists, another process is making it, or the place cannot be
+                written.
+        """
+        target = Path(path)
+        staging = Staging(target)
+        store = FolderStore(staging.folder, owned=True)
+        try:
+            manifest = store_coder(store, codec, metadata)
+        except BaseException:
+            staging.discard()
+            raise
+        return cls(store, manifest, path=target, codec=codec, staging=staging)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, at: int | None = None, codec: Coder | None = None
+    ) -> Archive:
+        """Open an archive at its newest state, or at an earlier one to read.
+
+        Nothing but the newest manifest is read here; the rest is read at the first need.
+
+        Args:
+            path: the archive's folder.
+            at: number of the state, as ``info`` gives it; ``None`` for the newest.
+            codec: the archive's codec, if it is loaded already.
+
+        Raises:
+            ArchiveError: there is no archive, its manifest is damaged or newer than this version
+                reads, or ``codec`` is another than the archive's.
+        """
+        folder = Path(path)
+        try:
+            is_folder = folder.is_dir()
+            exists = is_folder or os.path.lexists(folder)
+        except OSError as error:
+            raise refusal(error, folder, "open the archive") from error
+        if not is_folder:
+            what = "is a file, no archive" if exists else "there is no such archive"
+            raise ArchiveError(
+                f"{folder}: {what}; check the path, or make one with: kinpack pack SOURCE -o "
+                f"{folder}"
+            )
+        store = FolderStore(folder)
+        manifest = load_manifest(store, at)
+        if codec is not None and codec.codec_id != manifest.codec:
+            raise ArchiveError(
+                f"{folder}: its codec is {manifest.codec[:12]}…, not {codec.codec_id[:12]}…; "
+                "open it without a codec to use its own copy"
+            )
+        return cls(store, manifest, path=folder, codec=codec, fixed=at is not None)
+
+    def close(self) -> None:
+        """Release what is open; a new archive that nothing was added to is published empty."""
+        try:
+            if self._staging is not None and not self._failed:
+                self._commit(lambda base: (base.manifest.following((), {"verb": "create"}), None))
+        finally:
+            if self._staging is not None:
+                self._staging.discard()
+                self._staging = None
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._failed = self._failed or kind is not None
+        self.close()
+
+    def refresh(self) -> None:
+        """Show the newest state.
+
+        Raises:
+            ArchiveError: the archive was opened at a fixed state, or its manifest is damaged.
+        """
+        if self._fixed:
+            raise ArchiveError(
+                f"{self.path}: opened at state {self.manifest.number}, which stays; open it "
+                "without a number for the newest"
+            )
+        if self._staging is None:
+            newest = load_manifest(self._store)
+            if newest.number != self.manifest.number:
+                self._snapshot = Snapshot(self._store, newest, self._snapshot)
+
+    def add(
+        self,
+        source: Iterable[Item],
+        *,
+        quality: int = 60,
+        escape: Escape = "auto",
+        on_duplicate: Duplicates = "error",
+        skip_broken: bool = False,
+        batch: int = 256,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Add images in one commit: all of them appear, durably, or none.
+
+        What was there is not touched. An error, Ctrl-C or a kill leaves the former state.
+
+        Args:
+            source: the images: a ``Source``, or items.
+            quality: 1 to 100; 100 is lossless.
+            escape: whether a classic payload may stand in for a learned one: ``auto`` where it
+                serves better, ``off`` never, ``always``.
+            on_duplicate: for an id that is there already: ``error`` refuses the whole source,
+                ``skip`` keeps the old image, ``replace`` takes the new one.
+            skip_broken: whether pictures that cannot be read are left out and reported; else the
+                first one refuses the whole source.
+            batch: images coded at a time.
+            threads: for loading and coding; by default as many as suit the machine.
+            progress: called with the number of images just done.
+
+        Returns:
+            How many were added, skipped and replaced, and which were broken.
+
+        Raises:
+            ArchiveError: an id is there already, the disk is full, the place is read-only.
+            ImageError: a picture cannot be read.
+            SourceError: the source fails.
+        """
+        options = AddOptions(
+            quality=quality,
+            escape=escape,
+            on_duplicate=on_duplicate,
+            skip_broken=skip_broken,
+            batch=batch,
+            threads=threads,
+        )
+        with self._changing, self._store.writing(self._tidy):
+            self.refresh()
+            failed, self._failed = self._failed, True
+            addition = Addition(self._store, self._snapshot, self.codec, options)
+            try:
+                addition.take(source, progress)
+                report = self._commit(addition.following)
+            except BaseException:
+                addition.discard()
+                raise
+            self._failed = failed
+        return report
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Delete images in one commit; their bytes stay until the archive is compacted.
+
+        Args:
+            ids: of the images; naming one twice is no error.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            NotFoundError: an id is not there; nothing is deleted then.
+            ArchiveError: the archive cannot be written.
+        """
+        names = list(dict.fromkeys(ids))
+
+        def propose(base: Snapshot) -> tuple[Manifest | None, int]:
+            if not names:
+                return None, 0
+            segments = base.without(self._position(base, name) for name in names)
+            change = {"verb": "remove", "removed": len(names)}
+            return base.manifest.following(segments, change), len(names)
+
+        with self._changing, self._store.writing(self._tidy):
+            self.refresh()
+            return self._commit(propose)
+
+    def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
+        """Commit, show the new state, and give a new archive its name."""
+        snapshot, result = commit(self._store, self._snapshot, propose)
+        if self._staging is not None and snapshot.manifest.number:
+            staging, self._staging = self._staging, None
+            try:
+                staging.publish(self._folder)
+            except BaseException:
+                staging.discard()
+                self.close()
+                raise
+        self._snapshot = snapshot
+        return result
+
+    def _tidy(self) -> None:
+        with suppress(ArchiveError):
+            remove_leftovers(self._store)
+
+    def info(self) -> dict[str, Any]:
+        """The archive in numbers; see ``kinpack.archive.description.describe``.
+
+        Raises:
+            ArchiveError: a file is missing or damaged.
+        """
+        return describe(self._store, self._snapshot)
+
+    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> VerifyReport:
+        """Check every byte of every file; see ``kinpack.archive.verify.verify``.
+
+        Args:
+            deep: whether to decode every image too.
+            progress: called with the number of images just checked.
+        """
+        from kinpack.archive.verify import verify_store
+
+        return verify_store(self._store, deep=deep, codec=self._codec, progress=progress)

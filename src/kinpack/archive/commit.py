@@ -1,0 +1,77 @@
+"""Commits: the next manifest, created only if nobody else has created it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from kinpack.archive.manifest import (
+    FOLDER,
+    Manifest,
+    load_manifest,
+    manifest_file,
+    manifest_numbers,
+)
+from kinpack.archive.snapshot import Snapshot
+from kinpack.archive.store import TEMPORARY, Store
+from kinpack.errors import ArchiveError
+
+_Result = TypeVar("_Result")
+
+
+def commit(
+    store: Store, base: Snapshot, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]
+) -> tuple[Snapshot, _Result]:
+    """Make a change durable and visible, on top of whatever others have committed meanwhile.
+
+    Args:
+        store: where the archive lies.
+        base: the state that the change was made for.
+        propose: gives the manifest that makes the change to a state (``None`` for no change), and
+            a result; called again with the newest state for every lost race.
+
+    Returns:
+        The new state and the result that belongs to it.
+
+    Raises:
+        ArchiveError: the store cannot be written, or somebody has changed the codec meanwhile.
+    """
+    while True:
+        manifest, result = propose(base)
+        if manifest is None:
+            return base, result
+        if store.create(manifest.file, manifest.to_bytes()):
+            return Snapshot(store, manifest, base), result
+        newest = load_manifest(store)
+        if newest.codec != base.manifest.codec:
+            raise ArchiveError(
+                f"{store.where('')}: its codec was changed meanwhile; open it again and retry"
+            )
+        base = Snapshot(store, newest, base)
+
+
+def remove_leftovers(store: Store) -> None:
+    """Delete what dead writers left: temporary files, and segments that no manifest names.
+
+    To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
+
+    Args:
+        store: where the archive lies.
+
+    Raises:
+        ArchiveError: the store cannot be read or written.
+    """
+    names = store.list()
+    for name in names:
+        if name.rpartition("/")[2].startswith(TEMPORARY):
+            store.delete(name)
+    unnamed = {name for name in names if name.startswith("segments/") and name.endswith(".parquet")}
+    for number in reversed(manifest_numbers(store)):
+        if not unnamed:
+            return
+        file = manifest_file(number)
+        manifest = Manifest.from_bytes(store.read(file), where=store.where(file))
+        unnamed.difference_update(segment.file for segment in manifest.segments)
+    if any(name.startswith(FOLDER) for name in names):
+        for name in unnamed:
+            store.delete(name)

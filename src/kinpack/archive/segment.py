@@ -1,0 +1,310 @@
+"""Segments: one plain Parquet file for a run of images, its payloads first and together."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
+from kinpack.archive.manifest import SegmentEntry
+from kinpack.archive.store import Store
+from kinpack.codec.packet import Kind, Packet
+from kinpack.errors import ArchiveError, PayloadError
+
+PAYLOAD_BYTES = 32 << 20
+"""A segment is full with this many bytes of payload."""
+
+ROWS = 1 << 16
+"""A segment is full with this many images."""
+
+PIXEL_BYTES = 64 << 20
+"""Pixels that are held decoded at a time, at most one image more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an archive tells of one image without reading its payload.
+
+    Attributes:
+        id: its name, unique in the archive.
+        label: its class, ``None`` if it has none.
+        width: pixels across.
+        height: pixels down.
+        channels: 1 grey, 3 RGB, 4 RGBA.
+        kind: how the payload is coded.
+        quality: the quality that was asked for, 1 to 100.
+        length: bytes of the payload.
+    """
+
+    id: str
+    label: str | None
+    width: int
+    height: int
+    channels: int
+    kind: Kind
+    quality: int
+    length: int
+
+
+class SegmentWriter:
+    """Gathers packets and makes a segment of them.
+
+    Args:
+        codec: SHA-256 of the codec file, hexadecimal; written into the segment.
+        where: the archive's name for messages.
+    """
+
+    def __init__(self, codec: str, *, where: str) -> None:
+        self.name = uuid.uuid4().hex
+        self._codec = codec
+        self._where = where
+        self._payloads = bytearray()
+        self._codes = bytearray()
+        self._code_bytes = 0
+        self._columns: dict[str, list[Any]] = {name: [] for name in SMALL}
+
+    @property
+    def rows(self) -> int:
+        """Images gathered so far."""
+        return len(self._columns["id"])
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to ``finish``."""
+        return self.rows >= ROWS or len(self._payloads) >= PAYLOAD_BYTES
+
+    def add(self, id: str, label: str | None, packet: Packet) -> None:  # noqa: A002
+        """Append one image.
+
+        Args:
+            id: its name.
+            label: its class, or ``None``.
+            packet: the image, coded.
+
+        Raises:
+            ArchiveError: the id or the label is no text that Parquet can hold, or the product code
+                has another size than those before.
+        """
+        for text in (id, label):
+            if text is not None and not _is_text(text):
+                raise ArchiveError(
+                    f"{self._where}: {text!r} is no valid Unicode text; rename the file or label"
+                )
+        if not id:
+            raise ArchiveError(f"{self._where}: an image has an empty id; give it a name")
+        if not packet.code or (self.rows and len(packet.code) != self._code_bytes):
+            raise ArchiveError(
+                f"{self._where}: image {id!r} has a product code of {len(packet.code)} bytes, "
+                f"those before it {self._code_bytes}; one archive takes the codes of one codec"
+            )
+        self._code_bytes = len(packet.code)
+        self._payloads += packet.payload
+        self._codes += packet.code
+        row = (
+            id, label, len(packet.payload), packet.width, packet.height, packet.channels,
+            packet.quality, int(packet.kind), packet.checksum(),
+        )  # fmt: skip
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(value)
+
+    def finish(self) -> tuple[memoryview, SegmentEntry]:
+        """The segment's file and its entry for the manifest.
+
+        Returns:
+            The bytes to store under ``entry.file``, and the entry.
+
+        Raises:
+            ArchiveError: nothing was added, or the Parquet library did not lay the columns out as
+                the format asks.
+        """
+        if not self.rows:
+            raise ArchiveError(f"{self._where}: a segment without images cannot be written")
+        data = to_parquet(self._columns, self._payloads, self._codes, self._codec)
+        index_offset, code_end = contiguous_ends(data)
+        view = memoryview(data).cast("B")
+        if (
+            view[index_offset - len(self._payloads) : index_offset] != self._payloads
+            or view[code_end - len(self._codes) : code_end] != self._codes
+        ):
+            raise ArchiveError(
+                f"{self._where}: the installed pyarrow does not keep payloads in one page; install "
+                "the version that kinpack's constraints name"
+            )
+        entry = SegmentEntry(
+            name=self.name,
+            bytes=len(view),
+            rows=self.rows,
+            payload_bytes=len(self._payloads),
+            sha256=hashlib.sha256(view).hexdigest(),
+            index_offset=index_offset,
+            index_crc32=zlib.crc32(view[index_offset:]),
+        )
+        return view, entry
+
+
+class Segment:
+    """A segment of a store, read at random.
+
+    Its index is read, checked and parsed at the first need, in one read; a packet is one more.
+
+    Args:
+        store: where the file lies.
+        entry: what the manifest says of it.
+        former: the same file in another state of the archive, whose index need not be read again.
+    """
+
+    def __init__(self, store: Store, entry: SegmentEntry, former: Segment | None = None) -> None:
+        self.entry = entry
+        self._store = store
+        self._index: Index | None = None
+        if former is not None and former.entry.sha256 == entry.sha256:
+            self._index = former._index
+
+    @property
+    def where(self) -> str:
+        """The file's name for messages."""
+        return self._store.where(self.entry.file)
+
+    @property
+    def index(self) -> Index:
+        """All columns but the payloads.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        if self._index is None:
+            self._index = self._read_index()
+        return self._index
+
+    def packet(self, row: int) -> Packet:
+        """One image's packet, its checksum verified.
+
+        Args:
+            row: 0 for the segment's first image.
+
+        Raises:
+            ArchiveError: the file is missing or truncated.
+            PayloadError: the packet is damaged.
+        """
+        index = self.index
+        start, stop = int(index.starts[row]), int(index.starts[row + 1])
+        payload = self._store.read_range(self.entry.file, start, stop - start)
+        kind = self._kind(row, int(index.kind[row]))
+        try:
+            packet = Packet(
+                width=int(index.width[row]),
+                height=int(index.height[row]),
+                channels=int(index.channels[row]),
+                kind=kind,
+                quality=int(index.quality[row]),
+                code=index.codes[row].tobytes(),
+                payload=payload,
+            )
+        except PayloadError as error:
+            raise self._damaged(row, str(error)) from error
+        if packet.checksum() != int(index.checksum[row]):
+            raise self._damaged(row, "its checksum does not hold")
+        return packet
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of every image without its payload, deleted ones included, row by row.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+            PayloadError: an image is of an unknown kind.
+        """
+        index = self.index
+        columns = (
+            index.ids.to_pylist(),
+            index.labels.to_pylist(),
+            index.width.tolist(),
+            index.height.tolist(),
+            index.channels.tolist(),
+            index.kind.tolist(),
+            index.quality.tolist(),
+            np.diff(index.starts).tolist(),
+        )
+        for row, (name, label, width, height, channels, kind, *rest) in enumerate(
+            zip(*columns, strict=True)
+        ):
+            yield Entry(name, label, width, height, channels, self._kind(row, kind), *rest)
+
+    def describe(self, row: int) -> Entry:
+        """What is known of one image without its payload.
+
+        Args:
+            row: 0 for the segment's first image.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+            PayloadError: the image is of an unknown kind.
+        """
+        index = self.index
+        return Entry(
+            id=index.ids[row].as_py(),
+            label=index.labels[row].as_py(),
+            width=int(index.width[row]),
+            height=int(index.height[row]),
+            channels=int(index.channels[row]),
+            kind=self._kind(row, int(index.kind[row])),
+            quality=int(index.quality[row]),
+            length=int(index.starts[row + 1] - index.starts[row]),
+        )
+
+    def _kind(self, row: int, kind: int) -> Kind:
+        try:
+            return Kind(kind)
+        except ValueError as error:
+            raise self._damaged(row, f"its kind is {kind}, which is unknown") from error
+
+    def _damaged(self, row: int, reason: str) -> PayloadError:
+        name = self.index.ids[row].as_py()
+        return PayloadError(
+            f"{self.where}: image {name!r} (row {row}): {reason}; restore the file from a copy, or "
+            "install a newer kinpack if one wrote it"
+        )
+
+    def _read_index(self) -> Index:
+        entry = self.entry
+        tail = self._store.read_range(
+            entry.file, entry.index_offset, entry.bytes - entry.index_offset
+        )
+        if zlib.crc32(tail) != entry.index_crc32:
+            raise ArchiveError(
+                f"{self.where}: the index is damaged: its checksum does not hold; restore the file "
+                "from a copy"
+            )
+        try:
+            return parse_index(
+                tail,
+                offset=entry.index_offset,
+                rows=entry.rows,
+                payload_bytes=entry.payload_bytes,
+            )
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            OSError,
+            TypeError,
+            ValueError,
+        ) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ArchiveError(
+                f"{self.where}: this is no segment of a kinpack archive ({reason}); restore the "
+                "file from a copy"
+            ) from error
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

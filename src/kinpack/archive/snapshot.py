@@ -1,0 +1,156 @@
+"""Snapshots: the state of an archive that one manifest names, image by image."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.manifest import Manifest, SegmentEntry
+from kinpack.archive.segment import PIXEL_BYTES, Entry, Segment
+from kinpack.archive.store import Store
+from kinpack.codec.packet import Packet
+
+
+class Snapshot:
+    """All images of one state, numbered 0 to ``len - 1`` in the order in which they were added.
+
+    Nothing of it ever changes; indices of segments are read at the first need.
+
+    Args:
+        store: where the archive lies.
+        manifest: the state.
+        former: another state of the same archive, whose segments need not be read again.
+
+    Attributes:
+        manifest: the state.
+        segments: in the order in which they were added.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
+        known = {segment.entry.name: segment for segment in former.segments} if former else {}
+        self.manifest = manifest
+        self.segments: list[Segment] = [
+            Segment(store, entry, known.get(entry.name)) for entry in manifest.segments
+        ]
+        self._ends = list(accumulate(entry.live for entry in manifest.segments))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def locate(self, position: int) -> tuple[Segment, int]:
+        """The segment of an image, and its row there.
+
+        Args:
+            position: 0 to ``len - 1``.
+        """
+        part = bisect_right(self._ends, position)
+        inside = position - (self._ends[part - 1] if part else 0)
+        rows = self._rows[part]
+        return self.segments[part], inside if rows is None else int(rows[inside])
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Position of every id."""
+        return {name: position for position, name in enumerate(self.ids())}
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """Packed product codes, shape (images, bytes of a code), in the order of positions."""
+        if not self.segments:
+            return np.zeros((0, 8), np.uint8)
+        parts = [
+            segment.index.codes if rows is None else segment.index.codes[rows]
+            for segment, rows in self.parts()
+        ]
+        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        codes.setflags(write=False)
+        return codes
+
+    def ids(self) -> Iterator[str]:
+        """All ids, in the order of positions."""
+        for segment, rows in self.parts():
+            ids = segment.index.ids.to_pylist()
+            yield from ids if rows is None else (ids[row] for row in rows.tolist())
+
+    def labels(self) -> Iterator[str | None]:
+        """All labels, in the order of positions."""
+        for segment, rows in self.parts():
+            labels = segment.index.labels.to_pylist()
+            yield from labels if rows is None else (labels[row] for row in rows.tolist())
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of every image without its payload, in the order of positions."""
+        for segment, rows in self.parts():
+            if rows is None:
+                yield from segment.entries()
+            else:
+                live = set(rows.tolist())
+                yield from (entry for row, entry in enumerate(segment.entries()) if row in live)
+
+    def entry(self, position: int) -> Entry:
+        """What is known of one image without its payload.
+
+        Args:
+            position: 0 to ``len - 1``.
+        """
+        segment, row = self.locate(position)
+        return segment.describe(row)
+
+    def batches(self, size: int) -> Iterator[list[tuple[Entry, Packet]]]:
+        """All images with their packets, in the order of positions, some at a time.
+
+        Args:
+            size: most images in a batch; large ones make it shorter.
+
+        Raises:
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment is missing or damaged.
+        """
+        batch: list[tuple[Entry, Packet]] = []
+        pixels = 0
+        for position, entry in enumerate(self.entries()):
+            segment, row = self.locate(position)
+            batch.append((entry, segment.packet(row)))
+            pixels += entry.width * entry.height * entry.channels
+            if len(batch) >= size or pixels >= PIXEL_BYTES:
+                yield batch
+                batch, pixels = [], 0
+        if batch:
+            yield batch
+
+    def without(self, positions: Iterable[int]) -> tuple[SegmentEntry, ...]:
+        """The entries of the segments with further images deleted.
+
+        Args:
+            positions: of the images to delete.
+        """
+        dead: dict[str, list[int]] = {}
+        for position in positions:
+            segment, row = self.locate(position)
+            dead.setdefault(segment.entry.name, []).append(row)
+        return tuple(
+            entry.without(dead[entry.name]) if entry.name in dead else entry
+            for entry in self.manifest.segments
+        )
+
+    @cached_property
+    def _rows(self) -> list[NDArray[np.int64] | None]:
+        """Live rows of every segment, ``None`` where all are."""
+        return [_live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
+
+    def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
+        """Every segment with its living rows, ascending; ``None`` in place of all of them."""
+        """Every segment with its live rows, ascending; ``None`` where all are."""
+        return zip(self.segments, self._rows, strict=True)
+
+
+def _live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+    live = np.ones(entry.rows, bool)
+    for start, stop in entry.deleted:
+        live[start:stop] = False
+    return np.flatnonzero(live)

@@ -1,0 +1,118 @@
+"""Staging: a new archive is built beside its final name, and appears there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from kinpack.archive.noreplace import publish_folder
+from kinpack.archive.store import FolderStore, lock_folder, refusal, synchronise_folder
+from kinpack.errors import ArchiveError
+
+_OURS = frozenset({"codecs", "segments", "manifests"})
+_ATTEMPTS = 10
+
+
+class Staging:
+    """A locked folder ``.<name>.partial`` beside the target, in which a new archive grows.
+
+    The lock goes with its process, however that ends, and the next one cleans up behind it.
+
+    Args:
+        target: the archive's final path.
+
+    Attributes:
+        target: the archive's final path.
+        folder: the folder beside it.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = target.parent / f".{target.name}.partial"
+        if not target.name or target.name in (".", ".."):
+            raise ArchiveError(f"{target}: no name for an archive; name a new folder")
+        try:
+            self._lock = self._begin()
+        except OSError as error:
+            if not target.parent.is_dir():
+                raise ArchiveError(
+                    f"{target}: cannot create the archive: {target.parent} is no folder; "
+                    "make it first"
+                ) from error
+            raise refusal(error, target, "create the archive") from error
+
+    def publish(self, store: FolderStore) -> None:
+        """Give the finished archive its name, durably.
+
+        Args:
+            store: the store in ``folder``; it lies at ``target`` afterwards.
+
+        Raises:
+            ArchiveError: something has taken the name meanwhile, or the system refuses.
+        """
+        try:
+            synchronise_folder(self.folder)
+            if not publish_folder(self.folder, self.target):
+                raise self._existing()
+            store.root, store.owned = self.target, False
+            synchronise_folder(self.target.parent)
+        except OSError as error:
+            raise refusal(error, self.target, "create the archive") from error
+        os.close(self._lock)
+
+    def discard(self) -> None:
+        """Remove the unfinished archive; one that has its final name already stays."""
+        if _is_same(self._lock, self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _existing(self) -> ArchiveError:
+        return ArchiveError(
+            f"{self.target}: this path exists; use kinpack add to add to an archive, choose "
+            "another name, or remove it first"
+        )
+
+    def _begin(self) -> int:
+        """Make the folder, or take over a dead writer's; gives its locked descriptor."""
+        for _ in range(_ATTEMPTS):
+            if os.path.lexists(self.target):
+                raise self._existing()
+            self.folder.mkdir(exist_ok=True)
+            try:
+                descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                continue
+            try:
+                locked = lock_folder(descriptor)
+                names = set(os.listdir(descriptor))  # noqa: PTH208 (the folder that was opened)
+                if locked is False or (locked is None and names):
+                    raise ArchiveError(
+                        f"{self.target}: another process is writing this archive; wait for it, or "
+                        f"remove {self.folder} if there is none"
+                    )
+                if not names <= _OURS:
+                    raise ArchiveError(
+                        f"{self.folder}: this folder is in the way and not of kinpack's making; "
+                        "move it elsewhere"
+                    )
+                if _is_same(descriptor, self.folder):  # else its owner was quicker
+                    for name in names:
+                        shutil.rmtree(self.folder / name)
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+        raise ArchiveError(f"{self.target}: other processes create and remove it; try again")
+
+
+def _is_same(descriptor: int, folder: Path) -> bool:
+    """Whether a path still leads to the folder that was opened."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except OSError:
+        return False

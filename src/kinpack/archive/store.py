@@ -1,0 +1,358 @@
+"""Stores: where the files of an archive lie. Names are relative, with forward slashes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from kinpack.archive.noreplace import NoReplaceUnsupportedError, publish_file
+from kinpack.errors import ArchiveError
+
+TEMPORARY = ".tmp-"
+"""Begin of the last part of a temporary file's name."""
+
+_KEPT_OPEN = 128
+_LARGE = 1 << 20
+_NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+)
+_CURES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "permission denied; change its rights or choose another place",
+    errno.EPERM: "permission denied; change its rights or choose another place",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n) or close some",
+    errno.EIO: "the disk reports an error; check it, and copy the archive elsewhere",
+}
+
+
+def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> ArchiveError:
+    """The one-line error for a refusal of the system.
+
+    Args:
+        error: what the system raised.
+        path: the file or folder it was about.
+        action: what was tried, as in "cannot write".
+
+    Returns:
+        The error to raise, naming path and cure.
+    """
+    if isinstance(error, NoReplaceUnsupportedError):
+        cure = "the file system cannot create a file only if absent; choose another place"
+    else:
+        reason = error.strerror or type(error).__name__
+        cure = _CURES.get(error.errno or 0, f"{reason}; check the place and try again")
+    return ArchiveError(f"{os.fspath(path)}: cannot {action}: {cure}")
+
+
+class Store(Protocol):
+    """What an archive needs of the place where it lies: a folder, or a prefix of an object store.
+
+    Every file is written once, whole, and never changed. All failures are ``ArchiveError``.
+    """
+
+    def where(self, name: str) -> str:
+        """How messages call a file, or for an empty name the store itself."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The whole content of a file."""
+        ...
+
+    def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes of a file from ``offset``; a shorter file is an error."""
+        ...
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        """Write a file, whole and durably, only if absent; False if the name was taken."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        ...
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Sorted names of all files that begin with ``prefix``, temporary ones included."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
+
+    def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
+        """A block within which files are written.
+
+        ``tidy`` is called first if it is sure that nobody else is writing: only then is whatever
+        no manifest refers to the leftover of a dead writer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what is kept open; reading afterwards is an error."""
+        ...
+
+
+class FolderStore:
+    """A store in a local folder.
+
+    Files are written under a temporary name, synchronised, given their final name if it is free,
+    and the folder is synchronised. Reads are positioned, on descriptors that are kept open, and
+    may come from many threads.
+
+    Attributes:
+        root: the folder.
+        owned: True while the folder is a private one that its owner has locked already;
+            ``writing`` then takes no lock.
+    """
+
+    def __init__(self, root: Path, *, owned: bool = False) -> None:
+        self.root = root
+        self.owned = owned
+        self._lock = threading.Lock()
+        self._descriptors: dict[str, int] = {}
+        self._closed = False
+
+    def where(self, name: str) -> str:
+        """The path of a file, or of the folder for an empty name."""
+        return str(self.root / name) if name else str(self.root)
+
+    def read(self, name: str) -> bytes:
+        """The whole content of a file.
+
+        Raises:
+            ArchiveError: it is missing or cannot be read.
+        """
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise self._reading(error, name) from error
+
+    def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes of a file from byte ``offset`` on.
+
+        Raises:
+            ArchiveError: it is missing, shorter, or cannot be read.
+        """
+        try:
+            descriptor = self._descriptors.get(name)
+            if descriptor is not None:
+                data = _read_at(descriptor, offset, length)
+            else:
+                data = self._open_and_read(name, offset, length)
+        except OSError as error:
+            raise self._reading(error, name) from error
+        if len(data) != length:
+            raise ArchiveError(
+                f"{self.where(name)}: truncated: bytes {offset} to {offset + length} are not all "
+                "there; restore the file from a copy"
+            )
+        return data
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        """Write a file, whole and durably, only if no file has that name.
+
+        Returns:
+            True if written, False if the name was taken.
+
+        Raises:
+            ArchiveError: the system refuses: a full disk, a read-only place, missing rights.
+        """
+        final = self.root / name
+        temporary = final.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            self._make_folder(final.parent)
+            try:
+                _write_synchronised(temporary, data)
+                created = publish_file(temporary, final)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            if created:
+                synchronise_folder(final.parent)
+        except OSError as error:
+            raise refusal(error, final, "write") from error
+        return created
+
+    def size(self, name: str) -> int:
+        """Bytes of a file.
+
+        Raises:
+            ArchiveError: it is missing or cannot be reached.
+        """
+        try:
+            return (self.root / name).stat().st_size
+        except OSError as error:
+            raise self._reading(error, name) from error
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Sorted names of all files below ``prefix``, temporary ones included.
+
+        Args:
+            prefix: the begin of the names; up to its last slash it names a folder.
+
+        Raises:
+            ArchiveError: the folder cannot be read.
+        """
+        start = self.root / prefix.rpartition("/")[0]
+
+        def failed(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        names = []
+        try:
+            for folder, _, files in os.walk(start, onerror=failed):
+                inside = Path(folder).relative_to(self.root)
+                names += [(inside / file).as_posix() for file in files]
+        except OSError as error:
+            raise refusal(error, start, "read the folder") from error
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is not there is no error.
+
+        Raises:
+            ArchiveError: the system refuses.
+        """
+        with self._lock:
+            descriptor = self._descriptors.pop(name, None)
+            if descriptor is not None:
+                os.close(descriptor)
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise refusal(error, self.root / name, "delete") from error
+
+    @contextmanager
+    def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
+        """Hold a shared lock on the folder, as every writer does.
+
+        Args:
+            tidy: called first, under an exclusive lock, if no other writer holds one. Where the
+                file system has no locks nothing is known of others, and it is not called.
+
+        Raises:
+            ArchiveError: the folder cannot be opened.
+        """
+        if self.owned:
+            yield
+            return
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise refusal(error, self.root, "open") from error
+        try:
+            if lock_folder(descriptor):
+                tidy()
+            _lock_shared(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the descriptors that were kept open."""
+        with self._lock:
+            self._closed = True
+            for descriptor in self._descriptors.values():
+                os.close(descriptor)
+            self._descriptors.clear()
+
+    def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
+        with self._lock:
+            if self._closed:
+                raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
+            descriptor = self._descriptors.get(name)
+            if descriptor is None and len(self._descriptors) < _KEPT_OPEN:
+                descriptor = os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptors[name] = descriptor
+        if descriptor is not None:
+            return _read_at(descriptor, offset, length)
+        with (self.root / name).open("rb") as file:
+            return _read_at(file.fileno(), offset, length)
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            synchronise_folder(folder.parent)
+
+    def _reading(self, error: OSError, name: str) -> ArchiveError:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return ArchiveError(
+                f"{self.where(name)}: this file of the archive is missing; restore it from a copy"
+            )
+        return refusal(error, self.where(name), "read")
+
+
+def synchronise_folder(folder: Path) -> None:
+    """Make the names in a folder durable.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock_folder(descriptor: int) -> bool | None:
+    """Try to lock an open folder for oneself, without waiting.
+
+    Args:
+        descriptor: the open folder; the lock goes when it is closed, also by a kill.
+
+    Returns:
+        True if locked, False if somebody else holds a lock, ``None`` where there are no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def _lock_shared(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _read_at(descriptor: int, offset: int, length: int) -> bytes:
+    if length > _LARGE and os.fstat(descriptor).st_size < offset + length:
+        return b""  # a length that a file only claims must not be allocated
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts = [data]
+    done = len(data)
+    while done < length and (part := os.pread(descriptor, length - done, offset + done)):
+        parts.append(part)
+        done += len(part)
+    return b"".join(parts)
+
+
+def _write_synchronised(path: Path, data: bytes | memoryview) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,244 @@
+"""Verification: every byte of an archive held against the sums that were written with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kinpack.archive.adding import Progress
+from kinpack.archive.coder import Coder, load_coder
+from kinpack.archive.manifest import Manifest, manifest_file, manifest_number
+from kinpack.archive.segment import PIXEL_BYTES, Segment
+from kinpack.archive.snapshot import Snapshot
+from kinpack.archive.store import FolderStore, Store
+from kinpack.codec.packet import Packet
+from kinpack.errors import ArchiveError, KinpackError
+
+_CODEC = re.compile(r"codecs/([0-9a-f]{64})\.kinc")
+_CHUNK = 4 << 20
+_BATCH = 256
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        problems: what is damaged or missing, one line each, naming the file; empty if all is well.
+        notes: what does no harm: leftovers of dead writers, foreign files, forgotten states.
+        images: images whose packets were checked.
+        files: files that were checked.
+        bytes: their bytes.
+        deep: whether every image was decoded too.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    images: int = 0
+    files: int = 0
+    bytes: int = 0
+    deep: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged or missing."""
+        return not self.problems
+
+
+def verify(
+    path: str | os.PathLike[str], *, deep: bool = False, progress: Progress | None = None
+) -> VerifyReport:
+    """Check every file of an archive, of earlier states too, and every packet of the newest.
+
+    Damage is reported, not raised, and does not keep the other files from being checked: this
+    works on an archive that cannot be opened any more.
+
+    Args:
+        path: the archive's folder.
+        deep: whether to decode every image too.
+        progress: called with the number of images just checked.
+
+    Raises:
+        ArchiveError: there is no such folder.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ArchiveError(f"{folder}: there is no such archive; check the path")
+    store = FolderStore(folder)
+    try:
+        return verify_store(store, deep=deep, progress=progress)
+    finally:
+        store.close()
+
+
+def verify_store(
+    store: Store,
+    *,
+    deep: bool = False,
+    codec: Coder | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every file of an archive in a store, as ``verify`` does.
+
+    Args:
+        store: where the archive lies.
+        deep: whether to decode every image too.
+        codec: the archive's codec, if it is loaded already.
+        progress: called with the number of images just checked.
+    """
+    return _Verification(store, deep, codec, progress).run()
+
+
+class _Verification:
+    """One run over a store; what it finds goes into ``report``."""
+
+    def __init__(
+        self, store: Store, deep: bool, codec: Coder | None, progress: Progress | None
+    ) -> None:
+        self.report = VerifyReport(deep=deep)
+        self._store = store
+        self._codec = codec
+        self._progress = progress
+        self._names: set[str] = set()
+        self._of_archive: set[str] = set()
+        self._decoding: list[tuple[str, Packet]] = []
+        self._pixels = 0
+
+    def run(self) -> VerifyReport:
+        with self._reporting():
+            self._names = set(self._store.list())
+        manifests = self._manifests()
+        self._codecs(manifests)
+        self._segments(manifests)
+        newest = max(filter(None, map(manifest_number, self._names)), default=None)
+        if newest is None:
+            self._problem("", "it has no manifests, so it is no kinpack archive")
+        elif newest in manifests:
+            self._images(manifests[newest])
+        for name in sorted(self._names - self._of_archive):
+            where = self._store.where(name)
+            self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
+        return self.report
+
+    def _manifests(self) -> dict[int, Manifest]:
+        """All manifests that are whole, by number."""
+        manifests = {}
+        for name in sorted(self._names):
+            number = manifest_number(name)
+            if number is None:
+                continue
+            self._of_archive.add(name)
+            with self._reporting():
+                data = self._store.read(name)
+                self._count(len(data))
+                manifest = Manifest.from_bytes(data, where=self._store.where(name))
+                if manifest.number == number:
+                    manifests[number] = manifest
+                else:
+                    self._problem(name, f"this is manifest {manifest.number} under another name")
+        for manifest in manifests.values():
+            if manifest.parent and manifest_file(manifest.parent) not in self._names:
+                self.report.notes.append(
+                    f"{self._store.where(manifest.file)}: the state before it is forgotten"
+                )
+        return manifests
+
+    def _codecs(self, manifests: dict[int, Manifest]) -> None:
+        sizes = {manifest.codec_file: manifest.codec_bytes for manifest in manifests.values()}
+        for name in sorted(self._names.union(sizes)):
+            if match := _CODEC.fullmatch(name):
+                self._file(name, match.group(1), sizes.get(name))
+
+    def _segments(self, manifests: dict[int, Manifest]) -> None:
+        entries = {
+            (entry.file, entry.sha256, entry.bytes)
+            for manifest in manifests.values()
+            for entry in manifest.segments
+        }
+        for name, sha256, n_bytes in sorted(entries):
+            self._file(name, sha256, n_bytes)
+
+    def _file(self, name: str, sha256: str, n_bytes: int | None) -> None:
+        """Check a file's size and sum."""
+        self._of_archive.add(name)
+        with self._reporting():
+            size = self._store.size(name)
+            if n_bytes is not None and size != n_bytes:
+                self._problem(name, f"it has {size} bytes instead of {n_bytes}")
+                return
+            digest = hashlib.sha256()
+            for offset in range(0, size, _CHUNK):
+                digest.update(self._store.read_range(name, offset, min(_CHUNK, size - offset)))
+            self._count(size)
+            if digest.hexdigest() != sha256:
+                self._problem(name, "its SHA-256 does not hold")
+
+    def _images(self, manifest: Manifest) -> None:
+        """Check every packet of a state, and that no id comes twice."""
+        snapshot = Snapshot(self._store, manifest)
+        if self.report.deep and self._codec is None:
+            with self._reporting():
+                self._codec = load_coder(self._store, manifest)
+        ids: Counter[str] = Counter()
+        for segment, rows in snapshot.parts():
+            with self._reporting():
+                names = segment.index.ids.to_pylist()
+                for row in range(len(names)) if rows is None else rows.tolist():
+                    ids[names[row]] += 1
+                    self._packet(segment, row, names[row])
+        self._decode()
+        for name, times in ids.items():
+            if times > 1:
+                self._problem("", f"the id {name!r} is there {times} times")
+
+    def _packet(self, segment: Segment, row: int, name: str) -> None:
+        with self._reporting():
+            packet = segment.packet(row)
+            self.report.images += 1
+            if self._codec is not None and self.report.deep:
+                self._decoding.append((name, packet))
+                self._pixels += packet.width * packet.height * packet.channels
+                if len(self._decoding) >= _BATCH or self._pixels >= PIXEL_BYTES:
+                    self._decode()
+        if self._progress:
+            self._progress(1)
+
+    def _decode(self) -> None:
+        """Draw the images that wait; on an error one by one, to name those that it hits."""
+        waiting, self._decoding, self._pixels = self._decoding, [], 0
+        if not waiting or self._codec is None:
+            return
+        try:
+            images = self._codec.decode([packet for _, packet in waiting])
+        except KinpackError as error:
+            if len(waiting) == 1:
+                self._problem("", f"image {waiting[0][0]!r}: {error}")
+                return
+            for one in waiting:
+                self._decoding = [one]
+                self._decode()
+            return
+        for (name, packet), image in zip(waiting, images, strict=True):
+            if image.shape != (packet.height, packet.width, packet.channels):
+                self._problem("", f"image {name!r} decodes to the shape {image.shape}")
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Turn an error into a problem of the report."""
+        try:
+            yield
+        except KinpackError as error:
+            self.report.problems.append(str(error))
+
+    def _problem(self, name: str, what: str) -> None:
+        self.report.problems.append(f"{self._store.where(name)}: {what}; restore it from a copy")
+
+    def _count(self, n_bytes: int) -> None:
+        self.report.files += 1
+        self.report.bytes += n_bytes

@@ -1,0 +1,103 @@
+"""A small exact codec for the archive's tests: zlib for payloads, a histogram for the code."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.coder import Escape
+from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.product_code import ProductQuantizer, pack_codes
+from kinpack.errors import ImageError, PayloadError
+from kinpack.images import Image
+from kinpack.sources import Item
+
+
+class FakeCodec:
+    """The interface of ``Codec`` that an archive uses, without its weight."""
+
+    def __init__(self, seed: int = 0) -> None:
+        books = np.random.default_rng(seed).random((16, 16, 4), np.float32)
+        self._data = f"a fake codec for tests, seed {seed}".encode()
+        self.quantizer = ProductQuantizer(books)
+        self.codec_id = hashlib.sha256(self._data).hexdigest()
+        self.n_bytes = len(self._data)
+
+    def to_bytes(self) -> bytes:
+        return self._data
+
+    def encode(
+        self,
+        images: Sequence[Image],
+        *,
+        quality: int = 60,
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> list[Packet]:
+        if not len(images):
+            return []
+        codes = pack_codes(self.quantizer.encode(self.descriptors(images)))
+        return [
+            Packet(
+                width=image.shape[1],
+                height=image.shape[0],
+                channels=image.shape[2],
+                kind=Kind.WEBP_LOSSLESS,
+                quality=quality,
+                code=code.tobytes(),
+                payload=zlib.compress(image.tobytes(), 1),
+            )
+            for image, code in zip(images, codes, strict=True)
+        ]
+
+    def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
+        images = []
+        for packet in packets:
+            try:
+                pixels = np.frombuffer(zlib.decompress(packet.payload), np.uint8)
+                images.append(pixels.reshape(packet.height, packet.width, packet.channels))
+            except (zlib.error, ValueError) as error:
+                raise PayloadError(f"the payload is damaged: {error}") from error
+        return images
+
+    def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        counts = [np.bincount(image.ravel() >> 2, minlength=64) / image.size for image in images]
+        return np.stack(counts).astype(np.float32) * 16
+
+
+@dataclass
+class FakeSource:
+    """Images by id; ``None`` is a broken picture."""
+
+    images: list[tuple[str, str | None, Any]] = field(default_factory=list)
+    name: str = "fake"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[Item]:
+        for name, label, image in self.images:
+            yield Item(name, label, lambda name=name, image=image: _load(name, image))  # type: ignore[misc]
+
+
+def _load(name: str, image: Image | None) -> Image:
+    if image is None:
+        raise ImageError(f"{name}: this is no picture")
+    return image
+
+
+def pictures(count: int, *, seed: int = 0, first: int = 0, side: int = 6) -> FakeSource:
+    """Small random pictures of several sizes and channels, numbered from ``first`` on."""
+    images = []
+    for number in range(first, first + count):
+        rng = np.random.default_rng([seed, number])
+        shape = (*rng.integers(1, side + 1, 2), (1, 3, 4)[number % 3])
+        image = rng.integers(0, 256, shape, np.uint8)
+        images.append((f"set/{number:05d}", (None, "cat", "dog")[number % 3], image))
+    return FakeSource(images)

@@ -1,0 +1,192 @@
+"""Damaged archives and refusing disks: every change is found, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archive_checks import content, expected, make, reopened
+from fake_codec import FakeCodec, pictures
+from kinpack.archive import segment as segment_module
+from kinpack.archive.verify import verify
+from kinpack.errors import ArchiveError, KinpackError, PayloadError
+from kinpack.images import Image
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of four images, so that few images make several."""
+    monkeypatch.setattr(segment_module, "ROWS", 4)
+
+
+def read_all(path: Path) -> dict[str, Image]:
+    with reopened(path) as archive:
+        return {name: archive.read(name) for name in archive.ids}
+
+
+def test_every_changed_byte_is_found_and_harms_no_reader(tmp_path: Path) -> None:
+    source = pictures(2, side=3)
+    path = make(tmp_path / "a.kin", source)
+    assert verify(path).ok
+    original = {name: image for name, _, image in source.images}
+    total = 0
+    for file in sorted(path.rglob("*.*")):
+        data = file.read_bytes()
+        for position in range(len(data)):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << (position % 8)
+            file.write_bytes(damaged)
+            report = verify(path)
+            assert report.problems, f"{file.name}: byte {position}"
+            assert file.name in " ".join(report.problems)
+            try:
+                for name, image in read_all(path).items():
+                    assert np.array_equal(image, original[name])
+            except KinpackError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+            total += 1
+        file.write_bytes(data)
+    assert total > 2000
+    assert verify(path).ok
+
+
+def test_a_changed_payload_is_refused_by_the_image_that_it_hits(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")
+    (file,) = path.glob("segments/*")
+    with reopened(path) as archive:
+        index = archive._snapshot.segments[0].index
+        starts = index.starts.tolist()
+    data = file.read_bytes()
+    for position in range(starts[0], starts[-1]):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x20
+        file.write_bytes(damaged)
+        row = max(i for i, start in enumerate(starts) if start <= position)
+        with reopened(path) as archive, pytest.raises(PayloadError, match=f"set/0000{row}"):
+            archive.read(f"set/0000{row}")
+    file.write_bytes(data)
+
+
+def test_truncated_files_are_found(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(2, side=3))
+    for file in sorted(path.rglob("*.*")):
+        data = file.read_bytes()
+        for length in (*range(0, len(data), 7), len(data) - 1):
+            file.write_bytes(data[:length])
+            assert verify(path).problems, f"{file.name}: {length} bytes"
+            if file.suffix != ".kinc":
+                with pytest.raises(KinpackError):
+                    read_all(path)
+        file.write_bytes(data + b"x")
+        assert verify(path).problems
+        file.unlink()
+        assert verify(path).problems
+        file.write_bytes(data)
+    assert verify(path).ok
+
+
+def test_damage_in_earlier_states_is_found(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(3))
+    with reopened(path) as archive:
+        archive.remove(archive.ids)
+    (segment,) = path.glob("segments/*")
+    data = bytearray(segment.read_bytes())
+    data[100] ^= 1
+    segment.write_bytes(data)
+    assert "SHA-256" in verify(path).problems[0]
+    (path / "manifests" / "0000000001.json").write_text("{}")
+    assert any("0000000001.json" in problem for problem in verify(path).problems)
+    (path / "manifests" / "0000000001.json").unlink()
+    report = verify(path)
+    assert report.ok
+    assert any("the state before it is forgotten" in note for note in report.notes)
+
+
+def test_verifying_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="there is no such archive"):
+        verify(tmp_path / "none")
+    assert "no kinpack archive" in verify(tmp_path).problems[0]
+    path = make(tmp_path / "a.kin")
+    done: list[int] = []
+    assert verify(path, progress=done.append).images == sum(done) == 10
+
+
+def test_a_deep_verification_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path / "a.kin")
+    decode = FakeCodec.decode
+
+    def fail(self: FakeCodec, packets: Any, **options: Any) -> Any:
+        if any(packet.width * packet.height == worst for packet in packets):
+            raise PayloadError("it cannot be drawn")
+        return decode(self, packets, **options)
+
+    with reopened(path) as archive:
+        worst = max(entry.width * entry.height for entry in archive.entries())
+        monkeypatch.setattr(FakeCodec, "decode", fail)
+        hit = [e.id for e in archive.entries() if e.width * e.height == worst]
+        assert archive.verify().ok
+        report = archive.verify(deep=True)
+        assert len(report.problems) == len(hit)
+        assert all(name in problem for name, problem in zip(hit, report.problems, strict=True))
+        with pytest.raises(PayloadError, match=f"image '{hit[0]}': it cannot be drawn"):
+            archive.read_many(archive.ids)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "link"])
+@pytest.mark.usefixtures("small_segments")
+def test_every_call_of_a_commit_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    original = getattr(os, call)
+    old, new = expected(pictures(10)), expected(pictures(10), pictures(6, first=10))
+    make(tmp_path / "original.kin")
+    for failing in range(100):
+        path = shutil.copytree(tmp_path / "original.kin", tmp_path / "a.kin")
+        calls = 0
+
+        def fail(*arguments: Any, failing: int = failing, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == failing + 1:
+                raise OSError(number, os.strerror(number))
+            return original(*arguments, **options)
+
+        failed = False
+        archive = reopened(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            try:
+                archive.add(pictures(6, first=10))
+            except ArchiveError as error:
+                failed = True
+                assert "\n" not in str(error)  # noqa: PT017
+        archive.close()
+        assert content(path) in ((old, new) if failed else (new,))
+        with reopened(path) as archive:
+            archive.add(pictures(1, first=40))
+        assert not verify(path).notes
+        shutil.rmtree(path)
+        if calls <= failing:
+            break
+    assert failing >= 3
+    assert not failed
+
+
+def test_a_full_disk_while_packing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(ArchiveError, match="the disk is full; free some space"):
+            make(tmp_path / "a.kin")
+    assert list(tmp_path.iterdir()) == []
