@@ -1,0 +1,380 @@
+"""Search against a plain ranking: the same hits from both engines, ties and tombstones included."""
+
+from __future__ import annotations
+
+import builtins
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinpack.codec.product_code import ProductQuantizer, pack_codes, unpack_codes
+from kinpack.errors import CodecError, KinpackError, MissingExtraError
+from kinpack.search import scan
+from kinpack.search.distance import (
+    DistanceTable,
+    SearchError,
+    asymmetric_table,
+    symmetric_table,
+    symmetric_tables,
+)
+from kinpack.search.fast_scan import FastScan
+from kinpack.search.ranking import nearest, ranked
+from kinpack.search.scan import CodeIndex, Engine, top_k
+
+
+def quantizer_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantizer:
+    rng = np.random.default_rng(seed)
+    return ProductQuantizer(rng.normal(size=(M, K, d)).astype(np.float32))
+
+
+def codes_of(seed: int, n: int, quantizer: ProductQuantizer) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, quantizer.K, (n, quantizer.M), dtype=np.uint8)
+
+
+def plain_ranking(
+    table: DistanceTable, indices: np.ndarray, k: int, mask: np.ndarray | None = None
+) -> list[tuple[int, int]]:
+    """Rank by Python's own integers: (steps, position), nearest first."""
+    rows = []
+    for position, code in enumerate(indices.tolist()):
+        if mask is None or mask[position]:
+            rows.append((sum(int(table.integers[m, w]) for m, w in enumerate(code)), position))
+    return sorted(rows)[:k]
+
+
+SHAPES = st.tuples(
+    st.integers(0, 1000),
+    st.integers(1, 17),
+    st.sampled_from([1, 2, 9, 16, 17, 256]),
+    st.integers(1, 4),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SHAPES, st.integers(0, 12))
+def test_table_distance_is_that_of_the_decoded_vectors(
+    shape: tuple[int, int, int, int], n: int
+) -> None:
+    quantizer = quantizer_of(*shape)
+    indices = codes_of(n, n + 1, quantizer)
+    query = np.random.default_rng(n).normal(size=quantizer.D).astype(np.float32)
+    decoded = quantizer.decode(indices).astype(np.float64)
+    asymmetric = asymmetric_table(quantizer, query)
+    symmetric = symmetric_table(quantizer, indices[0])
+    for table, point in ((asymmetric, query.astype(np.float64)), (symmetric, decoded[0])):
+        expected = np.square(decoded - point).sum(axis=1)
+        assert table.distances(indices) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        assert table.values.shape == table.integers.shape == (quantizer.M, quantizer.K)
+    assert symmetric.distances(indices[:1]).tolist() == [0.0]
+
+
+@settings(deadline=None, max_examples=30)
+@given(SHAPES)
+def test_symmetric_tables_hold_the_distances_of_words(shape: tuple[int, int, int, int]) -> None:
+    quantizer = quantizer_of(*shape)
+    tables = symmetric_tables(quantizer)
+    assert tables.dtype == np.float32
+    assert tables.shape == (quantizer.M, quantizer.K, quantizer.K)
+    assert np.array_equal(tables, tables.transpose(0, 2, 1))
+    code = codes_of(1, 1, quantizer)[0]
+    table = symmetric_table(quantizer, code)
+    for m in range(quantizer.M):
+        assert np.array_equal(table.values[m], tables[m, code[m]])
+        assert tables[m, 0, 0] == 0
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-3, 1.0, 1e15])
+def test_integer_form_is_fine_and_never_overflows(size: float) -> None:
+    quantizer = ProductQuantizer(quantizer_of(1).codebooks * np.float32(size))
+    table = asymmetric_table(quantizer, np.ones(32) * np.float32(size))
+    largest = int(table.integers.max(axis=1).astype(np.int64).sum())
+    total = float(table.values.max(axis=1).sum(dtype=np.float64))
+    assert 0 <= largest < 2**31
+    assert np.log2(table.scale) == round(np.log2(table.scale))
+    if total > 0:
+        assert largest > 2**28
+        assert table.integers * table.scale == pytest.approx(
+            table.values.astype(np.float64), abs=table.scale
+        )
+
+
+def test_all_distances_zero() -> None:
+    quantizer = ProductQuantizer(np.ones((4, 2, 3), np.float32))
+    table = asymmetric_table(quantizer, np.ones(12))
+    codes = pack_codes(codes_of(0, 5, quantizer), K=2)
+    for engine in engines():
+        positions, distances = top_k(codes, table, 3, engine=engine)
+        assert positions.tolist() == [0, 1, 2]
+        assert distances.tolist() == [0, 0, 0]
+
+
+def engines() -> list[Engine]:
+    try:
+        import faiss  # noqa: F401
+    except ImportError:
+        return ["auto", "numpy"]
+    return ["auto", "numpy", "faiss"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    SHAPES,
+    st.integers(0, 60),
+    st.integers(0, 70),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_top_k_is_the_plain_ranking(
+    shape: tuple[int, int, int, int],
+    n: int,
+    k: int,
+    symmetric: bool,
+    masked: bool,
+    threads: int,
+    packed: bool,
+) -> None:
+    quantizer = quantizer_of(*shape)
+    # Few different codes, so that ties are many.
+    indices = codes_of(n, 4, quantizer)[np.random.default_rng(n).integers(0, 4, n)]
+    query = np.random.default_rng(n).normal(size=quantizer.D)
+    table = (
+        symmetric_table(quantizer, codes_of(7, 1, quantizer)[0])
+        if symmetric
+        else asymmetric_table(quantizer, query)
+    )
+    mask = np.random.default_rng(n).random(n) < 0.6 if masked else None
+    expected = plain_ranking(table, indices, k, mask)
+    codes = pack_codes(indices, K=quantizer.K) if packed else indices
+    for engine in engines():
+        positions, distances = top_k(codes, table, k, engine=engine, threads=threads, mask=mask)
+        assert positions.dtype == np.int64
+        assert distances.dtype == np.float32
+        assert positions.tolist() == [position for _, position in expected]
+        assert (
+            distances.tolist()
+            == table.in_units(np.array([steps for steps, _ in expected], np.int32)).tolist()
+        )
+
+
+@pytest.mark.parametrize(
+    ("M", "K", "n"), [(16, 16, 50_000), (15, 11, 40_000), (8, 256, 40_000), (16, 16, 16_384)]
+)
+def test_engines_agree_on_many_codes(M: int, K: int, n: int, rng: np.random.Generator) -> None:
+    quantizer = quantizer_of(2, M, K)
+    # Near one another as real codes are, each many times over.
+    indices = codes_of(3, 300, quantizer)[rng.integers(0, 300, n)]
+    changed = rng.random((n, M)) < 0.1
+    indices[changed] = codes_of(4, n, quantizer)[changed]
+    index = CodeIndex(pack_codes(indices, K=K), quantizer)
+    mask = rng.random(n) < 0.5
+    for query in (indices[17], indices[4], codes_of(9, 1, quantizer)[0]):
+        table = symmetric_table(quantizer, query)
+        steps = table.steps(indices).astype(np.int64)
+        order = np.lexsort((np.arange(n), steps))
+        alive = order[mask[order]]
+        for k in (1, 10, 1000, 3000):
+            for engine in engines():
+                for threads in (1, 2):
+                    got = index.search(table, k, engine=engine, threads=threads)
+                    assert np.array_equal(got[0], order[:k])
+                    got = index.search(table, k, engine=engine, threads=threads, mask=mask)
+                    assert np.array_equal(got[0], alive[:k])
+
+
+@pytest.mark.parametrize("K", [16, 256])
+def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator) -> None:
+    pytest.importorskip("faiss")
+    quantizer = quantizer_of(2, 16, K)
+    indices = codes_of(3, 50_000, quantizer)
+    table = asymmetric_table(quantizer, rng.normal(size=32))
+    found = FastScan(pack_codes(indices, K=K), quantizer).search(table, 10)
+    assert found is not None
+    steps = table.steps(indices)
+    order = np.argsort(steps, kind="stable")[:10]
+    assert np.array_equal(found[0], steps[order])
+    assert np.array_equal(found[1], order)
+
+
+def test_hardly_anything_alive(rng: np.random.Generator) -> None:
+    quantizer = quantizer_of(2)
+    index = CodeIndex(pack_codes(codes_of(3, 40_000, quantizer)), quantizer)
+    mask = np.zeros(40_000, bool)
+    mask[[5, 39_999]] = True
+    table = asymmetric_table(quantizer, rng.normal(size=32))
+    for engine in engines():
+        assert sorted(index.search(table, 9, engine=engine, mask=mask)[0]) == [5, 39_999]
+        assert len(index.search(table, 9, engine=engine, mask=mask & False)[0]) == 0
+
+
+def test_faiss_unpacks_sub_indices_as_we_pack_them(rng: np.random.Generator) -> None:
+    faiss = pytest.importorskip("faiss")
+    for M in (16, 7):
+        quantizer = quantizer_of(5, M)
+        indices = codes_of(6, 100, quantizer)
+        index = faiss.IndexPQ(quantizer.D, M, 4)
+        faiss.copy_array_to_vector(quantizer.codebooks.ravel(), index.pq.centroids)
+        index.is_trained = True
+        assert index.sa_code_size() == quantizer.code_bytes
+        index.add_sa_codes(pack_codes(indices))
+        assert np.array_equal(index.reconstruct_n(0, 100), quantizer.decode(indices))
+        # And its own codes of vectors are ours.
+        x = rng.normal(size=(50, quantizer.D)).astype(np.float32)
+        assert np.array_equal(index.sa_encode(x), pack_codes(quantizer.encode(x)))
+
+
+def test_faiss_keeps_the_callers_threads() -> None:
+    faiss = pytest.importorskip("faiss")
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        quantizer = quantizer_of(5)
+        codes = pack_codes(codes_of(1, 100, quantizer))
+        top_k(codes, asymmetric_table(quantizer, np.zeros(32)), 3, engine="faiss")
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@pytest.fixture
+def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``import faiss`` fail, as where it is not installed."""
+    plain = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == "faiss":
+            raise ImportError(name)
+        return plain(name, *rest, **more)
+
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without)
+
+
+@pytest.mark.usefixtures("no_faiss")
+def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantizer = quantizer_of(5)
+    indices = codes_of(1, 50, quantizer)
+    index = CodeIndex(pack_codes(indices), quantizer)
+    table = asymmetric_table(quantizer, np.zeros(32))
+    expected = [position for _, position in plain_ranking(table, indices, 5)]
+    monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 0)
+    monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 0)
+    for _ in range(2):
+        assert index.search(table, 5)[0].tolist() == expected
+    with pytest.raises(MissingExtraError, match=r'pip install "kinpack\[fast\]"'):
+        index.search(table, 5, engine="faiss")
+
+
+def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    built: list[int] = []
+
+    class Counted(FastScan):
+        def __init__(self, codes: np.ndarray, quantizer: ProductQuantizer) -> None:
+            built.append(len(codes))
+            super().__init__(codes, quantizer)
+
+    monkeypatch.setattr(scan, "FastScan", Counted)
+    monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 150)
+    monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 50)
+    quantizer = quantizer_of(5)
+    index = CodeIndex(pack_codes(codes_of(1, 60, quantizer)), quantizer)
+    answers = []
+    for search in range(6):
+        answers.append(index.search(np.zeros(32), 5)[0].tolist())
+        # Numpy has scanned 60, 120 and 180 codes after the first three.
+        assert built == ([60] if search >= 3 else [])
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda q, c, t: top_k(c, t, -1), "k = -1"),
+        (lambda q, c, t: top_k(c, t, 1, threads=0), "0 threads"),
+        (lambda q, c, t: top_k(c[:, :5], t, 1), "8 bytes each"),
+        (lambda q, c, t: top_k(c.astype(int), t, 1), "packed codes"),
+        (lambda q, c, t: top_k(c, t, 1, engine=cast("Any", "brute")), "no engine 'brute'"),
+        (lambda q, c, t: top_k(c, t, 1, mask=np.ones(3, bool)), "one bool for each"),
+        (lambda q, c, t: top_k(c, t, 1, mask=cast("Any", np.ones(len(c)))), "one bool for each"),
+        (lambda q, c, t: CodeIndex(c, quantizer_of(99)).search(t, 1), "other books"),
+        (lambda q, c, t: asymmetric_table(q, np.zeros(31)), "archive's codec"),
+        (lambda q, c, t: asymmetric_table(q, np.full(32, np.nan)), "finite"),
+        (lambda q, c, t: asymmetric_table(q, np.full(32, 1e30)), "too far"),
+        (lambda q, c, t: symmetric_table(q, np.full(16, 16, np.uint8)), "names no word"),
+        (lambda q, c, t: symmetric_table(q, np.zeros(15, np.uint8)), "16 expected"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
+    quantizer = quantizer_of(1)
+    codes = pack_codes(codes_of(2, 10, quantizer))
+    table = asymmetric_table(quantizer, np.zeros(32))
+    with pytest.raises(KinpackError, match=says) as caught:
+        act(quantizer, codes, table)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, (SearchError, CodecError))
+
+
+@pytest.mark.parametrize("K", [9, 200])
+def test_codes_that_name_no_word_are_refused(K: int) -> None:
+    quantizer = quantizer_of(1, 4, K)
+    codes = np.full((3, quantizer.code_bytes), 0xF0, np.uint8)
+    with pytest.raises(SearchError, match="verify"):
+        top_k(codes, asymmetric_table(quantizer, np.zeros(8)), 1, engine="numpy")
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 5), max_size=30), st.integers(0, 35))
+def test_nearest_is_a_prefix_of_the_order(steps: list[int], k: int) -> None:
+    positions = np.arange(len(steps), dtype=np.int64) * 3
+    kept = nearest(np.array(steps, np.int32), positions, k)
+    assert list(kept[1]) == sorted(kept[1])
+    got = ranked(*kept)
+    expected = sorted(zip(steps, positions.tolist(), strict=True))[:k]
+    assert list(zip(got[0].tolist(), got[1].tolist(), strict=True)) == expected
+
+
+def test_packed_codes_may_be_read_only_or_strided() -> None:
+    quantizer = quantizer_of(1)
+    indices = codes_of(2, 40_000, quantizer)
+    table = asymmetric_table(quantizer, np.zeros(32))
+    packed = pack_codes(indices)
+    packed.flags.writeable = False
+    wide = np.zeros((40_000, 11), np.uint8)
+    wide[:, 2:10] = packed
+    for engine in engines():
+        a, b = (top_k(codes, table, 20, engine=engine) for codes in (packed, wide[:, 2:10]))
+        assert np.array_equal(a[0], b[0])
+    assert np.array_equal(unpack_codes(wide[:, 2:10], 16), indices)
+
+
+def test_ten_thousand_codes_take_under_ten_milliseconds() -> None:
+    quantizer = quantizer_of(1)
+    index = CodeIndex(pack_codes(codes_of(2, 10_000, quantizer)), quantizer)
+    query = np.zeros(32)
+    best = 1.0
+    for _ in range(5):
+        started = time.perf_counter()
+        index.search(query, 10, engine="numpy")
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.010
+
+
+def test_searching_imports_no_faiss_unasked() -> None:
+    program = (
+        "import sys, numpy as np\n"
+        "from kinpack.codec.product_code import ProductQuantizer\n"
+        "from kinpack.search.scan import CodeIndex\n"
+        "q = ProductQuantizer(np.zeros((16, 16, 2), np.float32))\n"
+        "CodeIndex(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
+        "assert not {'faiss', 'torch', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
