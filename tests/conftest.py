@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure, and a run on one machine repeats on another.
+settings.register_profile("kinpack", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("kinpack")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
