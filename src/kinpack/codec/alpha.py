@@ -6,8 +6,9 @@ of the alpha part (`kinpack.codec.varint`), the alpha part and the colour part. 
 - empty where the whole plane is 255;
 - one byte where the whole plane has that value;
 - else a byte that says how, and the plane, coded. The byte is 0 for a lossless WebP payload of a
-  grey image, 1 for raw deflate, 2 for raw LZMA (lc 1, lp 0, pb 0, a dictionary of 64 KiB;
-  without its first byte, which is 0, and its end marker) of the bytes row by row; 4 more where the plane is coded transposed.
+  grey image, 1 for raw deflate of the bytes row by row, 2 for raw LZMA of them (lc 1, lp 0, pb 0, a
+  dictionary of 64 KiB; without its first byte, which is 0, and without its end marker). It is 4
+  more where the plane is coded transposed.
 
 This is part of the packet's format: it never changes.
 """
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.varint import read_varint, write_varint
-from kinpack.codec.webp import LONGEST_SIDE, decode_webp_lossless, encode_webp_lossless
+from kinpack.codec.webp import decode_webp_lossless, encode_webp_lossless
 from kinpack.errors import PayloadError
 from kinpack.images import Image
 
@@ -163,7 +164,7 @@ def _deflate(data: bytes) -> bytes:
 
 def _inflate(coded: bytes, length: int) -> bytes:
     try:
-        return zlib.decompressobj(-15).decompress(b"\0" + coded, length)
+        return zlib.decompressobj(-15).decompress(coded, length)
     except zlib.error as error:
         raise PayloadError(_damaged(str(error))) from error
 

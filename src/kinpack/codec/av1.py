@@ -99,9 +99,7 @@ class Unusual(Exception):  # noqa: N818 - an answer, not a failure: the frame is
     """A frame header holds something that the packed form has no place for."""
 
 
-def pack_frame(
-    frame: bytes, width: int, height: int, sequence: Sequence
-) -> tuple[int, int, bytes]:
+def pack_frame(frame: bytes, width: int, height: int, sequence: Sequence) -> tuple[int, int, bytes]:
     """Take the known bits out of a frame's header.
 
     Returns:
@@ -118,9 +116,7 @@ def pack_frame(
     return tape.packed.value, tape.packed.length, rest
 
 
-def unpack_frame(
-    packed: bytes, place: int, width: int, height: int, sequence: Sequence
-) -> bytes:
+def unpack_frame(packed: bytes, place: int, width: int, height: int, sequence: Sequence) -> bytes:
     """The frame of which `pack_frame` made the bits of ``packed`` from bit ``place`` on.
 
     The packed bits end in zeros up to the next byte; what follows is the frame's own.
@@ -233,7 +229,7 @@ class _Unpack:
         return number
 
     def quantiser(self) -> int:
-        number = BASE_Q_IDX[self.packed.take(6)]
+        number: int = BASE_Q_IDX[self.packed.take(6)]
         self.full.put(8, number)
         return number
 

@@ -255,11 +255,7 @@ def _file(frame: bytes, sequence: Sequence, width: int, height: int) -> bytes:
     # The place of the data is in the box whose length it follows from: write that box twice.
     length = len(_meta(sequence, width, height, 0, 0))
     place = len(file_type) + length + 8
-    return (
-        file_type
-        + _meta(sequence, width, height, place, len(stream))
-        + _box(b"mdat", stream)
-    )
+    return file_type + _meta(sequence, width, height, place, len(stream)) + _box(b"mdat", stream)
 
 
 def _meta(sequence: Sequence, width: int, height: int, place: int, length: int) -> bytes:

@@ -230,7 +230,9 @@ class LearnedCoder:
         x[:, :3] -= 0.5
         x[:, 3] = (quality - 50) / 20
         y = run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels)
-        return y.astype(np.float64) * (self.latent.gain * self.latent.unit)
+        units = y.astype(np.float64) * (self.latent.gain * self.latent.unit)
+        # No ŷ lies beyond the limit; symbols stay within the coder's range.
+        return units.clip(-self.latent.limit, self.latent.limit)
 
     def _code(
         self, y: NDArray[np.float64], codes: NDArray[np.uint8], quality: int
@@ -309,7 +311,7 @@ class LearnedCoder:
         x[:, :channels] /= np.float32(self.latent.unit * self.latent.gain)
         x[:, channels] = (quality - 50) / 20
         picture = run_tiled(self._synthesis, x, _SYNTHESIS, channels=3)
-        levels = np.rint((picture + np.float32(0.5)) * np.float32(255)).clip(0, 255)
+        levels = np.rint((picture + np.float32(0.5)).clip(0, 1) * np.float32(255))
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
 

@@ -61,7 +61,7 @@ class Network:
                 import onnxruntime
 
                 options = onnxruntime.SessionOptions()
-                options.log_severity_level = 3
+                options.log_severity_level = 4  # errors come as exceptions
                 # Spinning workers cost other threads more than they save at these sizes.
                 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
                 if self._threads is not None:

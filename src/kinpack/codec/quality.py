@@ -13,7 +13,7 @@ _CENTRE = 50
 _CENTRE_PSNR = 30.0
 _PSNR_STEP = 0.375
 
-# Mean PSNR in dB of the encoders at some of their own qualities: the first 150 CIFAR-10 train images,
+# Mean PSNR in dB of the encoders at some of their own qualities: first 150 CIFAR-10 train images,
 # 4:4:4, Pillow 13.0 with libavif 1.4.2 and libwebp 1.6.0.
 _AVIF = (
     (0, 19.67), (5, 21.68), (10, 23.10), (20, 25.86), (30, 28.10), (40, 30.40), (50, 32.82),

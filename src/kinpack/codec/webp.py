@@ -203,6 +203,4 @@ def _damaged(why: str) -> str:
     return f"a WebP payload is damaged: {reason}; restore the archive from a copy"
 
 
-_UNKNOWN_FORM = (
-    "this Pillow's libwebp writes files of a form that kinpack does not know; install Pillow 12 or 13"
-)
+_UNKNOWN_FORM = "libwebp has written a file of a form that is not known; install Pillow 12 or 13"
