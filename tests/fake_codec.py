@@ -16,7 +16,7 @@ from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, pack_codes
 from kinpack.errors import ImageError, PayloadError
 from kinpack.images import Image
-from kinpack.sources import Item
+from kinpack.items import Item
 
 
 class FakeCodec:

@@ -14,7 +14,8 @@ import pytest
 
 from kinpack.errors import ImageError, MissingExtraError, SourceError
 from kinpack.images import save_image
-from kinpack.sources import Source, open_source
+from kinpack.items import Source
+from kinpack.sources import open_source
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

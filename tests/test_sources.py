@@ -14,7 +14,8 @@ import pytest
 
 from kinpack.errors import ImageError, KinpackError, SourceError
 from kinpack.images import save_image
-from kinpack.sources import Item, Source, open_source, subset
+from kinpack.items import Item, Source
+from kinpack.sources import open_source, subset
 
 
 def write(path: Path, level: int = 0) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from kinpack.errors import MissingExtraError, SourceError
 from kinpack.images import Image, load_image, shown
-from kinpack.sources import Item, Source, refuse
+from kinpack.items import Item, Source, refuse
 
 _ROWS_AT_ONCE = 32
 

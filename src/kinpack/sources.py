@@ -12,17 +12,16 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.errors import ImageError, SourceError
+from kinpack.errors import SourceError
 from kinpack.images import (
     SUFFIXES,
     Image,
@@ -32,35 +31,7 @@ from kinpack.images import (
     to_pil,
     validate_image,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One picture of a source.
-
-    Attributes:
-        id: its name, unique within the source, valid UTF-8.
-        label: the name of its class, or None.
-        load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
-    """
-
-    id: str
-    label: str | None
-    load: Callable[[], Image]
-
-
-@runtime_checkable
-class Source(Protocol):
-    """A collection of pictures of known length that can be iterated any number of times."""
-
-    @property
-    def name(self) -> str:
-        """What messages call the collection."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Item]: ...
-
+from kinpack.items import Item, Source, refuse
 
 Spec: TypeAlias = (
     str
@@ -241,11 +212,6 @@ def _from_memory(
     if size is None or max(array.shape[:2]) <= size:
         return array
     return load_image(to_pil(array), size=size, where=where)
-
-
-def refuse(message: str) -> NoReturn:
-    """Raise an ``ImageError``: the ``load`` of an item that is known to hold no picture."""
-    raise ImageError(message)
 
 
 def _utf8(name: str) -> str:
