@@ -15,7 +15,7 @@ from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError, ImageError
 from kinpack.images import Image
-from kinpack.sources import Item
+from kinpack.items import Item
 
 Duplicates: TypeAlias = Literal["error", "skip", "replace"]
 """What happens to an image whose id is there already: refuse all, keep the old, take the new."""

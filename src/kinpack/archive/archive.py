@@ -20,7 +20,7 @@ from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.staging import Staging
 from kinpack.archive.store import FolderStore, refusal
 from kinpack.errors import ArchiveError
-from kinpack.sources import Item
+from kinpack.items import Item
 
 if TYPE_CHECKING:
     from kinpack.archive.verify import VerifyReport
@@ -83,7 +83,7 @@ class Archive(Reader):
         """
         target = Path(path)
         staging = Staging(target)
-        store = FolderStore(staging.folder, owned=True)
+        store = FolderStore(staging.folder, owned=True, called=target)
         try:
             manifest = store_coder(store, codec, metadata)
         except BaseException:

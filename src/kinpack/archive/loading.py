@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from kinpack.archive.segment import PIXEL_BYTES
 from kinpack.errors import ImageError
 from kinpack.images import Image
-from kinpack.sources import Item
+from kinpack.items import Item
 
 
 def load_ahead(

@@ -291,6 +291,7 @@ class Segment:
             ArithmeticError,
             AttributeError,
             LookupError,
+            MemoryError,
             OSError,
             TypeError,
             ValueError,

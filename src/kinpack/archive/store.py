@@ -112,18 +112,20 @@ class FolderStore:
         root: the folder.
         owned: True while the folder is a private one that its owner has locked already;
             ``writing`` then takes no lock.
+        called: what messages call the folder.
     """
 
-    def __init__(self, root: Path, *, owned: bool = False) -> None:
+    def __init__(self, root: Path, *, owned: bool = False, called: Path | None = None) -> None:
         self.root = root
         self.owned = owned
+        self.called = called or root
         self._lock = threading.Lock()
         self._descriptors: dict[str, int] = {}
         self._closed = False
 
     def where(self, name: str) -> str:
         """The path of a file, or of the folder for an empty name."""
-        return str(self.root / name) if name else str(self.root)
+        return str(self.called / name) if name else str(self.called)
 
     def read(self, name: str) -> bytes:
         """The whole content of a file.
@@ -179,7 +181,7 @@ class FolderStore:
             if created:
                 synchronise_folder(final.parent)
         except OSError as error:
-            raise refusal(error, final, "write") from error
+            raise refusal(error, self.where(name), "write") from error
         return created
 
     def size(self, name: str) -> int:
@@ -214,7 +216,7 @@ class FolderStore:
                 inside = Path(folder).relative_to(self.root)
                 names += [(inside / file).as_posix() for file in files]
         except OSError as error:
-            raise refusal(error, start, "read the folder") from error
+            raise refusal(error, self.where(prefix), "read the folder") from error
         return sorted(name for name in names if name.startswith(prefix))
 
     def delete(self, name: str) -> None:
@@ -230,7 +232,7 @@ class FolderStore:
         try:
             (self.root / name).unlink(missing_ok=True)
         except OSError as error:
-            raise refusal(error, self.root / name, "delete") from error
+            raise refusal(error, self.where(name), "delete") from error
 
     @contextmanager
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
@@ -249,7 +251,7 @@ class FolderStore:
         try:
             descriptor = os.open(self.root, os.O_RDONLY)
         except OSError as error:
-            raise refusal(error, self.root, "open") from error
+            raise refusal(error, self.called, "open") from error
         try:
             if lock_folder(descriptor):
                 tidy()

@@ -172,7 +172,7 @@ def _folders(files: Iterable[str]) -> set[str]:
     for folder in {file.rpartition("/")[0] for file in files}:
         while folder and folder not in folders:
             folders.add(folder)
-            folder = folder.rpartition("/")[0]  # noqa: PLW2901
+            folder = folder.rpartition("/")[0]
     return folders
 
 
