@@ -20,7 +20,8 @@ class Quantised(NamedTuple):
     Attributes:
         z_q: (n, M·d) decoded vectors; the gradient passes straight through to the input.
         indices: (n, M) int64 sub-indices.
-        loss: scalar, λ-free sum of the codebook and commitment terms.
+        loss: scalar, the commitment term β‖z_e − sg(z_q)‖², not yet weighted by λ; moving averages
+            stand in for the codebook term.
     """
 
     z_q: Tensor
@@ -107,7 +108,8 @@ class ProductBottleneck(nn.Module):
         if self.training:
             self._move(z.detach(), indices)
         loss = self.beta * (z - z_q).square().sum(1).mean()
-        return Quantised(z + (z_q - z).detach(), indices, loss)
+        # z − sg(z) is exactly 0: the value is z_q to the last bit, the gradient that of z.
+        return Quantised(z_q + (z - z.detach()), indices, loss)
 
     def perplexity(self) -> Tensor:
         """Number of words in use, exp of the entropy of use, for each book: (M,) float32."""

@@ -36,6 +36,10 @@ DEFAULT_STEPS = (
 )
 
 
+BLOCK_COMPONENTS = 192
+"""Components of an 8×8 block of three colours: the most that the linear transform keeps."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Sizes of the networks.
@@ -44,7 +48,7 @@ class NetworkConfig:
         wide: channels at a half of the picture's resolution; more draws texture better, at the
             cost of time: this level holds most of the arithmetic.
         mid: channels at a quarter of it.
-        latent: channels of the latent ``y``, at an eighth; few suffice below 36 dB.
+        latent: channels of the latent ``y``, at an eighth, at most 192; few suffice below 36 dB.
         bottleneck_wide: inner channels of the residual blocks at a half.
         bottleneck_mid: inner channels of the residual blocks at a quarter and an eighth.
         context: inner channels of the context networks; they also run when decoding.
@@ -71,9 +75,18 @@ class NetworkConfig:
     gain: float = 8.0
 
     def __post_init__(self) -> None:
-        coded = {(c, p) for s in self.steps for c in range(s.start, s.stop) for p in _parities(s)}
-        total = sum((s.stop - s.start) * len(_parities(s)) for s in self.steps)
-        if total != 2 * self.latent or len(coded) != total:
+        if not 1 <= self.latent <= BLOCK_COMPONENTS:
+            raise CodecError(
+                f"{self.latent} latent channels are out of range: "
+                f"an 8×8 block has {BLOCK_COMPONENTS} components"
+            )
+        coded = sorted(
+            (channel, parity)
+            for step in self.steps
+            for channel in range(step.start, step.stop)
+            for parity in _parities(step)
+        )
+        if coded != [(channel, parity) for channel in range(self.latent) for parity in (0, 1)]:
             raise CodecError(
                 "the steps of a codec must code each latent channel once at each position; "
                 "check `steps` against `latent`"
@@ -87,7 +100,12 @@ class NetworkConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
         _refuse_unknown(cls, values)
-        steps = tuple(Step(**step) for step in values.get("steps", ())) or DEFAULT_STEPS
+        if "steps" not in values:
+            return cls(**values)
+        try:
+            steps = tuple(Step(**step) for step in values["steps"])
+        except TypeError as error:
+            raise CodecError(f"the steps of a codec are unreadable ({error})") from error
         return cls(**{**values, "steps": steps})
 
 
@@ -127,6 +145,10 @@ class TrainingConfig:
     checkpoint_every: int = 500
 
     def __post_init__(self) -> None:
+        if self.minutes <= 0 or (self.steps is not None and self.steps < 1):
+            raise CodecError("a codec cannot be learned in no time; give it minutes, or steps")
+        if not 0 <= self.seed < 1 << 32:
+            raise CodecError(f"seed {self.seed} is out of range: it goes from 0 to 2³² − 1")
         if not 1 <= self.quality_low <= self.quality_high <= 99:
             raise CodecError("qualities to learn go from 1 to 99, the lower one first")
         if self.batch < 4 or self.batch % 4:

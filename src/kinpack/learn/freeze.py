@@ -40,7 +40,8 @@ UNIT = 64
 LIMIT = (1 << 15) - 1
 BINS_PER_OCTAVE = 8
 """Frequency tables for each doubling of the deviation."""
-CALIBRATION_QUALITIES = (35, 45, 55, 65, 75)
+CALIBRATION_QUALITIES = (36, 45, 56, 65, 76)
+"""Even and odd ones: half a bin lies between what they make of one deviation."""
 
 
 def freeze(
@@ -78,17 +79,18 @@ def freeze(
         steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
         dead_zone=dead_zone,
     )
+    code_context, code_unit = _code_context(model)
     qualities = np.arange(101)
     octaves = (QUALITY_CENTRE - qualities) / QUALITIES_PER_OCTAVE
     arrays: dict[str, NDArray[Any]] = {
         "codebooks": model.product.words.detach().numpy().astype(np.float32),
-        "code_context": _code_context(model),
+        "code_context": code_context,
         "step_units": np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int32),
         "table_shift": np.floor(
             0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE
         ).astype(np.int32),
     }
-    blobs = _networks(model, patches)
+    blobs = _networks(model, patches, code_unit)
     header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
 
     def build(tables: FrequencyTables) -> Codec:
@@ -109,7 +111,7 @@ def freeze(
     return build(refit_tables(first, deviations, symbols, contexts))
 
 
-def _networks(model: CodecModel, patches: NDArray[np.uint8]) -> dict[str, bytes]:
+def _networks(model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats) -> dict[str, bytes]:
     config = model.config
     free = ["n", 3, "h", "w"]
     blobs = {
@@ -125,7 +127,7 @@ def _networks(model: CodecModel, patches: NDArray[np.uint8]) -> dict[str, bytes]
             model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
         ),
     }
-    for index, graph in enumerate(_context_graphs(model, patches)):
+    for index, graph in enumerate(_context_graphs(model, patches, code_unit)):
         blobs[f"context{index}"] = graph
     return blobs
 
@@ -138,33 +140,37 @@ def _descriptors(model: CodecModel, patches: NDArray[np.uint8]) -> Tensor:
     return model.descriptor(reduction)
 
 
-def _code_context(model: CodecModel) -> NDArray[np.int16]:
-    """(M, K, E) int16: what each word adds to the context, in units of 1/32, bias included."""
+@torch.no_grad()
+def _code_context(model: CodecModel) -> tuple[NDArray[np.int16], Floats]:
+    """What each word adds to the context, bias included.
+
+    Returns:
+        (M, K, E) integers, and the real value (E,) of one unit of each channel: the finest at which
+        no code's sum leaves ±255.
+    """
     config = model.config
-    words = model.product.words.detach()
-    weight = model.code_context.weight.detach().view(-1, config.M, config.code_dim)
-    parts = torch.einsum("emd,mkd->mke", weight, words)
-    parts = parts + model.code_context.bias.detach() / config.M
-    units: NDArray[np.float32] = parts.numpy() * CODE_UNIT
-    return np.rint(units).clip(-255, 255).astype(np.int16)
-
-
-CODE_UNIT = 32
-"""Integer units in one unit of the code's contribution to the context."""
+    weight = model.code_context.weight.view(-1, config.M, config.code_dim)
+    sums = torch.einsum("emd,mkd->mke", weight, model.product.words)
+    parts: Floats = (sums + model.code_context.bias / config.M).double().numpy()
+    reach: Floats = np.abs(parts).max(1).sum(0)
+    # Rounding takes up to half a unit of each book.
+    unit = np.maximum(reach, 1e-9) / (ACTIVATION - config.M / 2)
+    return np.rint(parts / unit).astype(np.int16), unit
 
 
 @torch.no_grad()
-def _context_graphs(model: CodecModel, patches: NDArray[np.uint8]) -> list[bytes]:
+def _context_graphs(
+    model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats
+) -> list[bytes]:
     inputs = _context_inputs(model, patches)
     graphs: list[bytes] = []
     for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
         first, second, third = _convolutions(network)
         # The integers that come in: latents in units, the code in its units, quality − 50.
-        planes = [1 / (8 * UNIT)] * step.stop
-        planes += [1 / CODE_UNIT] * model.config.code_context + [1 / 20]
-        reach = seen.abs().amax((0, 2, 3)).double().numpy() / np.array(planes)
+        planes: Floats = np.concatenate([np.full(step.stop, 1 / (8 * UNIT)), code_unit, [1 / 20]])
+        reach = seen.abs().amax((0, 2, 3)).double().numpy() / planes
         shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION))).astype(np.int64)
-        input_unit = np.array(planes) * np.exp2(shift.astype(np.float64))
+        input_unit = planes * np.exp2(shift.astype(np.float64))
         hidden = torch.relu(first(seen))
         unit_1 = _hidden_unit(hidden, first, input_unit)
         unit_2 = _hidden_unit(torch.relu(second(hidden)), second, unit_1)
@@ -212,7 +218,9 @@ def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats
     """
     reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
     weight, bias = _real(layer)
-    return np.maximum(reach / ACTIVATION, least_unit(weight, bias, input_unit=input_unit))
+    finest = least_unit(weight, bias, input_unit=input_unit)
+    # A channel without weights has no finest unit: any above 0 will do.
+    return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
 
 def _context_inputs(model: CodecModel, patches: NDArray[np.uint8]) -> Sequence[Tensor]:

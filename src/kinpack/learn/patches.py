@@ -32,7 +32,7 @@ class PatchSampler:
         seed: of all draws.
 
     Raises:
-        SourceError: there is no image.
+        SourceError: there is no image, or not one label for each.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class PatchSampler:
         if not images:
             raise SourceError("there is no image to learn from; name a source that has some")
         classes = list(labels) if labels is not None else [-1] * len(images)
+        if len(classes) != len(images):
+            raise SourceError(
+                f"{len(classes)} labels do not fit {len(images)} images; give one for each"
+            )
         small = [i for i, image in enumerate(images) if min(image.shape[:2]) < LARGE]
         large = [i for i, image in enumerate(images) if min(image.shape[:2]) >= LARGE]
         self.seed = seed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ from typing import Any
 import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from kinpack.codec.quality import lam
+from kinpack.errors import CodecError
 from kinpack.learn.config import NetworkConfig, TrainingConfig
 from kinpack.learn.losses import alignment_loss
 from kinpack.learn.model import CodecModel
@@ -28,7 +30,7 @@ _BALANCE = 0.36
 Log = Callable[[dict[str, float]], None]
 
 
-class Steps(IterableDataset[int]):
+class Steps:
     """An endless stream of nothing: the batch of a step is drawn by its number."""
 
     def __iter__(self) -> Iterator[int]:
@@ -62,6 +64,7 @@ class CodecTraining(lightning.LightningModule):
         self._lam = torch.tensor([lam(q) for q in range(101)])
         self._clock = time.monotonic()
         self._sums: dict[str, float] = {}
+        self._noted = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the learning rate is set before each step."""
@@ -69,16 +72,13 @@ class CodecTraining(lightning.LightningModule):
 
     def progress(self) -> float:
         """Share of the budget that is spent, 0 to 1."""
-        config = self.training_config
-        if config.steps is not None:
-            return min(1.0, self.global_step / config.steps)
-        return min(1.0, self.elapsed / (60 * config.minutes))
+        return _spent(self.training_config, self.global_step, self.elapsed)
 
     def on_train_start(self) -> None:
         """Start the clock."""
         self._clock = time.monotonic()
 
-    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> None:
         """Set the learning rate: a short warm-up, a plateau, then half a cosine down."""
         config, progress = self.training_config, self.progress()
         rate = min(1.0, (self.global_step + 1) / WARM_UP_STEPS)
@@ -88,7 +88,7 @@ class CodecTraining(lightning.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = config.learning_rate * rate
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Loss of one batch, drawn by the number of the step."""
         config, step = self.training_config, self.global_step
         # The noise too depends on the step alone, so that a resumed run repeats an unbroken one.
@@ -116,17 +116,17 @@ class CodecTraining(lightning.LightningModule):
         )
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         """Move the clock, write the log, stop at the end of the budget."""
         now = time.monotonic()
         self.elapsed += now - self._clock
         self._clock = now
         if self._log_line and self.global_step % self._log_every == 0:
-            means = {key: value / self._log_every for key, value in self._sums.items()}
+            means = {key: value / self._noted for key, value in self._sums.items()}
             use = float(self.model.product.perplexity().mean())
             line = {"step": self.global_step, "seconds": self.elapsed, "perplexity": use}
             self._log_line({**line, "progress": self.progress(), **means})
-            self._sums = {}
+            self._sums, self._noted = {}, 0
         if self.progress() >= 1:
             self.trainer.should_stop = True
 
@@ -141,6 +141,7 @@ class CodecTraining(lightning.LightningModule):
         self.elapsed = float(checkpoint["elapsed"])
 
     def _note(self, **values: Tensor) -> None:
+        self._noted += 1
         for key, value in values.items():
             self._sums[key] = self._sums.get(key, 0.0) + float(value.detach())
 
@@ -157,28 +158,40 @@ def train(
 ) -> CodecModel:
     """Train a codec, taking up the checkpoint in ``folder`` where there is one.
 
+    A run whose budget is spent goes on when it is given a larger one.
+
     Args:
         sampler: source of the patches.
         network: sizes of the networks.
         training: budget, seed and weights.
         folder: where the checkpoint ``last.ckpt`` is kept.
         threads: of the arithmetic; None leaves the machine's default.
-        log_line: called with the means over the last ``log_every`` steps.
+        log_line: called with the means over the last ``log_every`` steps (fewer after a restart).
         log_every: steps between log lines.
 
     Returns:
         The trained model, in evaluation mode.
+
+    Raises:
+        CodecError: the checkpoint is damaged, or of networks of other sizes.
     """
+    # Lightning's notes on devices and its advertisements are no news to who learns a codec.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(training.seed)
     task = CodecTraining(
         sampler, network=network, training=training, log_line=log_line, log_every=log_every
     )
-    patches, _ = sampler.batch(0, size=2048)
-    picture = torch.from_numpy(patches).float() / 255 - 0.5
-    start_from_components(task.model.analysis, task.model.synthesis, picture, gain=network.gain)
     last = folder / "last.ckpt"
+    checkpoint = _read_checkpoint(last, network) if last.exists() else None
+    if checkpoint is None:
+        patches, _ = sampler.batch(0, size=2048)
+        picture = torch.from_numpy(patches).float() / 255 - 0.5
+        start_from_components(task.model.analysis, task.model.synthesis, picture, gain=network.gain)
+    elif _spent(training, checkpoint["global_step"], checkpoint["elapsed"]) >= 1:
+        task.load_state_dict(checkpoint["state_dict"])
+        return task.model.eval()
     keep = lightning.pytorch.callbacks.ModelCheckpoint(
         dirpath=folder,
         filename="last",
@@ -189,7 +202,7 @@ def train(
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=1,
-        max_epochs=1,
+        max_epochs=-1,
         logger=False,
         callbacks=[keep],
         enable_progress_bar=False,
@@ -197,7 +210,36 @@ def train(
         gradient_clip_val=1.0,
         default_root_dir=folder,
     )
-    loader = DataLoader(Steps(), batch_size=None)
-    trainer.fit(task, loader, ckpt_path=last if last.exists() else None, weights_only=False)
-    trainer.save_checkpoint(last)
+    with warnings.catch_warnings():
+        # That the folder of a resumed run is not empty is as it should be.
+        warnings.filterwarnings("ignore", message=".*exists and is not empty")
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        trainer.fit(
+            task, Steps(), ckpt_path=last if checkpoint is not None else None, weights_only=True
+        )
+    trainer.save_checkpoint(last, weights_only=False)
     return task.model.eval()
+
+
+def _spent(config: TrainingConfig, step: int, elapsed: float) -> float:
+    """Share of the budget that so many steps, or seconds, are."""
+    if config.steps is not None:
+        return min(1.0, step / config.steps)
+    return min(1.0, elapsed / (60 * config.minutes))
+
+
+def _read_checkpoint(path: Path, network: NetworkConfig) -> dict[str, Any]:
+    try:
+        # Only plain values and tensors: a checkpoint can run no code.
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = NetworkConfig.from_dict(checkpoint["network"])
+    except Exception as error:  # a damaged file fails in many ways
+        raise CodecError(
+            f"{path}: the checkpoint cannot be read ({type(error).__name__}); "
+            "delete it to start anew"
+        ) from error
+    if found != network:
+        raise CodecError(
+            f"{path}: the checkpoint is of networks of other sizes; name another folder"
+        )
+    return checkpoint
