@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kinpack.codec.packet import Kind as Kind
     from kinpack.codec.packet import Packet as Packet
     from kinpack.errors import KinpackError as KinpackError
-    from kinpack.sources import Source as Source
+    from kinpack.items import Source as Source
     from kinpack.sources import open_source as open_source
 
 _HOME = {
@@ -25,11 +25,20 @@ _HOME = {
     "Kind": "kinpack.codec.packet",
     "KinpackError": "kinpack.errors",
     "Packet": "kinpack.codec.packet",
-    "Source": "kinpack.sources",
+    "Source": "kinpack.items",
     "open_source": "kinpack.sources",
 }
 
-__all__ = ["Archive", "Codec", "Kind", "KinpackError", "Packet", "Source", "__version__", "open_source"]
+__all__ = [
+    "Archive",
+    "Codec",
+    "Kind",
+    "KinpackError",
+    "Packet",
+    "Source",
+    "__version__",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,84 @@
+"""The ``kinpack`` command: parse, call, print."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+import signal
+import sys
+import warnings
+from typing import Annotated, NoReturn
+
+import typer
+
+from kinpack import __version__
+from kinpack.cli import archives, learning
+from kinpack.cli.program import Program
+
+app = typer.Typer(
+    cls=Program,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kinpack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; for any command.")
+    ] = False,
+) -> None:
+    """Pack images into one small archive that is searched without being unpacked.
+
+    \b
+    Example:
+      kinpack pack photos -o photos.kin --size 256
+      kinpack search photos.kin query.jpg
+    """  # noqa: D301 (the mark keeps the lines of the example as they are)
+
+
+for _command in (
+    archives.pack,
+    archives.add,
+    archives.unpack,
+    archives.get,
+    archives.search,
+    archives.info,
+    archives.verify,
+    archives.ls,
+    learning.learn,
+):
+    _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
+    app.command(help=_help)(_command)
+
+
+def main() -> NoReturn:
+    """Run the command of the process's arguments, and exit."""
+    warnings.filterwarnings("ignore", module="PIL")
+    for library in ("HF_HUB", "DATASETS"):  # one clear line is all that a user sees
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app()
+    sys.exit()  # the program has exited by itself
+
+
+def _stop(number: int, _: object) -> None:
+    """Unwind on a polite kill too, so that what is half-made is removed."""
+    sys.exit(128 + number)

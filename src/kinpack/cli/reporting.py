@@ -1,0 +1,174 @@
+"""What a command tells: its result as lines or as JSON, warnings, and how far it has come."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from kinpack.images import shown
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SECONDS_BETWEEN_LINES = 10.0
+"""Pause between two lines of progress where there is no terminal to draw a bar on."""
+
+
+class Meter(Protocol):
+    """Shows how far a long job has come."""
+
+    def advance(self, count: int) -> None:
+        """Count images that are done."""
+
+    def move(self, share: float, text: str) -> None:
+        """Show a share of the whole, 0 to 1, and a few words on the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where a command's words go: results to standard output, all else to standard error.
+
+    Attributes:
+        json: whether the result is one JSON document; nothing else is printed then.
+        quiet: whether progress and what merely confirms success are left out.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+    def result(self, value: Any, lines: Iterable[str]) -> None:
+        """Print what was asked for.
+
+        Args:
+            value: the result as JSON values.
+            lines: the same for people.
+        """
+        if self.json:
+            lines = (json.dumps(value, indent=2),)
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+
+    def say(self, line: str) -> None:
+        """Print a line that confirms success, unless quiet is asked for."""
+        if not (self.json or self.quiet):
+            sys.stdout.write(f"{line}\n")
+
+    def done(self, value: Any, line: str) -> None:
+        """Print that a job is done: its facts as JSON, or else a line as ``say`` does."""
+        self.result(value, ())
+        self.say(line)
+
+    def warn(self, text: str) -> None:
+        """Print one line on what was left out to standard error; not beside JSON."""
+        if not self.json:
+            typer.echo(f"kinpack: {one_line(text)}", err=True)
+
+    @contextmanager
+    def meter(self, doing: str, total: int) -> Iterator[Meter]:
+        """Show progress inside a block: a bar on a terminal, else a line now and then.
+
+        Args:
+            doing: what is being done, as in "packing".
+            total: how many images there are, or any number for ``Meter.move``.
+        """
+        if self.json or self.quiet:
+            yield _Silent()
+        elif not sys.stderr.isatty():
+            yield _Lines(doing, total)
+        else:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            with Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[state]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            ) as bar:
+                yield _Bar(bar, bar.add_task(doing, total=total, state=""), total)
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def advance(self, count: int) -> None:
+        pass
+
+    def move(self, share: float, text: str) -> None:
+        pass
+
+
+class _Lines:
+    """Prints a line now and then."""
+
+    def __init__(self, doing: str, total: int) -> None:
+        self._doing, self._total, self._count = doing, total, 0
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def advance(self, count: int) -> None:
+        self._count += count
+        self._print(f"{self._count:,} of {self._total:,} images")
+
+    def move(self, share: float, text: str) -> None:
+        self._print(f"{share:.0%}, {text}")
+
+    def _print(self, state: str) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + SECONDS_BETWEEN_LINES
+            typer.echo(f"kinpack: {self._doing}: {state}", err=True)
+
+
+class _Bar:
+    """Moves a bar on a terminal."""
+
+    def __init__(self, bar: Progress, task: TaskID, total: int) -> None:
+        self._bar, self._task, self._total, self._count = bar, task, total, 0
+
+    def advance(self, count: int) -> None:
+        self._count += count
+        state = f"{self._count:,}/{self._total:,}"
+        self._bar.update(self._task, completed=self._count, state=state)
+
+    def move(self, share: float, text: str) -> None:
+        self._bar.update(self._task, completed=share * self._total, state=text)
+
+
+def one_line(text: str) -> str:
+    """Spell a text on one line of printable characters."""
+    return shown(" ".join(text.split()))
+
+
+def columns(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Lines of names and values, the values below each other."""
+    pairs = [(name, _readable(value)) for name, value in rows]
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        yield f"{name:{width}}  {value}"
+
+
+def _readable(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.3f}"
+        case dict():
+            return ", ".join(f"{key} {_readable(of)}" for key, of in value.items()) or "-"
+        case list() | tuple():
+            return ", ".join(_readable(of) for of in value) or "-"
+        case _:
+            return one_line(str(value))
