@@ -1,0 +1,106 @@
+"""Write the tables of README.md from the result files, so that no number there is typed by hand.
+
+    python benchmarks/readme_numbers.py [--check]
+
+A table stands between `<!-- numbers: NAME -->` and `<!-- end of numbers -->`; NAME is one of
+`TABLES`. Where a result file is missing the table says that it has not been measured. With
+--check nothing is written, and the exit code is 1 where README.md would change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+UNMEASURED = "*Not measured yet.*"
+
+#: The data sets and qualities (mean PSNR in dB) of the table of rates.
+DATA = {"cifar10-test": "all 10,000", "cifar10-toy": "the first 2,000"}
+PSNR = (28, 30, 32)
+
+#: How the table of rates calls each codec of the results, in its order.
+CODECS = {
+    "kinpack": "kinpack",
+    "kinpack-classic": "kinpack, classic payloads only",
+    "avif-file": "AVIF files",
+    "webp-file": "WebP files",
+    "jpeg-file": "JPEG files",
+}
+
+
+def demo_table(path: Path) -> str:
+    """What `make demo` measured, from the JSON that it writes with --results."""
+    result: dict[str, Any] = json.loads(path.read_text())
+    ours = result["kinpack"]
+    rows = [
+        f"| {ours['images']:,} thumbnails | bytes | with the codec | PSNR, dB | × kinpack |",
+        "|---|--:|--:|--:|--:|",
+        f"| **kinpack archive** | **{ours['bytes']:,}** | {ours['bytes'] + ours['codec_bytes']:,} "
+        f"| {ours['psnr']:.2f} | 1 |",
+    ]
+    for rival in result["files"]:
+        setting = "exact" if rival["quality"] is None else f"{rival['psnr']:.2f}"
+        rows.append(
+            f"| {rival['name']} files | {rival['bytes']:,} | {rival['bytes']:,} | {setting} "
+            f"| {rival['bytes'] / ours['bytes']:.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def rate_table(path: Path) -> str:
+    """Bits a pixel of every codec at the same mean PSNR, as the benchmark has summarised them."""
+    summary: dict[str, Any] = json.loads(path.read_text())["summary"]
+    rows = [
+        "| bits a pixel at | images | " + " | ".join(f"{psnr} dB" for psnr in PSNR) + " |",
+        "|---|---|" + "--:|" * len(PSNR),
+    ]
+    for data, images in DATA.items():
+        rates = summary.get(data, {}).get("bits_per_pixel", {})
+        for codec, name in CODECS.items():
+            if codec in rates:
+                values = [rates[codec][str(psnr)] for psnr in PSNR]
+                cells = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
+                rows.append(f"| {name} | {images} | {cells} |")
+    return "\n".join(rows)
+
+
+#: name -> (result file, what makes the table of it)
+TABLES: dict[str, tuple[Path, Callable[[Path], str]]] = {
+    "demo": (RESULTS / "demo.json", demo_table),
+    "rates": (RESULTS / "rate_distortion.json", rate_table),
+}
+
+
+def filled(text: str) -> str:
+    """The text with every table made anew."""
+
+    def table(match: re.Match[str]) -> str:
+        path, make = TABLES[match[2]]
+        content = make(path) if path.exists() else UNMEASURED
+        return f"{match[1]}\n{content}\n{match[3]}"
+
+    pattern = r"(<!-- numbers: ([a-z-]+) -->)\n.*?(<!-- end of numbers -->)"
+    return re.sub(pattern, table, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Fill README.md, or with --check say whether it is filled."""
+    text = README.read_text()
+    new = filled(text)
+    if "--check" in sys.argv[1:]:
+        if new != text:
+            sys.exit("README.md differs from the results: run python benchmarks/readme_numbers.py")
+        return
+    README.write_text(new)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,350 @@
+"""The benchmarks: small runs on pictures made here, and their arithmetic against plain loops."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from scipy.interpolate import PchipInterpolator
+
+from kinpack.archive.archive import Archive
+from kinpack.codec.codec import Codec
+from kinpack.errors import ImageError, SourceError
+from kinpack.images import Image, to_pil
+from kinpack.items import Item
+from kinpack.metrics import psnr
+from kinpack.sources import open_source
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import data  # noqa: E402
+import latency  # noqa: E402
+import machine  # noqa: E402
+import rate_curves  # noqa: E402
+import rate_distortion  # noqa: E402
+import rate_plot  # noqa: E402
+import rivals  # noqa: E402
+
+KEYS = {"data", "codec", "setting", "bytes", "codec_bytes", "pixels", "images", "psnr_mean"}
+PICTURES = 8
+
+
+def picture(rng: np.random.Generator, side: int = 32, channels: int = 3) -> Image:
+    """A smooth picture with an edge and some noise."""
+    y, x = np.mgrid[:side, :side] / side
+    angle, place = rng.uniform(0, 6.3), rng.uniform(0.3, 0.7)
+    edge = (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5) + 0.5 > place) * 60.0
+    tint = rng.uniform(20, 120, channels)
+    light = 60 * x[..., None] * rng.uniform(0, 1, channels) + edge[..., None] + tint
+    noisy = light + rng.normal(0, 6, (side, side, channels))
+    return np.asarray(noisy.clip(0, 255).round(), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Pictures of 32 × 32 pixels in two folders."""
+    for label in ("day", "night"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for number in range(PICTURES // 2):
+            to_pil(picture(rng)).save(tmp_path / "pictures" / label / f"{number}.png")
+    return tmp_path / "pictures"
+
+
+def run(script: str, *words: str | Path) -> None:
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_quick_run(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results" / "rate_distortion.json"
+    output.parent.mkdir()
+    other = {"data": "another", "codec": "kinpack"}
+    kept = {"rows": [other], "summary": {}, "machine": {}}
+    output.write_text(json.dumps(kept))
+    words = ("--data", "thumbnails", "--thumbnails", folder, "--size", "32")
+    run("rate_distortion.py", *words, "--quick", "-o", output)
+    results = json.loads(output.read_text())
+    assert results["rows"][0] == other  # another data set's rows are kept
+    rows = results["rows"][1:]
+    check_rows(rows)
+
+    at = results["summary"]["thumbnails"]
+    assert set(at["bits_per_pixel"]) == {row["codec"] for row in rows}
+    assert set(at["ratio_to_webp_file"]["kinpack"]) == {"28", "29", "30", "31", "32"}
+    for psnr_, rate in at["bits_per_pixel"]["webp-file"].items():
+        ours = at["bits_per_pixel"]["kinpack"][psnr_]
+        if rate is not None and ours is not None:
+            assert at["ratio_to_webp_file"]["kinpack"][psnr_] == pytest.approx(ours / rate)
+
+    head = results["machine"]["thumbnails"]
+    assert head["seed"] == 0
+    assert head["quick"]
+    assert str(tmp_path) not in output.read_text()  # no names of places
+    for suffix in (".png", ".svg"):
+        assert output.with_suffix(suffix).stat().st_size > 10_000
+    with Pillow.open(output.with_suffix(".png")) as plot:
+        assert plot.width > 1500
+
+
+def check_rows(rows: list[dict[str, Any]]) -> None:
+    assert all(row.keys() >= KEYS | {"table"} for row in rows)
+    by_codec: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        assert row["data"] == "thumbnails"
+        assert (row["images"], row["pixels"]) == (PICTURES, PICTURES * 32 * 32)
+        assert 0 < row["bytes"] < 20 * row["pixels"]
+        assert 10 < row["psnr_mean"] <= 60
+        by_codec.setdefault(row["codec"], []).append(row)
+    tables = {codec: {row["table"] for row in its} for codec, its in by_codec.items()}
+    ours = {"kinpack", "kinpack-classic"}
+    disk = ours | {"webp-file", "avif-file", "jpeg-file", "png-file"}
+    payload = {f"{name}-payload" for name in ours}
+    payload |= {"webp-payload", "avif-payload-s4", "avif-sheet-s4", "jpeg-payload"}
+    payload |= {"kinpack-learned-payload"}
+    assert tables == {name: {"disk"} for name in disk} | {name: {"payload"} for name in payload}
+    for codec in disk | payload:
+        own = by_codec[codec]
+        assert (own[0]["codec_bytes"] > 0) == codec.startswith("kinpack")
+        points = sorted((row["psnr_mean"], row["quality"]) for row in own if "quality" in row)
+        assert [quality for _, quality in points] == sorted(quality for _, quality in points)
+        if codec != "png-file":
+            assert len(own) >= 4, codec
+    for row in by_codec["kinpack-payload"]:
+        assert row["bytes"] == row["payload_bytes"] + 8 * row["images"]
+    for disk_row, payload_row in zip(by_codec["kinpack"], by_codec["kinpack-payload"], strict=True):
+        assert disk_row["psnr_mean"] == payload_row["psnr_mean"]
+        assert disk_row["bytes"] > payload_row["bytes"]
+
+
+def test_latency(folder: Path, tmp_path: Path) -> None:
+    archive, output = tmp_path / "pictures.kin", tmp_path / "latency.json"
+    with Archive.create(archive, Codec.load("classic")) as new:
+        new.add(open_source(folder))
+    run("latency.py", "--archive", archive, "-o", output)
+    results = json.loads(output.read_text())
+    assert set(results["reached"]) == set(results["goals"]) == set(latency.GOALS)
+    assert results["info"]["images"] == PICTURES
+    assert results["get"]["calls"] == sum(x["calls"] for x in results["get"]["by_kind"].values())
+    assert 0 < results["get"]["median_ms"] <= results["get"]["p95_ms"] <= results["get"]["max_ms"]
+    assert str(tmp_path) not in output.read_text()
+
+
+def test_rate_between_points_is_pchip(rng: np.random.Generator) -> None:
+    values = np.sort(rng.uniform(25, 40, 7))
+    rates = np.sort(rng.uniform(0.3, 6, 7))
+    points = list(zip(values.tolist(), rates.tolist(), strict=True))
+    reference = PchipInterpolator(values, np.log(rates))
+    for value in [*np.linspace(values[0], values[-1], 50)[:-1], *values]:
+        found = rate_curves.rate_at(points, float(value))
+        assert found == pytest.approx(math.exp(reference(value)))
+    assert rate_curves.rate_at(points, values[0] - 0.01) is None
+    assert rate_curves.rate_at(points, values[-1] + 0.01) is None
+    assert rate_curves.rate_at(points[:2], values[0]) is None
+    assert rate_curves.rate_at([], 30) is None
+
+
+@pytest.mark.parametrize("bend", [0.5, 1.0, 2.0])
+def test_qualities_are_found(bend: float) -> None:
+    tried = []
+
+    def probe(quality: int) -> float:
+        tried.append(quality)
+        return 20 + 25 * math.pow(quality / 100, bend)
+
+    wanted = [26.0, 28.0, 30.0, 32.0, 34.0, 36.0]
+    chosen = rate_curves.choose_qualities(probe, (0, 100), wanted)
+    got = [20 + 25 * (quality / 100) ** bend for quality in chosen]
+    assert got == pytest.approx(wanted, abs=0.25)
+    assert len(tried) == len(set(tried)) < 25
+    # What is out of reach gives the nearest that there is.
+    assert rate_curves.choose_qualities(probe, (10, 20), [1.0, 99.0]) == [10, 20]
+    assert rate_curves.choose_qualities(lambda _: 30.0, (1, 5), [30.0, 30.0]) != []
+
+
+def test_curves_are_extended_until_they_cover() -> None:
+    class Steep:
+        name = "steep"
+        qualities = (1, 99)
+
+        def probe(self, images: Sequence[Image], quality: int) -> float:
+            return 20 + 0.3 * quality
+
+        def rows(self, pictures: data.Pictures, quality: int) -> list[rate_curves.Row]:
+            return [{"psnr_mean": 32 + 0.1 * (quality - 40), "quality": quality}]
+
+    pictures = data.Pictures("none", [], [])
+    plan = rate_distortion.Plan(30, 34, points=3)
+    rows = list(rate_distortion.measured_rows(Steep(), pictures, plan, seed=0))
+    values = [row["psnr_mean"] for row in rows]
+    assert min(values) <= 30
+    assert max(values) >= 34
+
+
+def test_codec_bytes_and_bare_payloads_in_the_summary() -> None:
+    def row(codec: str, table: str, value: float, total: int, payload: int, extra: int) -> Any:
+        head = {"data": "d", "codec": codec, "table": table, "pixels": 8, "images": 1}
+        return {
+            **head,
+            "psnr_mean": value,
+            "bytes": total,
+            "payload_bytes": payload,
+            "codec_bytes": extra,
+        }
+
+    rows = []
+    for i, value in enumerate((26, 28, 30, 32, 34, 36)):
+        rows.append(row("webp-file", "disk", value, 100 << i, 90 << i, 0))
+        rows.append(row("kinpack", "disk", value, 60 << i, 50 << i, 20 << i))
+        rows.append(row("kinpack-payload", "payload", value, 55 << i, 50 << i, 20 << i))
+        rows.append(row("avif-payload-s4", "payload", value, 80 << i, 80 << i, 0))
+    summary = rate_curves.summarise(rows, (26, 36))
+    ratios = summary["ratio_to_webp_file"]
+    assert {name: pytest.approx(at["30"]) for name, at in ratios.items()} == {
+        "kinpack": 0.6,
+        "kinpack, with the codec": 0.8,
+        "kinpack-payload": 0.55,
+        "kinpack-payload, without codes": 0.5,
+    }
+    assert summary["bd_rate_to_webp_file"] == {"kinpack": pytest.approx(-0.4)}
+    assert summary["bd_rate_to_avif_payload_s4"] == {"kinpack-payload": pytest.approx(-0.3125)}
+    short = rate_curves.summarise(rows, (20, 36))
+    assert short["bd_rate_to_webp_file"] == {"kinpack": None}
+
+
+def constant_and_rest(rival: rivals.Rival, quality: int, images: list[Image]) -> list[int]:
+    """Bytes of each file that are not payload."""
+    found = []
+    for image in images:
+        one = rivals.measure([image], rival, quality)
+        found.append(one.file_bytes - one.payload_bytes)
+    return found
+
+
+def test_heads_are_constant(rng: np.random.Generator) -> None:
+    images = [picture(rng) for _ in range(12)]
+    # The lengths of the AVIF frame and its length field, of 1 or 2 bytes, and of WebP's padding
+    # are all that differs.
+    for rival, slack in ((rivals.AVIF, 1), (rivals.WEBP, 1), (rivals.JPEG_SCAN, 0)):
+        heads = constant_and_rest(rival, 50, images)
+        assert max(heads) - min(heads) <= slack, rival
+        assert min(heads) > 20
+    # Tables of each file are no constant head, and so they are no payload's.
+    assert rivals.JPEG.payload_name is None
+
+
+def test_jpeg_payload_by_plain_search(rng: np.random.Generator) -> None:
+    data_ = rivals._save(picture(rng), rivals.JPEG_SCAN, 60)
+    scan = data_.rindex(b"\xff\xda")
+    head = int.from_bytes(data_[scan + 2 : scan + 4], "big")
+    assert rivals.jpeg_payload(data_) == len(data_[scan + 2 + head : -2])
+    with pytest.raises(ImageError):
+        rivals.jpeg_payload(data_[:10])
+    with pytest.raises(ImageError):
+        rivals.avif_payload(b"\x00\x00\x00\x10ftypavif\x00\x00\x00\x00")
+
+
+def test_rivals_see_what_is_seen(rng: np.random.Generator) -> None:
+    colour = picture(rng)
+    alpha = np.zeros((32, 32), np.uint8)
+    alpha[4:20, 4:20] = 255
+    image = np.dstack([colour, alpha])
+    for rival in (rivals.WEBP, rivals.AVIF, rivals.JPEG):
+        measured = rivals.measure([image], rival, 90)
+        assert measured.psnr_mean > 30
+        assert measured.payload_bytes < measured.file_bytes
+    grey = picture(rng, channels=1)
+    assert rivals.measure([grey], rivals.JPEG, 90).psnr_mean > 30
+
+
+def test_sheet_is_cut_where_it_was_joined(rng: np.random.Generator) -> None:
+    images = [picture(rng) for _ in range(7)]
+    sheet = rivals.measure_sheet(images, rivals.AVIF, 80)
+    single = rivals.measure(images, rivals.AVIF, 80)
+    assert sheet.psnr_mean == pytest.approx(single.psnr_mean, abs=1.5)
+    assert sheet.file_bytes < single.file_bytes
+    with pytest.raises(ImageError):
+        rivals.measure_sheet([images[0], picture(rng, side=16)], rivals.AVIF, 50)
+
+
+def test_png_is_exact_size(rng: np.random.Generator, tmp_path: Path) -> None:
+    images = [picture(rng) for _ in range(3)]
+    total = 0
+    for number, image in enumerate(images):
+        path = tmp_path / f"{number}.png"
+        to_pil(image).save(path, optimize=True)
+        assert psnr(image, np.asarray(Pillow.open(path))) == 60
+        total += path.stat().st_size
+    assert rivals.png_bytes(images) == total
+
+
+def test_toy_database_is_the_first_of_each_class() -> None:
+    def load() -> Image:
+        raise NotImplementedError
+
+    items = [Item(f"{i:05d}", "abc"[i * 7 % 3], load) for i in range(1500)]
+    toy = data.toy_database(items)
+    assert [item.label for item in toy] == ["a"] * 200 + ["b"] * 200 + ["c"] * 200
+    for label in "abc":
+        own = [item.id for item in items if item.label == label][:200]
+        assert [item.id for item in toy if item.label == label] == own
+
+
+def test_held_out_emoji_have_their_siblings_with_them() -> None:
+    names = [f"people/face-{i}.png" for i in range(200)]
+    held = [name for name in names if data.is_held_out(name)]
+    assert 20 < len(held) < 60
+    for name in names:
+        sibling = name.replace(".png", "--1f3fb.png")
+        assert data.is_held_out(sibling) == data.is_held_out(name)
+
+
+def test_missing_data_is_one_line() -> None:
+    with pytest.raises(SourceError, match="--cifar"):
+        data.load_pictures("cifar10-toy", data.Folders())
+    with pytest.raises(SourceError, match="cifar10-toy"):
+        data.load_pictures("mnist", data.Folders())
+
+
+@pytest.mark.shared
+def test_toy_database_of_cifar(shared: Path) -> None:
+    pictures = data.load_pictures("cifar10-toy", data.Folders(cifar=shared / "cifar10"))
+    assert (len(pictures), pictures.pixels) == (2000, 2000 * 1024)
+    labels = [item.label for item in pictures.items]
+    assert labels[:200] == ["airplane"] * 200
+    assert labels[-200:] == ["truck"] * 200
+    assert [item.id for item in pictures.items[:2]] == ["test/00003", "test/00010"]
+    few = pictures.sample(50, seed=1)
+    assert [item.id for item in few.items] == [
+        item.id for item in pictures.sample(50, seed=1).items
+    ]
+    assert all(
+        (item.load() == image).all() for item, image in zip(few.items, few.images, strict=True)
+    )
+
+
+def test_head_names_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "x.py"), "--cifar", str(tmp_path / "c"), "-q"])
+    head = machine.run_head(seed=7)
+    assert head["command"] == "python benchmarks/x.py --cifar c -q"
+    assert head["seed"] == 7
+    assert head["packages"]["kinpack"]
+    assert str(tmp_path) not in json.dumps(head)
+
+
+def test_labels_keep_apart() -> None:
+    for wanted in ([0.1, 0.11, 0.12, 0.9], [0.97, 0.98, 0.99, 1.0], [0.5], []):
+        places = rate_plot._spread(wanted, gap=0.05)
+        assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(places))
+        assert not places or places[-1] <= 1
