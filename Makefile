@@ -1,0 +1,91 @@
+# Every target does its own set-up: it needs Python 3.11 or newer, make and a package index.
+# A second call is instant; a changed pyproject.toml or constraints.txt installs again.
+
+PYTHON ?= python3
+# Where to look for the CPU build of torch beside pip's own index (empty: pip's own settings).
+TORCH_INDEX ?=
+# Further arguments to pytest, for example PYTEST_ARGS="-k archive -x".
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+INSTALL := -m pip install --quiet --progress-bar off --constraint constraints.txt
+# The build back-end is installed too, so that builds use the pinned one (no build isolation).
+BACKEND := hatchling editables
+PACKAGE := $(shell find src -type f ! -name '*.pyc') pyproject.toml README.md LICENSE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-runtime check lint format size clean distclean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnails (no torch)
+	@.venv-demo/bin/python benchmarks/demo.py
+
+test: .venv/.installed ## the whole test suite (installs torch)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+test-runtime: .venv-runtime/.installed ## the tests that need no torch, where there is none
+	.venv-runtime/bin/python -m pytest -m "not learn" $(PYTEST_ARGS)
+
+check: .venv/.installed ## format check, lint, types, then all tests, documentation examples among them
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(MAKE) --no-print-directory test
+
+lint: .venv/.installed ## lint and types only
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+format: .venv/.installed ## format, and fix what lint can fix by itself
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+size: .venv-demo/.kinpack ## bytes that installing kinpack puts on disk, by package
+	@.venv-demo/bin/python benchmarks/installed_size.py
+
+clean: ## remove caches, builds and the demo's output
+	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environments as well
+	rm -rf .venv .venv-demo .venv-runtime
+
+# A stamp is written last, so that an interrupted installation is taken up again.
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "kinpack needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(1)
+endef
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(call environment,.venv)
+	@echo "Installing torch (the CPU build where pip finds it) into .venv: some minutes ..."
+	@.venv/bin/python $(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@echo "Installing kinpack with all its extras into .venv ..."
+	@.venv/bin/python $(INSTALL) $(BACKEND)
+	@.venv/bin/python $(INSTALL) --no-build-isolation --editable '.[learn,fast,datasets,serve,dev]'
+	@touch $@
+
+.venv-runtime/.installed: pyproject.toml constraints.txt
+	$(call environment,.venv-runtime)
+	@echo "Installing kinpack and its test tools, without torch, into .venv-runtime ..."
+	@.venv-runtime/bin/python $(INSTALL) $(BACKEND)
+	@.venv-runtime/bin/python $(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+.venv-demo/.installed: pyproject.toml constraints.txt
+	$(call environment,.venv-demo)
+	@echo "Installing kinpack's run-time packages into .venv-demo ..."
+	@.venv-demo/bin/python $(INSTALL) $(BACKEND)
+	@.venv-demo/bin/python $(INSTALL) --no-build-isolation .
+	@echo "Fetching the demo's photographs (scikit-image, as data: no dependencies) ..."
+	@.venv-demo/bin/python $(INSTALL) --no-deps scikit-image
+	@touch $@
+
+# The demo runs kinpack as a user has it: built and installed, not linked to the sources.
+.venv-demo/.kinpack: .venv-demo/.installed $(PACKAGE)
+	@.venv-demo/bin/python $(INSTALL) --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
