@@ -36,7 +36,7 @@ import rate_plot  # noqa: E402
 import rivals  # noqa: E402
 
 KEYS = {"data", "codec", "setting", "bytes", "codec_bytes", "pixels", "images", "psnr_mean"}
-PICTURES = 8
+PICTURES, SIDE = 8, 16
 
 
 def picture(rng: np.random.Generator, side: int = 32, channels: int = 3) -> Image:
@@ -52,11 +52,11 @@ def picture(rng: np.random.Generator, side: int = 32, channels: int = 3) -> Imag
 
 @pytest.fixture
 def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """Pictures of 32 × 32 pixels in two folders."""
+    """Small pictures in two folders."""
     for label in ("day", "night"):
         (tmp_path / "pictures" / label).mkdir(parents=True)
         for number in range(PICTURES // 2):
-            to_pil(picture(rng)).save(tmp_path / "pictures" / label / f"{number}.png")
+            to_pil(picture(rng, SIDE)).save(tmp_path / "pictures" / label / f"{number}.png")
     return tmp_path / "pictures"
 
 
@@ -73,7 +73,7 @@ def test_quick_run(folder: Path, tmp_path: Path) -> None:
     other = {"data": "another", "codec": "kinpack"}
     kept = {"rows": [other], "summary": {}, "machine": {}}
     output.write_text(json.dumps(kept))
-    words = ("--data", "thumbnails", "--thumbnails", folder, "--size", "32")
+    words = ("--data", "thumbnails", "--thumbnails", folder)
     run("rate_distortion.py", *words, "--quick", "-o", output)
     results = json.loads(output.read_text())
     assert results["rows"][0] == other  # another data set's rows are kept
@@ -103,7 +103,7 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
     by_codec: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         assert row["data"] == "thumbnails"
-        assert (row["images"], row["pixels"]) == (PICTURES, PICTURES * 32 * 32)
+        assert (row["images"], row["pixels"]) == (PICTURES, PICTURES * SIDE * SIDE)
         assert 0 < row["bytes"] < 20 * row["pixels"]
         assert 10 < row["psnr_mean"] <= 60
         by_codec.setdefault(row["codec"], []).append(row)

@@ -310,11 +310,15 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
         for _ in range(5):
             meter.advance(1000)
         meter.move(0.5, "halfway")
+    with Report().meter("verifying", None) as meter:
+        for _ in range(3):
+            meter.advance(7)
     out, errors = capsys.readouterr()
     assert out == ""
     assert errors.splitlines() == [
         "kinpack: packing: 3,000 of 5,000 images",
         "kinpack: packing: 50%, halfway",
+        "kinpack: verifying: 21 images",
     ]
 
 

@@ -33,7 +33,7 @@ def save(image: Image, **options: Any) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     width=st.integers(1, 300),
     height=st.integers(1, 300),
@@ -50,7 +50,7 @@ def test_lossy_file_is_rebuilt(width: int, height: int, quality: int, method: in
     assert np.array_equal(drawn, picture)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     width=st.integers(1, 300),
     height=st.integers(1, 120),

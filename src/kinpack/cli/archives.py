@@ -245,7 +245,8 @@ def info(
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
 
     if target in SHIPPED or target.endswith(SUFFIX) or Path(target).is_file():
-        facts = describe(Codec.load(target))
+        made = describe(Codec.load(target))
+        facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:
         with Archive.open(target) as opened:
             facts = opened.info()
@@ -269,7 +270,7 @@ def verify(
     from kinpack.archive.verify import verify as verify_archive
 
     report = Report(json=json, quiet=quiet)
-    with report.meter("verifying", 0) as meter:
+    with report.meter("verifying", None) as meter:
         found = verify_archive(archive, deep=deep, progress=meter.advance)
     notes = [] if quiet else [f"note: {note}" for note in found.notes]
     facts = {"ok": found.ok, **asdict(found)}

@@ -71,12 +71,12 @@ class Report:
             typer.echo(f"kinpack: {one_line(text)}", err=True)
 
     @contextmanager
-    def meter(self, doing: str, total: int) -> Iterator[Meter]:
+    def meter(self, doing: str, total: int | None) -> Iterator[Meter]:
         """Show progress inside a block: a bar on a terminal, else a line now and then.
 
         Args:
             doing: what is being done, as in "packing".
-            total: how many images there are, or any number for ``Meter.move``.
+            total: how many images there are, None where that is not known.
         """
         if self.json or self.quiet:
             yield _Silent()
@@ -110,13 +110,14 @@ class _Silent:
 class _Lines:
     """Prints a line now and then."""
 
-    def __init__(self, doing: str, total: int) -> None:
+    def __init__(self, doing: str, total: int | None) -> None:
         self._doing, self._total, self._count = doing, total, 0
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def advance(self, count: int) -> None:
         self._count += count
-        self._print(f"{self._count:,} of {self._total:,} images")
+        of = "" if self._total is None else f" of {self._total:,}"
+        self._print(f"{self._count:,}{of} images")
 
     def move(self, share: float, text: str) -> None:
         self._print(f"{share:.0%}, {text}")
@@ -131,16 +132,16 @@ class _Lines:
 class _Bar:
     """Moves a bar on a terminal."""
 
-    def __init__(self, bar: Progress, task: TaskID, total: int) -> None:
+    def __init__(self, bar: Progress, task: TaskID, total: int | None) -> None:
         self._bar, self._task, self._total, self._count = bar, task, total, 0
 
     def advance(self, count: int) -> None:
         self._count += count
-        state = f"{self._count:,}/{self._total:,}"
+        state = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
         self._bar.update(self._task, completed=self._count, state=state)
 
     def move(self, share: float, text: str) -> None:
-        self._bar.update(self._task, completed=share * self._total, state=text)
+        self._bar.update(self._task, completed=share * (self._total or 0), state=text)
 
 
 def one_line(text: str) -> str:

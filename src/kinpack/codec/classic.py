@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import features
 
 from kinpack.codec.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.avif import decode_avif, encode_avif
@@ -174,13 +175,15 @@ def _promising(image: Image, quality: int) -> list[Kind]:
     """The kinds that have a chance to cost least.
 
     Of 295 CIFAR-10, Fashion-MNIST, emoji and photographic images at ten qualities, lossy WebP never
-    cost least, and lossless WebP only from quality 90 on; drawings of few colours are its home.
+    cost least, so it only stands in where Pillow was built without AVIF; lossless WebP did from
+    quality 90 on, and drawings of few colours are its home.
     """
     if quality == 100:
         return [Kind.WEBP_LOSSLESS]
+    lossy = Kind.AVIF if features.check("avif") else Kind.WEBP
     if quality >= _LOSSLESS_FROM or _has_few_colours(image):
-        return [Kind.AVIF, Kind.WEBP_LOSSLESS]
-    return [Kind.AVIF]
+        return [lossy, Kind.WEBP_LOSSLESS]
+    return [lossy]
 
 
 def _has_few_colours(image: Image) -> bool:

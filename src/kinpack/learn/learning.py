@@ -6,7 +6,6 @@ import heapq
 import json
 import logging
 import os
-import pickle
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,7 +139,7 @@ def learn_codec(
         raise KeyboardInterrupt(
             f"the same command goes on from the last checkpoint, in {shown(folder)}"
         ) from stop
-    spent = _checkpoint(folder) or {"global_step": 0, "elapsed": 0.0}
+    spent = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
     header = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -308,7 +307,6 @@ def _take_up(folder: Path, run: Mapping[str, Any]) -> None:
             part.write_text(json.dumps(run, indent=2) + "\n")
             part.replace(note)
         former = dict(json.loads(note.read_bytes()))
-        _checkpoint(folder)
     except (OSError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CodecError(
@@ -320,20 +318,6 @@ def _take_up(folder: Path, run: Mapping[str, Any]) -> None:
             f"{shown(folder)}: holds the checkpoint of a run with other {', '.join(differing)}; "
             "give what was given then, choose another folder, or remove this one"
         )
-
-
-def _checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Read the checkpoint in a folder, if there is one."""
-    path = folder / "last.ckpt"
-    if not path.exists():
-        return None
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
-        raise CodecError(
-            f"{shown(path)}: the checkpoint is damaged; remove it to begin anew"
-        ) from error
-    return checkpoint
 
 
 def _machine() -> str:

@@ -1,0 +1,295 @@
+"""Codec files of senseless content whose checksum holds: refused in one line, never a crash."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+pytest.importorskip("onnx")
+
+from kinpack.codec.codec import Codec
+from kinpack.codec.container import Container, read_container
+from kinpack.codec.latent_format import LatentFormat
+from kinpack.errors import CodecError
+from kinpack.learn.onnx_graph import GraphWriter, float_graph
+from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
+
+pytestmark = pytest.mark.learn
+
+Content = tuple[dict[str, Any], dict[str, bytes], dict[str, Any]]
+
+
+def content() -> Content:
+    found = read_container(tiny_codec().to_bytes(), where="tiny")
+    return dict(found.header), dict(found.blobs), dict(found.arrays)
+
+
+def refusal(change: Callable[[Content], None]) -> str:
+    """What is said of a file that was changed, by loading it or else by its first use."""
+    parts = content()
+    change(parts)
+    data = Container(*parts).to_bytes()
+    with pytest.raises(CodecError) as caught:
+        use(data)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def use(data: bytes) -> None:
+    codec = Codec.from_bytes(data, where="some.kinc")
+    codec.decode(codec.encode([picture(16, 16)], quality=50, escape="off", threads=1))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        "codebooks",
+        "code_context",
+        "step_units",
+        "table_shift",
+        "table_counts",
+        "table_starts",
+        "table_lows",
+    ],
+)
+def test_arrays_of_a_wrong_sort_are_refused(array: str) -> None:
+    def change(to: Callable[[Any], Any]) -> str:
+        def apply(parts: Content) -> None:
+            parts[2][array] = to(parts[2][array])
+
+        return refusal(apply)
+
+    def drop(parts: Content) -> None:
+        del parts[2][array]
+
+    assert f"lacks the array '{array}'" in refusal(drop)
+    change(lambda a: a[:0])
+    change(lambda a: a[:-1])
+    change(lambda a: a.reshape(-1)[0].reshape(()))
+    change(lambda a: np.stack([a, a], axis=-1))
+    if array == "codebooks":
+        change(lambda a: np.full_like(a, np.nan))
+    else:
+        change(lambda a: a.astype(np.float32))
+        change(lambda a: np.full(a.shape, np.iinfo(np.int64).min))
+        change(lambda a: np.full(a.shape, np.iinfo(np.int64).max))
+
+
+def test_table_starts_that_wrap_around_are_refused() -> None:
+    """Differences of any two int64 may wrap: these rise, it seems, by at least 2 each."""
+
+    def change(parts: Content) -> None:
+        top = np.iinfo(np.int64).max
+        n = len(parts[2]["table_counts"])
+        parts[2]["table_starts"] = np.array([0, top, -top, 0, n], dtype=np.int64)
+        parts[2]["table_lows"] = np.zeros(4, dtype=np.int64)
+
+    assert "frequency tables" in refusal(change)
+
+
+def test_steps_of_0_are_refused() -> None:
+    def change(parts: Content) -> None:
+        parts[2]["step_units"] = np.zeros(101, dtype=np.int32)
+
+    assert "quality tables" in refusal(change)
+
+
+def test_a_code_of_another_size_is_refused() -> None:
+    def change(parts: Content) -> None:
+        parts[2]["code_context"] = parts[2]["code_context"][:, :-1]
+
+    assert "does not fit its payloads" in refusal(change)
+
+
+NETWORK_NAMES = ["analysis", "synthesis", "code", "context0", "context1", "context2"]
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_networks_of_a_wrong_sort_are_refused(name: str) -> None:
+    def change(graph: bytes | None) -> str:
+        def apply(parts: Content) -> None:
+            if graph is None:
+                del parts[1][name]
+            else:
+                parts[1][name] = graph
+
+        return refusal(apply)
+
+    blobs = content()[1]
+    assert f"lacks the network '{name}'" in change(None)
+    assert "does not load" in change(b"")
+    assert "does not load" in change(b"no graph at all")
+    assert "does not load" in change(blobs[name][: len(blobs[name]) // 2])
+    for other in ("analysis", "code", "context2"):
+        if other != name:
+            assert f"network '{name}'" in change(blobs[other])
+    writer = GraphWriter()
+    at = writer.node("Concat", ["x", "x"], axis=1)
+    any_shape = ["n", "c", "h", "w"]
+    assert f"network '{name}'" in change(writer.to_bytes(at, inputs=any_shape, outputs=any_shape))
+
+
+def graph_of(name: str, op: Callable[[GraphWriter, str], str]) -> bytes:
+    """The codec's own network, its output changed by one more operator."""
+    import onnx
+
+    model = onnx.load_from_string(content()[1][name])
+    writer = GraphWriter()
+    writer._count = 10_000
+    last = model.graph.node[-1]
+    at = op(writer, last.input[0])
+    del model.graph.node[-1]
+    model.graph.node.extend(writer._nodes)
+    model.graph.initializer.extend(writer._weights)
+    model.graph.node.append(onnx.helper.make_node("Identity", [at], ["y"]))
+    return bytes(model.SerializeToString())
+
+
+def scaled(factor: float) -> Callable[[GraphWriter, str], str]:
+    def op(writer: GraphWriter, at: str) -> str:
+        return writer.node("Mul", [at, writer.constant(np.array(factor, dtype=np.float32))])
+
+    return op
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["analysis", "synthesis", "context1"])
+def test_numbers_that_are_not_finite_are_refused(name: str, factor: float) -> None:
+    def change(parts: Content) -> None:
+        parts[1][name] = graph_of(name, scaled(factor))
+
+    assert "numbers that are not finite" in refusal(change)
+
+
+@pytest.mark.parametrize("name", ["analysis", "synthesis"])
+def test_huge_numbers_do_no_harm(name: str) -> None:
+    parts = content()
+    parts[1][name] = graph_of(name, scaled(1e38))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        use(Container(*parts).to_bytes())
+
+
+@pytest.mark.parametrize("factor", [0.3, 1e6])
+def test_inexact_context_networks_are_refused(factor: float) -> None:
+    """No floating-point result may choose a table, whatever the file says."""
+
+    def change(parts: Content) -> None:
+        parts[1]["context1"] = graph_of("context1", scaled(factor))
+
+    assert "no exact integers" in refusal(change)
+
+
+def test_float_context_networks_are_refused() -> None:
+    step = NETWORK.steps[1]
+    inputs = step.stop + NETWORK.code_context + 1
+    outputs = 2 * (step.stop - step.start)
+
+    shapes: Any = {"inputs": ["n", inputs, "h", "w"], "outputs": ["n", outputs, "h", "w"]}
+
+    def change(parts: Content) -> None:
+        parts[1]["context1"] = float_graph(tiny_model().context[1], **shapes)
+
+    assert "no exact integers" in refusal(change)
+
+
+def test_several_or_other_outputs_are_refused() -> None:
+    def cast(writer: GraphWriter, at: str) -> str:
+        return writer.node("Cast", [at], to=11)  # float64
+
+    def change(parts: Content) -> None:
+        import onnx
+
+        model = onnx.load_from_string(graph_of("context1", cast))
+        model.graph.output[0].type.tensor_type.elem_type = 11
+        parts[1]["context1"] = bytes(model.SerializeToString())
+
+    assert "something else than one float32 array" in refusal(change)
+
+
+GOOD = LatentFormat(channels=4, unit=64, limit=99, gain=8.0, steps=((0, 4, 0), (0, 4, 1)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"channels": 0, "steps": []},
+        {"channels": 10**12, "steps": [[0, 10**12, -1]]},
+        {"channels": 4.5e300},
+        {"channels": float("inf")},
+        {"channels": "many"},
+        {"channels": None},
+        {"unit": 0},
+        {"unit": 1 << 40},
+        {"limit": 0},
+        {"limit": 1 << 20},
+        {"gain": 0},
+        {"gain": -1},
+        {"gain": float("inf")},
+        {"gain": float("nan")},
+        {"gain": [1]},
+        {"dead_zone": 0.6},
+        {"dead_zone": -0.1},
+        {"dead_zone": float("nan")},
+        {"steps": []},
+        {"steps": None},
+        {"steps": 7},
+        {"steps": [[0, 4]]},
+        {"steps": [[0, 4, -1], [0, 4, -1]]},
+        {"steps": [[0, 4, 0]]},
+        {"steps": [[0, 4, 0], [0, 4, 2]]},
+        {"steps": [[0, 4, -2]]},
+        {"steps": [[0, 5, -1]]},
+        {"steps": [[-1, 4, -1]]},
+        {"steps": [[4, 0, -1], [0, 4, -1]]},
+        {"steps": [[0, 10**12, -1]]},
+        {"steps": [[i % 4, i % 4 + 1, -1] for i in range(10_000)]},
+    ],
+)
+def test_senseless_latent_formats_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(CodecError, match="make it anew") as caught:
+        LatentFormat.from_dict({**GOOD.to_dict(), **values})
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_latent_formats_are_refused() -> None:
+    assert LatentFormat.from_dict(GOOD.to_dict()) == GOOD
+    for key in GOOD.to_dict():
+        with pytest.raises(CodecError, match=key):
+            LatentFormat.from_dict({k: v for k, v in GOOD.to_dict().items() if k != key})
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}])
+def test_another_sort_of_latent_format_is_refused(value: Any) -> None:
+    def change(parts: Content) -> None:
+        parts[0]["latent"] = value
+
+    assert "latent format is unreadable" in refusal(change)
+
+
+@pytest.mark.parametrize("value", ["classic", None, 7, ["learned"]])
+def test_another_sort_is_no_learned_codec(value: Any) -> None:
+    def change(parts: Content) -> None:
+        parts[0]["sort"] = value
+
+    parts = content()
+    change(parts)
+    codec = Codec.from_container(Container(*parts))
+    assert not codec.is_learned
+    with pytest.raises(CodecError, match="no learned payloads"):
+        codec.learned_coder()
+
+
+@pytest.mark.parametrize("value", ["linear", None, 7, ["network"]])
+def test_another_sort_of_code_is_refused(value: Any) -> None:
+    def change(parts: Content) -> None:
+        parts[0]["code"] = value
+
+    assert "some.kinc: " in refusal(change)

@@ -1,0 +1,138 @@
+"""The codecs that ship with the package: their size, what they take, payloads that must last."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from kinpack.codec.codec import SHIPPED, Codec
+from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.product_code import pack_codes, unpack_codes
+from kinpack.images import Image
+from kinpack.metrics import mean_average_precision, psnr
+from kinpack.search.distance import asymmetric_table
+from kinpack.search.scan import top_k
+
+DEFAULT_ID = "84915f5444c51cdbd62b80bb98bb741d18c545dae21fd7e9276dee7ab0b962d6"
+CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
+
+# A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents
+# as little-endian 32-bit integers. Archives hold such payloads: they must decode so for ever.
+GOLDEN_CODE = "7d189951928bd6e0"
+GOLDEN_PAYLOAD = (
+    "837ccc0226267d552c1d9ea9804ce2176582a8cb0ad54d089d0fc855e168546ec7970891945f19ec49180c800505ea"
+    "9fcbaf6828befd05b884214c8f0a39d6884301ab3401026c2233026c1e0b03d3d5c5e59298c8939a19b8ad57b48227"
+    "810925ed6c2a2a2e854986c30f58fbb6f885a52a9304e2ae0eb686f8b2147c68da9cdd5b8d5026ca301a71719ef77d"
+    "fe3a783585fc4b89f6838c25fb626f7f0704b3"
+)
+GOLDEN_LATENTS = "0faecc2d2022a1af4624712333ac6ae3717009fbcced30f70d67f05d18b34adc"
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return Codec.load(str(request.param))
+
+
+def waves() -> Image:
+    y, x = np.mgrid[0:24, 0:40]
+    planes = [128 + 100 * np.sin(x / 5 + y / 9), 128 + 90 * np.cos(y / 4), (x * 6) % 256]
+    return np.stack(planes, -1).clip(0, 255).astype(np.uint8)
+
+
+def test_they_are_the_files_that_archives_name() -> None:
+    assert Codec.load("default").codec_id == DEFAULT_ID
+    assert Codec.load("classic").codec_id == CLASSIC_ID
+
+
+def test_they_are_small(codec: Codec) -> None:
+    assert codec.n_bytes <= 2_000_000
+    assert codec.quantizer.code_bytes == 8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 9), (32, 32), (33, 130), (700, 520)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_image_comes_back(
+    codec: Codec, size: tuple[int, int], channels: int, rng: np.random.Generator
+) -> None:
+    ramp = np.add.outer(np.arange(size[0]), np.arange(size[1]))[:, :, None] * 3
+    image = ((ramp + rng.integers(0, 9, (*size, channels))) % 256).astype(np.uint8)
+    for quality in (1, 60, 100) if max(size) < 200 else (60,):
+        packet = codec.encode([image], quality=quality)[0]
+        (drawn,) = codec.decode([packet])
+        assert drawn.shape == image.shape
+        if channels == 4:
+            assert (drawn[:, :, 3] == image[:, :, 3]).all()
+        if quality == 100:
+            assert (drawn == image).all()
+
+
+def test_a_large_image_comes_back_in_tiles() -> None:
+    codec = Codec.load("default")
+    y, x = np.mgrid[0:900, 0:1300]
+    image = np.stack([x // 6 % 256, y // 4 % 256, (x + y) // 9 % 256], -1).astype(np.uint8)
+    packet = codec.encode([image], quality=60, escape="off")[0]
+    assert packet.kind is Kind.LEARNED
+    assert psnr(codec.decode([packet])[0], image) > 30
+
+
+def test_golden_learned_payload() -> None:
+    codec = Codec.load("default")
+    payload, code = bytes.fromhex(GOLDEN_PAYLOAD), bytes.fromhex(GOLDEN_CODE)
+    codes = unpack_codes(np.frombuffer(code, np.uint8)[None], codec.quantizer.M)
+    latents = codec.learned_coder().decode_latents([payload], codes, size=(24, 40), quality=50)
+    assert hashlib.sha256(latents.astype("<i4").tobytes()).hexdigest() == GOLDEN_LATENTS
+    packet = Packet(40, 24, 3, Kind.LEARNED, 50, code, payload)
+    assert psnr(codec.decode([packet])[0], waves()) == pytest.approx(33.51, abs=0.02)
+
+
+def test_each_image_is_coded_by_itself() -> None:
+    codec = Codec.load("default")
+    images = [waves(), waves()[:, ::-1].copy(), waves()[:17, :9].copy(), waves()]
+    together = codec.encode(images, quality=50, escape="off")
+    assert [codec.encode([i], quality=50, escape="off")[0].payload for i in images] == [
+        packet.payload for packet in together
+    ]
+
+
+def test_quality_rises() -> None:
+    codec = Codec.load("default")
+    packets = [codec.encode([waves()], quality=q, escape="off")[0] for q in (20, 40, 60, 80)]
+    sizes = [len(packet.payload) for packet in packets]
+    quality = [psnr(codec.decode([packet])[0], waves()) for packet in packets]
+    assert sizes == sorted(sizes)
+    assert quality == sorted(quality)
+
+
+def test_a_mirror_image_has_the_same_classic_code() -> None:
+    codec = Codec.load("classic")
+    assert (codec.embed([waves()]) == codec.embed([waves()[:, ::-1].copy()])).all()
+
+
+@pytest.mark.shared
+def test_kin_are_found(codec: Codec, shared: Path) -> None:
+    """Eight bytes find kin at least as well as all 3,072 pixels under L2 do."""
+    import pyarrow.parquet as pq
+
+    def read(name: str, n: int) -> tuple[list[Image], np.ndarray]:
+        table = pq.ParquetFile(shared / "cifar10" / "plain_text" / name).read_row_group(0)
+        pictures = table["img"].to_pylist()[:n]
+        opened = [np.asarray(PILImage.open(io.BytesIO(p["bytes"]))) for p in pictures]
+        return opened, np.array(table["label"].to_pylist()[:n])
+
+    database, classes = read("train-00000-of-00001.parquet", 5000)
+    queries, wanted = read("test-00000-of-00001.parquet", 150)
+    codes = pack_codes(codec.embed(database))
+    flat = np.stack(database).reshape(len(database), -1).astype(np.float32)
+    hits, by_pixels = [], []
+    for picture, point, label in zip(queries, codec.descriptors(queries), wanted, strict=True):
+        found, _ = top_k(codes, asymmetric_table(codec.quantizer, point), 1000, engine="numpy")
+        hits.append(classes[found] == label)
+        distance = np.square(flat - picture.ravel()).sum(1)
+        by_pixels.append(classes[np.argsort(distance, kind="stable")[:1000]] == label)
+    precision, of_pixels = (mean_average_precision(np.array(h), at=1000) for h in (hits, by_pixels))
+    assert precision >= of_pixels
