@@ -108,7 +108,7 @@ def test_invisible_images() -> None:
 
 
 def test_without_avif_webp_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classic.features, "check", lambda name: name != "avif")
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
     for channels in (1, 3, 4):
         image = waves(40, 40, channels)
         kind, payload = encode_classic(image, quality=60)
