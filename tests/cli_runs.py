@@ -47,7 +47,10 @@ class User:
     def run(self, *words: Word, **options: Any) -> tuple[int, str, str]:
         """Run a command; its exit code, output and errors."""
         process = self.start(*words, **options)
-        out, errors = process.communicate(timeout=120)
+        try:
+            out, errors = process.communicate(timeout=600)
+        finally:
+            process.kill()
         return process.returncode, out or "", errors or ""
 
     def works(self, *words: Word) -> str:

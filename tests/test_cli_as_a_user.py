@@ -166,23 +166,40 @@ WRONG = {
 }
 
 
+# These run in processes of their own; the others in this one, which takes a tenth of the time.
+APART = {
+    "an empty folder",
+    "a text file named .jpg",
+    "only broken pictures",
+    "an archive that exists",
+    "a query that is no image",
+    "a target below a file",
+    "an unknown id",
+    "an unknown codec",
+    "a name of no data set",
+}
+
+
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_thing_is_one_clear_line(what: str, desk: Path) -> None:
+def test_a_wrong_thing_is_one_clear_line(
+    what: str, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words, named = WRONG[what]
+    words += CLASSIC if words[0] == "pack" and "--codec" not in words else ()
     (desk / "fake").mkdir(exist_ok=True)
     (desk / "fake" / "fake.jpg").write_text("not a picture at all")
     before = sorted(desk.rglob("*"))
-    codec = CLASSIC if words[0] == "pack" and "--codec" not in words else ()
-    user = User(desk)
-    if what == "only broken pictures":
-        code, out, errors = user.run(*words, *codec)
-        left_out, _, rest = errors.partition("\n")
-        assert (code, out) == (1, "")
-        assert left_out.startswith("kinpack: left out: fake/fake.jpg: not a picture")
-        message = one_error(rest)
+    if what in APART:
+        code, out, errors = User(desk).run(*words)
     else:
-        message = user.fails(*words, *codec)
-    assert named in message
+        monkeypatch.chdir(desk)
+        result = CliRunner().invoke(app, words)
+        code, out, errors = result.exit_code, result.stdout, result.stderr
+    assert (code, out) == (1, "")
+    if what == "only broken pictures":
+        left_out, _, errors = errors.partition("\n")
+        assert left_out.startswith("kinpack: left out: fake/fake.jpg: not a picture")
+    assert named in one_error(errors)
     assert sorted(desk.rglob("*")) == before, "something was left behind"
 
 
@@ -290,7 +307,7 @@ def many(folder: Path, count: int) -> None:
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     """Wait until a path is there, while a process runs."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert process.poll() is None, "the command ended too early"
         assert time.monotonic() < deadline
@@ -306,7 +323,7 @@ def test_an_interrupted_pack_leaves_nothing(user: User, number: signal.Signals, 
     wait_for(user.folder / ".x.kin.partial" / "codecs", process)
     time.sleep(0.5)
     process.send_signal(number)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=300)
     assert (process.returncode, out) == (code, "")
     if number == signal.SIGINT:
         assert one_error(errors) == "interrupted"
@@ -322,7 +339,7 @@ def test_an_interrupted_add_leaves_the_archive(user: User) -> None:
     process = user.start("add", "x.kin", "photos")
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert one_error(errors) == "interrupted"
     assert {p: p.stat().st_mtime_ns for p in (user.folder / "x.kin").rglob("*.*")} == before
@@ -335,7 +352,7 @@ def test_an_interrupted_unpack_leaves_whole_files(user: User) -> None:
     process = user.start("unpack", "x.kin", "-o", "out")
     wait_for(user.folder / "out" / "00010.png", process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     if process.returncode:  # it may have been quicker
         assert process.returncode == 130
         assert not (user.folder / "out" / "labels.csv").exists()
@@ -348,7 +365,7 @@ def test_a_reader_that_has_gone_is_no_error(desk: Path) -> None:
     process = User(desk).start("ls", "photos.kin")
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert errors == ""
     assert process.returncode in (0, 141)
 
