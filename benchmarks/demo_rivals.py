@@ -15,7 +15,7 @@ from PIL import Image
 from kinpack.metrics import psnr
 
 #: Every ``SAMPLE_STEP``-th picture takes part in the choice of a quality.
-SAMPLE_STEP = 20
+SAMPLE_STEP = 10
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -75,8 +76,23 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app()
-    sys.exit()  # the program has exited by itself
+    try:
+        app()
+    except SystemExit as stop:
+        _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once, its output written.
+
+    The libraries beneath tear their threads down in no certain order at a normal exit, which now
+    and then aborts a process whose work is done; by now every file is closed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _stop(number: int, _: object) -> None:
