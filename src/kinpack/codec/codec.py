@@ -22,7 +22,6 @@ from kinpack.codec.learned_image import LearnedImages
 from kinpack.codec.networks import Network
 from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, pack_codes, unpack_codes
-from kinpack.codec.quality import lam
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, ImageError, PayloadError
 from kinpack.images import Image, area_reduction, validate_image
@@ -306,7 +305,7 @@ class Codec:
                     f"an image of {width}×{height} pixels is too large for learned payloads "
                     f"({MAX_SIDE} a side); reduce it, or allow classic payloads"
                 )
-            best = min(choices[i], key=lambda c: 8 * len(c.payload) + lam(quality) * c.error)
+            best = min(choices[i], key=lambda candidate: candidate.cost(quality))
             packets.append(_packet(image, best, quality, packed[i].tobytes()))
         return packets
 
