@@ -7,6 +7,8 @@ table, escapes, and an end that costs no more bytes than the message needs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,21 +63,7 @@ class RangeWriter:
 
     def finish(self) -> bytes:
         """Return the message in the fewest bytes that still decode to it."""
-        words, (lower, width) = self._coder.pos()
-        if words == 0 and width == (1 << 64) - 1:
-            return b""
-        sealed: bytes = self._coder.get_compressed().astype(">u4").tobytes()
-        total = 4 * (words + 2)
-        value = int.from_bytes(sealed[:total].ljust(total, b"\0"), "big")
-        # Any number of [low, low + width) decodes alike; the one with most trailing zero bytes is
-        # stored without them, for a reader takes missing bytes as zero.
-        low = value - ((value - lower) % (1 << 64))
-        for dropped in range(8, -1, -1):
-            unit = 1 << (8 * dropped)
-            candidate: int = -(-low // unit) * unit
-            if candidate < low + width:
-                break
-        return candidate.to_bytes(total, "big").rstrip(b"\0")
+        return trimmed(self._coder)
 
 
 class RangeReader:
@@ -126,6 +114,29 @@ class RangeReader:
         symbols = np.empty_like(sorted_symbols)
         symbols[order] = sorted_symbols
         return symbols
+
+
+def trimmed(coder: Any) -> bytes:
+    """Return what a library's range encoder wrote, in the fewest bytes that still decode to it.
+
+    Args:
+        coder: the encoder; a reader takes the bytes that are missing as zero.
+    """
+    words, (lower, width) = coder.pos()
+    if words == 0 and width == (1 << 64) - 1:
+        return b""
+    sealed: bytes = coder.get_compressed().astype(">u4").tobytes()
+    total = 4 * (words + 2)
+    value = int.from_bytes(sealed[:total].ljust(total, b"\0"), "big")
+    # Any number of [low, low + width) decodes alike; the one with most trailing zero bytes is
+    # stored without them.
+    low = value - ((value - lower) % (1 << 64))
+    for dropped in range(8, -1, -1):
+        unit = 1 << (8 * dropped)
+        candidate: int = -(-low // unit) * unit
+        if candidate < low + width:
+            break
+    return candidate.to_bytes(total, "big").rstrip(b"\0")
 
 
 def _grouped(contexts: Ints) -> tuple[Ints, list[tuple[int, int, int]]]:
