@@ -193,9 +193,41 @@ def test_ranks_of_known_matrices() -> None:
     assert metrics.rank_numerical(np.diag([1.0, 1e-3]), tolerance=1e-2) == 1
 
 
+@settings(deadline=None)
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 8), st.integers(0, 1000))
+def test_ranks_of_singular_values_are_those_of_the_matrix(
+    m: int, n: int, rank: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(m, rank)) @ rng.normal(size=(rank, n))
+    values = np.linalg.svd(matrix, compute_uv=False)
+    for given_values in (values, rng.permutation(values), [*values, 0.0, 0.0]):
+        assert metrics.rank_numerical(given_values) == metrics.rank_numerical(matrix)
+        assert metrics.rank_numerical(given_values) == min(m, n, rank)
+        expected = metrics.rank_effective(matrix)
+        assert metrics.rank_effective(given_values) == pytest.approx(expected, rel=1e-12)
+        for fraction in (0.5, 0.99, 0.999):
+            found = metrics.rank_energy(given_values, fraction=fraction)
+            assert found == metrics.rank_energy(matrix, fraction=fraction)
+
+
+def test_ranks_of_few_singular_values() -> None:
+    assert metrics.rank_numerical([]) == 0
+    assert metrics.rank_effective([]) == 0.0
+    assert metrics.rank_energy([]) == 0
+    assert metrics.rank_numerical([0.0, 0.0]) == 0
+    assert metrics.rank_effective([0.0, 2.0]) == 1.0
+    assert metrics.rank_numerical([1e-9, 1.0]) == 1
+    assert metrics.rank_energy([1.0, 98.0, 1.0], fraction=0.98) == 1
+
+
 def test_ranks_refuse() -> None:
-    with pytest.raises(MetricError):
-        metrics.rank_numerical(np.ones(3))
+    with pytest.raises(MetricError, match="0 or more"):
+        metrics.rank_numerical([1.0, -1.0])
+    with pytest.raises(MetricError, match="shape"):
+        metrics.rank_numerical(np.ones((2, 2, 2)))
+    with pytest.raises(MetricError, match="finite"):
+        metrics.rank_energy([1.0, math.inf])
     with pytest.raises(MetricError):
         metrics.rank_effective(np.full((2, 2), np.nan))
     with pytest.raises(MetricError):

@@ -151,7 +151,7 @@ def rank_numerical(matrix: ArrayLike, *, tolerance: float = 1e-6) -> int:
     """Count the singular values above ``tolerance`` times the largest.
 
     Args:
-        matrix: (m, n), a Gram matrix for instance.
+        matrix: (m, n), a Gram matrix for instance; or (r,), the singular values themselves.
         tolerance: relative to the largest singular value, 0 to 1.
 
     Raises:
@@ -169,7 +169,7 @@ def rank_effective(matrix: ArrayLike) -> float:
     1 where one direction holds everything, n where n directions hold the same; 0 for a zero matrix.
 
     Args:
-        matrix: (m, n).
+        matrix: (m, n); or (r,), the singular values themselves.
 
     Raises:
         MetricError: ``matrix`` is no matrix of finite numbers.
@@ -190,7 +190,7 @@ def rank_energy(matrix: ArrayLike, *, fraction: float = 0.99) -> int:
     directions. 0 for a zero matrix.
 
     Args:
-        matrix: (m, n).
+        matrix: (m, n); or (r,), the singular values themselves.
         fraction: above 0, at most 1.
 
     Raises:
@@ -324,8 +324,12 @@ def _as_rows(vectors: ArrayLike) -> NDArray[np.float64]:
 def _spectrum(matrix: ArrayLike) -> NDArray[Any]:
     """Singular values, largest first."""
     values = np.asarray(matrix, dtype=np.float64)
-    if values.ndim != 2 or not np.isfinite(values).all():
+    if values.ndim not in (1, 2) or not np.isfinite(values).all():
         raise MetricError(f"a rank is of a matrix of finite numbers, not of shape {values.shape}")
     if values.size == 0:
         return np.zeros(0)
+    if values.ndim == 1:
+        if values.min() < 0:
+            raise MetricError("singular values are 0 or more")
+        return -np.sort(-values)
     return np.linalg.svd(values, compute_uv=False)
