@@ -79,16 +79,20 @@ TABLES: dict[str, tuple[Path, Callable[[Path], str]]] = {
 }
 
 
-def filled(text: str) -> str:
-    """The text with every table made anew."""
+def measured(name: str) -> str:
+    """The table of a name, or that it has not been measured."""
+    path, make = TABLES[name]
+    return make(path) if path.exists() else UNMEASURED
 
-    def table(match: re.Match[str]) -> str:
-        path, make = TABLES[match[2]]
-        content = make(path) if path.exists() else UNMEASURED
-        return f"{match[1]}\n{content}\n{match[3]}"
+
+def filled(text: str, table: Callable[[str], str] = measured) -> str:
+    """The text with every table made anew, each from its name."""
+
+    def between(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{table(match[2])}\n{match[3]}"
 
     pattern = r"(<!-- numbers: ([a-z-]+) -->)\n.*?(<!-- end of numbers -->)"
-    return re.sub(pattern, table, text, flags=re.DOTALL)
+    return re.sub(pattern, between, text, flags=re.DOTALL)
 
 
 def main() -> None:

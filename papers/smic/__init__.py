@@ -1,0 +1,1 @@
+"""Semantic alignment for multi-item compression (ICIP 2022), reproduced and taken to true bits."""
