@@ -146,13 +146,16 @@ def compare(results: Sequence[Result], *, items: Path) -> dict[str, Any]:
 
 def is_plain(result: Result) -> bool:
     """Whether a model is C-VAE without divergence: what eq. 6 leaves at λ = 0."""
-    return bool(result["variant"] == "C" and result["kl_weight"] == 0)
+    return bool(
+        result["variant"] == "C" and result["kl_weight"] == 0 and result.get("middle", 0.5)
+    )
 
 
 def label_of(result: Result) -> str:
     """Name of a model in tables: its variant, λ, and what is varied."""
     if result["variant"] == "C":
-        return "C-VAE" if result["kl_weight"] else "C-VAE, no divergence"
+        name = "C-VAE" if result["kl_weight"] else "C-VAE, no divergence"
+        return name if result.get("middle", 0.5) else f"{name}, pixels from black"
     name = f"{result['variant']}MIC λ={_fraction(result['lam'])}"
     extra = [result["reading"] if result["reading"] in ("redrawn", "log-det") else ""]
     extra += ["normalised" if result["gram"] == "normalised" else ""]
@@ -170,7 +173,7 @@ def _fraction(lam: float) -> str:
 
 def _alignment(results: list[Result], items: Path) -> list[Result]:
     rows = []
-    for base in (r for r in results if r["variant"] == "C"):
+    for base in (r for r in results if r["variant"] == "C" and r.get("middle", 0.5)):
         against = "C-VAE, no divergence" if is_plain(base) else "C-VAE"
         base_resampled = _resampled(base, items)
         for other in results:

@@ -39,6 +39,7 @@ class ModelConfig:
         gram: ``raw`` as in eq. 3, or of ``normalised`` latents.
         kl_weight: weight of the divergence in nats a pixel; 0 trains without it, and without
             sampling.
+        middle: grey from which the network measures pixels, 0 to 1.
         epochs: passes over the training set.
     """
 
@@ -50,6 +51,7 @@ class ModelConfig:
     reading: str = ""
     gram: str = "raw"
     kl_weight: float = 0.0
+    middle: float = 0.5
     epochs: int = 5
 
     def __post_init__(self) -> None:
@@ -73,6 +75,8 @@ class ModelConfig:
             parts.append("normalised")
         if (self.kl_weight > 0) != (self.variant == "C"):
             parts.append("kl" if self.kl_weight else "nokl")
+        if self.middle != 0.5:
+            parts.append("black" if self.middle == 0 else f"middle{self.middle:g}")
         return "-".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,6 +122,8 @@ def varied_models() -> list[ModelConfig]:
     models += [aligned("r", lam, reading="redrawn") for lam in (1, 1 / 20)]
     models += [aligned("g", lam, reading="log-det", gram="normalised") for lam in (1 / 20, 1 / 200)]
     models += [aligned("s", 1 / 10, gram="normalised"), aligned("s", 1 / 10, kl_weight=KL_WEIGHT)]
+    # Of the pixels as they are, without a middle: what a common part of all latents changes.
+    models += [cvae(middle=0.0), cvae(middle=0.0, kl_weight=0.0)]
     return models
 
 

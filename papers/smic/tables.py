@@ -277,6 +277,7 @@ def _of_figure(result: Result) -> bool:
         result["dataset"] == "cifar10"
         and result["channels"] == 64
         and result["gram"] == "raw"
+        and result.get("middle", 0.5) == 0.5
         and result["reading"] in ("", "fixed", "ones")
         and (result["kl_weight"] == 0 or result["variant"] == "C")
     )

@@ -87,7 +87,9 @@ def train(
         ``align`` and ``kl`` (nats a pixel), means over the last tenth.
     """
     torch.manual_seed(config.seed)
-    shape = VaeConfig(image_channels=pictures.pixels.shape[3], latent=config.channels)
+    shape = VaeConfig(
+        image_channels=pictures.pixels.shape[3], latent=config.channels, middle=config.middle
+    )
     network = VariationalAutoencoder(shape)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kinpack.learn.vector_quantiser import by_book, move_by_average
+
 SCALE_LOW = -4.0
 """log2 of the smallest deviation, in quantiser steps, that a frequency table describes."""
 SCALE_HIGH = 6.0
@@ -122,7 +124,7 @@ class ProductBottleneck(nn.Module):
             return
         M, K, d = self.words.shape
         rows = torch.randint(z.shape[0], (M, K))
-        self.words.copy_(torch.gather(_by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d)))
+        self.words.copy_(torch.gather(by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d)))
         self.words.add_(1e-3 * z.std() * torch.randn_like(self.words))
         self.sums.copy_(self.words)
         self.started.fill_(True)
@@ -130,22 +132,15 @@ class ProductBottleneck(nn.Module):
     @torch.no_grad()
     def _move(self, z: Tensor, indices: Tensor) -> None:
         M, K, d = self.words.shape
-        chosen = nn.functional.one_hot(indices.T, K).to(z)  # (M, n, K)
-        # A count of 1 means "used as often as a uniform choice would".
-        share = K / z.shape[0]
-        self.counts.lerp_(chosen.sum(1) * share, 1 - self.decay)
-        self.sums.lerp_(chosen.mT @ _by_book(z, M, d) * share, 1 - self.decay)
-        dead = self.counts < self.dead_below
-        if bool(dead.any()):
-            rows = torch.randint(z.shape[0], (M, K))
-            fresh = torch.gather(_by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d))
-            self.sums[dead] = fresh[dead]
-            self.counts[dead] = 1.0
-        self.words.copy_(self.sums / self.counts[..., None])
-
-
-def _by_book(z: Tensor, M: int, d: int) -> Tensor:
-    return z.view(-1, M, d).transpose(0, 1)
+        move_by_average(
+            self.words,
+            self.counts,
+            self.sums,
+            by_book(z, M, d),
+            nn.functional.one_hot(indices.T, K).to(z),
+            decay=self.decay,
+            dead_below=self.dead_below,
+        )
 
 
 def quantise_about(y: Tensor, mean: Tensor, step: Tensor) -> Tensor:

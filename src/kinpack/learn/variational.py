@@ -15,8 +15,6 @@ REDUCTION = 8
 
 SLOPE = 0.2
 """Slope of the rectifiers below 0."""
-MIDDLE = 0.5
-"""Grey from which the network measures a picture on the scale 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,15 @@ class VaeConfig:
         first: channels at a half of the picture's resolution.
         second: channels at a quarter of it.
         latent: channels of the latent, at an eighth: a 32×32 picture has D = 16·latent dimensions.
+        middle: grey, 0 to 1, from which the network measures pictures; 0 is black, and then all
+            latents share a strong common part.
     """
 
     image_channels: int = 3
     first: int = 32
     second: int = 64
     latent: int = 64
+    middle: float = 0.5
 
     def __post_init__(self) -> None:
         if self.image_channels not in (1, 3):
@@ -127,7 +128,7 @@ class VariationalAutoencoder(nn.Module):
         Args:
             x: (n, C, H, W), 0 to 1.
         """
-        hidden = self.trunk(x - MIDDLE)
+        hidden = self.trunk(x - self.config.middle)
         return Posterior(self.mean(hidden), self.log_variance(hidden))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ class VariationalAutoencoder(nn.Module):
         Returns:
             (n, latent, H/8, W/8).
         """
-        latent: Tensor = self.mean(self.trunk(x - MIDDLE))
+        latent: Tensor = self.mean(self.trunk(x - self.config.middle))
         return latent
 
     def decode(self, z: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ class VariationalAutoencoder(nn.Module):
         Returns:
             (n, C, H, W).
         """
-        picture: Tensor = self.decoder(z) + MIDDLE
+        picture: Tensor = self.decoder(z) + self.config.middle
         return picture
 
     def forward(self, x: Tensor) -> Tensor:
