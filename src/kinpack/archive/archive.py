@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -19,10 +19,13 @@ from kinpack.archive.reader import Reader
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.staging import Staging
 from kinpack.archive.store import FolderStore, refusal
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.items import Item
 
 if TYPE_CHECKING:
+    from kinpack.archive.collecting import GcReport
+    from kinpack.archive.compaction import CompactReport
+    from kinpack.archive.history import State
     from kinpack.archive.verify import VerifyReport
 
 _Result = TypeVar("_Result")
@@ -213,8 +216,7 @@ class Archive(Reader):
             batch=batch,
             threads=threads,
         )
-        with self._changing, self._store.writing(self._tidy):
-            self.refresh()
+        with self._writing():
             failed, self._failed = self._failed, True
             addition = Addition(self._store, self._snapshot, self.codec, options)
             try:
@@ -226,31 +228,98 @@ class Archive(Reader):
             self._failed = failed
         return report
 
-    def remove(self, ids: Iterable[str]) -> int:
-        """Delete images in one commit; their bytes stay until the archive is compacted.
+    def remove(self, ids: Iterable[str] = (), *, label: str | None = None) -> int:
+        """Delete images in one commit; a deleted id may be added again.
+
+        Earlier states keep the images. Their bytes stay until the archive is compacted and those
+        states are collected.
 
         Args:
             ids: of the images; naming one twice is no error.
+            label: delete all images of this label, too.
 
         Returns:
             How many were deleted.
 
         Raises:
-            NotFoundError: an id is not there; nothing is deleted then.
+            NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
             ArchiveError: the archive cannot be written.
         """
         names = list(dict.fromkeys(ids))
 
         def propose(base: Snapshot) -> tuple[Manifest | None, int]:
-            if not names:
+            positions = {self._position(base, name) for name in names}
+            if label is not None:
+                of_label = [place for place, one in enumerate(base.labels()) if one == label]
+                if not of_label:
+                    raise NotFoundError(
+                        f"{self.path}: it holds no image of the label {label!r}; list its images "
+                        "with: kinpack ls ARCHIVE"
+                    )
+                positions.update(of_label)
+            if not positions:
                 return None, 0
-            segments = base.without(self._position(base, name) for name in names)
-            change = {"verb": "remove", "removed": len(names)}
-            return base.manifest.following(segments, change), len(names)
+            change = {"verb": "remove", "removed": len(positions)}
+            return base.manifest.following(base.without(positions), change), len(positions)
 
+        with self._writing():
+            return self._commit(propose)
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
+
+        Images keep their order, readers of earlier states go on. It commits every gigabyte or so:
+        an interruption loses no more than that, and harms nothing. The old segments stay until
+        ``gc`` removes the states that name them.
+
+        Args:
+            progress: called with the number of images just copied.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged, or the archive cannot be written.
+            PayloadError: a packet is damaged.
+        """
+        from kinpack.archive.compaction import compact
+
+        with self._writing():
+            self._snapshot, report = compact(self._store, self._snapshot, progress)
+        return report
+
+    def gc(self, *, keep: int = 1, min_age: float = 3600.0, dry_run: bool = False) -> GcReport:
+        """Forget old states, and remove the files that no remaining one names.
+
+        Args:
+            keep: the newest states to keep at least, 1 or more.
+            min_age: seconds for which a state is kept after the next one, since somebody may still
+                be reading it.
+            dry_run: whether to remove nothing, and only tell.
+
+        Raises:
+            ArchiveError: somebody is writing, a manifest is damaged, or the archive cannot be
+                written; nothing that a kept state names is ever removed.
+        """
+        from kinpack.archive.collecting import collect
+
+        with self._changing:
+            self.refresh()
+            return collect(self._store, keep=keep, min_age=min_age, dry_run=dry_run)
+
+    def history(self) -> list[State]:
+        """The states that can be opened by their number, the oldest first.
+
+        Raises:
+            ArchiveError: a manifest is damaged.
+        """
+        from kinpack.archive.history import history
+
+        return history(self._store)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A block within which this archive is changed, from its newest state on."""
         with self._changing, self._store.writing(self._tidy):
             self.refresh()
-            return self._commit(propose)
+            yield
 
     def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
         """Commit, show the new state, and give a new archive its name."""

@@ -62,9 +62,7 @@ def remove_leftovers(store: Store) -> None:
         ArchiveError: the store cannot be read or written.
     """
     names = store.list()
-    for name in names:
-        if name.rpartition("/")[2].startswith(TEMPORARY):
-            store.delete(name)
+    store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
     unnamed = {name for name in names if name.startswith("segments/") and name.endswith(".parquet")}
     for number in reversed(manifest_numbers(store)):
         if not unnamed:
@@ -73,5 +71,4 @@ def remove_leftovers(store: Store) -> None:
         manifest = Manifest.from_bytes(store.read(file), where=store.where(file))
         unnamed.difference_update(segment.file for segment in manifest.segments)
     if any(name.startswith(FOLDER) for name in names):
-        for name in unnamed:
-            store.delete(name)
+        store.delete(*sorted(unnamed))

@@ -113,9 +113,15 @@ class Snapshot:
         """
         batch: list[tuple[Entry, Packet]] = []
         pixels = 0
-        for position, entry in enumerate(self.entries()):
-            segment, row = self.locate(position)
-            batch.append((entry, segment.packet(row)))
+        packets = (
+            packet
+            for segment, rows in self.parts()
+            for packet in segment.packets(
+                range(segment.entry.rows) if rows is None else rows.tolist()
+            )
+        )
+        for entry, packet in zip(self.entries(), packets, strict=True):
+            batch.append((entry, packet))
             pixels += entry.width * entry.height * entry.channels
             if len(batch) >= size or pixels >= PIXEL_BYTES:
                 yield batch
@@ -141,15 +147,15 @@ class Snapshot:
     @cached_property
     def _rows(self) -> list[NDArray[np.int64] | None]:
         """Live rows of every segment, ``None`` where all are."""
-        return [_live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
+        return [live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
-        """Every segment with its living rows, ascending; ``None`` in place of all of them."""
         """Every segment with its live rows, ascending; ``None`` where all are."""
         return zip(self.segments, self._rows, strict=True)
 
 
-def _live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+def live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+    """The rows of a segment that are not deleted, ascending, int64."""
     live = np.ones(entry.rows, bool)
     for start, stop in entry.deleted:
         live[start:stop] = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kinpack.archive.noreplace import publish_folder
@@ -108,6 +110,31 @@ class Staging:
                 raise
             os.close(descriptor)
         raise ArchiveError(f"{self.target}: other processes create and remove it; try again")
+
+
+@contextmanager
+def building(target: Path) -> Iterator[FolderStore]:
+    """A store in which a new archive is made, and which gets its name at the end of the block.
+
+    Args:
+        target: the archive's final path.
+
+    Yields:
+        The store; whatever leaves the block as an error leaves no archive.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+    """
+    staging = Staging(target)
+    store = FolderStore(staging.folder, owned=True, called=target)
+    try:
+        yield store
+        staging.publish(store)
+    except BaseException:
+        staging.discard()
+        raise
+    finally:
+        store.close()
 
 
 def _is_same(descriptor: int, folder: Path) -> bool:

@@ -17,6 +17,10 @@ from kinpack.sources import open_source
 ArchiveArgument: TypeAlias = Annotated[
     Path, typer.Argument(metavar="ARCHIVE", help="The archive's folder.")
 ]
+At: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="NUMBER", min=1, help="Read an earlier state, as history numbers them."),
+]
 Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
