@@ -14,11 +14,13 @@ from kinpack.archive.adding import Addition, AddOptions, AddReport, Duplicates, 
 from kinpack.archive.coder import Coder, Escape, store_coder
 from kinpack.archive.commit import commit, remove_leftovers
 from kinpack.archive.description import describe
-from kinpack.archive.manifest import Manifest, load_manifest
+from kinpack.archive.manifest import Manifest
+from kinpack.archive.opening import is_address, open_store
 from kinpack.archive.reader import Reader
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.staging import Staging
-from kinpack.archive.store import FolderStore, refusal
+from kinpack.archive.states import load_manifest, refreshed
+from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.items import Item
 
@@ -39,25 +41,25 @@ class Archive(Reader):
     one; a ``with`` block closes it.
 
     Attributes:
-        path: the archive's folder.
+        path: the archive's folder or file, or its address.
     """
 
     def __init__(
         self,
-        store: FolderStore,
+        store: Store,
         manifest: Manifest,
         *,
-        path: Path,
+        path: Path | str,
         codec: Coder | None,
         staging: Staging | None = None,
         fixed: bool = False,
     ) -> None:
         super().__init__(store, manifest, codec)
         self.path = path
-        self._folder = store
         self._staging = staging
         self._fixed = fixed
         self._failed = False
+        self._tidied = False
         self._changing = threading.Lock()
 
     @classmethod
@@ -86,13 +88,12 @@ class Archive(Reader):
         """
         target = Path(path)
         staging = Staging(target)
-        store = FolderStore(staging.folder, owned=True, called=target)
         try:
-            manifest = store_coder(store, codec, metadata)
+            manifest = store_coder(staging.store, codec, metadata)
         except BaseException:
             staging.discard()
             raise
-        return cls(store, manifest, path=target, codec=codec, staging=staging)
+        return cls(staging.store, manifest, path=target, codec=codec, staging=staging)
 
     @classmethod
     def open(
@@ -100,10 +101,12 @@ class Archive(Reader):
     ) -> Archive:
         """Open an archive at its newest state, or at an earlier one to read.
 
-        Nothing but the newest manifest is read here; the rest is read at the first need.
+        Nothing but the newest manifest is read here; the rest is read at the first need. A sealed
+        archive is read in place, and cannot be changed.
 
         Args:
-            path: the archive's folder.
+            path: the archive's folder, a sealed archive (``kinpack.archive.sealing``), or the
+                address of one, ``http://…`` or ``https://…``.
             at: number of the state, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is loaded already.
 
@@ -111,26 +114,19 @@ class Archive(Reader):
             ArchiveError: there is no archive, its manifest is damaged or newer than this version
                 reads, or ``codec`` is another than the archive's.
         """
-        folder = Path(path)
+        store = open_store(path)
         try:
-            is_folder = folder.is_dir()
-            exists = is_folder or os.path.lexists(folder)
-        except OSError as error:
-            raise refusal(error, folder, "open the archive") from error
-        if not is_folder:
-            what = "is a file, no archive" if exists else "there is no such archive"
-            raise ArchiveError(
-                f"{folder}: {what}; check the path, or make one with: kinpack pack SOURCE -o "
-                f"{folder}"
-            )
-        store = FolderStore(folder)
-        manifest = load_manifest(store, at)
-        if codec is not None and codec.codec_id != manifest.codec:
-            raise ArchiveError(
-                f"{folder}: its codec is {manifest.codec[:12]}…, not {codec.codec_id[:12]}…; "
-                "open it without a codec to use its own copy"
-            )
-        return cls(store, manifest, path=folder, codec=codec, fixed=at is not None)
+            manifest = load_manifest(store, at)
+            if codec is not None and codec.codec_id != manifest.codec:
+                raise ArchiveError(
+                    f"{store.where('')}: its codec is {manifest.codec[:12]}…, not "
+                    f"{codec.codec_id[:12]}…; open it without a codec to use its own copy"
+                )
+        except BaseException:
+            store.close()
+            raise
+        place = path if isinstance(path, str) and is_address(path) else Path(path)
+        return cls(store, manifest, path=place, codec=codec, fixed=at is not None)
 
     def close(self) -> None:
         """Release what is open; a new archive that nothing was added to is published empty."""
@@ -167,8 +163,8 @@ class Archive(Reader):
                 "without a number for the newest"
             )
         if self._staging is None:
-            newest = load_manifest(self._store)
-            if newest.number != self.manifest.number:
+            newest = refreshed(self._store, self.manifest)
+            if newest is not self.manifest:
                 self._snapshot = Snapshot(self._store, newest, self._snapshot)
 
     def add(
@@ -319,7 +315,11 @@ class Archive(Reader):
         """A block within which this archive is changed, from its newest state on."""
         with self._changing, self._store.writing(self._tidy):
             self.refresh()
-            yield
+            try:
+                yield
+            except BaseException:
+                self._tidied = False
+                raise
 
     def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
         """Commit, show the new state, and give a new archive its name."""
@@ -327,7 +327,7 @@ class Archive(Reader):
         if self._staging is not None and snapshot.manifest.number:
             staging, self._staging = self._staging, None
             try:
-                staging.publish(self._folder)
+                staging.publish()
             except BaseException:
                 staging.discard()
                 self.close()
@@ -336,8 +336,11 @@ class Archive(Reader):
         return result
 
     def _tidy(self) -> None:
-        with suppress(ArchiveError):
-            remove_leftovers(self._store)
+        """Clean up behind dead writers, once; nobody else is writing."""
+        if not self._tidied:
+            with suppress(ArchiveError):
+                remove_leftovers(self._store)
+                self._tidied = True
 
     def info(self) -> dict[str, Any]:
         """The archive in numbers; see ``kinpack.archive.description.describe``.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from kinpack.archive.manifest import Manifest, load_manifest, manifest_file, manifest_numbers
+from kinpack.archive.manifest import codec_file, manifest_file
+from kinpack.archive.record import Record
+from kinpack.archive.states import load_manifest, load_record, manifest_numbers
 from kinpack.archive.store import TEMPORARY, Store
 from kinpack.errors import ArchiveError
 
@@ -79,9 +81,10 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
     )
     named: set[str] = set()
     for number in report.kept:
-        manifest = load_manifest(store, number)
-        named.add(manifest.codec_file)
-        named.update(entry.file for entry in manifest.segments)
+        record = load_record(store, number)
+        named.update(entry.file for entry in record.segments)
+        if record.base is None:
+            named.add(codec_file(record.codec))
     manifests = [manifest_file(number) for number in report.states]
     others = [name for name in store.list() if _is_ours(name) and name not in named]
     report.files = manifests + others
@@ -94,23 +97,25 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
 
 
 def _first_kept(store: Store, numbers: list[int], keep: int, latest: datetime) -> int:
-    """Number of the first state to keep: the states before it have been followed long enough."""
-    for number in reversed(numbers[: max(1, len(numbers) - keep + 1)]):
-        if number == numbers[0]:
-            break
-        manifest = load_manifest(store, number)
-        if _time(manifest, store) <= latest:
+    """Number of the first state to keep.
+
+    The states before it have been followed long enough, and its manifest is whole: so those after
+    it build on none before it, and name all segments that they need.
+    """
+    for number in reversed(numbers[1 : max(1, len(numbers) - keep + 1)]):
+        record = load_record(store, number)
+        if record.base is None and _time(record, store) <= latest:
             return number
     return numbers[0]
 
 
-def _time(manifest: Manifest, store: Store) -> datetime:
+def _time(record: Record, store: Store) -> datetime:
     try:
-        return datetime.strptime(manifest.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(record.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise ArchiveError(
-            f"{store.where(manifest.file)}: damaged manifest: created is {manifest.created!r}, no "
-            "time; restore the file from a copy"
+            f"{store.where(manifest_file(record.number))}: damaged manifest: created is "
+            f"{record.created!r}, no time; restore the file from a copy"
         ) from error
 
 

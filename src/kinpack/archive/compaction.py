@@ -9,8 +9,9 @@ import numpy as np
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.commit import commit
-from kinpack.archive.manifest import Manifest, SegmentEntry
+from kinpack.archive.manifest import Manifest
 from kinpack.archive.segment import PAYLOAD_BYTES, Segment, is_small
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.segment_stream import SegmentStream
 from kinpack.archive.snapshot import Snapshot, live_rows
 from kinpack.archive.store import Store

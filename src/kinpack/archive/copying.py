@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from kinpack.archive.adding import Duplicates, Progress
 from kinpack.archive.coder import read_codec
-from kinpack.archive.manifest import Manifest, SegmentEntry
+from kinpack.archive.manifest import Manifest
 from kinpack.archive.reader import Reader
 from kinpack.archive.segment import Segment, is_small
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.segment_stream import SegmentStream
 from kinpack.archive.snapshot import live_rows
 from kinpack.archive.staging import building
@@ -211,14 +212,24 @@ class Transfer:
         self._stream = SegmentStream(self._store, self._codec)
 
     def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:
-        data = source.read_range(entry.file, 0, entry.bytes)
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ArchiveError(
-                f"{source.where(entry.file)}: its SHA-256 does not hold; restore it from a copy, "
-                "or save what is whole with: kinpack repair"
-            )
+        data = read_segment(source, entry)
         entry = replace(entry, deleted=())
         if not self._store.create(entry.file, data):  # two archives may share a segment
             entry = replace(entry, name=uuid.uuid4().hex)
             self._store.create(entry.file, data)
         return entry
+
+
+def read_segment(source: Store, entry: SegmentEntry) -> bytes:
+    """The file of a segment, every byte of it checked.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    data = source.read_range(entry.file, 0, entry.bytes)
+    if source.size(entry.file) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise ArchiveError(
+            f"{source.where(entry.file)}: its SHA-256 does not hold; restore it from a copy, or "
+            "save what is whole with: kinpack repair"
+        )
+    return data

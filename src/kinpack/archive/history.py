@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kinpack.archive.manifest import load_manifest, manifest_numbers
+from kinpack.archive.states import load_record, manifest_numbers
 from kinpack.archive.store import Store
 
 
@@ -32,27 +32,29 @@ class State:
 
 
 def history(store: Store) -> list[State]:
-    """The states of an archive, the oldest first.
+    """The states of an archive that can be opened, the oldest first.
 
     Args:
         store: where the archive lies.
 
     Raises:
-        ArchiveError: there is no archive, or a manifest is damaged.
+        ArchiveError: a manifest is damaged.
     """
-    if not manifest_numbers(store):
-        load_manifest(store)  # says that it is no archive
-    states = []
+    states: dict[int, State] = {}
     for number in manifest_numbers(store):
-        manifest = load_manifest(store, number)
-        states.append(
-            State(
-                number,
-                manifest.created,
-                manifest.writer,
-                manifest.images,
-                len(manifest.segments),
-                manifest.change,
-            )
+        record = load_record(store, number)
+        images = segments = 0
+        if record.base is not None:
+            base = states.get(record.base[0])
+            if base is None:  # a collection was interrupted, and this is what it was to remove
+                continue
+            images, segments = base.images, base.segments
+        states[number] = State(
+            number=number,
+            created=record.created,
+            kinpack=record.writer,
+            images=images + record.images,
+            segments=segments + len(record.segments),
+            change=record.change,
         )
-    return states
+    return list(states.values())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
-from kinpack.archive.manifest import SegmentEntry
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError

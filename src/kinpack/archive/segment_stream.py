@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from kinpack.archive.manifest import SegmentEntry
 from kinpack.archive.segment import SegmentWriter
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
 from kinpack.errors import ArchiveError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
 import os
@@ -80,6 +81,10 @@ class Store(Protocol):
         """Bytes of a file."""
         ...
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        ...
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted names of all files that begin with ``prefix``, temporary ones included."""
         ...
@@ -94,6 +99,10 @@ class Store(Protocol):
         ``tidy`` is called first if it is sure that nobody else is writing: only then is whatever
         no manifest refers to the leftover of a dead writer.
         """
+        ...
+
+    def faults(self) -> builtins.list[str]:
+        """What is wrong with the store itself, apart from the content of its files."""
         ...
 
     def close(self) -> None:
@@ -195,6 +204,17 @@ class FolderStore:
         except OSError as error:
             raise self._reading(error, name) from error
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name.
+
+        Raises:
+            ArchiveError: the folder cannot be reached.
+        """
+        try:
+            return (self.root / name).exists()
+        except OSError as error:
+            raise self._reading(error, name) from error
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted names of all files below ``prefix``, temporary ones included.
 
@@ -268,6 +288,10 @@ class FolderStore:
             yield
         finally:
             os.close(descriptor)
+
+    def faults(self) -> builtins.list[str]:
+        """Nothing: a folder is what its files are."""
+        return []
 
     def close(self) -> None:
         """Close the descriptors that were kept open."""
