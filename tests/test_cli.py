@@ -22,7 +22,7 @@ from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
-    "rm", "history", "compact", "gc", "copy", "merge",
+    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal",
 )  # fmt: skip
 
 
@@ -121,6 +121,8 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("gc", "x.kin", "--min-age", "-1"),
         ("history",),
         ("copy", "x.kin"),
+        ("seal", "x.kin"),
+        ("unseal", "x.kin.zip"),
         ("merge", "-o", "x.kin"),
         ("learn", "photos"),
         ("learn", "photos", "-o", "x.kinc", "--minutes", "1", "--steps", "1"),

@@ -93,6 +93,35 @@ def test_copies_and_merges(archive: Path, packed: Path, tmp_path: Path) -> None:
     assert one_error(run("copy", packed, "-o", archive, code=1).stderr)
 
 
+def test_a_sealed_archive_serves_every_command_that_reads(archive: Path, tmp_path: Path) -> None:
+    sealed, folder = tmp_path / "a.kin.zip", tmp_path / "again.kin"
+    run("rm", archive, "beach/00.png", "--quiet")
+    assert ask("seal", archive, "-o", sealed) == {"images": 5, "bytes": sealed.stat().st_size}
+    assert "6 images in" in run("seal", archive, "-o", tmp_path / "1.kin.zip", "--at", "1").stdout
+    assert ids(sealed) == ids(archive)
+    assert ask("info", sealed)["images"] == 5
+    assert ask("history", sealed)[0]["number"] == 2
+    assert len(ask("search", sealed, "id:forest/00.png", "-k", "3")) == 3
+    run("get", sealed, "forest/00.png", "-o", tmp_path / "x.png", "--quiet")
+    assert ask("unpack", sealed, "-o", tmp_path / "out")["images"] == 5
+    assert ask("copy", sealed, "-o", tmp_path / "copy.kin")["images"] == 5
+    assert run("verify", sealed, "--deep", "--quiet").stdout == ""
+    for words in (
+        ("rm", sealed, "forest/00.png"),
+        ("compact", sealed),
+        ("gc", sealed),
+        ("add", sealed, tmp_path / "x.png"),
+    ):
+        assert "cannot be changed; make a folder" in one_error(run(*words, code=1).stderr)
+    assert "5 images" in run("unseal", sealed, "-o", folder).stdout
+    run("rm", folder, "forest/00.png", "--quiet")
+    assert len(ids(folder)) == 4
+    assert "this path exists" in one_error(run("seal", folder, "-o", sealed, code=1).stderr)
+    assert "this path exists" in one_error(run("unseal", sealed, "-o", folder, code=1).stderr)
+    (tmp_path / "note.txt").write_text("a note")
+    assert "is a file, no archive" in one_error(run("ls", tmp_path / "note.txt", code=1).stderr)
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -106,6 +135,10 @@ def test_copies_and_merges(archive: Path, packed: Path, tmp_path: Path) -> None:
         (("copy", "ARCHIVE", "-o", "ARCHIVE"), "this path exists"),
         (("copy", "ARCHIVE", "-o", "x.kin", "--at", "7"), "there is no state 7"),
         (("merge", "ARCHIVE", "none.kin", "-o", "x.kin"), "there is no such archive"),
+        (("seal", "none.kin", "-o", "x.kin.zip"), "there is no such archive"),
+        (("unseal", "none.kin.zip", "-o", "x.kin"), "there is no such archive"),
+        (("seal", "ARCHIVE", "-o", "none/x.kin.zip"), "none/x.kin.zip: cannot write"),
+        (("ls", "http://127.0.0.1:9/x.kin.zip"), "the server does not answer"),
     ],
 )
 def test_a_wrong_thing_is_one_line(

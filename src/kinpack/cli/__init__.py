@@ -65,6 +65,8 @@ for _command in (
     lifecycle.gc,
     lifecycle.copy,
     lifecycle.merge,
+    lifecycle.seal,
+    lifecycle.unseal,
     learning.learn,
 ):
     _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")

@@ -234,7 +234,8 @@ def search(
 
 def info(
     target: Annotated[
-        str, typer.Argument(metavar="ARCHIVE|CODEC", help="A folder; a .kinc file or codec's name.")
+        str,
+        typer.Argument(metavar="ARCHIVE|CODEC", help="An archive; a .kinc file or codec's name."),
     ],
     at: At = None,
     json: Json = False,
@@ -247,9 +248,11 @@ def info(
       kinpack info classic
     """
     from kinpack.archive.archive import Archive
+    from kinpack.archive.opening import is_sealed
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
 
-    if target in SHIPPED or target.endswith(SUFFIX) or Path(target).is_file():
+    is_file = Path(target).is_file() and not is_sealed(Path(target))
+    if target in SHIPPED or target.endswith(SUFFIX) or is_file:
         made = describe(Codec.load(target))
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:

@@ -1,4 +1,4 @@
-"""The commands on an archive's life: rm, compact, gc, history, copy, merge."""
+"""The commands on an archive's life: rm, compact, gc, history, copy, merge, seal, unseal."""
 
 from __future__ import annotations
 
@@ -191,6 +191,53 @@ def merge(
         f"{shown(output)}: {done.images:,} images of {len(archives)} archives"
         + (f"; {left_out:,} left out whose id another one has" if left_out else ""),
     )
+
+
+def seal(
+    archive: ArchiveArgument,
+    output: Output,
+    at: At = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write an archive as one file that is read in place.
+
+    It is an uncompressed zip, read from a disk or from any web server that gives parts of files.
+    It cannot be changed: unseal makes a folder of it again.
+
+    Example:
+      kinpack seal photos.kin -o photos.kin.zip
+      kinpack get photos.kin.zip beach/03.jpg -o picture.png
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.sealing import seal as seal_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive, at=at) as opened, report.meter("sealing", len(opened)) as meter:
+        n_bytes = seal_archive(opened, output, progress=meter.advance)
+        facts = {"images": len(opened), "bytes": n_bytes}
+    report.done(facts, f"{shown(output)}: {facts['images']:,} images in {n_bytes:,} bytes")
+
+
+def unseal(
+    archive: ArchiveArgument,
+    output: Output,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a sealed archive as a folder, which can be changed.
+
+    Example:
+      kinpack unseal photos.kin.zip -o photos.kin
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.sealing import unseal as unseal_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive) as opened, report.meter("unsealing", len(opened)) as meter:
+        unseal_archive(opened, output, progress=meter.advance)
+        facts = {"images": len(opened)}
+    report.done(facts, f"{shown(output)}: {facts['images']:,} images")
 
 
 def _words(change: dict[str, object]) -> list[str]:

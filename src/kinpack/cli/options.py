@@ -15,7 +15,10 @@ from kinpack.items import Source
 from kinpack.sources import open_source
 
 ArchiveArgument: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="ARCHIVE", help="The archive's folder.")
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="A folder; to read, a sealed archive or its http address, too."
+    ),
 ]
 At: TypeAlias = Annotated[
     int | None,
