@@ -22,7 +22,7 @@ from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
-    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal",
+    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair",
 )  # fmt: skip
 
 
@@ -122,6 +122,7 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("history",),
         ("copy", "x.kin"),
         ("seal", "x.kin"),
+        ("repair", "x.kin"),
         ("unseal", "x.kin.zip"),
         ("merge", "-o", "x.kin"),
         ("learn", "photos"),

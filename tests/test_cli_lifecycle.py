@@ -122,6 +122,25 @@ def test_a_sealed_archive_serves_every_command_that_reads(archive: Path, tmp_pat
     assert "is a file, no archive" in one_error(run("ls", tmp_path / "note.txt", code=1).stderr)
 
 
+def test_a_damaged_archive_is_saved(archive: Path, tmp_path: Path) -> None:
+    (segment,) = (archive / "segments").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[300] ^= 1  # in the payload of one of the first images
+    segment.write_bytes(data)
+    (codec,) = (archive / "codecs").iterdir()
+    codec.write_bytes(b"x")
+    result = run("repair", archive, "-o", tmp_path / "new.kin", code=1)
+    assert "1 images are lost; 5 are saved" in one_error(result.stderr)
+    lost, note = result.stdout.splitlines()
+    assert lost.startswith("lost: beach/0")
+    assert "codec" in note
+    assert run("verify", tmp_path / "new.kin", "--deep", "--quiet").stdout == ""
+    result = run("repair", archive, "-o", tmp_path / "2.kin", "--json", code=1)
+    assert json.loads(result.stdout)["lost"][0]["id"] in lost
+    done = run("repair", tmp_path / "new.kin", "-o", tmp_path / "3.kin")
+    assert "all 5 images are saved" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -136,6 +155,7 @@ def test_a_sealed_archive_serves_every_command_that_reads(archive: Path, tmp_pat
         (("copy", "ARCHIVE", "-o", "x.kin", "--at", "7"), "there is no state 7"),
         (("merge", "ARCHIVE", "none.kin", "-o", "x.kin"), "there is no such archive"),
         (("seal", "none.kin", "-o", "x.kin.zip"), "there is no such archive"),
+        (("repair", "none.kin", "-o", "x.kin"), "there is no such archive"),
         (("unseal", "none.kin.zip", "-o", "x.kin"), "there is no such archive"),
         (("seal", "ARCHIVE", "-o", "none/x.kin.zip"), "none/x.kin.zip: cannot write"),
         (("ls", "http://127.0.0.1:9/x.kin.zip"), "the server does not answer"),

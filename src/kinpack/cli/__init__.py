@@ -67,6 +67,7 @@ for _command in (
     lifecycle.merge,
     lifecycle.seal,
     lifecycle.unseal,
+    lifecycle.repair,
     learning.learn,
 ):
     _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")

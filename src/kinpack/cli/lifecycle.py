@@ -1,4 +1,4 @@
-"""The commands on an archive's life: rm, compact, gc, history, copy, merge, seal, unseal."""
+"""The commands on an archive's life: rm, compact, gc, history, copy, merge, seal, repair."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from kinpack.cli.options import (
     Output,
     Quiet,
 )
-from kinpack.cli.reporting import Report
+from kinpack.cli.reporting import Report, one_line
+from kinpack.errors import ArchiveError
 from kinpack.images import shown
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
@@ -238,6 +239,46 @@ def unseal(
         unseal_archive(opened, output, progress=meter.advance)
         facts = {"images": len(opened)}
     report.done(facts, f"{shown(output)}: {facts['images']:,} images")
+
+
+def repair(
+    archive: ArchiveArgument,
+    output: Output,
+    codec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A copy of the codec, if it is damaged.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Save what is whole of a damaged archive.
+
+    It becomes a new archive; the damaged one stays as it is. Prints a line for each image that is
+    lost, and exits with 1 if there is any.
+
+    Example:
+      kinpack repair photos.kin -o saved.kin
+    """
+    from kinpack.archive.repairing import repair as repair_archive
+    from kinpack.codec.codec import Codec
+
+    report = Report(json=json, quiet=quiet)
+    with report.meter("repairing", None) as meter:
+        done = repair_archive(
+            archive,
+            output,
+            codec=Codec.load(codec) if codec else None,
+            progress=meter.advance,
+        )
+    lines = [f"lost: {name}: {reason}" for name, reason in done.lost]
+    lines += [] if quiet else [f"note: {note}" for note in done.notes]
+    lost = [{"id": name, "reason": reason} for name, reason in done.lost]
+    report.result({**asdict(done), "lost": lost}, map(one_line, lines))
+    if done.lost:
+        raise ArchiveError(
+            f"{shown(archive)}: {len(done.lost):,} images are lost; {done.images:,} are saved in "
+            f"{shown(output)}"
+        )
+    report.say(f"{shown(output)}: all {done.images:,} images are saved")
 
 
 def _words(change: dict[str, object]) -> list[str]:
