@@ -22,7 +22,7 @@ from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
-    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair",
+    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
 )  # fmt: skip
 
 
@@ -122,6 +122,8 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("history",),
         ("copy", "x.kin"),
         ("seal", "x.kin"),
+        ("export", "x.kin", "-o", "out"),
+        ("export", "x.kin", "-o", "out", "--format", "lance"),
         ("repair", "x.kin"),
         ("unseal", "x.kin.zip"),
         ("merge", "-o", "x.kin"),

@@ -67,6 +67,7 @@ for _command in (
     lifecycle.merge,
     lifecycle.seal,
     lifecycle.unseal,
+    lifecycle.export,
     lifecycle.repair,
     learning.learn,
 ):

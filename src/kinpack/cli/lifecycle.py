@@ -1,10 +1,10 @@
-"""The commands on an archive's life: rm, compact, gc, history, copy, merge, seal, repair."""
+"""The commands on an archive's life: rm, compact, gc, history, copy, seal, export, repair."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from kinpack.cli.options import (
     OnDuplicate,
     Output,
     Quiet,
+    Threads,
 )
 from kinpack.cli.reporting import Report, one_line
 from kinpack.errors import ArchiveError
@@ -239,6 +240,41 @@ def unseal(
         unseal_archive(opened, output, progress=meter.advance)
         facts = {"images": len(opened)}
     report.done(facts, f"{shown(output)}: {facts['images']:,} images")
+
+
+def export(
+    archive: ArchiveArgument,
+    output: Output,
+    form: Annotated[
+        Literal["parquet", "webdataset", "imagefolder"],
+        typer.Option("--format", help="The form of the data set."),
+    ],
+    picture: Annotated[
+        Literal["png", "webp", "jpeg"],
+        typer.Option("--picture", help="The format of the pictures; png and webp are lossless."),
+    ] = "png",
+    threads: Threads = None,
+    at: At = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the images as a data set for other programs.
+
+    Example:
+      kinpack export photos.kin -o dataset --format parquet
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.exporting import export as export_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive, at=at) as opened, report.meter("exporting", len(opened)) as meter:
+        count = export_archive(
+            opened, output, form, format=picture, threads=threads, progress=meter.advance
+        )
+    report.done(
+        {"images": count, "folder": str(output), "format": form, "picture": picture},
+        f"exported {count:,} images to {shown(output)}",
+    )
 
 
 def repair(
