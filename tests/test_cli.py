@@ -20,7 +20,10 @@ from cli_runs import PROGRAM, pictures
 from kinpack.cli import app
 from kinpack.cli.reporting import Report, columns, one_line
 
-COMMANDS = ("pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn")
+COMMANDS = (
+    "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
+    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
+)  # fmt: skip
 
 
 def run(*words: str | Path, code: int = 0) -> Any:
@@ -111,6 +114,19 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("info", "x.kin", "y.kin"),
         ("verify",),
         ("ls", "x.kin", "--limit", "0"),
+        ("ls", "x.kin", "--at", "0"),
+        ("rm", "x.kin"),
+        ("compact",),
+        ("gc", "x.kin", "--keep", "0"),
+        ("gc", "x.kin", "--min-age", "-1"),
+        ("history",),
+        ("copy", "x.kin"),
+        ("seal", "x.kin"),
+        ("export", "x.kin", "-o", "out"),
+        ("export", "x.kin", "-o", "out", "--format", "lance"),
+        ("repair", "x.kin"),
+        ("unseal", "x.kin.zip"),
+        ("merge", "-o", "x.kin"),
         ("learn", "photos"),
         ("learn", "photos", "-o", "x.kinc", "--minutes", "1", "--steps", "1"),
         ("learn", "photos", "-o", "x.kinc", "--minutes", "0"),

@@ -173,6 +173,15 @@ def test_the_run_time_never_imports_torch(tmp_path: Path, codec: str) -> None:
         ["verify", "packed.kin", "--quiet"],
         ["info", "packed.kin", "--json"],
         ["ls", "packed.kin", "--json"],
+        ["rm", "packed.kin", "noise/1.png", "--quiet"],
+        ["history", "packed.kin", "--json"],
+        ["compact", "packed.kin", "--quiet"],
+        ["gc", "packed.kin", "--quiet"],
+        ["seal", "packed.kin", "-o", "packed.kin.zip", "--quiet"],
+        ["unseal", "packed.kin.zip", "-o", "again.kin", "--quiet"],
+        ["copy", "packed.kin.zip", "-o", "copy.kin", "--quiet"],
+        ["repair", "packed.kin", "-o", "saved.kin", "--quiet"],
+        ["export", "packed.kin", "-o", "dataset", "--format", "parquet", "--quiet"],
     ]
     run_python(COMMANDS, json.dumps(commands), cwd=tmp_path)
 

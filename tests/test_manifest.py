@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from kinpack.archive.manifest import (
     FORMAT,
     Manifest,
-    SegmentEntry,
-    load_manifest,
     manifest_file,
     manifest_number,
 )
+from kinpack.archive.record import Record
+from kinpack.archive.segment_entry import SegmentEntry
+from kinpack.archive.states import load_manifest
 from kinpack.archive.store import FolderStore
 from kinpack.errors import ArchiveError
 
@@ -38,8 +39,8 @@ UNBORN = Manifest.unborn("cd" * 32, 321, {"quality": 60, "source": "Bäume 😀"
 FIRST = UNBORN.following((ENTRY,), {"verb": "add", "added": 20})
 
 
-def read(data: bytes) -> Manifest:
-    return Manifest.from_bytes(data, where="x.json")
+def read(data: bytes, base: Manifest | None = None) -> Manifest:
+    return Record.from_bytes(data, where="x.json").on(base, where="x.json")
 
 
 def sealed(body: dict[str, Any]) -> bytes:
@@ -233,3 +234,140 @@ def test_loading(tmp_path: Path) -> None:
     store.create(manifest_file(3), FIRST.to_bytes())
     with pytest.raises(ArchiveError, match="manifest 1 under a wrong name"):
         load_manifest(store)
+
+
+def entries(count: int, seed: int = 0) -> tuple[SegmentEntry, ...]:
+    return tuple(
+        replace(ENTRY, name=f"{seed:08x}{number:024x}", deleted=()) for number in range(count)
+    )
+
+
+def commits(count: int) -> list[Manifest]:
+    """The states of an archive to which one segment was added at a time."""
+    states = [UNBORN]
+    for entry in entries(count):
+        states.append(states[-1].following((*states[-1].segments, entry), {"verb": "add"}))
+    return states[1:]
+
+
+def chain(manifest: Manifest) -> list[int]:
+    numbers = [manifest.number]
+    while manifest.base is not None:
+        manifest = manifest.base
+        numbers.append(manifest.number)
+    return numbers
+
+
+def test_many_small_commits_write_few_bytes_and_read_few_files() -> None:
+    states = commits(1100)
+    sizes = [len(manifest.to_bytes()) for manifest in states]
+    entry_bytes = (sizes[1023] - sizes[0]) / 1023
+    whole = [manifest.number for manifest in states if manifest.base is None]
+    assert whole == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert max(len(chain(manifest)) for manifest in states) <= 16
+    # Each level of four commits writes every entry once; the whole ones add up to twice the last.
+    assert sum(sizes) < 1100 * (600 + 6 * entry_bytes) + 2 * 1024 * entry_bytes
+    assert chain(states[1099]) == [1100, 1096, 1092, 1088, 1024]
+    assert chain(states[766]) == [767, 766, 765, 764, 760, 756, 752, 736, 720, 704, 640, 576, 512]
+
+
+def test_a_state_is_the_same_whole_and_on_its_base(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    states = commits(70)
+    for number, name in ((10, 3), (10, 5), (19, 60)):  # deletions, of old and of new segments
+        segments = list(states[-1].segments)
+        segments[name] = segments[name].without(range(number))
+        states.append(states[-1].following(tuple(segments), {"verb": "remove"}))
+        segments = [*states[-1].segments, *entries(1, seed=number + name)]
+        states.append(states[-1].following(tuple(segments), {"verb": "add"}))
+    for manifest in states:
+        store.create(manifest.file, manifest.to_bytes())
+    assert sum(manifest.base is None for manifest in states) < 12
+    for manifest in states:
+        loaded = load_manifest(store, manifest.number)
+        assert loaded == manifest
+        assert chain(loaded) == chain(manifest)
+        assert loaded.to_bytes() == manifest.to_bytes()
+        assert Record.from_bytes(manifest.to_bytes(), where="x").checksum == manifest.checksum
+    known = load_manifest(store, 70)
+    again = load_manifest(store, known=known)
+    assert again == states[-1]
+    assert again.segments[0] is known.segments[0]  # nothing was read twice
+
+
+def test_what_is_not_an_addition_or_a_deletion_is_written_whole() -> None:
+    state = commits(21)[-1]
+    assert state.base is not None
+    segments = state.segments
+    for changed in (
+        segments[1:],
+        (segments[1], segments[0], *segments[2:]),
+        (replace(segments[0], sha256="0" * 64), *segments[1:]),
+        (),
+        (segments[0].without(range(20)), *segments[1:]),
+    ):
+        assert state.following(changed, {}).base is None
+    deleted = state.following((segments[0].without([1, 2]), *segments[1:]), {})
+    assert deleted.base is not None
+    restored = deleted.following((segments[0], *segments[1:]), {})
+    assert restored.base is None
+    assert deleted.to_dict()["deleted"] == {segments[0].name: [[1, 3]]}
+
+
+def test_every_changed_byte_of_a_manifest_with_a_base_is_found() -> None:
+    state = commits(21)[-1]
+    deleted = state.following((state.segments[0].without([1, 2]), *state.segments[1:]), {})
+    data = deleted.to_bytes()
+    assert read(data, deleted.base) == deleted
+    for position in range(len(data)):
+        for change in (1, 32, 255):
+            damaged = bytearray(data)
+            damaged[position] ^= change
+            with pytest.raises(ArchiveError, match=r"x\.json"):
+                read(bytes(damaged), deleted.base)
+    for other in (None, *commits(20)[-2:]):
+        with pytest.raises(ArchiveError, match=r"x\.json: damaged manifest: it builds on another"):
+            read(data, other)
+
+
+def test_hostile_manifests_with_a_base(tmp_path: Path) -> None:
+    base = FIRST
+    good = {
+        **{key: FIRST.to_dict()[key] for key in ("format", "created", "kinpack", "change")},
+        "number": 2,
+        "parent": 1,
+        "segments": [],
+        "base": {"number": 1, "checksum": base.checksum},
+        "deleted": {ENTRY.name: [[2, 5], [7, 8]]},
+    }
+    deleted = read(sealed(good), base).segments[0].deleted
+    assert deleted == ((0, 6), (7, 8))
+    hostile: list[dict[str, Any]] = [
+        {"deleted": {ENTRY.name: [[0, 1]]}},
+        {"deleted": {ENTRY.name: [[4, 6]]}},
+        {"deleted": {ENTRY.name: [[19, 21]]}},
+        {"deleted": {ENTRY.name: [[3, 10**9]]}},
+        {"deleted": {"0" * 32: [[0, 1]]}},
+        {"deleted": []},
+        {"base": None},
+        {"base": {"number": 1}},
+        {"base": {"number": 2, "checksum": base.checksum}},
+        {"base": {"number": 0, "checksum": base.checksum}},
+        {"base": {"number": 1, "checksum": "0" * 64}},
+        {"metadata": {}},
+        {"codec": {"sha256": "cd" * 32, "bytes": 1}},
+    ]
+    for changes in hostile:
+        with pytest.raises(ArchiveError, match=r"x\.json: damaged manifest"):
+            read(sealed({**good, **changes}), base)
+    store = FolderStore(tmp_path)
+    store.create(FIRST.file, FIRST.to_bytes())
+    before = base.checksum
+    for number in range(2, 140):
+        body = {**good, "number": number, "base": {"number": number - 1, "checksum": before}}
+        data = sealed({**body, "deleted": {}})
+        before = Record.from_bytes(data, where="x").checksum
+        store.create(manifest_file(number), data)
+    with pytest.raises(ArchiveError, match="it builds on more than 100 others"):
+        load_manifest(store)
+    assert load_manifest(store, 100).segments == FIRST.segments

@@ -283,17 +283,10 @@ def save_image(
     """
     path = Path(path)
     where = shown(path)
-    image = validate_image(image, where)
     chosen = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
     if chosen not in _OPTIONS:
         raise ImageError(f"{where}: unknown format; png, webp and jpeg can be written")
-    if chosen == "webp" and max(image.shape) > _WEBP_LONGEST_SIDE:
-        raise ImageError(
-            f"{where}: WebP holds sides up to {_WEBP_LONGEST_SIDE} pixels; write png instead"
-        )
-    picture = to_pil(
-        composite_on_white(image) if chosen == "jpeg" and image.shape[2] == 4 else image
-    )
+    picture = _to_write(image, chosen, where)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         try:
@@ -308,6 +301,35 @@ def save_image(
         raise ImageError(
             f"{where}: cannot be written ({reason}); check the folder, its rights and free space"
         ) from error
+
+
+def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa: A002 (as above)
+    """Give the bytes of the file that ``save_image`` would write.
+
+    Args:
+        image: uint8 (H, W, C).
+        format: ``png``, ``webp`` or ``jpeg``.
+        where: what error messages call the picture.
+
+    Raises:
+        ImageError: the format cannot hold the image.
+    """
+    buffer = io.BytesIO()
+    try:
+        _to_write(image, format, where).save(buffer, format, **_OPTIONS[format])
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{where}: cannot be written as {format} ({error})") from error
+    return buffer.getvalue()
+
+
+def _to_write(image: Image, chosen: Format, where: str) -> PIL.Image.Image:
+    """The Pillow image of which a format makes a file."""
+    image = validate_image(image, where)
+    if chosen == "webp" and max(image.shape) > _WEBP_LONGEST_SIDE:
+        raise ImageError(
+            f"{where}: WebP holds sides up to {_WEBP_LONGEST_SIDE} pixels; write png instead"
+        )
+    return to_pil(composite_on_white(image) if chosen == "jpeg" and image.shape[2] == 4 else image)
 
 
 def as_rgb(image: Image) -> Image:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from kinpack.archive.coder import Coder, Escape
 from kinpack.archive.loading import load_ahead
-from kinpack.archive.manifest import Manifest, SegmentEntry
-from kinpack.archive.segment import PIXEL_BYTES, ROWS, SegmentWriter
+from kinpack.archive.manifest import Manifest
+from kinpack.archive.segment import PIXEL_BYTES, ROWS
+from kinpack.archive.segment_stream import SegmentStream
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError, ImageError
@@ -89,12 +90,10 @@ class Addition:
         self._snapshot = snapshot
         self._coder = coder
         self._options = options
-        self._codec = snapshot.manifest.codec
         self._report = AddReport()
-        self._segments: list[SegmentEntry] = []
+        self._stream = SegmentStream(store, snapshot.manifest.codec)
         self._places: dict[str, int] = {}  # id -> segment * ROWS + row of its newest image
         self._dead: dict[int, list[int]] = {}  # segment -> rows that a later image replaced
-        self._writer = SegmentWriter(self._codec, where=store.where(""))
         self._offered = False
 
     def take(self, items: Iterable[Item], progress: Progress | None = None) -> None:
@@ -131,7 +130,7 @@ class Addition:
         if batch:
             self._encode(batch)
             done(len(batch))
-        self._flush()
+        self._stream.flush()
         for name, _ in self._report.broken:
             if self._places.get(name) == _COMING:
                 del self._places[name]
@@ -171,7 +170,7 @@ class Addition:
         if not report.added and not report.replaced:
             self.discard()
             return None, report
-        new = (entry.without(dead.get(i, ())) for i, entry in enumerate(self._segments))
+        new = (entry.without(dead.get(i, ())) for i, entry in enumerate(self._stream.entries))
         change = {
             "verb": "add",
             "added": report.added,
@@ -184,11 +183,8 @@ class Addition:
 
     def discard(self) -> None:
         """Delete what was stored, unless a manifest that names it may exist."""
-        if self._offered:
-            return
-        with suppress(ArchiveError):
-            for entry in self._segments:
-                self._store.delete(entry.file)
+        if not self._offered:
+            self._stream.discard()
 
     def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
         for item in items:
@@ -212,24 +208,11 @@ class Addition:
             threads=options.threads,
         )
         for (item, _), packet in zip(batch, packets, strict=True):
-            if self._writer.full:
-                self._flush()
             if self._places[item.id] != _COMING:
                 _kill(self._dead, self._places[item.id])
                 self._report.replaced += 1
-            self._places[item.id] = len(self._segments) * ROWS + self._writer.rows
-            self._writer.add(item.id, item.label, packet)
-
-    def _flush(self) -> None:
-        """Store the segment that was being gathered, and begin another."""
-        if self._writer.rows:
-            data, entry = self._writer.finish()
-            self._writer = SegmentWriter(self._codec, where=self._store.where(""))
-            self._segments.append(entry)
-            if not self._store.create(entry.file, data):
-                raise ArchiveError(
-                    f"{self._store.where(entry.file)}: this random name was taken; try again"
-                )
+            segment, row = self._stream.add(item.id, item.label, packet)
+            self._places[item.id] = segment * ROWS + row
 
     def _duplicate(self, name: str, what: str) -> ArchiveError:
         return ArchiveError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,15 +14,20 @@ from kinpack.archive.adding import Addition, AddOptions, AddReport, Duplicates, 
 from kinpack.archive.coder import Coder, Escape, store_coder
 from kinpack.archive.commit import commit, remove_leftovers
 from kinpack.archive.description import describe
-from kinpack.archive.manifest import Manifest, load_manifest
+from kinpack.archive.manifest import Manifest
+from kinpack.archive.opening import is_address, open_store
 from kinpack.archive.reader import Reader
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.staging import Staging
-from kinpack.archive.store import FolderStore, refusal
-from kinpack.errors import ArchiveError
+from kinpack.archive.states import load_manifest, refreshed
+from kinpack.archive.store import Store
+from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.items import Item
 
 if TYPE_CHECKING:
+    from kinpack.archive.collecting import GcReport
+    from kinpack.archive.compaction import CompactReport
+    from kinpack.archive.history import State
     from kinpack.archive.verify import VerifyReport
 
 _Result = TypeVar("_Result")
@@ -36,25 +41,25 @@ class Archive(Reader):
     one; a ``with`` block closes it.
 
     Attributes:
-        path: the archive's folder.
+        path: the archive's folder or file, or its address.
     """
 
     def __init__(
         self,
-        store: FolderStore,
+        store: Store,
         manifest: Manifest,
         *,
-        path: Path,
+        path: Path | str,
         codec: Coder | None,
         staging: Staging | None = None,
         fixed: bool = False,
     ) -> None:
         super().__init__(store, manifest, codec)
         self.path = path
-        self._folder = store
         self._staging = staging
         self._fixed = fixed
         self._failed = False
+        self._tidied = False
         self._changing = threading.Lock()
 
     @classmethod
@@ -83,13 +88,12 @@ class Archive(Reader):
         """
         target = Path(path)
         staging = Staging(target)
-        store = FolderStore(staging.folder, owned=True, called=target)
         try:
-            manifest = store_coder(store, codec, metadata)
+            manifest = store_coder(staging.store, codec, metadata)
         except BaseException:
             staging.discard()
             raise
-        return cls(store, manifest, path=target, codec=codec, staging=staging)
+        return cls(staging.store, manifest, path=target, codec=codec, staging=staging)
 
     @classmethod
     def open(
@@ -97,10 +101,12 @@ class Archive(Reader):
     ) -> Archive:
         """Open an archive at its newest state, or at an earlier one to read.
 
-        Nothing but the newest manifest is read here; the rest is read at the first need.
+        Nothing but the newest manifest is read here; the rest is read at the first need. A sealed
+        archive is read in place, and cannot be changed.
 
         Args:
-            path: the archive's folder.
+            path: the archive's folder, a sealed archive (``kinpack.archive.sealing``), or the
+                address of one, ``http://…`` or ``https://…``.
             at: number of the state, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is loaded already.
 
@@ -108,26 +114,19 @@ class Archive(Reader):
             ArchiveError: there is no archive, its manifest is damaged or newer than this version
                 reads, or ``codec`` is another than the archive's.
         """
-        folder = Path(path)
+        store = open_store(path)
         try:
-            is_folder = folder.is_dir()
-            exists = is_folder or os.path.lexists(folder)
-        except OSError as error:
-            raise refusal(error, folder, "open the archive") from error
-        if not is_folder:
-            what = "is a file, no archive" if exists else "there is no such archive"
-            raise ArchiveError(
-                f"{folder}: {what}; check the path, or make one with: kinpack pack SOURCE -o "
-                f"{folder}"
-            )
-        store = FolderStore(folder)
-        manifest = load_manifest(store, at)
-        if codec is not None and codec.codec_id != manifest.codec:
-            raise ArchiveError(
-                f"{folder}: its codec is {manifest.codec[:12]}…, not {codec.codec_id[:12]}…; "
-                "open it without a codec to use its own copy"
-            )
-        return cls(store, manifest, path=folder, codec=codec, fixed=at is not None)
+            manifest = load_manifest(store, at)
+            if codec is not None and codec.codec_id != manifest.codec:
+                raise ArchiveError(
+                    f"{store.where('')}: its codec is {manifest.codec[:12]}…, not "
+                    f"{codec.codec_id[:12]}…; open it without a codec to use its own copy"
+                )
+        except BaseException:
+            store.close()
+            raise
+        place = path if isinstance(path, str) and is_address(path) else Path(path)
+        return cls(store, manifest, path=place, codec=codec, fixed=at is not None)
 
     def close(self) -> None:
         """Release what is open; a new archive that nothing was added to is published empty."""
@@ -164,8 +163,8 @@ class Archive(Reader):
                 "without a number for the newest"
             )
         if self._staging is None:
-            newest = load_manifest(self._store)
-            if newest.number != self.manifest.number:
+            newest = refreshed(self._store, self.manifest)
+            if newest is not self.manifest:
                 self._snapshot = Snapshot(self._store, newest, self._snapshot)
 
     def add(
@@ -213,8 +212,7 @@ class Archive(Reader):
             batch=batch,
             threads=threads,
         )
-        with self._changing, self._store.writing(self._tidy):
-            self.refresh()
+        with self._writing():
             failed, self._failed = self._failed, True
             addition = Addition(self._store, self._snapshot, self.codec, options)
             try:
@@ -226,31 +224,102 @@ class Archive(Reader):
             self._failed = failed
         return report
 
-    def remove(self, ids: Iterable[str]) -> int:
-        """Delete images in one commit; their bytes stay until the archive is compacted.
+    def remove(self, ids: Iterable[str] = (), *, label: str | None = None) -> int:
+        """Delete images in one commit; a deleted id may be added again.
+
+        Earlier states keep the images. Their bytes stay until the archive is compacted and those
+        states are collected.
 
         Args:
             ids: of the images; naming one twice is no error.
+            label: delete all images of this label, too.
 
         Returns:
             How many were deleted.
 
         Raises:
-            NotFoundError: an id is not there; nothing is deleted then.
+            NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
             ArchiveError: the archive cannot be written.
         """
         names = list(dict.fromkeys(ids))
 
         def propose(base: Snapshot) -> tuple[Manifest | None, int]:
-            if not names:
+            positions = {self._position(base, name) for name in names}
+            if label is not None:
+                of_label = [place for place, one in enumerate(base.labels()) if one == label]
+                if not of_label:
+                    raise NotFoundError(
+                        f"{self.path}: it holds no image of the label {label!r}; list its images "
+                        "with: kinpack ls ARCHIVE"
+                    )
+                positions.update(of_label)
+            if not positions:
                 return None, 0
-            segments = base.without(self._position(base, name) for name in names)
-            change = {"verb": "remove", "removed": len(names)}
-            return base.manifest.following(segments, change), len(names)
+            change = {"verb": "remove", "removed": len(positions)}
+            return base.manifest.following(base.without(positions), change), len(positions)
 
+        with self._writing():
+            return self._commit(propose)
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
+
+        Images keep their order, readers of earlier states go on. It commits every gigabyte or so:
+        an interruption loses no more than that, and harms nothing. The old segments stay until
+        ``gc`` removes the states that name them.
+
+        Args:
+            progress: called with the number of images just copied.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged, or the archive cannot be written.
+            PayloadError: a packet is damaged.
+        """
+        from kinpack.archive.compaction import compact
+
+        with self._writing():
+            self._snapshot, report = compact(self._store, self._snapshot, progress)
+        return report
+
+    def gc(self, *, keep: int = 1, min_age: float = 3600.0, dry_run: bool = False) -> GcReport:
+        """Forget old states, and remove the files that no remaining one names.
+
+        Args:
+            keep: the newest states to keep at least, 1 or more.
+            min_age: seconds for which a state is kept after the next one, since somebody may still
+                be reading it.
+            dry_run: whether to remove nothing, and only tell.
+
+        Raises:
+            ArchiveError: somebody is writing, a manifest is damaged, or the archive cannot be
+                written; nothing that a kept state names is ever removed.
+        """
+        from kinpack.archive.collecting import collect
+
+        with self._changing:
+            self.refresh()
+            return collect(self._store, keep=keep, min_age=min_age, dry_run=dry_run)
+
+    def history(self) -> list[State]:
+        """The states that can be opened by their number, the oldest first.
+
+        Raises:
+            ArchiveError: a manifest is damaged.
+        """
+        from kinpack.archive.history import history
+
+        return history(self._store)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A block within which this archive is changed, from its newest state on."""
         with self._changing, self._store.writing(self._tidy):
             self.refresh()
-            return self._commit(propose)
+            try:
+                yield
+            except BaseException:
+                self._tidied = False
+                raise
 
     def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
         """Commit, show the new state, and give a new archive its name."""
@@ -258,7 +327,7 @@ class Archive(Reader):
         if self._staging is not None and snapshot.manifest.number:
             staging, self._staging = self._staging, None
             try:
-                staging.publish(self._folder)
+                staging.publish()
             except BaseException:
                 staging.discard()
                 self.close()
@@ -267,8 +336,11 @@ class Archive(Reader):
         return result
 
     def _tidy(self) -> None:
-        with suppress(ArchiveError):
-            remove_leftovers(self._store)
+        """Clean up behind dead writers, once; nobody else is writing."""
+        if not self._tidied:
+            with suppress(ArchiveError):
+                remove_leftovers(self._store)
+                self._tidied = True
 
     def info(self) -> dict[str, Any]:
         """The archive in numbers; see ``kinpack.archive.description.describe``.

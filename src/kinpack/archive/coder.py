@@ -77,6 +77,24 @@ def store_coder(store: Store, coder: Coder, metadata: Mapping[str, Any] | None =
     return manifest
 
 
+def read_codec(store: Store, manifest: Manifest) -> bytes:
+    """Read the file of the codec that an archive's payloads depend on, its identity checked.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    data = store.read_range(manifest.codec_file, 0, manifest.codec_bytes)
+    if (
+        store.size(manifest.codec_file) != len(data)
+        or hashlib.sha256(data).hexdigest() != manifest.codec
+    ):
+        raise ArchiveError(
+            f"{store.where(manifest.codec_file)}: the codec is damaged; restore the file from a "
+            "copy"
+        )
+    return data
+
+
 def load_coder(store: Store, manifest: Manifest) -> Coder:
     """Read the codec that an archive's payloads depend on, its identity checked.
 
@@ -84,12 +102,9 @@ def load_coder(store: Store, manifest: Manifest) -> Coder:
         ArchiveError: the codec's file is missing or damaged.
         CodecError: this version cannot read it.
     """
-    where = store.where(manifest.codec_file)
-    data = store.read(manifest.codec_file)
-    if len(data) != manifest.codec_bytes or hashlib.sha256(data).hexdigest() != manifest.codec:
-        raise ArchiveError(f"{where}: the codec is damaged; restore the file from a copy")
+    data = read_codec(store, manifest)
 
     from kinpack.codec.codec import Codec
 
-    codec: Coder = Codec.from_bytes(data, where=where)
+    codec: Coder = Codec.from_bytes(data, where=store.where(manifest.codec_file))
     return codec

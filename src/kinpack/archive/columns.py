@@ -36,6 +36,7 @@ _ENCODING = {
 _UNCOMPRESSED = ("payload", "code", "checksum")
 _ZSTD_LEVEL = 19
 _ONE_PAGE = 1 << 30
+_PADDED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.PythonFile(_Tail(tail, offset), mode="r"), read_dictionary=["label"])
+    file = pq.ParquetFile(_as_file(tail, offset), read_dictionary=["label"])
     metadata = file.metadata
     if metadata.num_row_groups != 1 or metadata.num_rows != rows:
         raise ValueError(f"it has not {rows} rows in one group")
@@ -229,6 +230,15 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
         kind=number["kind"],
         checksum=number["checksum"],
     )
+
+
+def _as_file(tail: bytes, offset: int) -> Any:
+    """A file of which only the end is known, as Arrow reads one."""
+    import pyarrow as pa
+
+    if offset <= _PADDED:  # three times as fast as a file in Python
+        return pa.BufferReader(bytes(offset) + tail)
+    return pa.PythonFile(_Tail(tail, offset), mode="r")
 
 
 class _Tail(io.RawIOBase):

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from kinpack.archive.manifest import (
-    FOLDER,
-    Manifest,
-    load_manifest,
-    manifest_file,
-    manifest_numbers,
-)
+from kinpack.archive.manifest import Manifest
 from kinpack.archive.snapshot import Snapshot
+from kinpack.archive.states import load_manifest, load_record, manifest_numbers
 from kinpack.archive.store import TEMPORARY, Store
 from kinpack.errors import ArchiveError
 
@@ -42,7 +37,7 @@ def commit(
             return base, result
         if store.create(manifest.file, manifest.to_bytes()):
             return Snapshot(store, manifest, base), result
-        newest = load_manifest(store)
+        newest = load_manifest(store, known=base.manifest)
         if newest.codec != base.manifest.codec:
             raise ArchiveError(
                 f"{store.where('')}: its codec was changed meanwhile; open it again and retry"
@@ -62,16 +57,14 @@ def remove_leftovers(store: Store) -> None:
         ArchiveError: the store cannot be read or written.
     """
     names = store.list()
-    for name in names:
-        if name.rpartition("/")[2].startswith(TEMPORARY):
-            store.delete(name)
+    store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
     unnamed = {name for name in names if name.startswith("segments/") and name.endswith(".parquet")}
-    for number in reversed(manifest_numbers(store)):
+    numbers = manifest_numbers(store)
+    if not unnamed or not numbers:
+        return
+    unnamed.difference_update(entry.file for entry in load_manifest(store).segments)
+    for number in reversed(numbers):
         if not unnamed:
             return
-        file = manifest_file(number)
-        manifest = Manifest.from_bytes(store.read(file), where=store.where(file))
-        unnamed.difference_update(segment.file for segment in manifest.segments)
-    if any(name.startswith(FOLDER) for name in names):
-        for name in unnamed:
-            store.delete(name)
+        unnamed.difference_update(entry.file for entry in load_record(store, number).segments)
+    store.delete(*sorted(unnamed))

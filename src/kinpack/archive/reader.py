@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinpack.archive.coder import Coder, load_coder
 from kinpack.archive.manifest import Manifest
-from kinpack.archive.segment import Entry
+from kinpack.archive.segment import Entry, Segment
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
@@ -83,6 +83,16 @@ class Reader:
         """The commit whose state is shown."""
         return self._snapshot.manifest
 
+    @property
+    def store(self) -> Store:
+        """Where the archive's files lie."""
+        return self._store
+
+    @property
+    def where(self) -> str:
+        """What messages call the archive."""
+        return self._store.where("")
+
     def __len__(self) -> int:
         return len(self._snapshot)
 
@@ -103,6 +113,10 @@ class Reader:
     def codes(self) -> NDArray[np.uint8]:
         """Packed product codes, uint8, shape (images, bytes of a code), in order of positions."""
         return self._snapshot.codes
+
+    def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
+        """Every segment with its live rows, ascending, int64; ``None`` where all are."""
+        return self._snapshot.parts()
 
     def entries(self) -> Iterator[Entry]:
         """What is known of every image without its payload, in the order of positions."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
-from kinpack.archive.manifest import SegmentEntry
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -25,6 +25,8 @@ ROWS = 1 << 16
 
 PIXEL_BYTES = 64 << 20
 """Pixels that are held decoded at a time, at most one image more."""
+
+_READ_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Entry:
     kind: Kind
     quality: int
     length: int
+
+
+def is_small(entry: SegmentEntry) -> bool:
+    """Tell whether a segment is less than half full, so that it gains by being merged."""
+    return 2 * entry.rows < ROWS and 2 * entry.payload_bytes < PAYLOAD_BYTES
 
 
 class SegmentWriter:
@@ -192,9 +199,42 @@ class Segment:
             ArchiveError: the file is missing or truncated.
             PayloadError: the packet is damaged.
         """
+        starts = self.index.starts
+        start, stop = int(starts[row]), int(starts[row + 1])
+        return self._packet(row, self._store.read_range(self.entry.file, start, stop - start))
+
+    def packets(self, rows: Sequence[int]) -> Iterator[Packet]:
+        """The packets of several images, neighbours of up to 4 MiB read together.
+
+        Args:
+            rows: 0 for the segment's first image; in the order that is wanted.
+
+        Raises:
+            ArchiveError: the file is missing or truncated.
+            PayloadError: a packet is damaged.
+        """
+        starts = self.index.starts
+        first = 0
+        while first < len(rows):
+            begin = int(starts[rows[first]])
+            stop = first + 1
+            while (
+                stop < len(rows)
+                and rows[stop] == rows[stop - 1] + 1
+                and int(starts[rows[stop] + 1]) - begin <= _READ_BYTES
+            ):
+                stop += 1
+            end = int(starts[rows[stop - 1] + 1])
+            data = memoryview(self._store.read_range(self.entry.file, begin, end - begin))
+            for row in rows[first:stop]:
+                yield self._packet(
+                    row, bytes(data[int(starts[row]) - begin : int(starts[row + 1]) - begin])
+                )
+            first = stop
+
+    def _packet(self, row: int, payload: bytes) -> Packet:
+        """The packet of a row, checked, from its payload's bytes."""
         index = self.index
-        start, stop = int(index.starts[row]), int(index.starts[row + 1])
-        payload = self._store.read_range(self.entry.file, start, stop - start)
         kind = self._kind(row, int(index.kind[row]))
         try:
             packet = Packet(

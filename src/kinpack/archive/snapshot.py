@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.manifest import Manifest, SegmentEntry
+from kinpack.archive.manifest import Manifest
 from kinpack.archive.segment import PIXEL_BYTES, Entry, Segment
+from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
 
@@ -32,12 +33,22 @@ class Snapshot:
     """
 
     def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
-        known = {segment.entry.name: segment for segment in former.segments} if former else {}
         self.manifest = manifest
-        self.segments: list[Segment] = [
-            Segment(store, entry, known.get(entry.name)) for entry in manifest.segments
-        ]
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
+        same = 0  # segments that are those of the former state, with the same images
+        if former is not None:
+            pairs = zip(former.manifest.segments, manifest.segments, strict=False)
+            same = sum(1 for _ in takewhile(_is_same, pairs))
+        self.segments: list[Segment] = former.segments[:same] if former else []
+        if same < len(manifest.segments):
+            left = former.segments[same:] if former else []
+            known = {segment.entry.name: segment for segment in left}
+            self.segments += [
+                Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
+            ]
+        self._former: tuple[dict[str, int], int] | None = None
+        if former is not None and same == len(former.segments) and "positions" in vars(former):
+            self._former = former.positions, same  # only something was added to them
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -56,7 +67,10 @@ class Snapshot:
     @cached_property
     def positions(self) -> dict[str, int]:
         """Position of every id."""
-        return {name: position for position, name in enumerate(self.ids())}
+        former, first = self._former or ({}, 0)
+        self._former = None
+        new = enumerate(self._ids(first), start=len(former))
+        return {**former, **{name: position for position, name in new}}
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
@@ -73,7 +87,11 @@ class Snapshot:
 
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""
-        for segment, rows in self.parts():
+        return self._ids(0)
+
+    def _ids(self, first: int) -> Iterator[str]:
+        """The ids from a segment on."""
+        for segment, rows in islice(self.parts(), first, None):
             ids = segment.index.ids.to_pylist()
             yield from ids if rows is None else (ids[row] for row in rows.tolist())
 
@@ -113,9 +131,15 @@ class Snapshot:
         """
         batch: list[tuple[Entry, Packet]] = []
         pixels = 0
-        for position, entry in enumerate(self.entries()):
-            segment, row = self.locate(position)
-            batch.append((entry, segment.packet(row)))
+        packets = (
+            packet
+            for segment, rows in self.parts()
+            for packet in segment.packets(
+                range(segment.entry.rows) if rows is None else rows.tolist()
+            )
+        )
+        for entry, packet in zip(self.entries(), packets, strict=True):
+            batch.append((entry, packet))
             pixels += entry.width * entry.height * entry.channels
             if len(batch) >= size or pixels >= PIXEL_BYTES:
                 yield batch
@@ -141,15 +165,19 @@ class Snapshot:
     @cached_property
     def _rows(self) -> list[NDArray[np.int64] | None]:
         """Live rows of every segment, ``None`` where all are."""
-        return [_live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
+        return [live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
-        """Every segment with its living rows, ascending; ``None`` in place of all of them."""
         """Every segment with its live rows, ascending; ``None`` where all are."""
         return zip(self.segments, self._rows, strict=True)
 
 
-def _live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:
+    return pair[0] is pair[1] or pair[0] == pair[1]
+
+
+def live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+    """The rows of a segment that are not deleted, ascending, int64."""
     live = np.ones(entry.rows, bool)
     for start, stop in entry.deleted:
         live[start:stop] = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from kinpack.archive.noreplace import publish_folder
@@ -25,6 +27,7 @@ class Staging:
     Attributes:
         target: the archive's final path.
         folder: the folder beside it.
+        store: the store in that folder.
 
     Raises:
         ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
@@ -44,12 +47,10 @@ class Staging:
                     "make it first"
                 ) from error
             raise refusal(error, target, "create the archive") from error
+        self.store = FolderStore(self.folder, owned=True, called=target)
 
-    def publish(self, store: FolderStore) -> None:
-        """Give the finished archive its name, durably.
-
-        Args:
-            store: the store in ``folder``; it lies at ``target`` afterwards.
+    def publish(self) -> None:
+        """Give the finished archive its name, durably; the store lies there afterwards.
 
         Raises:
             ArchiveError: something has taken the name meanwhile, or the system refuses.
@@ -58,7 +59,7 @@ class Staging:
             synchronise_folder(self.folder)
             if not publish_folder(self.folder, self.target):
                 raise self._existing()
-            store.root, store.owned = self.target, False
+            self.store.root, self.store.owned = self.target, False
             synchronise_folder(self.target.parent)
         except OSError as error:
             raise refusal(error, self.target, "create the archive") from error
@@ -108,6 +109,30 @@ class Staging:
                 raise
             os.close(descriptor)
         raise ArchiveError(f"{self.target}: other processes create and remove it; try again")
+
+
+@contextmanager
+def building(target: Path) -> Iterator[FolderStore]:
+    """A store in which a new archive is made, and which gets its name at the end of the block.
+
+    Args:
+        target: the archive's final path.
+
+    Yields:
+        The store; whatever leaves the block as an error leaves no archive.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+    """
+    staging = Staging(target)
+    try:
+        yield staging.store
+        staging.publish()
+    except BaseException:
+        staging.discard()
+        raise
+    finally:
+        staging.store.close()
 
 
 def _is_same(descriptor: int, folder: Path) -> bool:

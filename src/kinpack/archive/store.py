@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
 import os
@@ -80,12 +81,16 @@ class Store(Protocol):
         """Bytes of a file."""
         ...
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        ...
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted names of all files that begin with ``prefix``, temporary ones included."""
         ...
 
-    def delete(self, name: str) -> None:
-        """Remove a file; one that is not there is no error."""
+    def delete(self, *names: str) -> None:
+        """Remove files in this order, durably; one that is not there is no error."""
         ...
 
     def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
@@ -94,6 +99,10 @@ class Store(Protocol):
         ``tidy`` is called first if it is sure that nobody else is writing: only then is whatever
         no manifest refers to the leftover of a dead writer.
         """
+        ...
+
+    def faults(self) -> builtins.list[str]:
+        """What is wrong with the store itself, apart from the content of its files."""
         ...
 
     def close(self) -> None:
@@ -195,6 +204,17 @@ class FolderStore:
         except OSError as error:
             raise self._reading(error, name) from error
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name.
+
+        Raises:
+            ArchiveError: the folder cannot be reached.
+        """
+        try:
+            return (self.root / name).exists()
+        except OSError as error:
+            raise self._reading(error, name) from error
+
     def list(self, prefix: str = "") -> list[str]:
         """Sorted names of all files below ``prefix``, temporary ones included.
 
@@ -212,27 +232,36 @@ class FolderStore:
 
         names = []
         try:
+            # No Path for each file: an archive may have many.
             for folder, _, files in os.walk(start, onerror=failed):
-                inside = Path(folder).relative_to(self.root)
-                names += [(inside / file).as_posix() for file in files]
+                inside = Path(folder).relative_to(self.root).as_posix()
+                names += files if inside == "." else [f"{inside}/{file}" for file in files]
         except OSError as error:
             raise refusal(error, self.where(prefix), "read the folder") from error
         return sorted(name for name in names if name.startswith(prefix))
 
-    def delete(self, name: str) -> None:
-        """Remove a file; one that is not there is no error.
+    def delete(self, *names: str) -> None:
+        """Remove files in this order; one that is not there is no error.
 
         Raises:
             ArchiveError: the system refuses.
         """
-        with self._lock:
-            descriptor = self._descriptors.pop(name, None)
-            if descriptor is not None:
-                os.close(descriptor)
-        try:
-            (self.root / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise refusal(error, self.where(name), "delete") from error
+        for name in names:
+            with self._lock:
+                descriptor = self._descriptors.pop(name, None)
+                if descriptor is not None:
+                    os.close(descriptor)
+            try:
+                (self.root / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise refusal(error, self.where(name), "delete") from error
+        for folder in dict.fromkeys((self.root / name).parent for name in names):
+            try:
+                synchronise_folder(folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise refusal(error, folder, "synchronise") from error
 
     @contextmanager
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
@@ -259,6 +288,10 @@ class FolderStore:
             yield
         finally:
             os.close(descriptor)
+
+    def faults(self) -> builtins.list[str]:
+        """Nothing: a folder is what its files are."""
+        return []
 
     def close(self) -> None:
         """Close the descriptors that were kept open."""
@@ -289,7 +322,8 @@ class FolderStore:
     def _reading(self, error: OSError, name: str) -> ArchiveError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
             return ArchiveError(
-                f"{self.where(name)}: this file of the archive is missing; restore it from a copy"
+                f"{self.where(name)}: this file of the archive is missing; open the archive again "
+                "if it was cleaned up meanwhile, else restore the file from a copy"
             )
         return refusal(error, self.where(name), "read")
 

@@ -38,6 +38,7 @@ def unpack(
     folder: str | os.PathLike[str],
     *,
     format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    names: Sequence[str] | None = None,
     force: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def unpack(
         archive: what to unpack.
         folder: where to; it is made if it is missing.
         format: of the files: ``png``, ``webp`` (both lossless) or ``jpeg``.
+        names: what the files are named after, in the order of positions; by default the ids.
         force: whether the folder may hold something; files of the same names are replaced then.
         threads: for decoding and writing; by default as many as suit the machine.
         progress: called with the number of images just written.
@@ -65,7 +67,7 @@ def unpack(
     """
     root = Path(folder)
     ids = archive.ids
-    files = file_names(ids, format, where=shown(archive.path))
+    files = file_names(ids if names is None else names, format, where=shown(archive.path))
     _prepare(root, force)
     for folder_name in sorted({file.rpartition("/")[0] for file in files}):
         _make(root, folder_name)

@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.coder import Coder, load_coder
-from kinpack.archive.manifest import Manifest, manifest_file, manifest_number
+from kinpack.archive.manifest import Manifest, codec_file, manifest_file, manifest_number
+from kinpack.archive.opening import open_store
+from kinpack.archive.record import Record
 from kinpack.archive.segment import PIXEL_BYTES, Segment
 from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.store import FolderStore, Store
+from kinpack.archive.states import load_manifest
+from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
-from kinpack.errors import ArchiveError, KinpackError
+from kinpack.errors import KinpackError
 
 _CODEC = re.compile(r"codecs/([0-9a-f]{64})\.kinc")
 _CHUNK = 4 << 20
@@ -60,17 +62,15 @@ def verify(
     works on an archive that cannot be opened any more.
 
     Args:
-        path: the archive's folder.
+        path: the archive's folder, a sealed archive or its address.
         deep: whether to decode every image too.
         progress: called with the number of images just checked.
 
     Raises:
-        ArchiveError: there is no such folder.
+        ArchiveError: there is no archive, or it is sealed and damaged in such a way that nothing
+            of it can be read.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ArchiveError(f"{folder}: there is no such archive; check the path")
-    store = FolderStore(folder)
+    store = open_store(path)
     try:
         return verify_store(store, deep=deep, progress=progress)
     finally:
@@ -113,22 +113,24 @@ class _Verification:
     def run(self) -> VerifyReport:
         with self._reporting():
             self._names = set(self._store.list())
-        manifests = self._manifests()
-        self._codecs(manifests)
-        self._segments(manifests)
+            self.report.problems += self._store.faults()
+        records = self._manifests()
+        self._codecs(records)
+        self._segments(records)
         newest = max(filter(None, map(manifest_number, self._names)), default=None)
         if newest is None:
             self._problem("", "it has no manifests, so it is no kinpack archive")
-        elif newest in manifests:
-            self._images(manifests[newest])
+        elif newest in records:
+            with self._reporting():
+                self._images(load_manifest(self._store, newest))
         for name in sorted(self._names - self._of_archive):
             where = self._store.where(name)
             self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
         return self.report
 
-    def _manifests(self) -> dict[int, Manifest]:
-        """All manifests that are whole, by number."""
-        manifests = {}
+    def _manifests(self) -> dict[int, Record]:
+        """What all manifests say that are whole, by number."""
+        records = {}
         for name in sorted(self._names):
             number = manifest_number(name)
             if number is None:
@@ -137,29 +139,42 @@ class _Verification:
             with self._reporting():
                 data = self._store.read(name)
                 self._count(len(data))
-                manifest = Manifest.from_bytes(data, where=self._store.where(name))
-                if manifest.number == number:
-                    manifests[number] = manifest
+                record = Record.from_bytes(data, where=self._store.where(name))
+                if record.number == number:
+                    records[number] = record
                 else:
-                    self._problem(name, f"this is manifest {manifest.number} under another name")
-        for manifest in manifests.values():
-            if manifest.parent and manifest_file(manifest.parent) not in self._names:
+                    self._problem(name, f"this is manifest {record.number} under another name")
+        for number, record in records.items():
+            name = manifest_file(number)
+            if record.base is not None and manifest_file(record.base[0]) in self._names:
+                base = records.get(record.base[0])
+                if base is not None and base.checksum != record.base[1]:
+                    self._problem(name, f"it builds on another manifest {base.number}")
+            elif record.base is not None:
                 self.report.notes.append(
-                    f"{self._store.where(manifest.file)}: the state before it is forgotten"
+                    f"{self._store.where(name)}: the state that it builds on is forgotten"
                 )
-        return manifests
+            elif record.parent and manifest_file(record.parent) not in self._names:
+                self.report.notes.append(
+                    f"{self._store.where(name)}: the state before it is forgotten"
+                )
+        return records
 
-    def _codecs(self, manifests: dict[int, Manifest]) -> None:
-        sizes = {manifest.codec_file: manifest.codec_bytes for manifest in manifests.values()}
+    def _codecs(self, records: dict[int, Record]) -> None:
+        sizes = {
+            codec_file(record.codec): record.codec_bytes
+            for record in records.values()
+            if record.base is None
+        }
         for name in sorted(self._names.union(sizes)):
             if match := _CODEC.fullmatch(name):
                 self._file(name, match.group(1), sizes.get(name))
 
-    def _segments(self, manifests: dict[int, Manifest]) -> None:
+    def _segments(self, records: dict[int, Record]) -> None:
         entries = {
             (entry.file, entry.sha256, entry.bytes)
-            for manifest in manifests.values()
-            for entry in manifest.segments
+            for record in records.values()
+            for entry in record.segments
         }
         for name, sha256, n_bytes in sorted(entries):
             self._file(name, sha256, n_bytes)

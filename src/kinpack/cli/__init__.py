@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, learning
+from kinpack.cli import archives, learning, lifecycle
 from kinpack.cli.program import Program
 
 app = typer.Typer(
@@ -59,6 +59,16 @@ for _command in (
     archives.info,
     archives.verify,
     archives.ls,
+    lifecycle.rm,
+    lifecycle.history,
+    lifecycle.compact,
+    lifecycle.gc,
+    lifecycle.copy,
+    lifecycle.merge,
+    lifecycle.seal,
+    lifecycle.unseal,
+    lifecycle.export,
+    lifecycle.repair,
     learning.learn,
 ):
     _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")

@@ -11,6 +11,7 @@ import typer
 
 from kinpack.cli.options import (
     ArchiveArgument,
+    At,
     Escape,
     Force,
     Json,
@@ -142,6 +143,7 @@ def unpack(
     ] = "png",
     force: Force = False,
     threads: Threads = None,
+    at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,7 +159,7 @@ def unpack(
     from kinpack.archive.unpacking import unpack as unpack_archive
 
     report = Report(json=json, quiet=quiet)
-    with Archive.open(archive) as opened, report.meter("unpacking", len(opened)) as meter:
+    with Archive.open(archive, at=at) as opened, report.meter("unpacking", len(opened)) as meter:
         count = unpack_archive(
             opened, output, format=format, force=force, threads=threads, progress=meter.advance
         )
@@ -172,6 +174,7 @@ def get(
     id: Annotated[str, typer.Argument(metavar="ID", help="The image, as ls names it.")],  # noqa: A002
     output: Output,
     force: Force = False,
+    at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -183,7 +186,7 @@ def get(
     from kinpack.archive.archive import Archive
 
     refuse_existing(output, force=force)
-    with Archive.open(archive) as opened:
+    with Archive.open(archive, at=at) as opened:
         image = opened.read(id)
     save_image(image, output)
     height, width, channels = image.shape
@@ -200,6 +203,7 @@ def search(
         str, typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside.")
     ],
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
+    at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -213,7 +217,7 @@ def search(
     """
     from kinpack.archive.archive import Archive
 
-    with Archive.open(archive) as opened:
+    with Archive.open(archive, at=at) as opened:
         name = query.removeprefix("id:")
         hits = opened.search(name if query.startswith("id:") else load_image(query), k)
     rows = [
@@ -230,8 +234,10 @@ def search(
 
 def info(
     target: Annotated[
-        str, typer.Argument(metavar="ARCHIVE|CODEC", help="A folder; a .kinc file or codec's name.")
+        str,
+        typer.Argument(metavar="ARCHIVE|CODEC", help="An archive; a .kinc file or codec's name."),
     ],
+    at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -242,13 +248,15 @@ def info(
       kinpack info classic
     """
     from kinpack.archive.archive import Archive
+    from kinpack.archive.opening import is_sealed
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
 
-    if target in SHIPPED or target.endswith(SUFFIX) or Path(target).is_file():
+    is_file = Path(target).is_file() and not is_sealed(Path(target))
+    if target in SHIPPED or target.endswith(SUFFIX) or is_file:
         made = describe(Codec.load(target))
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:
-        with Archive.open(target) as opened:
+        with Archive.open(target, at=at) as opened:
             facts = opened.info()
     lines = columns((key.replace("_", " "), value) for key, value in facts.items())
     Report(json=json, quiet=quiet).result(facts, lines)
@@ -291,6 +299,7 @@ def ls(
         str | None, typer.Option(metavar="NAME", help="Only images of this label.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.")] = None,
+    at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -303,7 +312,7 @@ def ls(
     """
     from kinpack.archive.archive import Archive
 
-    with Archive.open(archive) as opened:
+    with Archive.open(archive, at=at) as opened:
         entries = (entry for entry in opened.entries() if label in (None, entry.label))
         chosen = islice(entries, limit)
         rows: list[dict[str, Any]] = []

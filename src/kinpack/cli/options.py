@@ -15,7 +15,14 @@ from kinpack.items import Source
 from kinpack.sources import open_source
 
 ArchiveArgument: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="ARCHIVE", help="The archive's folder.")
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="A folder; to read, a sealed archive or its http address, too."
+    ),
+]
+At: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="NUMBER", min=1, help="Read an earlier state, as history numbers them."),
 ]
 Sources: TypeAlias = Annotated[
     list[str],

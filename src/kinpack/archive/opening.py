@@ -1,0 +1,58 @@
+"""Opening: which store lies at a path or an address."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kinpack.archive.store import FolderStore, Store, refusal
+from kinpack.errors import ArchiveError
+
+
+def open_store(place: str | os.PathLike[str]) -> Store:
+    """The store of an archive: a folder, a sealed archive, or the address of one.
+
+    Nothing is known yet of what is in it.
+
+    Args:
+        place: a path, or an address that begins with ``http://`` or ``https://``.
+
+    Raises:
+        ArchiveError: there is nothing, or something else; or the server does not give it.
+    """
+    if isinstance(place, str) and is_address(place):
+        from kinpack.archive.ranged import HttpFile
+        from kinpack.archive.sealed_store import SealedStore
+
+        return SealedStore(HttpFile(place))
+    path = Path(place)
+    try:
+        is_folder = path.is_dir()
+        exists = is_folder or os.path.lexists(path)
+    except OSError as error:
+        raise refusal(error, path, "open the archive") from error
+    if is_folder:
+        return FolderStore(path)
+    if is_sealed(path):
+        from kinpack.archive.ranged import LocalFile
+        from kinpack.archive.sealed_store import SealedStore
+
+        return SealedStore(LocalFile(path))
+    what = "is a file, no archive" if exists else "there is no such archive"
+    raise ArchiveError(
+        f"{path}: {what}; check the path, or make one with: kinpack pack SOURCE -o {path}"
+    )
+
+
+def is_address(place: str) -> bool:
+    """Tell whether a place is the address of a file on the web."""
+    return place.lower().startswith(("http://", "https://"))
+
+
+def is_sealed(path: Path) -> bool:
+    """Tell whether a file begins like a sealed archive."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False

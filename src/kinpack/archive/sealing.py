@@ -1,0 +1,101 @@
+"""Sealing: an archive becomes one uncompressed zip, which is read in place; and back again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from kinpack.archive.adding import Progress
+from kinpack.archive.coder import read_codec
+from kinpack.archive.copying import read_segment
+from kinpack.archive.manifest import Manifest
+from kinpack.archive.noreplace import publish_file
+from kinpack.archive.reader import Reader
+from kinpack.archive.staging import building
+from kinpack.archive.store import refusal, synchronise_folder
+from kinpack.errors import ArchiveError
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
+
+
+def seal(
+    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+) -> int:
+    """Write the state that an archive shows into one uncompressed zip, for reading alone.
+
+    Segments are copied as they are, deleted images among them, and checked. The same state always
+    gives the same bytes. The file appears whole, or not at all.
+
+    Args:
+        source: the archive.
+        target: the file, which must not exist; by custom its name ends in ``.kin.zip``.
+        progress: called with the number of images just copied.
+
+    Returns:
+        Bytes of the file.
+
+    Raises:
+        ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
+    """
+    path = Path(target)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        if os.path.lexists(path):
+            raise _existing(path)
+        try:
+            with part.open("xb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                    for name, data in _files(source, progress):
+                        info = zipfile.ZipInfo(name, _LONG_AGO)
+                        info.create_system = 3
+                        info.external_attr = 0o100644 << 16
+                        archive.writestr(info, data)
+                file.flush()
+                os.fsync(file.fileno())
+                n_bytes = file.tell()
+            if not publish_file(part, path):
+                raise _existing(path)
+            synchronise_folder(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise refusal(error, path, "write") from error
+    return n_bytes
+
+
+def unseal(
+    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+) -> None:
+    """Write the state that an archive shows as a folder, which can be changed.
+
+    Args:
+        source: the archive, a sealed one or any other.
+        target: the new archive's folder, which must not exist.
+        progress: called with the number of images just copied.
+
+    Raises:
+        ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
+    """
+    with building(Path(target)) as store:
+        for name, data in _files(source, progress):
+            store.create(name, data)
+
+
+def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
+    """The files of one state, each checked: the manifest comes last, and is whole."""
+    manifest: Manifest = replace(source.manifest, base=None)
+    yield manifest.codec_file, read_codec(source.store, manifest)
+    for entry in manifest.segments:
+        yield entry.file, read_segment(source.store, entry)
+        if progress:
+            progress(entry.live)
+    yield manifest.file, manifest.to_bytes()
+
+
+def _existing(path: Path) -> ArchiveError:
+    return ArchiveError(f"{path}: this path exists; choose another name, or remove it first")

@@ -1,0 +1,75 @@
+"""Streams of packets into a store: as many segments as they need, in no manifest yet."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from kinpack.archive.segment import SegmentWriter
+from kinpack.archive.segment_entry import SegmentEntry
+from kinpack.archive.store import Store
+from kinpack.codec.packet import Packet
+from kinpack.errors import ArchiveError
+
+
+class SegmentStream:
+    """Gathers packets, and stores a segment whenever one is full.
+
+    Nobody sees the segments before a manifest names them.
+
+    Args:
+        store: where to.
+        codec: SHA-256 of the codec file, hexadecimal.
+
+    Attributes:
+        entries: of the segments that are stored, in order.
+        rows: images in all of them and in the one that is being gathered.
+    """
+
+    def __init__(self, store: Store, codec: str) -> None:
+        self.entries: list[SegmentEntry] = []
+        self.rows = 0
+        self._store = store
+        self._codec = codec
+        self._writer = SegmentWriter(codec, where=store.where(""))
+
+    def add(self, id: str, label: str | None, packet: Packet) -> tuple[int, int]:  # noqa: A002
+        """Append one image.
+
+        Args:
+            id: its name.
+            label: its class, or ``None``.
+            packet: the image, coded.
+
+        Returns:
+            The place of its segment in ``entries``, and its row there.
+
+        Raises:
+            ArchiveError: the image cannot be written, or the segment before it.
+        """
+        if self._writer.full:
+            self.flush()
+        place = len(self.entries), self._writer.rows
+        self._writer.add(id, label, packet)
+        self.rows += 1
+        return place
+
+    def flush(self) -> None:
+        """Store what has been gathered, and begin another segment.
+
+        Raises:
+            ArchiveError: the store cannot be written.
+        """
+        if not self._writer.rows:
+            return
+        data, entry = self._writer.finish()
+        self._writer = SegmentWriter(self._codec, where=self._store.where(""))
+        self.entries.append(entry)
+        if not self._store.create(entry.file, data):
+            raise ArchiveError(
+                f"{self._store.where(entry.file)}: this random name was taken; try again"
+            )
+
+    def discard(self) -> None:
+        """Delete what was stored, as far as the store allows; for segments in no manifest."""
+        with suppress(ArchiveError):
+            self._store.delete(*(entry.file for entry in self.entries))

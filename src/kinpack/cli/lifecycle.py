@@ -1,0 +1,323 @@
+"""The commands on an archive's life: rm, compact, gc, history, copy, seal, export, repair."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from kinpack.cli.options import (
+    ArchiveArgument,
+    At,
+    Json,
+    OnDuplicate,
+    Output,
+    Quiet,
+    Threads,
+)
+from kinpack.cli.reporting import Report, one_line
+from kinpack.errors import ArchiveError
+from kinpack.images import shown
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
+
+
+def rm(
+    archive: ArchiveArgument,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="The images, as ls names them.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help="All images of this label.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Delete images from an archive.
+
+    All of them go in one commit. Earlier states keep them; their bytes are free after compact and
+    gc. A deleted id may be added again.
+
+    Example:
+      kinpack rm photos.kin beach/03.jpg beach/04.jpg
+      kinpack rm photos.kin --label forest
+    """
+    from kinpack.archive.archive import Archive
+
+    if not ids and label is None:
+        raise typer.BadParameter("name images by their ids, or by --label")
+    with Archive.open(archive) as opened:
+        removed = opened.remove(ids or (), label=label)
+        facts = {"removed": removed, "images": len(opened), "number": opened.manifest.number}
+    Report(json=json, quiet=quiet).done(
+        facts,
+        f"{shown(archive)}: {removed:,} images deleted, {facts['images']:,} left; state "
+        f"{facts['number'] - 1} still has them",
+    )
+
+
+def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) -> None:
+    """Merge small segments and drop deleted images.
+
+    Bytes are copied, nothing is coded again. An interruption harms nothing, and whoever reads an
+    earlier state goes on. The space is free after gc.
+
+    Example:
+      kinpack compact photos.kin
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.compaction import images_to_copy
+
+    report = Report(json=json, quiet=quiet)
+    with (
+        Archive.open(archive) as opened,
+        report.meter("compacting", images_to_copy(opened.manifest)) as meter,
+    ):
+        done = opened.compact(progress=meter.advance)
+    report.done(
+        asdict(done),
+        f"{shown(archive)}: {done.images:,} images copied, {done.dropped:,} deleted ones dropped; "
+        f"{done.segments_before:,} segments of {done.bytes_before:,} bytes became "
+        f"{done.segments_after:,} of {done.bytes_after:,}",
+    )
+
+
+def gc(
+    archive: ArchiveArgument,
+    keep: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Keep at least so many of the newest states.")
+    ] = 1,
+    min_age: Annotated[
+        float,
+        typer.Option(metavar="MINUTES", min=0, help="Keep states that were the newest lately."),
+    ] = 60,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forget old states, and remove the files that only they need.
+
+    Nothing is removed while anybody writes. Whoever reads a state that is removed gets an error,
+    so states are kept for an hour after the next one.
+
+    Example:
+      kinpack gc photos.kin --keep 5
+    """
+    from kinpack.archive.archive import Archive
+
+    with Archive.open(archive) as opened:
+        done = opened.gc(keep=keep, min_age=60 * min_age, dry_run=dry_run)
+    verb = "would be removed" if dry_run else "removed"
+    Report(json=json, quiet=quiet).done(
+        asdict(done),
+        f"{shown(archive)}: {len(done.files):,} files of {done.bytes:,} bytes {verb}, "
+        f"{len(done.states):,} states forgotten, {len(done.kept):,} kept",
+    )
+
+
+def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) -> None:
+    """List the states that can be read with --at.
+
+    Prints number, time (UTC), images, and what was done.
+
+    Example:
+      kinpack history photos.kin
+      kinpack ls photos.kin --at 1
+    """
+    from kinpack.archive.archive import Archive
+
+    with Archive.open(archive) as opened:
+        states = opened.history()
+    Report(json=json, quiet=quiet).result(
+        [asdict(state) for state in states],
+        (
+            f"{state.number:6}  {state.created}  {state.images:11,}  "
+            + ", ".join(_words(dict(state.change)))
+            for state in states
+        ),
+    )
+
+
+def copy(
+    archive: ArchiveArgument,
+    output: Output,
+    at: At = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy an archive without its history.
+
+    Bytes are copied and checked, deleted images left behind, small segments merged.
+
+    Example:
+      kinpack copy photos.kin -o backup.kin
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.copying import copy as copy_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive, at=at) as opened, report.meter("copying", len(opened)) as meter:
+        done = copy_archive(opened, output, progress=meter.advance)
+    report.done(asdict(done), f"{shown(output)}: {done.images:,} images copied")
+
+
+def merge(
+    archives: Annotated[
+        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of the same codec.")
+    ],
+    output: Output,
+    on_duplicate: OnDuplicate = "error",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge archives of the same codec into a new one.
+
+    Bytes are copied, nothing is coded again.
+
+    Example:
+      kinpack merge photos.kin more.kin -o all.kin
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.copying import merge as merge_archives
+
+    report = Report(json=json, quiet=quiet)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Archive.open(path)) for path in archives]
+        meter = stack.enter_context(report.meter("merging", sum(map(len, opened))))
+        done = merge_archives(opened, output, on_duplicate=on_duplicate, progress=meter.advance)
+    left_out = done.skipped + done.replaced
+    report.done(
+        asdict(done),
+        f"{shown(output)}: {done.images:,} images of {len(archives)} archives"
+        + (f"; {left_out:,} left out whose id another one has" if left_out else ""),
+    )
+
+
+def seal(
+    archive: ArchiveArgument,
+    output: Output,
+    at: At = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write an archive as one file that is read in place.
+
+    It is an uncompressed zip, read from a disk or from any web server that gives parts of files.
+    It cannot be changed: unseal makes a folder of it again.
+
+    Example:
+      kinpack seal photos.kin -o photos.kin.zip
+      kinpack get photos.kin.zip beach/03.jpg -o picture.png
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.sealing import seal as seal_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive, at=at) as opened, report.meter("sealing", len(opened)) as meter:
+        n_bytes = seal_archive(opened, output, progress=meter.advance)
+        facts = {"images": len(opened), "bytes": n_bytes}
+    report.done(facts, f"{shown(output)}: {facts['images']:,} images in {n_bytes:,} bytes")
+
+
+def unseal(
+    archive: ArchiveArgument,
+    output: Output,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a sealed archive as a folder, which can be changed.
+
+    Example:
+      kinpack unseal photos.kin.zip -o photos.kin
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.sealing import unseal as unseal_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive) as opened, report.meter("unsealing", len(opened)) as meter:
+        unseal_archive(opened, output, progress=meter.advance)
+        facts = {"images": len(opened)}
+    report.done(facts, f"{shown(output)}: {facts['images']:,} images")
+
+
+def export(
+    archive: ArchiveArgument,
+    output: Output,
+    form: Annotated[
+        Literal["parquet", "webdataset", "imagefolder"],
+        typer.Option("--format", help="The form of the data set."),
+    ],
+    picture: Annotated[
+        Literal["png", "webp", "jpeg"],
+        typer.Option("--picture", help="The format of the pictures; png and webp are lossless."),
+    ] = "png",
+    threads: Threads = None,
+    at: At = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the images as a data set for other programs.
+
+    Example:
+      kinpack export photos.kin -o dataset --format parquet
+    """
+    from kinpack.archive.archive import Archive
+    from kinpack.archive.exporting import export as export_archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive, at=at) as opened, report.meter("exporting", len(opened)) as meter:
+        count = export_archive(
+            opened, output, form, format=picture, threads=threads, progress=meter.advance
+        )
+    report.done(
+        {"images": count, "folder": str(output), "format": form, "picture": picture},
+        f"exported {count:,} images to {shown(output)}",
+    )
+
+
+def repair(
+    archive: ArchiveArgument,
+    output: Output,
+    codec: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A copy of the codec, if it is damaged.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Save what is whole of a damaged archive.
+
+    It becomes a new archive; the damaged one stays as it is. Prints a line for each image that is
+    lost, and exits with 1 if there is any.
+
+    Example:
+      kinpack repair photos.kin -o saved.kin
+    """
+    from kinpack.archive.repairing import repair as repair_archive
+    from kinpack.codec.codec import Codec
+
+    report = Report(json=json, quiet=quiet)
+    with report.meter("repairing", None) as meter:
+        done = repair_archive(
+            archive,
+            output,
+            codec=Codec.load(codec) if codec else None,
+            progress=meter.advance,
+        )
+    lines = [f"lost: {name}: {reason}" for name, reason in done.lost]
+    lines += [] if quiet else [f"note: {note}" for note in done.notes]
+    lost = [{"id": name, "reason": reason} for name, reason in done.lost]
+    report.result({**asdict(done), "lost": lost}, map(one_line, lines))
+    if done.lost:
+        raise ArchiveError(
+            f"{shown(archive)}: {len(done.lost):,} images are lost; {done.images:,} are saved in "
+            f"{shown(output)}"
+        )
+    report.say(f"{shown(output)}: all {done.images:,} images are saved")
+
+
+def _words(change: dict[str, object]) -> list[str]:
+    """What a commit did, in a few words: its verb, then its counts."""
+    verb = str(change.pop("verb", "-"))
+    return [verb, *(f"{key} {value}" for key, value in change.items() if value)]
