@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def put_pictures(folder: Path) -> Path:
     rng = np.random.default_rng(3)
     grid = np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1) / 31
     waves = [np.sin(6 * (grid @ direction)) for direction in rng.normal(size=(4, 2))]
-    arrays: dict[str, np.ndarray] = {"size": np.array([32, 32])}
+    arrays: dict[str, Any] = {"size": np.array([32, 32])}
     for part, count in (("train", 512), ("test", 200), ("toy", 200)):
         labels = np.sort(np.arange(count) % 4)
         tint = rng.uniform(60, 190, (count, 1, 1, 3))

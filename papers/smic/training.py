@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from kinpack.learn.losses import (
 )
 from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
 from papers.datasets import LabelledPictures
+from papers.learning_rate import warmed_cosine
 from papers.smic.models import ModelConfig
 
 BATCH = 128
@@ -105,7 +105,7 @@ def train(
         place = step % steps_an_epoch * BATCH
         index = order[place : place + BATCH]
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * _schedule(step, steps)
+            group["lr"] = LEARNING_RATE * warmed_cosine(step, steps)
         x = pixels[index].permute(0, 3, 1, 2).float() / 255
         redraw = torch.randint(RANDOM_CLASSES, (BATCH,), generator=generator)
         terms = _terms(network, x, labels[index], config, redraw=redraw, generator=generator)
@@ -148,14 +148,6 @@ def _terms(
         align = alignment(mean.float().flatten(1), labels, config, redraw=redraw)
     mse = mse_loss(y.float(), x)
     return [mse + config.lam * align + config.kl_weight * divergence, mse, align, divergence]
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Share of the full learning rate: a short rise, then a cosine to 0."""
-    rise = max(1, min(100, steps // 10))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def save(path: Path, network: VariationalAutoencoder, figures: dict[str, Any]) -> None:

@@ -1,0 +1,311 @@
+"""Training of the backbone: without labels by contrast between views, or with them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from kinpack.errors import KinpackError
+from kinpack.learn.losses import alignment_loss
+from papers.pqvae.augmentations import Views
+from papers.pqvae.backbone import Backbone, BackboneConfig
+
+Line = Callable[[dict[str, float]], None]
+
+OBJECTIVES = ("contrast", "classes", "alignment")
+CLASSES = 10
+LIGHT = Views(least_area=0.5, jitter=0.5, strength=0.2, grey=0.05)
+"""Views for training with labels, which tell what a picture's views have in common anyway."""
+
+
+@dataclass(frozen=True)
+class BackboneTraining:
+    """A run of training.
+
+    The learning rate rises, stays, and at the end falls to 0: a run is prolonged by raising
+    ``epochs`` before its fall has begun.
+
+    Attributes:
+        objective: ``contrast`` between two views of each picture, which needs no labels;
+            ``classes``, the cross-entropy of a linear classifier; or ``alignment`` of the
+            descriptors by class, sMIC's loss.
+        backbone: sizes of the network.
+        views: how views are drawn.
+        epochs: passes over the pictures.
+        batch: pictures a step.
+        learning_rate: of SGD with Nesterov's momentum 0.9.
+        weight_decay: of the weights that multiply.
+        temperature: of the softmax over similarities.
+        projection: dimensions in which views are compared, or classes are aligned.
+        smoothing: share of a label that is spread over all classes.
+        rise: share of the first epoch over which the learning rate rises.
+        fall: share of all steps over which it falls at the end.
+        seed: of weights, batches and views.
+    """
+
+    objective: str = "contrast"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    views: Views = field(default_factory=Views)
+    epochs: float = 200
+    batch: int = 256
+    learning_rate: float = 0.12
+    weight_decay: float = 5e-4
+    temperature: float = 0.2
+    projection: int = 128
+    smoothing: float = 0.1
+    rise: float = 1.0
+    fall: float = 0.25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise KinpackError(f"a backbone is not trained by {self.objective!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from what ``to_dict`` gave."""
+        known = {f.name for f in fields(cls)}
+        given = {k: v for k, v in values.items() if k in known}
+        given["backbone"] = BackboneConfig.from_dict(given["backbone"])
+        given["views"] = Views(**given["views"])
+        return cls(**given)
+
+
+class Projector(nn.Module):
+    """What stands between a descriptor and the contrast: two layers, thrown away afterwards."""
+
+    def __init__(self, features: int, projection: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(features, 2 * features, bias=False),
+            nn.BatchNorm1d(2 * features),
+            nn.ReLU(),
+            nn.Linear(2 * features, projection, bias=False),
+            nn.BatchNorm1d(projection, affine=False),
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map descriptors (n, features) to unit vectors (n, projection)."""
+        return normalize(self.layers(h).float(), dim=1)
+
+
+def contrast(a: Tensor, b: Tensor, *, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross-entropy between two views (SimCLR, eq. 1).
+
+    Args:
+        a: (n, d) unit vectors; row i is one view of picture i.
+        b: (n, d) unit vectors of the other views.
+        temperature: of the softmax; low ones make near views count most.
+
+    Returns:
+        A scalar in nats, the mean over all 2n views.
+    """
+    n = len(a)
+    both = torch.cat([a, b])
+    logits = both @ both.T / temperature
+    logits.fill_diagonal_(-torch.inf)
+    partner = torch.arange(2 * n, device=a.device).roll(n)
+    return cross_entropy(logits, partner)
+
+
+class Run:
+    """A run that can be stopped at any time and goes on where it was.
+
+    Args:
+        config: of the run.
+        pixels: (n, 32, 32, 3) uint8, what it learns from.
+        labels: (n,) int64, the pictures' classes; not looked at by ``contrast``.
+        checkpoint: file that holds its state; read if it is there.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        config: BackboneTraining,
+        pixels: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        checkpoint: Path,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self._checkpoint, self._device = config, checkpoint, torch.device(device)
+        self._pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(self._device)
+        self.backbone = Backbone(config.backbone)
+        self._labels = torch.from_numpy(labels).to(self._device)
+        features = config.backbone.features
+        self.projector: nn.Module = Projector(features, config.projection)
+        if config.objective != "contrast":
+            outputs = CLASSES if config.objective == "classes" else config.projection
+            self.projector = nn.Linear(features, outputs)
+        self.backbone.start_from(self._pixels[:2000].float().cpu() / 255)
+        for module in (self.backbone, self.projector):
+            module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimiser = torch.optim.SGD(
+            _weight_groups([self.backbone, self.projector], config.weight_decay),
+            lr=config.learning_rate,
+            momentum=0.9,
+            nesterov=True,
+        )
+        self.step, self.minutes = 0, 0.0
+        if checkpoint.exists():
+            self._restore(torch.load(checkpoint, weights_only=True, map_location=self._device))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return int(self.config.epochs * len(self._pixels) / self.config.batch)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the pictures so far."""
+        return self.step * self.config.batch / len(self._pixels)
+
+    def advance(self, *, minutes: float, line: Line | None = None, save_every: float = 3.0) -> bool:
+        """Train for some minutes, or to the end.
+
+        Args:
+            minutes: time to spend.
+            line: called about every minute with step, epoch, minutes so far, and mean loss.
+            save_every: minutes between checkpoints; one is always written at the end.
+
+        Returns:
+            Whether the run has come to its end.
+        """
+        self.backbone.train()
+        self.projector.train()
+        began = said = saved = time.monotonic()
+        before, losses = self.minutes, []
+        while self.step < self.steps:
+            losses.append(self._one_step())
+            now = time.monotonic()
+            self.minutes = before + (now - began) / 60
+            if line and now - said > 60:
+                line(self._line(losses))
+                said, losses = now, []
+            if now - saved > 60 * save_every:
+                self.save()
+                saved = now
+            if now - began > 60 * minutes:
+                break
+        if line and losses:
+            line(self._line(losses))
+        self.save()
+        return self.step >= self.steps
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._checkpoint.with_suffix(f".{os.getpid()}.part")
+        state = {
+            "config": self.config.to_dict(),
+            "step": self.step,
+            "minutes": self.minutes,
+            "backbone": self.backbone.state_dict(),
+            "projector": self.projector.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+        torch.save(state, unfinished)
+        unfinished.replace(self._checkpoint)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.backbone.load_state_dict(state["backbone"])
+        self.projector.load_state_dict(state["projector"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step, self.minutes = state["step"], state["minutes"]
+
+    def _one_step(self) -> Tensor:
+        c = self.config
+        # Everything random in a step follows from its number, so that a resumed run is the same.
+        generator = torch.Generator(self._device).manual_seed(c.seed * 1_000_003 + self.step)
+        index = torch.randint(
+            len(self._pixels), (c.batch,), generator=generator, device=self._device
+        )
+        x = self._pixels[index].float() / 255
+        shown = 2 if c.objective == "contrast" else 1
+        views = torch.cat([c.views.draw(x, generator=generator) for _ in range(shown)])
+        views = views.contiguous(memory_format=torch.channels_last)
+        for group in self._optimiser.param_groups:
+            group["lr"] = c.learning_rate * self._schedule()
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            z = self.projector(self.backbone(views)).float()
+        loss = self._loss(z, self._labels[index])
+        self._optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self._optimiser.step()
+        self.step += 1
+        return loss.detach()
+
+    def _loss(self, z: Tensor, labels: Tensor) -> Tensor:
+        c = self.config
+        if c.objective == "contrast":
+            return contrast(z[: c.batch], z[c.batch :], temperature=c.temperature)
+        if c.objective == "classes":
+            return cross_entropy(z, labels, label_smoothing=c.smoothing)
+        return alignment_loss(z, labels)
+
+    def _schedule(self) -> float:
+        """Share of the full learning rate at this step."""
+        rise = self.config.rise * len(self._pixels) / self.config.batch
+        left = (self.steps - self.step) / max(1.0, self.config.fall * self.steps)
+        return max(0.0, min(1.0, (self.step + 1) / max(rise, 1.0), left))
+
+    def _line(self, losses: list[Tensor]) -> dict[str, float]:
+        loss = float(torch.stack(losses).mean())
+        return {"step": self.step, "epoch": self.epoch, "minutes": self.minutes, "loss": loss}
+
+
+def load_backbone(checkpoint: Path) -> Backbone:
+    """Backbone of a checkpoint, as far as it was trained."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    backbone = Backbone(BackboneTraining.from_dict(state["config"]).backbone)
+    backbone.load_state_dict(state["backbone"])
+    return backbone.eval()
+
+
+@torch.inference_mode()
+def descriptors(
+    backbone: Backbone, pixels: NDArray[np.uint8], *, batch: int = 500
+) -> NDArray[np.float32]:
+    """Unit descriptors of pictures, averaged over a picture and its mirror image.
+
+    Args:
+        backbone: trained; put into evaluation mode by the caller.
+        pixels: (n, 32, 32, 3) uint8.
+        batch: pictures at a time.
+
+    Returns:
+        (n, features).
+    """
+    found = []
+    device = next(backbone.parameters()).device
+    for start in range(0, len(pixels), batch):
+        x = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).to(device)
+        x = (x.float() / 255).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            h = backbone(x).float() + backbone(x.flip(3)).float()
+        found.append(normalize(h, dim=1).cpu())
+    return torch.cat(found).numpy()
+
+
+def _weight_groups(modules: list[nn.Module], decay: float) -> list[dict[str, Any]]:
+    """Weights that multiply decay; scales and shifts do not."""
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0},
+    ]
