@@ -15,9 +15,16 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
+import torch
+
+from kinpack.errors import KinpackError
+from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
+from papers.datasets import LabelledPictures
 from papers.experiment import Task, run_tasks
 from papers.smic import bits, comparison, models
 from papers.smic.__main__ import main
+from papers.smic.coders import independent
+from papers.smic.pictures import latents_of
 
 pytestmark = pytest.mark.learn
 
@@ -87,9 +94,6 @@ def test_a_missing_data_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_a_coder_that_errs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinpack.errors import KinpackError
-    from papers.smic.coders import independent
-
     def wrong(coded: object, n: int, d: int) -> np.ndarray:
         return np.zeros((n, d), dtype=np.int64)
 
@@ -98,6 +102,25 @@ def test_a_coder_that_errs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = independent.fit_dimensions(symbols)
     with pytest.raises(KinpackError, match="other integers"):
         bits._through("static", symbols, np.zeros(20, np.int64), tables, check=True)
+
+
+def test_new_items_join_without_recoding_the_others() -> None:
+    torch.manual_seed(0)
+    network = VariationalAutoencoder(VaeConfig(first=4, second=4, latent=4))
+    pixels = np.random.default_rng(2).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    all_of_them = LabelledPictures(pixels, np.zeros(30, np.int64), 32, 32)
+    B = latents_of(network, all_of_them)
+    # e looks at one picture at a time: the latents of the first 20 do not know of the last 10.
+    alone = latents_of(network, all_of_them.take(np.arange(20)))
+    np.testing.assert_allclose(alone, B[:20], atol=1e-5)
+    # e' under tables that were sent already: the newcomers are a message of their own.
+    symbols = bits.quantise(B, 0.5 * bits.deviation(B))
+    tables = independent.fit_dimensions(symbols[:20])
+    there = independent.encode_static(symbols[:20], tables)
+    joined = independent.encode_static(symbols[20:], tables)
+    assert joined.parts["tables"] == there.parts["tables"]
+    for coded, part in ((there, symbols[:20]), (joined, symbols[20:])):
+        assert np.array_equal(independent.decode_static(coded, *part.shape), part)
 
 
 def test_rates_at_equal_quality_are_between_the_points() -> None:

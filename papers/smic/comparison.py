@@ -15,10 +15,12 @@ from scipy.interpolate import PchipInterpolator
 
 QUALITIES = np.arange(16.0, 35.0, 2.0)
 """PSNR in dB at which models are compared, where both reach it."""
-RESAMPLES = 300
+RESAMPLES = 200
 """Bootstrap resamples of the images."""
 INTERVAL = (2.5, 97.5)
 """Percentiles of the intervals."""
+THRESHOLDS = np.arange(10.0, 31.0, 2.0)
+"""Values of T, in dB, that every image must reach (eq. 1)."""
 REFERENCE = "static"
 """The independent coder that joint ones are compared with."""
 
@@ -125,7 +127,8 @@ def compare(results: Sequence[Result], *, items: Path) -> dict[str, Any]:
     Returns:
         JSON values. ``alignment``: bytes of each aligned model over those of C-VAE without
         divergence and with it, by coder and PSNR. ``coders``: bytes of each coder over static
-        coding of the same model. ``entropy_gap``: 1 − joint/sum of eq. 2 at equal PSNR. ``seeds``:
+        coding of the same model. ``entropy_gap``: 1 − joint/sum of eq. 2 at equal PSNR.
+        ``thresholds``: bits a pixel at which every image is above T, eq. 1. ``seeds``:
         mean and deviation over seeds. Ratios minus one throughout; intervals are of 95 %.
     """
     found: dict[str, Any] = {
@@ -133,22 +136,23 @@ def compare(results: Sequence[Result], *, items: Path) -> dict[str, Any]:
         "alignment": [],
         "coders": [],
         "entropy_gap": [],
+        "thresholds": [],
         "seeds": [],
     }
+    pool = {r["name"]: _resampled(r, items) for r in results}
     for dataset in sorted({r["dataset"] for r in results}):
         of_set = [r for r in results if r["dataset"] == dataset]
-        found["alignment"] += _alignment(of_set, items)
-        found["coders"] += [row for r in of_set for row in _coders(r, items)]
+        found["alignment"] += _alignment(of_set, pool)
+        found["coders"] += [row for r in of_set for row in _coders(r, pool[r["name"]])]
         found["entropy_gap"] += [row for r in of_set for row in _gap(r)]
+        found["thresholds"] += [row for r in of_set for row in _thresholds(r, items)]
         found["seeds"] += _seeds(of_set)
     return found
 
 
 def is_plain(result: Result) -> bool:
     """Whether a model is C-VAE without divergence: what eq. 6 leaves at λ = 0."""
-    return bool(
-        result["variant"] == "C" and result["kl_weight"] == 0 and result.get("middle", 0.5)
-    )
+    return bool(result["variant"] == "C" and result["kl_weight"] == 0 and result.get("middle", 0.5))
 
 
 def label_of(result: Result) -> str:
@@ -171,16 +175,16 @@ def _fraction(lam: float) -> str:
     return f"{lam:g}"
 
 
-def _alignment(results: list[Result], items: Path) -> list[Result]:
+def _alignment(results: list[Result], pool: dict[str, Resampled]) -> list[Result]:
     rows = []
     for base in (r for r in results if r["variant"] == "C" and r.get("middle", 0.5)):
         against = "C-VAE, no divergence" if is_plain(base) else "C-VAE"
-        base_resampled = _resampled(base, items)
+        base_resampled = pool[base["name"]]
         for other in results:
             alike = all(other[key] == base[key] for key in ("seed", "channels"))
             if other["variant"] == "C" or not alike:
                 continue
-            resampled = _resampled(other, items)
+            resampled = pool[other["name"]]
             for coder in (c for c in other["bytes"] if c in base["bytes"]):
                 rates = [curve_of(r, coder).rates_at(QUALITIES) for r in (base, other)]
                 spread = _spread(base_resampled.rates(coder), resampled.rates(coder))
@@ -191,9 +195,8 @@ def _alignment(results: list[Result], items: Path) -> list[Result]:
     return rows
 
 
-def _coders(result: Result, items: Path) -> list[Result]:
+def _coders(result: Result, resampled: Resampled) -> list[Result]:
     """Each coder against static coding of the same model."""
-    resampled = _resampled(result, items)
     reference = curve_of(result, REFERENCE).rates_at(QUALITIES)
     rows = []
     for coder in result["bytes"]:
@@ -232,6 +235,22 @@ def _gap(result: Result) -> list[Result]:
         }
         for quality, a, b in rates
         if not np.isnan(a)
+    ]
+
+
+def _thresholds(result: Result, items: Path) -> list[Result]:
+    """Rate at which the worst image reaches each threshold T of eq. 1, one step for all images."""
+    path = items / f"{result['name']}-items.npz"
+    if not path.exists():
+        return []
+    with np.load(path, allow_pickle=False) as arrays:
+        worst = arrays["psnr"].min(axis=1).astype(float)
+    rate = np.array([p["bytes"] for p in result["bytes"][REFERENCE]], float)
+    rates = 8 * Curve.of(worst, rate).rates_at(THRESHOLDS) / result["pixels"]
+    return [
+        {**_named(result), "coder": REFERENCE, "threshold_db": float(t), "bits_a_pixel": float(r)}
+        for t, r in zip(THRESHOLDS, rates, strict=True)
+        if not np.isnan(r)
     ]
 
 

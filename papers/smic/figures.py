@@ -132,7 +132,10 @@ def _rank_plot(results: Sequence[Result], folder: Path) -> list[Path]:
         )
         panel.set_xlabel(title)
     axes[0].set_ylabel("PSNR, dB, not quantised")
-    axes[0].legend(frameon=False, fontsize=8)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, frameon=False, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.9)
+    )
     return _save(figure, folder, "figure3")
 
 
@@ -160,12 +163,15 @@ def _bits_plot(results: Sequence[Result], folder: Path) -> list[Path]:
             )
         panel.set_title(CODERS[coder])
     for panel in axes[-1]:
-        panel.set_xlabel("bits a pixel, on disk")
+        panel.set_xlabel("8 × bytes on disk a pixel")
     for panel in axes[:, 0]:
         panel.set_ylabel("PSNR, dB")
     for panel in axes.flat[len(coders) :]:
         panel.set_visible(False)
-    axes[0, 0].legend(frameon=False, fontsize=8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, frameon=False, ncols=8, loc="lower center", bbox_to_anchor=(0.5, 0.93)
+    )
     return _save(figure, folder, "figure3_true_bits")
 
 

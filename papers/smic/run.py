@@ -123,6 +123,8 @@ def _evaluate_one(argument: tuple[Place, ModelConfig], progress: Progress) -> No
 
 def coders_for(model: ModelConfig) -> tuple[str, ...]:
     """Coders that a model is measured with: all for the main ones, fewer for what is varied."""
+    if model == models.cvae(kl_weight=0.0):
+        return bits.CODERS  # what the others are compared with
     if model in models.varied_models():
         return ("static", "adaptive", "class-labels", "klt")
     if model in models.repeated_models():

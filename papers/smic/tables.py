@@ -191,6 +191,25 @@ def gap_table(results: Sequence[Result], compared: Compared) -> str:
     return "\n".join(rows)
 
 
+def thresholds_table(results: Sequence[Result], compared: Compared) -> str:
+    """Bits a pixel of static coding at which every image is above T (eq. 1)."""
+    found = [
+        r
+        for r in compared["thresholds"]
+        if r["dataset"] == "cifar10" and r["seed"] == 0 and r["channels"] == 64
+    ]
+    shown = (14.0, 16.0, 18.0, 20.0, 22.0)
+    rows = [
+        "| every image above | " + " | ".join(f"{t:.0f} dB" for t in shown) + " |",
+        "|---|" + "--:|" * len(shown),
+    ]
+    for model in SHOWN:
+        rates = {r["threshold_db"]: r["bits_a_pixel"] for r in found if r["model"] == model}
+        cells = [f"{rates[t]:.2f}" if t in rates else "–" for t in shown]
+        rows.append(f"| {model} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def seeds_bits_table(results: Sequence[Result], compared: Compared) -> str:
     """Bits a pixel on disk at 24 dB, mean and deviation over seeds."""
     coders = ("static", "adaptive", "class-labels", "klt", "kin")
@@ -247,6 +266,7 @@ TABLES: dict[str, Callable[[Sequence[Result], Compared], str]] = {
     "variants": variants_table,
     "coders": coders_table,
     "gap": gap_table,
+    "thresholds": thresholds_table,
     "seeds-bits": seeds_bits_table,
     "varied": varied_table,
     "cost": cost_line,
