@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
 from papers.datasets import LabelledPictures
+from papers.drawing import save_figure, start_drawing
 from papers.pqvae import training
 from papers.pqvae.claims import PAPER
 from papers.pqvae.evaluation import coder_of, drawn_again, latents_of
@@ -51,24 +51,13 @@ class Shown:
 
 def draw_all(shown: Shown, folder: Path) -> list[Path]:
     """Draw every figure that there are results for, as PNG and SVG; the files written."""
-    # No dates and no random names inside, so that unchanged results give unchanged files.
-    mpl.rcParams.update({"svg.hashsalt": "pqvae", "font.size": 9, "axes.grid": True})
-    mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False})
+    start_drawing("pqvae")
     written = _latent_space(shown, folder)
     written += _sweeps(shown, folder)
     written += _search(shown, folder)
     written += _updates(shown, folder)
     written += _table(shown, folder)
     written += _product_words(shown, folder)
-    return written
-
-
-def _save(figure: Any, folder: Path, name: str) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / f"{name}.png", folder / f"{name}.svg"]
-    figure.savefig(written[0], dpi=130, bbox_inches="tight", metadata={"Software": None})
-    figure.savefig(written[1], dpi=130, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
     return written
 
 
@@ -96,7 +85,7 @@ def _latent_space(shown: Shown, folder: Path) -> list[Path]:
         )
     for panel in axes.flat[len(models) :]:
         panel.set_visible(False)
-    return _save(figure, folder, "latent_space")
+    return save_figure(figure, folder, "latent_space")
 
 
 def _sweeps(shown: Shown, folder: Path) -> list[Path]:
@@ -117,7 +106,7 @@ def _sweeps(shown: Shown, folder: Path) -> list[Path]:
     for panel in axes.flat[len(swept) :]:
         panel.set_visible(False)
     figure.tight_layout()
-    return _save(figure, folder, "claims")
+    return save_figure(figure, folder, "claims")
 
 
 def _search(shown: Shown, folder: Path) -> list[Path]:
@@ -147,7 +136,7 @@ def _search(shown: Shown, folder: Path) -> list[Path]:
         panel.set_title(f"{bits} bits (dotted: asymmetric)")
         panel.legend(frameon=False, fontsize=7)
     axes[0, 0].set_ylabel("mAP@1000, %, 5,000 held-out queries")
-    return _save(figure, folder, "map_against_lambda")
+    return save_figure(figure, folder, "map_against_lambda")
 
 
 def _updates(shown: Shown, folder: Path) -> list[Path]:
@@ -173,7 +162,7 @@ def _updates(shown: Shown, folder: Path) -> list[Path]:
     panel.set_ylabel("perplexity of a book / K")
     panel.set_ylim(0, 1.02)
     panel.legend(frameon=False, fontsize=7)
-    return _save(figure, folder, "updates")
+    return save_figure(figure, folder, "updates")
 
 
 def _table(shown: Shown, folder: Path) -> list[Path]:
@@ -204,7 +193,7 @@ def _table(shown: Shown, folder: Path) -> list[Path]:
     panel.set_xlabel("bits")
     panel.set_ylabel(f"mAP@1000, %, protocol {shown.rows[0]['protocol']}")
     panel.legend(frameon=False, fontsize=6, ncols=2)
-    return _save(figure, folder, "map_against_bits")
+    return save_figure(figure, folder, "map_against_bits")
 
 
 def _product_words(shown: Shown, folder: Path) -> list[Path]:
@@ -234,4 +223,4 @@ def _product_words(shown: Shown, folder: Path) -> list[Path]:
         f"{model.K * model.M} words stored",
         fontsize=9,
     )
-    return _save(figure, folder, "product_words")
+    return save_figure(figure, folder, "product_words")

@@ -6,7 +6,6 @@ With q(x|z) = N(x|x̂, 1) the first term is ½‖x − x̂‖² and a constant. 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.errors import SourceError
 from papers.learning_rate import warmed_cosine
 from papers.pqvae.models import ModelConfig
 from papers.pqvae.network import NetworkConfig, QuantisedAutoencoder
+from papers.weights import load_weights, save_weights
 
 BATCH = 128
 CLIP = 0.02
@@ -148,15 +147,7 @@ def _use(network: QuantisedAutoencoder) -> dict[str, float]:
 
 def save(path: Path, network: QuantisedAutoencoder, figures: dict[str, Any]) -> None:
     """Write a trained model, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    state = {
-        "config": network.config.to_dict(),
-        "figures": figures,
-        "weights": network.state_dict(),
-    }
-    torch.save(state, unfinished)
-    unfinished.replace(path)
+    save_weights(path, network, config=network.config.to_dict(), figures=figures)
 
 
 def load(path: Path) -> tuple[QuantisedAutoencoder, dict[str, Any]]:
@@ -165,13 +156,4 @@ def load(path: Path) -> tuple[QuantisedAutoencoder, dict[str, Any]]:
     Raises:
         SourceError: there is no such file, or it is no trained model.
     """
-    try:
-        state = torch.load(path, weights_only=True)
-        network = QuantisedAutoencoder(NetworkConfig.from_dict(state["config"]))
-        network.load_state_dict(state["weights"])
-    except Exception as error:  # a damaged file fails in many ways
-        raise SourceError(
-            f"{path}: no trained model can be read there ({type(error).__name__}); delete it and "
-            "train again"
-        ) from error
-    return network.eval(), state["figures"]
+    return load_weights(path, lambda config: QuantisedAutoencoder(NetworkConfig.from_dict(config)))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.lines import Line2D
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
 from kinpack.metrics import cosine_matrix
+from papers.drawing import save_figure, start_drawing
 from papers.smic.comparison import Result, curve_of, is_plain, label_of
 
 COLOURS = {"C": "#222222", "s": "#0072B2", "r": "#D55E00", "g": "#009E73"}
@@ -44,9 +44,7 @@ def draw_all(
     results: Sequence[Result], compared: dict[str, Any], latents: Latents, folder: Path
 ) -> list[Path]:
     """Draw every figure that the results allow, as PNG and SVG; the files written."""
-    # No dates and no random names inside, so that unchanged results give unchanged files.
-    mpl.rcParams.update({"svg.hashsalt": "smic", "font.size": 9, "axes.grid": True})
-    mpl.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False})
+    start_drawing("smic")
     written = _latent_space(results, latents, folder)
     main = [r for r in results if r["dataset"] == "cifar10" and _is_default(r)]
     written += _rank_plot(main, folder)
@@ -60,15 +58,6 @@ def _is_default(result: Result) -> bool:
     widths = {"c4", "c64"}
     last = result["name"].split("-")[-1]
     return f"c{result['channels']}" in widths and (last.startswith("seed") or is_plain(result))
-
-
-def _save(figure: Any, folder: Path, name: str) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / f"{name}.png", folder / f"{name}.svg"]
-    figure.savefig(written[0], dpi=130, bbox_inches="tight", metadata={"Software": None})
-    figure.savefig(written[1], dpi=130, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    return written
 
 
 def _latent_space(results: Sequence[Result], latents: Latents, folder: Path) -> list[Path]:
@@ -97,7 +86,7 @@ def _latent_space(results: Sequence[Result], latents: Latents, folder: Path) -> 
         panel.set_title(f"{label_of(result)}: t-SNE, coloured by class")
         panel.set_xticks([])
         panel.set_yticks([])
-    return _save(figure, folder, "figure2")
+    return save_figure(figure, folder, "figure2")
 
 
 def _rank_plot(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -136,7 +125,7 @@ def _rank_plot(results: Sequence[Result], folder: Path) -> list[Path]:
     figure.legend(
         handles, names, frameon=False, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 0.9)
     )
-    return _save(figure, folder, "figure3")
+    return save_figure(figure, folder, "figure3")
 
 
 def _bits_plot(results: Sequence[Result], folder: Path) -> list[Path]:
@@ -172,7 +161,7 @@ def _bits_plot(results: Sequence[Result], folder: Path) -> list[Path]:
     figure.legend(
         handles, names, frameon=False, ncols=8, loc="lower center", bbox_to_anchor=(0.5, 0.93)
     )
-    return _save(figure, folder, "figure3_true_bits")
+    return save_figure(figure, folder, "figure3_true_bits")
 
 
 def _bits_label(result: Result, lams: list[float]) -> str | None:
@@ -230,7 +219,7 @@ def _joint_plot(results: Sequence[Result], compared: dict[str, Any], folder: Pat
         axes[row, 0].set_ylabel(f"{dataset}\nbytes against static, %")
     handles = [Line2D([], [], color=COLOURS[v], label=NAMES[v]) for v in NAMES]
     axes[0, 0].legend(handles=handles, frameon=False, fontsize=8)
-    return _save(figure, folder, "joint_coders")
+    return save_figure(figure, folder, "joint_coders")
 
 
 def _first(results: Sequence[Result], *, variant: str, kl: bool) -> Result | None:

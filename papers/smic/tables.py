@@ -27,6 +27,8 @@ RESULTS = HERE / "results"
 SHOWN = ("C-VAE", "C-VAE, no divergence", "sMIC λ=1", "sMIC λ=1/10", "sMIC λ=1/50")
 """Models of the tables that cannot hold all of them."""
 DATASETS = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST", "emoji": "emoji"}
+LABEL_STEP = 0.5
+"""Relative quantiser step at which the worth of labels is shown."""
 ORDER = {"C": 0, "s": 1, "r": 2, "g": 3}
 
 Compared = dict[str, Any]
@@ -173,6 +175,27 @@ def coders_table(results: Sequence[Result], compared: Compared) -> str:
     return "\n".join(rows)
 
 
+def labels_table(results: Sequence[Result], compared: Compared) -> str:
+    """What knowing the class takes off the symbols alone, with and without the KLT, in bits."""
+    rows = [
+        f"| data | model | bits an image taken off the symbols at step {LABEL_STEP:g}: of "
+        "dimensions as they are | of KLT coefficients | price: labels and tables, bits an image |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for dataset, title in DATASETS.items():
+        for r in _shown(results, dataset):
+            if not {"klt", "klt-class-labels", "class-labels"} <= set(r["bytes"]):
+                continue
+            cells = [
+                f"{8 * (_symbols(r, before) - _symbols(r, after)) / r['images']:.1f}"
+                for before, after in (("static", "class-labels"), ("klt", "klt-class-labels"))
+            ]
+            price = _point(r, "class-labels")["shared_bytes"] - _point(r, "static")["shared_bytes"]
+            cells.append(f"{8 * price / r['images']:.1f}")
+            rows.append(f"| {title} | {label_of(r)} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def gap_table(results: Sequence[Result], compared: Compared) -> str:
     """Joint entropy of eq. 2 and the sum of the marginals, at equal PSNR."""
     rows = [
@@ -266,6 +289,7 @@ TABLES: dict[str, Callable[[Sequence[Result], Compared], str]] = {
     "variants": variants_table,
     "coders": coders_table,
     "gap": gap_table,
+    "labels": labels_table,
     "thresholds": thresholds_table,
     "seeds-bits": seeds_bits_table,
     "varied": varied_table,
@@ -307,6 +331,18 @@ def _shown(results: Sequence[Result], dataset: str) -> list[Result]:
     fitting = [r for r in results if r["dataset"] == dataset and r["seed"] == 0]
     fitting = [r for r in fitting if r["channels"] == 64 and label_of(r) in SHOWN]
     return sorted(fitting, key=lambda r: SHOWN.index(label_of(r)))
+
+
+def _point(result: Result, coder: str) -> Result:
+    """A coder's point at ``LABEL_STEP``."""
+    found: Result = next(p for p in result["bytes"][coder] if p["step"] == LABEL_STEP)
+    return found
+
+
+def _symbols(result: Result, coder: str) -> int:
+    """Bytes of the symbols alone at ``LABEL_STEP``."""
+    point = _point(result, coder)
+    return int(point["bytes"] - point["shared_bytes"])
 
 
 def _difference(rows: list[Result]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
 from papers.datasets import LabelledPictures
 from papers.learning_rate import warmed_cosine
 from papers.smic.models import ModelConfig
+from papers.weights import load_weights, save_weights
 
 BATCH = 128
 CLIP = 0.02
@@ -152,20 +152,13 @@ def _terms(
 
 def save(path: Path, network: VariationalAutoencoder, figures: dict[str, Any]) -> None:
     """Write a trained model, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    state = {
-        "config": network.config.to_dict(),
-        "figures": figures,
-        "weights": network.state_dict(),
-    }
-    torch.save(state, unfinished)
-    unfinished.replace(path)
+    save_weights(path, network, config=network.config.to_dict(), figures=figures)
 
 
 def load(path: Path) -> tuple[VariationalAutoencoder, dict[str, Any]]:
-    """Read what ``save`` wrote."""
-    state = torch.load(path, weights_only=True)
-    network = VariationalAutoencoder(VaeConfig.from_dict(state["config"]))
-    network.load_state_dict(state["weights"])
-    return network.eval(), state["figures"]
+    """Read what ``save`` wrote.
+
+    Raises:
+        SourceError: there is no such file, or it is no trained model.
+    """
+    return load_weights(path, lambda config: VariationalAutoencoder(VaeConfig.from_dict(config)))

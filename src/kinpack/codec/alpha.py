@@ -21,8 +21,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.varint import read_varint, write_varint
 from kinpack.codec.webp import decode_webp_lossless, encode_webp_lossless
+from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import PayloadError
 from kinpack.images import Image
 

@@ -27,7 +27,7 @@ import numpy as np
 import PIL.Image
 
 from kinpack.codec.av1 import Sequence, Unusual, level, pack_frame, unpack_frame
-from kinpack.codec.varint import read_varint, write_varint
+from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
 from kinpack.images import Image
 

@@ -18,13 +18,13 @@ from kinpack.codec.alpha import decode_alpha, encode_alpha, fill_transparent, jo
 from kinpack.codec.avif import decode_avif, encode_avif
 from kinpack.codec.packet import Kind
 from kinpack.codec.quality import avif_quality, lam, webp_quality
-from kinpack.codec.varint import read_varint, write_varint
 from kinpack.codec.webp import (
     decode_webp,
     decode_webp_lossless,
     encode_webp,
     encode_webp_lossless,
 )
+from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
 from kinpack.images import Image
 

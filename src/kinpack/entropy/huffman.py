@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kinpack.entropy.range_coder import LIMIT
 from kinpack.entropy.tables import FrequencyTables
+from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
 
 MAX_BITS = 24
@@ -148,7 +149,7 @@ def encode_huffman(symbols: Ints, contexts: Ints, tables: FrequencyTables) -> by
     lengths = huffman.lengths[entries]
     ends = np.cumsum(lengths)
     bounds = np.concatenate([[0], ends[STRAND - 1 : -1 : STRAND]])
-    head = b"".join(_varint(bits) for bits in np.diff(bounds).tolist())
+    head = b"".join(write_varint(bits) for bits in np.diff(bounds).tolist())
     codes = _packed(huffman.codes[entries], ends - lengths, ends)
     spelled: bytes = (escaped + LIMIT).astype(">u4").tobytes()
     return head + codes + spelled
@@ -244,29 +245,11 @@ def _followed(
     return huffman.ranked[ranks.T.ravel()[:n]], np.concatenate([place, finished])
 
 
-def _varint(number: int) -> bytes:
-    """Bytes of an integer from 0 on: seven bits a byte, the lowest first."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _read_varints(data: bytes, count: int) -> tuple[Ints, int]:
     """Integers at the start of ``data``, and the place that follows them."""
     numbers, place = [], 0
     for _ in range(count):
-        number = shift = 0
-        while True:
-            if place == len(data) or shift > 28:
-                raise _damaged("a length in it is broken")
-            byte = data[place]
-            number |= (byte & 127) << shift
-            place, shift = place + 1, shift + 7
-            if byte < 128:
-                break
+        number, place = read_varint(data, place)
         numbers.append(number)
     return np.array(numbers, dtype=np.int64), place
 
