@@ -281,8 +281,8 @@ def answer_line(results: Sequence[Result], compared: Compared) -> str:
             f"{100 * max(found):+.0f} %)"
         )
     return (
-        "Of all comparisons with C-VAE, with and without divergence, over data sets, widths, seeds, "
-        f"λ, coders and PSNR: {'; '.join(told)}."
+        "Of all comparisons with C-VAE, with and without divergence, over data sets, widths, "
+        f"seeds, λ, coders and PSNR: {'; '.join(told)}."
     )
 
 
