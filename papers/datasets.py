@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from kinpack.errors import SourceError
 from kinpack.images import composite_on_white
 from kinpack.items import Item
 from kinpack.sources import open_source
+from papers.result_files import written_whole
 
 SIDE = 32
 """Side of every picture as the networks see it, in pixels."""
@@ -152,16 +152,14 @@ def _loaded(items: Iterable[Item], classes: list[str]) -> LabelledPictures:
 
 
 def _keep(data_set: DataSet, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {}
     for part in ("train", "test", "toy"):
         pictures: LabelledPictures = getattr(data_set, part)
         arrays[f"{part}_pixels"], arrays[f"{part}_labels"] = pictures.pixels, pictures.labels
     arrays["size"] = np.array([data_set.toy.height, data_set.toy.width])
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    with unfinished.open("wb") as stream:
+    # Not compressed, unlike results: it is read at the start of every task.
+    with written_whole(path) as unfinished, unfinished.open("wb") as stream:
         np.savez(stream, **arrays)
-    unfinished.replace(path)
 
 
 def _unpacked(name: str, path: Path) -> DataSet:

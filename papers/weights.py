@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from kinpack.errors import SourceError
+from papers.result_files import written_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -19,10 +19,9 @@ def save_weights(
     path: Path, network: nn.Module, *, config: dict[str, Any], figures: dict[str, Any]
 ) -> None:
     """Write a trained model, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    torch.save({"config": config, "figures": figures, "weights": network.state_dict()}, unfinished)
-    unfinished.replace(path)
+    state = {"config": config, "figures": figures, "weights": network.state_dict()}
+    with written_whole(path) as unfinished:
+        torch.save(state, unfinished)
 
 
 def load_weights(

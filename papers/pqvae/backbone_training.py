@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -19,6 +18,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.losses import alignment_loss
 from papers.pqvae.augmentations import Views
 from papers.pqvae.backbone import Backbone, BackboneConfig
+from papers.result_files import written_whole
 
 Line = Callable[[dict[str, float]], None]
 
@@ -209,8 +209,6 @@ class Run:
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
-        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._checkpoint.with_suffix(f".{os.getpid()}.part")
         state = {
             "config": self.config.to_dict(),
             "step": self.step,
@@ -219,8 +217,8 @@ class Run:
             "projector": self.projector.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        torch.save(state, unfinished)
-        unfinished.replace(self._checkpoint)
+        with written_whole(self._checkpoint) as unfinished:
+            torch.save(state, unfinished)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.backbone.load_state_dict(state["backbone"])

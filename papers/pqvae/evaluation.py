@@ -16,6 +16,7 @@ import machine
 from kinpack.codec.product_code import ProductQuantizer
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures
+from papers.experiment import Progress
 from papers.pqvae.measures import (
     code_information,
     distortion_bits,
@@ -26,7 +27,7 @@ from papers.pqvae.measures import (
 from papers.pqvae.models import ModelConfig
 from papers.pqvae.network import QuantisedAutoencoder
 from papers.pqvae.retrieval import product_hits, score
-from papers.pqvae.training import Progress, as_input
+from papers.pqvae.training import as_input
 
 AT_ONCE = 500
 CLOSELY = 2000

@@ -6,7 +6,6 @@ Both are learned and centred on the database's side alone, and kept in a folder 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from papers.datasets import LabelledPictures
 from papers.pqvae.gist import gist
 from papers.pqvae.hashing.principal import principal_components
+from papers.result_files import written_whole
 
 Features: TypeAlias = Literal["gist", "pixels"]
 
@@ -146,8 +146,5 @@ def _key(pixels: NDArray[np.uint8]) -> str:
 
 
 def _keep(path: Path, array: NDArray[np.float32]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    with unfinished.open("wb") as stream:
+    with written_whole(path) as unfinished, unfinished.open("wb") as stream:
         np.save(stream, array)
-    unfinished.replace(path)

@@ -8,7 +8,6 @@ protocol A. A row that is finished is kept in a file, and not computed again.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -34,6 +33,7 @@ from papers.pqvae.rival_settings import (
     candidates,
     further_candidates,
 )
+from papers.result_files import written_whole
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,5 @@ def _finished(place: Path, plan: Plan) -> dict[str, Any] | None:
 
 
 def _keep(place: Path, record: dict[str, Any]) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n")
-    unfinished.replace(place)
+    with written_whole(place) as unfinished:
+        unfinished.write_text(json.dumps(record, indent=1) + "\n")

@@ -7,7 +7,6 @@ With q(x|z) = N(x|x̂, 1) the first term is ½‖x − x̂‖² and a constant. 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from papers.experiment import Progress
 from papers.learning_rate import warmed_cosine
 from papers.pqvae.models import ModelConfig
 from papers.pqvae.network import NetworkConfig, QuantisedAutoencoder
@@ -26,8 +26,6 @@ CLIP = 0.02
 LEARNING_RATE = 1e-2
 FIRST = 2048
 """Pictures on whose latents the words start."""
-
-Progress = Callable[[float], None]
 
 
 def network_of(config: ModelConfig, *, image_channels: int = 3) -> QuantisedAutoencoder:

@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans
 from kinpack.errors import KinpackError
 from kinpack.learn.variational import VariationalAutoencoder
 from papers.datasets import LabelledPictures
+from papers.experiment import Progress
 from papers.smic.coders import by_class, independent, karhunen_loeve, kin
 from papers.smic.coders.coded import Coded
 from papers.smic.coders.shape_tables import ShapeTables
@@ -39,7 +40,6 @@ CODERS = (
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

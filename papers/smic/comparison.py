@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from papers.smic.models import MIDDLE
+
 QUALITIES = np.arange(16.0, 35.0, 2.0)
 """PSNR in dB at which models are compared, where both reach it."""
 RESAMPLES = 200
@@ -63,8 +65,13 @@ class Curve:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """All result files of a folder, sorted by name."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    """All result files of a folder, sorted by name.
+
+    What the earliest files do not say, since it was not yet an option, is filled in.
+    """
+    return [
+        {"middle": MIDDLE, **json.loads(path.read_text())} for path in sorted(folder.glob("*.json"))
+    ]
 
 
 def curve_of(result: Result, coder: str) -> Curve:
@@ -92,7 +99,6 @@ class Resampled:
         n = result["images"]
         rng = np.random.default_rng(seed)
         self._times = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
-
         self._rates: dict[str, Floats | None] = {}
 
     def rates(self, coder: str) -> Floats | None:
@@ -103,6 +109,13 @@ class Resampled:
         if coder not in self._rates:
             self._rates[coder] = self._found(coder)
         return self._rates[coder]
+
+    def worst_psnr(self) -> Floats | None:
+        """PSNR of the worst image at each step (steps,), dB, nothing resampled; None if unknown."""
+        if "psnr" not in self._arrays:
+            return None
+        worst: Floats = self._arrays["psnr"].min(axis=1).astype(float)
+        return worst
 
     def _found(self, coder: str) -> Floats | None:
         if f"bits {coder}" not in self._arrays:
@@ -145,21 +158,21 @@ def compare(results: Sequence[Result], *, items: Path) -> dict[str, Any]:
         found["alignment"] += _alignment(of_set, pool)
         found["coders"] += [row for r in of_set for row in _coders(r, pool[r["name"]])]
         found["entropy_gap"] += [row for r in of_set for row in _gap(r)]
-        found["thresholds"] += [row for r in of_set for row in _thresholds(r, items)]
+        found["thresholds"] += [row for r in of_set for row in _thresholds(r, pool[r["name"]])]
         found["seeds"] += _seeds(of_set)
     return found
 
 
 def is_plain(result: Result) -> bool:
     """Whether a model is C-VAE without divergence: what eq. 6 leaves at λ = 0."""
-    return bool(result["variant"] == "C" and result["kl_weight"] == 0 and result.get("middle", 0.5))
+    return bool(result["variant"] == "C" and result["kl_weight"] == 0 and result["middle"])
 
 
 def label_of(result: Result) -> str:
     """Name of a model in tables: its variant, λ, and what is varied."""
     if result["variant"] == "C":
         name = "C-VAE" if result["kl_weight"] else "C-VAE, no divergence"
-        return name if result.get("middle", 0.5) else f"{name}, pixels from black"
+        return name if result["middle"] else f"{name}, pixels from black"
     name = f"{result['variant']}MIC λ={_fraction(result['lam'])}"
     extra = [result["reading"] if result["reading"] in ("redrawn", "log-det") else ""]
     extra += ["normalised" if result["gram"] == "normalised" else ""]
@@ -177,7 +190,7 @@ def _fraction(lam: float) -> str:
 
 def _alignment(results: list[Result], pool: dict[str, Resampled]) -> list[Result]:
     rows = []
-    for base in (r for r in results if r["variant"] == "C" and r.get("middle", 0.5)):
+    for base in (r for r in results if r["variant"] == "C" and r["middle"]):
         against = "C-VAE, no divergence" if is_plain(base) else "C-VAE"
         base_resampled = pool[base["name"]]
         for other in results:
@@ -238,13 +251,11 @@ def _gap(result: Result) -> list[Result]:
     ]
 
 
-def _thresholds(result: Result, items: Path) -> list[Result]:
+def _thresholds(result: Result, resampled: Resampled) -> list[Result]:
     """Rate at which the worst image reaches each threshold T of eq. 1, one step for all images."""
-    path = items / f"{result['name']}-items.npz"
-    if not path.exists():
+    worst = resampled.worst_psnr()
+    if worst is None:
         return []
-    with np.load(path, allow_pickle=False) as arrays:
-        worst = arrays["psnr"].min(axis=1).astype(float)
     rate = np.array([p["bytes"] for p in result["bytes"][REFERENCE]], float)
     rates = 8 * Curve.of(worst, rate).rates_at(THRESHOLDS) / result["pixels"]
     return [

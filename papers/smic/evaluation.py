@@ -12,8 +12,9 @@ import machine
 from kinpack.entropy.gaussian_estimate import joint_entropy, marginal_entropy
 from kinpack.learn.variational import VariationalAutoencoder
 from papers.datasets import DataSet
+from papers.experiment import Progress
 from papers.smic import measures
-from papers.smic.bits import CODERS, STEPS, Point, Progress, deviation, measure
+from papers.smic.bits import CODERS, STEPS, Point, deviation, measure
 from papers.smic.models import ModelConfig
 from papers.smic.pictures import latents_of, psnr_of
 
@@ -53,9 +54,9 @@ def evaluate(
     B = latents_of(network, toy)
     unit = deviation(B)
     points = measure(network, B, toy, steps=steps, coders=coders, progress=progress)
-    widths = np.array(steps) * unit
+    # The step of the two single figures last, so that the latents are decomposed once.
+    widths = np.array([*steps, ENTROPY_STEP]) * unit
     joint, apart = joint_entropy(B, steps=widths), marginal_entropy(B, steps=widths)
-    at_scale = np.array([ENTROPY_STEP * unit])
     draws = []
     if len(data_set.test) > len(toy):
         for number in DRAWS:
@@ -71,11 +72,11 @@ def evaluate(
         "deviation": unit,
         **measures.summary(B, toy.labels),
         "entropy_step": ENTROPY_STEP,
-        "entropy_joint_bits": float(joint_entropy(B, steps=at_scale)[0]),
-        "entropy_sum_bits": float(marginal_entropy(B, steps=at_scale)[0]),
+        "entropy_joint_bits": float(joint[-1]),
+        "entropy_sum_bits": float(apart[-1]),
         "entropies": [
             {"step": s, "joint_bits": float(j), "sum_bits": float(a)}
-            for s, j, a in zip(steps, joint, apart, strict=True)
+            for s, j, a in zip(steps, joint[:-1], apart[:-1], strict=True)
         ],
         "images": len(toy),
         "pixels": len(toy) * toy.height * toy.width,

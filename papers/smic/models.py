@@ -20,6 +20,9 @@ SEEDS = (0, 1, 2)
 KL_WEIGHT = 1e-4
 """Weight of the divergence (nats a pixel) in C-VAE's loss."""
 
+MIDDLE = 0.5
+"""Grey from which networks measure pixels, unless that is varied."""
+
 VARIANTS = ("C", "s", "r", "g")
 READINGS = {"C": ("",), "s": ("",), "r": ("fixed", "redrawn"), "g": ("ones", "log-det")}
 
@@ -51,7 +54,7 @@ class ModelConfig:
     reading: str = ""
     gram: str = "raw"
     kl_weight: float = 0.0
-    middle: float = 0.5
+    middle: float = MIDDLE
     epochs: int = 5
 
     def __post_init__(self) -> None:
@@ -75,7 +78,7 @@ class ModelConfig:
             parts.append("normalised")
         if (self.kl_weight > 0) != (self.variant == "C"):
             parts.append("kl" if self.kl_weight else "nokl")
-        if self.middle != 0.5:
+        if self.middle != MIDDLE:
             parts.append("black" if self.middle == 0 else f"middle{self.middle:g}")
         return "-".join(parts)
 

@@ -13,6 +13,7 @@ from papers.experiment import Progress, Task, run_tasks
 from papers.result_files import write_arrays, write_json
 from papers.smic import bits, comparison, evaluation, figures, models, training
 from papers.smic.models import ModelConfig
+from papers.smic.pictures import latents_of
 
 QUICK_PICTURES = 1_000
 """Pictures that a quick run learns from."""
@@ -134,8 +135,6 @@ def coders_for(model: ModelConfig) -> tuple[str, ...]:
 
 def _latents(place: Place, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Latents and classes of the toy database under a model, None where it is not trained."""
-    from papers.smic.pictures import latents_of
-
     path = place.runs / f"{name}.pt"
     if not path.exists():
         return None

@@ -18,6 +18,7 @@ import numpy as np
 
 from papers.smic.comparison import Result, label_of, read_results
 from papers.smic.figures import CODERS
+from papers.smic.models import MIDDLE
 from readme_numbers import UNMEASURED, filled
 
 HERE = Path(__file__).resolve().parent
@@ -338,7 +339,7 @@ def _of_figure(result: Result) -> bool:
         result["dataset"] == "cifar10"
         and result["channels"] == 64
         and result["gram"] == "raw"
-        and result.get("middle", 0.5) == 0.5
+        and result["middle"] == MIDDLE
         and result["reading"] in ("", "fixed", "ones")
         and (result["kl_weight"] == 0 or result["variant"] == "C")
     )

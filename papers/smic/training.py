@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from kinpack.learn.losses import (
 )
 from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
 from papers.datasets import LabelledPictures
+from papers.experiment import Progress
 from papers.learning_rate import warmed_cosine
 from papers.smic.models import ModelConfig
 from papers.weights import load_weights, save_weights
@@ -31,8 +31,6 @@ RANDOM_CLASSES = 10
 """Classes of rMIC's random labelling: as many as CIFAR-10 has."""
 STABILISER = 1e-2
 """White noise under gMIC's log det, relative to a latent of length 1."""
-
-Progress = Callable[[float], None]
 
 
 def alignment(z: Tensor, labels: Tensor, config: ModelConfig, *, redraw: Tensor) -> Tensor:

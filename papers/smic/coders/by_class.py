@@ -50,15 +50,14 @@ def encode_by_class(symbols: Ints, labels: Ints, pooled: ShapeTables | None = No
     frequencies = _changed(everywhere, changes).frequencies()
     writer = RangeWriter(frequencies)
     writer.push(flat, group)
-    known = _label_tables(np.bincount(labels, minlength=classes))
-    label_writer = RangeWriter(known)
+    counts = np.bincount(labels, minlength=classes)
+    label_writer = RangeWriter(_label_tables(counts))
     label_writer.push(labels, np.zeros(n, dtype=np.int64))
-    per_symbol = symbol_bits(frequencies, flat, group).reshape(n, d)
-    bits = per_symbol.sum(1)
+    bits = symbol_bits(frequencies, flat, group).reshape(n, d).sum(1)
     parts = {
         "tables": pack_matrix(pooled.to_matrix()),
         "changes": pack_matrix(changes.reshape(classes, d, 3).transpose(1, 0, 2).reshape(d, -1)),
-        "counts": pack_matrix(np.bincount(labels, minlength=classes)[None]),
+        "counts": pack_matrix(counts[None]),
         "labels": label_writer.finish(),
         "symbols": writer.finish(),
     }
