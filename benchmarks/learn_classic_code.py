@@ -172,14 +172,15 @@ def exact_hits(
     z: NDArray[np.float32],
     labels: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Rank descriptors that are not quantised: bool (q, 1,000), true where labels are equal."""
+    """Rank descriptors that are not quantised: bool (q, min(1,000, n)), true for equal labels."""
     squares = (z * z).sum(axis=1)
-    hits = np.empty((len(z_query), AT), bool)
+    at = min(AT, len(z))
+    hits = np.empty((len(z_query), at), bool)
     for start in range(0, len(z_query), 100):
         distance = squares - 2 * (z_query[start : start + 100] @ z.T)
         for i, row in enumerate(distance, start):
-            near = np.flatnonzero(row <= np.partition(row, AT - 1)[AT - 1])
-            best = near[np.argsort(row[near], kind="stable")[:AT]]
+            near = np.flatnonzero(row <= np.partition(row, at - 1)[at - 1])
+            best = near[np.argsort(row[near], kind="stable")[:at]]
             hits[i] = labels[best] == query_labels[i]
     return hits
 

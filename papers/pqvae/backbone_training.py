@@ -18,6 +18,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.losses import alignment_loss
 from papers.pqvae.augmentations import Views
 from papers.pqvae.backbone import Backbone, BackboneConfig
+from papers.pqvae.heads import nearest_pictures
 from papers.result_files import written_whole
 
 Line = Callable[[dict[str, float]], None]
@@ -46,6 +47,10 @@ class BackboneTraining:
         learning_rate: of SGD with Nesterov's momentum 0.9.
         weight_decay: of the weights that multiply.
         temperature: of the softmax over similarities.
+        decoupled: whether a view's partner is left out of what it is contrasted with.
+        neighbours: near pictures that count as another view of a picture; 0 for none.
+        neighbours_after: passes after which they do.
+        neighbours_every: passes after which they are looked for anew.
         projection: dimensions in which views are compared, or classes are aligned.
         smoothing: share of a label that is spread over all classes.
         rise: share of the first epoch over which the learning rate rises.
@@ -61,6 +66,10 @@ class BackboneTraining:
     learning_rate: float = 0.12
     weight_decay: float = 5e-4
     temperature: float = 0.2
+    decoupled: bool = True
+    neighbours: int = 0
+    neighbours_after: float = 0.0
+    neighbours_every: float = 5.0
     projection: int = 128
     smoothing: float = 0.1
     rise: float = 1.0
@@ -103,13 +112,17 @@ class Projector(nn.Module):
         return normalize(self.layers(h).float(), dim=1)
 
 
-def contrast(a: Tensor, b: Tensor, *, temperature: float) -> Tensor:
+def contrast(a: Tensor, b: Tensor, *, temperature: float, decoupled: bool = False) -> Tensor:
     """Normalised temperature-scaled cross-entropy between two views (SimCLR, eq. 1).
+
+    Decoupled (Yeh et al., "Decoupled contrastive learning", ECCV 2022, eq. 6), the partner is
+    missing from the sum below the fraction, which makes small batches learn faster.
 
     Args:
         a: (n, d) unit vectors; row i is one view of picture i.
         b: (n, d) unit vectors of the other views.
         temperature: of the softmax; low ones make near views count most.
+        decoupled: leave the partner out of the sum.
 
     Returns:
         A scalar in nats, the mean over all 2n views.
@@ -119,7 +132,12 @@ def contrast(a: Tensor, b: Tensor, *, temperature: float) -> Tensor:
     logits = both @ both.T / temperature
     logits.fill_diagonal_(-torch.inf)
     partner = torch.arange(2 * n, device=a.device).roll(n)
-    return cross_entropy(logits, partner)
+    if not decoupled:
+        return cross_entropy(logits, partner)
+    rows = torch.arange(2 * n, device=a.device)
+    positive = logits[rows, partner]
+    others = logits.index_put((rows, partner), logits.new_tensor(-torch.inf))
+    return (torch.logsumexp(others, dim=1) - positive).mean()
 
 
 class Run:
@@ -162,6 +180,7 @@ class Run:
             nesterov=True,
         )
         self.step, self.minutes = 0, 0.0
+        self._near: Tensor | None = None
         if checkpoint.exists():
             self._restore(torch.load(checkpoint, weights_only=True, map_location=self._device))
 
@@ -175,11 +194,19 @@ class Run:
         """Passes over the pictures so far."""
         return self.step * self.config.batch / len(self._pixels)
 
-    def advance(self, *, minutes: float, line: Line | None = None, save_every: float = 3.0) -> bool:
-        """Train for some minutes, or to the end.
+    def advance(
+        self,
+        *,
+        minutes: float = float("inf"),
+        epoch: float = float("inf"),
+        line: Line | None = None,
+        save_every: float = 3.0,
+    ) -> bool:
+        """Train for some minutes, to some pass over the pictures, or to the end.
 
         Args:
             minutes: time to spend.
+            epoch: pass to reach.
             line: called about every minute with step, epoch, minutes so far, and mean loss.
             save_every: minutes between checkpoints; one is always written at the end.
 
@@ -190,7 +217,7 @@ class Run:
         self.projector.train()
         began = said = saved = time.monotonic()
         before, losses = self.minutes, []
-        while self.step < self.steps:
+        while self.step < self.steps and self.epoch < epoch:
             losses.append(self._one_step())
             now = time.monotonic()
             self.minutes = before + (now - began) / 60
@@ -216,6 +243,7 @@ class Run:
             "backbone": self.backbone.state_dict(),
             "projector": self.projector.state_dict(),
             "optimiser": self._optimiser.state_dict(),
+            "near": self._near,
         }
         with written_whole(self._checkpoint) as unfinished:
             torch.save(state, unfinished)
@@ -225,6 +253,7 @@ class Run:
         self.projector.load_state_dict(state["projector"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.minutes = state["step"], state["minutes"]
+        self._near = state["near"]
 
     def _one_step(self) -> Tensor:
         c = self.config
@@ -233,9 +262,12 @@ class Run:
         index = torch.randint(
             len(self._pixels), (c.batch,), generator=generator, device=self._device
         )
-        x = self._pixels[index].float() / 255
-        shown = 2 if c.objective == "contrast" else 1
-        views = torch.cat([c.views.draw(x, generator=generator) for _ in range(shown)])
+        shown = [index]
+        if c.objective == "contrast":
+            shown.append(self._partners(index, generator))
+        views = torch.cat(
+            [c.views.draw(self._pixels[i].float() / 255, generator=generator) for i in shown]
+        )
         views = views.contiguous(memory_format=torch.channels_last)
         for group in self._optimiser.param_groups:
             group["lr"] = c.learning_rate * self._schedule()
@@ -248,10 +280,33 @@ class Run:
         self.step += 1
         return loss.detach()
 
+    def _partners(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Pictures whose views are to be found: the same ones, or for half of them a neighbour."""
+        c = self.config
+        since = self.step - int(c.neighbours_after * len(self._pixels) / c.batch)
+        if not c.neighbours or since < 0:
+            return index
+        every = max(1, int(c.neighbours_every * len(self._pixels) / c.batch))
+        if self._near is None or since % every == 0:
+            self._near = self._found_near()
+        drawn = torch.rand(2, len(index), generator=generator, device=self._device)
+        column = (drawn[0] * self._near.shape[1]).long()
+        return torch.where(drawn[1] < 0.5, self._near[index, column], index)
+
+    def _found_near(self) -> Tensor:
+        """Nearest pictures of each (n, neighbours), nearest first."""
+        self.backbone.eval()
+        h = descriptors(self.backbone, self._pixels.permute(0, 2, 3, 1).cpu().numpy())
+        self.backbone.train()
+        near = nearest_pictures(h, self.config.neighbours)
+        return torch.from_numpy(near).to(self._device)
+
     def _loss(self, z: Tensor, labels: Tensor) -> Tensor:
         c = self.config
         if c.objective == "contrast":
-            return contrast(z[: c.batch], z[c.batch :], temperature=c.temperature)
+            return contrast(
+                z[: c.batch], z[c.batch :], temperature=c.temperature, decoupled=c.decoupled
+            )
         if c.objective == "classes":
             return cross_entropy(z, labels, label_smoothing=c.smoothing)
         return alignment_loss(z, labels)
@@ -277,25 +332,39 @@ def load_backbone(checkpoint: Path) -> Backbone:
 
 @torch.inference_mode()
 def descriptors(
-    backbone: Backbone, pixels: NDArray[np.uint8], *, batch: int = 500
+    network: nn.Module,
+    pixels: NDArray[np.uint8],
+    *,
+    views: Views | None = None,
+    seed: int = 0,
+    batch: int = 500,
 ) -> NDArray[np.float32]:
-    """Unit descriptors of pictures, averaged over a picture and its mirror image.
+    """Unit descriptors of pictures.
 
     Args:
-        backbone: trained; put into evaluation mode by the caller.
+        network: trained; put into evaluation mode by the caller.
         pixels: (n, 32, 32, 3) uint8.
+        views: how a random view of each is drawn, which is then described; by default the mean
+            over a picture and its mirror image.
+        seed: of the views.
         batch: pictures at a time.
 
     Returns:
         (n, features).
     """
     found = []
-    device = next(backbone.parameters()).device
+    device = next(network.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     for start in range(0, len(pixels), batch):
         x = torch.from_numpy(pixels[start : start + batch]).permute(0, 3, 1, 2).to(device)
-        x = (x.float() / 255).contiguous(memory_format=torch.channels_last)
+        x = x.float() / 255
+        if views is not None:
+            x = views.draw(x, generator=generator)
+        x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            h = backbone(x).float() + backbone(x.flip(3)).float()
+            h = network(x).float()
+            if views is None:
+                h = h + network(x.flip(3)).float()
         found.append(normalize(h, dim=1).cpu())
     return torch.cat(found).numpy()
 

@@ -114,6 +114,13 @@ class Head(nn.Module):
         self.eval()
         return self.quantiser.indices(self.latent(torch.from_numpy(h))).numpy().astype(np.uint8)
 
+    @torch.inference_mode()
+    def latents(self, h: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors z_e of descriptors (n, M·d), for asymmetric searching."""
+        self.eval()
+        found: NDArray[np.float32] = self.latent(torch.from_numpy(h)).numpy()
+        return found
+
     def books(self) -> NDArray[np.float32]:
         """Words of the quantiser (M, K, d)."""
         words: NDArray[np.float32] = self.quantiser.words.detach().numpy()

@@ -12,7 +12,17 @@ import numpy as np
 
 from papers.datasets import HUB_NAMES, DataSet, LabelledPictures, load_data_set
 from papers.experiment import Progress, Task, run_tasks
-from papers.pqvae import claims, evaluation, figures, models, rivals, table, training
+from papers.pqvae import (
+    claims,
+    evaluation,
+    figures,
+    models,
+    own,
+    own_plan,
+    rivals,
+    table,
+    training,
+)
 from papers.pqvae.models import ModelConfig, Plan
 from papers.pqvae.outcomes import Results, read_result
 from papers.pqvae.retrieval import held_out, in_file_order
@@ -48,6 +58,14 @@ class Place:
     def rivals_plan(self) -> rivals.Plan:
         """How much of the rivals is computed."""
         return rivals.QUICK if self.quick else rivals.Plan()
+
+    @property
+    def own(self) -> own.Own:
+        """Where our own codes are made."""
+        plan = own_plan.QUICK if self.quick else own_plan.FULL
+        return own.Own(
+            plan, self.sides, self.runs / "own", self.results / "own", protocol=self.protocol
+        )
 
     @property
     def protocol(self) -> str:
@@ -94,11 +112,18 @@ class Place:
 
 
 def train(place: Place, *, processes: int = 1, quiet: bool = False) -> int:
-    """Search, choose and train what is not there yet, and the models of the claims.
+    """Train what is not there yet: PQ-VAE with its search, then our own networks and heads.
 
     Returns:
         How many models were trained.
     """
+    done = train_faithful(place, processes=processes, quiet=quiet)
+    done += own.train_networks(place.own, processes=processes, quiet=quiet)
+    return done + own.train_heads(place.own, processes=processes, quiet=quiet)
+
+
+def train_faithful(place: Place, *, processes: int = 1, quiet: bool = False) -> int:
+    """Search, choose and train PQ-VAE, and the models of the claims; how many were trained."""
 
     def tried(what: str, found: Sequence[ModelConfig]) -> int:
         tasks = [
@@ -156,6 +181,8 @@ def evaluate(place: Place, *, processes: int = 1, quiet: bool = False) -> int:
     tasks = [Task(m.name, place.result(m), (place, m)) for m in ready]
     done = run_tasks("evaluating", tasks, _evaluate_one, processes=processes, quiet=quiet)
 
+    done += own.evaluate_heads(place.own, processes=processes, quiet=quiet)
+
     def tell(sentence: str) -> None:
         if not quiet:
             print(sentence, file=sys.stderr, flush=True)
@@ -163,7 +190,7 @@ def evaluate(place: Place, *, processes: int = 1, quiet: bool = False) -> int:
     rows = rivals.run_rivals(
         place.data_set(), place.runs / "rivals", plan=place.rivals_plan, progress=tell
     )
-    table.write(place.results / "table.json", _faithful_rows(place), rows)
+    table.write(place.results / "table.json", [*_faithful_rows(place), *own.rows(place.own)], rows)
     return done
 
 
@@ -225,6 +252,7 @@ def _try_one(argument: tuple[Place, ModelConfig], progress: Progress) -> None:
         kept,
         held,
         protocol=HELD_OUT,
+        asymmetric=False,
         progress=lambda share: progress(0.7 + 0.3 * share),
     )
     write_json(place.tried(model), result)
