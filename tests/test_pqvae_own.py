@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -185,9 +188,7 @@ TINY = OwnPlan(
     trial=ClassTraining(network=SMALL, batch=64, epochs=3),
     views=1,
     candidates={
-        m: tuple(
-            HeadConfig(LOSSES[m], d=4, hidden=32, steps=steps, batch=64) for steps in (1, 60)
-        )
+        m: tuple(HeadConfig(LOSSES[m], d=4, hidden=32, steps=steps, batch=64) for steps in (1, 60))
         for m in METHODS
     },
     bits=(32, 48),
@@ -225,3 +226,16 @@ def test_stages_train_choose_measure_and_are_not_done_twice(tmp_path: Path) -> N
     tried = own.read_result(place.choice(own_plan.CLASSIFIED))["candidates"]
     best = max(tried, key=lambda found: found["map_at_1000"])
     assert own.chosen(place, own_plan.CLASSIFIED) == HeadConfig(**best["head"])
+
+
+def test_the_page_holds_the_numbers_of_the_result_files() -> None:
+    root = Path(__file__).parents[1]
+    checked = subprocess.run(
+        [sys.executable, "-m", "papers.pqvae.tables", "--check"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'benchmarks'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from papers.pqvae.models import SLIDE_WORDS, Plan
+from papers.pqvae.models import SLIDE_WORDS, ModelConfig, Plan
 from papers.pqvae.outcomes import Reading, Result, Results, field, map_of, trend
 
 PAPER = {32: 21.86, 48: 22.79, 64: 23.42}
@@ -43,7 +43,7 @@ def judge(plan: Plan, results: Results, best: dict[int, Result]) -> dict[str, An
         str(bits): [
             {"name": r["name"], "N": r["N"], "M": r["M"], "K": r["K"], "lam": r["lam"]}
             | {kind: map_of(r, kind) for kind in r["map_at_1000"]}
-            for r in results.of(plan.search(bits))
+            for r in _searched(plan, results, bits)
         ]
         for bits in plan.shapes
     }
@@ -201,12 +201,12 @@ def _of_bottleneck(plan: Plan, results: Results) -> list[Claim]:
 def _of_search(plan: Plan, results: Results, best: dict[int, Result]) -> list[Claim]:
     found: list[Claim] = []
     for bits in plan.shapes:
-        searched = results.of(plan.search(bits))
+        searched = _searched(plan, results, bits)
         if not searched:
             continue
         top = max(searched, key=map_of)
         shape = [r for r in searched if all(r[key] == top[key] for key in "NMK")]
-        by_lambda = {r["lam"]: map_of(r) for r in shape}
+        by_lambda = {r["lam"]: map_of(r) for r in sorted(shape, key=lambda r: float(r["lam"]))}
         low, high = min(by_lambda.values()), max(by_lambda.values())
         found.append(
             {
@@ -253,6 +253,15 @@ def _of_search(plan: Plan, results: Results, best: dict[int, Result]) -> list[Cl
     )
     found += [bits_claim] if bits_claim else []
     return found
+
+
+def _searched(plan: Plan, results: Results, bits: int) -> list[Result]:
+    """Results of the search of a length, its finer stage with it."""
+    found = results.of(plan.search(bits))
+    if not found:
+        return []
+    best = ModelConfig.from_dict(max(found, key=map_of))
+    return found + results.of(plan.finer(best)[1:])
 
 
 def _sweep(

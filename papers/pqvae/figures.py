@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,19 +121,18 @@ def _search(shown: Shown, folder: Path) -> list[Path]:
         lines = shown.judged["search"][str(bits)]
         for colour, (N, M, K) in zip(COLOURS, shown.plan.shapes[bits], strict=False):
             of_shape = [e for e in lines if (e["N"], e["M"], e["K"]) == (N, M, K)]
-            for kind, style in (("symmetric", "o-"), ("asymmetric", ":")):
-                panel.plot(
-                    [e["lam"] for e in of_shape],
-                    [e[kind] for e in of_shape],
-                    style,
-                    color=colour,
-                    ms=4,
-                    lw=1,
-                    label=f"N = {N}, M = {M}, K = {K}" if kind == "symmetric" else None,
-                )
+            panel.plot(
+                [e["lam"] for e in of_shape],
+                [e["symmetric"] for e in of_shape],
+                "o-",
+                color=colour,
+                ms=4,
+                lw=1,
+                label=f"N = {N}, M = {M}, K = {K}",
+            )
         panel.set_xscale("log")
         panel.set_xlabel("λ")
-        panel.set_title(f"{bits} bits (dotted: asymmetric)")
+        panel.set_title(f"{bits} bits")
         panel.legend(frameon=False, fontsize=7)
     axes[0, 0].set_ylabel("mAP@1000, %, 5,000 held-out queries")
     return save_figure(figure, folder, "map_against_lambda")
@@ -141,7 +140,8 @@ def _search(shown: Shown, folder: Path) -> list[Path]:
 
 def _updates(shown: Shown, folder: Path) -> list[Path]:
     """Perplexity and held-out mAP of each update of the codebook."""
-    models = [m for best in shown.chosen.values() for m in shown.plan.updates(best)]
+    brief = [replace(best, epochs=shown.plan.brief) for best in shown.chosen.values()]
+    models = [m for best in brief for m in shown.plan.updates(best)]
     if not (tried := shown.results.of(list(dict.fromkeys(models)))):
         return []
     figure, panel = plt.subplots(figsize=(6, 3.8))

@@ -56,9 +56,9 @@ class HeadConfig:
     M: int = 4
     K: int = 256
     d: int = 16
-    hidden: int = 512
-    steps: int = 3000
-    batch: int = 512
+    hidden: int = 256
+    steps: int = 2000
+    batch: int = 256
     learning_rate: float = 2e-3
     temperature: float = 0.2
     neighbours: int = 20

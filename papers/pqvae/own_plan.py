@@ -28,10 +28,10 @@ CONTRAST = BackboneTraining(
     objective="contrast",
     backbone=BackboneConfig(widths=(64, 128, 256)),
     views=Views(side=24, least_area=0.25),
-    epochs=46,
+    epochs=36,
     fall=0.3,
     neighbours=20,
-    neighbours_after=28,
+    neighbours_after=22,
     neighbours_every=6,
 )
 """Views are drawn at 24×24: half the arithmetic, and things as large in them as in whole pictures
@@ -41,11 +41,11 @@ of 32×32."""
 CANDIDATES: dict[str, tuple[HeadConfig, ...]] = {
     UNLABELLED: tuple(
         HeadConfig("contrast", temperature=temperature, neighbours=neighbours)
-        for temperature in (0.1, 0.2, 0.4)
-        for neighbours in (0, 20, 50)
+        for neighbours in (20, 50)
+        for temperature in (0.2, 0.4, 0.8)
     ),
-    ALIGNED: tuple(HeadConfig("alignment", d=d, steps=2000) for d in (8, 16)),
-    CLASSIFIED: tuple(HeadConfig("classes", d=d, steps=2000) for d in (8, 16)),
+    ALIGNED: tuple(HeadConfig("alignment", d=d) for d in (8, 16)),
+    CLASSIFIED: tuple(HeadConfig("classes", d=d) for d in (8, 16)),
 }
 
 

@@ -136,6 +136,8 @@ def train_faithful(place: Place, *, processes: int = 1, quiet: bool = False) -> 
     plan, lengths = place.plan, list(place.plan.shapes)
     done = tried("searching λ and (N, M, K)", [m for b in lengths for m in plan.search(b)])
     best = [choose(place, plan.search(b))[0] for b in lengths]
+    done += tried("searching λ finer", [m for b in best for m in plan.finer(b)])
+    best = [choose(place, plan.finer(b))[0] for b in best]
     done += tried("searching the update", [m for b in best for m in plan.updates(b)])
     best = [choose(place, plan.updates(b))[0] for b in best]
     done += tried("searching the length of training", [m for b in best for m in plan.lengths(b)])
@@ -167,6 +169,7 @@ def chosen(place: Place) -> dict[int, ModelConfig]:
     """
     plan = place.plan
     best = {bits: choose(place, plan.search(bits))[0] for bits in plan.shapes}
+    best = {bits: choose(place, plan.finer(model))[0] for bits, model in best.items()}
     best = {bits: choose(place, plan.updates(model))[0] for bits, model in best.items()}
     return {bits: choose(place, plan.lengths(model))[0] for bits, model in best.items()}
 
