@@ -26,7 +26,7 @@ from papers.pqvae import __main__ as command  # noqa: E402
 from papers.pqvae import evaluation, measures, models, rivals, run, table, training  # noqa: E402
 from papers.pqvae.models import FULL, ModelConfig, Plan  # noqa: E402
 from papers.pqvae.outcomes import trend  # noqa: E402
-from papers.pqvae.own_plan import METHODS
+from papers.pqvae.own_plan import METHODS  # noqa: E402
 
 pytestmark = pytest.mark.learn
 
