@@ -275,7 +275,6 @@ def _choose(argument: tuple[Own, str], progress: Progress) -> None:
             {
                 "head": config.to_dict(),
                 "map_at_1000": maps["symmetric"]["all"],
-                "asymmetric": maps["asymmetric"]["all"],
             }
         )
         progress((i + 1) / len(candidates))
@@ -320,7 +319,8 @@ def _evaluate(argument: tuple[Own, str, HeadConfig], progress: Progress) -> None
     seen = described(own, _networks(method)[1])
     head, figures = load_head(own.head(method, config), features=seen.train.shape[1])
     train, test = own.sides()
-    maps = _maps(head, seen.train, train.labels, seen.test, test.labels)
+    first = config.seed == own.plan.seeds[0]
+    maps = _maps(head, seen.train, train.labels, seen.test, test.labels, asymmetric=first)
     hits = exact_hits(seen.test[:LOOKED_AT], test.labels, seen.train, train.labels)
     write_json(
         own.result(method, config),
@@ -344,14 +344,15 @@ def _maps(
     labels: NDArray[np.int64],
     queries: Vectors,
     query_labels: NDArray[np.int64],
+    *,
+    asymmetric: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """mAP@1000 in percent of a head's codes: symmetric and asymmetric, all and first queries."""
+    """mAP@1000 in percent of a head's codes, for each way to search: all and first queries."""
     quantizer = ProductQuantizer(head.books())
     codes = head.codes(database)
-    asked: dict[str, NDArray[Any]] = {
-        "symmetric": head.codes(queries),
-        "asymmetric": head.latents(queries),
-    }
+    asked: dict[str, NDArray[Any]] = {"symmetric": head.codes(queries)}
+    if asymmetric:
+        asked["asymmetric"] = head.latents(queries)
     maps = {}
     for kind, q in asked.items():
         found = score(product_hits(quantizer, q, query_labels, codes, labels))

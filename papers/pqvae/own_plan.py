@@ -70,7 +70,7 @@ class OwnPlan:
     contrast: BackboneTraining = CONTRAST
     classes: ClassTraining = field(default_factory=ClassTraining)
     trial: ClassTraining = field(default_factory=lambda: ClassTraining(epochs=3))
-    views: int = 2
+    views: int = 1
     drawn: Views = field(default_factory=lambda: Views(least_area=0.5))
     candidates: dict[str, tuple[HeadConfig, ...]] = field(default_factory=lambda: CANDIDATES)
     bits: tuple[int, ...] = (32, 48, 64)
