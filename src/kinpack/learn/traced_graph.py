@@ -143,7 +143,7 @@ class _Graph:
 
     def _function(self, node: fx.Node) -> str:
         target: Any = node.target
-        if target in _ARITHMETIC and not (set(node.kwargs) - {"rounding_mode"}):
+        if target in _ARITHMETIC and not node.kwargs:
             return self._writer.node(_ARITHMETIC[target], [self._value(v) for v in node.args[:2]])
         at = self._value(node.args[0])
         if target in _RELU:
@@ -169,9 +169,7 @@ class _Graph:
         users = list(node.users)
         norm = self._modules.get(str(users[0].target)) if len(users) == 1 else None
         follows = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-        follows = (
-            follows and users[0].op == "call_module" and not isinstance(users[0].target, fx.Node)
-        )
+        follows = follows and users[0].op == "call_module"
         # A network that sees two pictures has each layer twice, but its weights once.
         key = str(node.target), str(users[0].target) if follows else None
         if key not in self._weights:
@@ -287,7 +285,7 @@ def eight_bits(weight: Floats) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """
     rows = weight.reshape(len(weight), -1)
     reach = np.abs(rows).max(axis=1, keepdims=True)
-    reach = np.where(reach > 0, reach, 1.0)
+    reach = np.where(reach > 1e-30, reach, 1.0)  # smaller ones have no scale in float32
     best = np.full((len(rows), 1), np.inf)
     scale = reach / 127
     for share in _CLIPPED:
