@@ -24,6 +24,8 @@ from kinpack.errors import CodecError, SourceError
 from kinpack.learn.embedder_file import freeze_embedder, freezing_error
 from kinpack.learn.traced_graph import eight_bits, traced_graph
 from papers.pqvae.backbone import Backbone, BackboneConfig
+from papers.pqvae.backbone_training import BackboneTraining, descriptors
+from papers.pqvae.class_training import ClassTraining
 from papers.pqvae.freezing import Seer, freeze_seer, load_seer
 from papers.pqvae.heads import Head, HeadConfig
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
@@ -245,19 +247,22 @@ def test_networks_of_the_experiment(kind: str) -> None:
     mirrored = [picture[:, ::-1] for picture in PICTURES]
     assert np.array_equal(embedder.latents(mirrored), embedder.latents(PICTURES))
     # As the experiment measures codes, of pictures that need no reduction.
-    from papers.pqvae.backbone_training import descriptors
-
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
-    codes = seer.head.codes(descriptors(seer.network, pixels))  # type: ignore[arg-type]
+    codes = seer.head.codes(descriptors(seer.network, pixels))
     assert (embedder.codes(list(pixels)) == codes).mean() > 0.8  # bfloat16 there
 
 
 @pytest.mark.parametrize("kind", ["pooled", "residual"])
 def test_checkpoints_are_read(kind: str, tmp_path: Any) -> None:
     seer = trained(kind)
-    network, config = seer.network, seer.network.config.to_dict()  # type: ignore[operator, union-attr]
-    key, place = ("network", "network") if kind == "pooled" else ("backbone", "backbone")
-    torch.save({"config": {place: config}, key: network.state_dict()}, tmp_path / "net.pt")
+    network = seer.network
+    if isinstance(network, PooledNetwork):
+        config = ClassTraining(network=network.config).to_dict()
+        state = {"network": network.state_dict()}
+    else:
+        config = BackboneTraining(backbone=network.config).to_dict()  # type: ignore[arg-type]
+        state = {"backbone": network.state_dict()}
+    torch.save({"config": config, **state}, tmp_path / "net.pt")
     head = tmp_path / "head.pt"
     save_weights(head, seer.head, config=seer.head.config.to_dict(), figures={})
     found = load_seer(tmp_path / "net.pt", head)

@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 from kinpack.codec.embedder import Embedder
 from kinpack.errors import SourceError
 from kinpack.learn.embedder_file import freeze_embedder
-from papers.pqvae.backbone import Backbone, BackboneConfig
+from papers.pqvae.backbone_training import load_backbone
+from papers.pqvae.class_training import load_pooled
 from papers.pqvae.heads import Head, HeadConfig
-from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 from papers.weights import load_weights
 
 SIDE = 32
@@ -58,13 +58,7 @@ def load_seer(checkpoint: Path, head: Path) -> Seer:
     """
     try:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        network: PooledNetwork | Backbone
-        if "backbone" in state:
-            network = Backbone(BackboneConfig.from_dict(state["config"]["backbone"]))
-            network.load_state_dict(state["backbone"])
-        else:
-            network = PooledNetwork(PooledConfig.from_dict(state["config"]["network"]))
-            network.load_state_dict(state["network"])
+        network = load_backbone(checkpoint) if "backbone" in state else load_pooled(checkpoint)
     except Exception as error:  # a damaged file fails in many ways
         raise SourceError(
             f"{checkpoint}: no trained network can be read there ({type(error).__name__}); name a "
