@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tiny_embedder import GOLDEN
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "kinpack"
 
@@ -141,12 +143,12 @@ def test_only_learning_names_torch() -> None:
 
 COMMANDS = """
 import json, sys
-from kinpack.cli import main
+from kinpack.cli import app  # main() would end this process with the first command
 
 for arguments in json.loads(sys.argv[1]):
     sys.argv = ["kinpack", *arguments]
     try:
-        main()
+        app()
     except SystemExit as stop:
         if stop.code:
             raise
@@ -165,7 +167,17 @@ def test_the_run_time_never_imports_torch(tmp_path: Path, codec: str) -> None:
         pixels = rng.integers(0, 256, (24, 20, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(pictures / f"{index}.png")
     commands = [
-        ["pack", "pictures", "-o", "packed.kin", "--codec", codec, "--quiet"],
+        [
+            "pack",
+            "pictures",
+            "-o",
+            "packed.kin",
+            "--codec",
+            codec,
+            "--quiet",
+            "--embedder",
+            str(GOLDEN),
+        ],
         ["add", "packed.kin", "pictures", "--on-duplicate", "skip", "--quiet"],
         ["search", "packed.kin", "pictures/noise/0.png", "-k", "2", "--json"],
         ["get", "packed.kin", "noise/1.png", "-o", "one.png", "--quiet"],

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from kinpack.archive.archive import Archive as Archive
     from kinpack.codec.codec import Codec as Codec
+    from kinpack.codec.embedder import Embedder as Embedder
     from kinpack.codec.packet import Kind as Kind
     from kinpack.codec.packet import Packet as Packet
     from kinpack.errors import KinpackError as KinpackError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Archive": "kinpack.archive.archive",
     "Codec": "kinpack.codec.codec",
+    "Embedder": "kinpack.codec.embedder",
     "Kind": "kinpack.codec.packet",
     "KinpackError": "kinpack.errors",
     "Packet": "kinpack.codec.packet",
@@ -32,6 +34,7 @@ _HOME = {
 __all__ = [
     "Archive",
     "Codec",
+    "Embedder",
     "Kind",
     "KinpackError",
     "Packet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from kinpack.archive.coder import Coder, Escape
 from kinpack.archive.loading import load_ahead
@@ -17,6 +17,9 @@ from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError, ImageError
 from kinpack.images import Image
 from kinpack.items import Item
+
+if TYPE_CHECKING:
+    from kinpack.codec.embedder import Embedder
 
 Duplicates: TypeAlias = Literal["error", "skip", "replace"]
 """What happens to an image whose id is there already: refuse all, keep the old, take the new."""
@@ -82,13 +85,22 @@ class Addition:
         store: where the archive lies.
         snapshot: its state when adding began.
         coder: its codec.
+        embedder: its embedder, if it has one.
         options: how to add.
     """
 
-    def __init__(self, store: Store, snapshot: Snapshot, coder: Coder, options: AddOptions) -> None:
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        coder: Coder,
+        embedder: Embedder | None,
+        options: AddOptions,
+    ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._coder = coder
+        self._embedder = embedder
         self._options = options
         self._report = AddReport()
         self._stream = SegmentStream(store, snapshot.manifest.codec)
@@ -201,17 +213,21 @@ class Addition:
 
     def _encode(self, batch: list[tuple[Item, Image]]) -> None:
         options = self._options
+        images = [image for _, image in batch]
         packets = self._coder.encode(
-            [image for _, image in batch],
+            images,
             quality=options.quality,
             escape=options.escape,
             threads=options.threads,
         )
-        for (item, _), packet in zip(batch, packets, strict=True):
+        codes = [b""] * len(images)
+        if self._embedder is not None:
+            codes = self._embedder.packed(images, threads=options.threads)
+        for (item, _), packet, code in zip(batch, packets, codes, strict=True):
             if self._places[item.id] != _COMING:
                 _kill(self._dead, self._places[item.id])
                 self._report.replaced += 1
-            segment, row = self._stream.add(item.id, item.label, packet)
+            segment, row = self._stream.add(item.id, item.label, packet, code)
             self._places[item.id] = segment * ROWS + row
 
     def _duplicate(self, name: str, what: str) -> ArchiveError:

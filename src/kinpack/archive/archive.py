@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kinpack.archive.compaction import CompactReport
     from kinpack.archive.history import State
     from kinpack.archive.verify import VerifyReport
+    from kinpack.codec.embedder import Embedder
 
 _Result = TypeVar("_Result")
 
@@ -51,10 +52,11 @@ class Archive(Reader):
         *,
         path: Path | str,
         codec: Coder | None,
+        embedder: Embedder | None = None,
         staging: Staging | None = None,
         fixed: bool = False,
     ) -> None:
-        super().__init__(store, manifest, codec)
+        super().__init__(store, manifest, codec, embedder)
         self.path = path
         self._staging = staging
         self._fixed = fixed
@@ -68,6 +70,7 @@ class Archive(Reader):
         path: str | os.PathLike[str],
         codec: Coder,
         *,
+        embedder: Embedder | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Archive:
         """Begin a new archive, which appears under its name with the first images, whole.
@@ -80,6 +83,8 @@ class Archive(Reader):
         Args:
             path: the archive's folder, which must not exist; its parent must.
             codec: what codes the images; a copy of its file is kept in the archive.
+            embedder: what makes the codes by which they are searched, for ever; a copy of its file
+                is kept in the archive. By default they are searched by the codec's own.
             metadata: JSON values to note for ever: settings, source.
 
         Raises:
@@ -89,11 +94,18 @@ class Archive(Reader):
         target = Path(path)
         staging = Staging(target)
         try:
-            manifest = store_coder(staging.store, codec, metadata)
+            manifest = store_coder(staging.store, codec, metadata, embedder)
         except BaseException:
             staging.discard()
             raise
-        return cls(staging.store, manifest, path=target, codec=codec, staging=staging)
+        return cls(
+            staging.store,
+            manifest,
+            path=target,
+            codec=codec,
+            embedder=embedder,
+            staging=staging,
+        )
 
     @classmethod
     def open(
@@ -214,7 +226,7 @@ class Archive(Reader):
         )
         with self._writing():
             failed, self._failed = self._failed, True
-            addition = Addition(self._store, self._snapshot, self.codec, options)
+            addition = Addition(self._store, self._snapshot, self.codec, self.embedder, options)
             try:
                 addition.take(source, progress)
                 report = self._commit(addition.following)

@@ -1,10 +1,10 @@
-"""What an archive needs of a codec, and how it keeps the one that its payloads depend on."""
+"""What an archive needs of a codec, and how it keeps its codec and its embedder."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from kinpack.codec.packet import Packet
 from kinpack.codec.product_code import ProductQuantizer
 from kinpack.errors import ArchiveError
 from kinpack.images import Image
+
+if TYPE_CHECKING:
+    from kinpack.codec.embedder import Embedder
 
 Escape: TypeAlias = Literal["auto", "off", "always"]
 """Whether a classic payload may stand in for a learned one: where better, never, always."""
@@ -51,13 +54,19 @@ class Coder(Protocol):
         """What is quantised to the product code, shape (images, D)."""
 
 
-def store_coder(store: Store, coder: Coder, metadata: Mapping[str, Any] | None = None) -> Manifest:
-    """Write a codec's file into a new archive.
+def store_coder(
+    store: Store,
+    coder: Coder,
+    metadata: Mapping[str, Any] | None = None,
+    embedder: Embedder | None = None,
+) -> Manifest:
+    """Write a codec's file, and an embedder's, into a new archive.
 
     Args:
         store: the archive's store.
         coder: the codec.
         metadata: JSON values that the archive is to keep.
+        embedder: what makes codes for searching, if any.
 
     Returns:
         The state of an archive of this codec before its first commit.
@@ -72,8 +81,16 @@ def store_coder(store: Store, coder: Coder, metadata: Mapping[str, Any] | None =
             f"{store.where('')}: the codec calls itself {coder.codec_id}, but its bytes are "
             f"{codec_id}; load it again from its file"
         )
-    manifest = Manifest.unborn(codec_id, len(data), metadata)
+    manifest = Manifest.unborn(
+        codec_id,
+        len(data),
+        metadata,
+        embedder=embedder.embedder_id if embedder else "",
+        embedder_bytes=embedder.n_bytes if embedder else 0,
+    )
     store.create(manifest.codec_file, data)
+    if embedder:
+        store.create(manifest.embedder_file, embedder.to_bytes())
     return manifest
 
 
@@ -83,15 +100,38 @@ def read_codec(store: Store, manifest: Manifest) -> bytes:
     Raises:
         ArchiveError: it is missing or damaged.
     """
-    data = store.read_range(manifest.codec_file, 0, manifest.codec_bytes)
-    if (
-        store.size(manifest.codec_file) != len(data)
-        or hashlib.sha256(data).hexdigest() != manifest.codec
-    ):
-        raise ArchiveError(
-            f"{store.where(manifest.codec_file)}: the codec is damaged; restore the file from a "
-            "copy"
-        )
+    return _read_identified(
+        store,
+        manifest.codec_file,
+        manifest.codec_bytes,
+        manifest.codec,
+        "the codec is damaged; restore the file from a copy",
+    )
+
+
+def read_embedder(store: Store, manifest: Manifest) -> bytes:
+    """Read the file of the embedder that an archive is searched by, its identity checked.
+
+    Args:
+        store: the archive's store.
+        manifest: a state that has an embedder.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    return _read_identified(
+        store,
+        manifest.embedder_file,
+        manifest.embedder_bytes,
+        manifest.embedder,
+        "the embedder is damaged; restore the file from a copy, or search with --codes codec",
+    )
+
+
+def _read_identified(store: Store, name: str, n_bytes: int, sha256: str, fault: str) -> bytes:
+    data = store.read_range(name, 0, n_bytes)
+    if store.size(name) != len(data) or hashlib.sha256(data).hexdigest() != sha256:
+        raise ArchiveError(f"{store.where(name)}: {fault}")
     return data
 
 
@@ -108,3 +148,31 @@ def load_coder(store: Store, manifest: Manifest) -> Coder:
 
     codec: Coder = Codec.from_bytes(data, where=store.where(manifest.codec_file))
     return codec
+
+
+def load_embedder(store: Store, manifest: Manifest) -> Embedder | None:
+    """Read the embedder that an archive is searched by, its identity checked.
+
+    Returns:
+        The embedder, ``None`` if the archive has none.
+
+    Raises:
+        ArchiveError: the embedder's file is missing or damaged, or codes of the archive are of
+            another size.
+        CodecError: this version cannot read it.
+    """
+    if not manifest.embedder:
+        return None
+    data = read_embedder(store, manifest)
+
+    from kinpack.codec.embedder import Embedder
+
+    embedder = Embedder.from_bytes(data, where=store.where(manifest.embedder_file))
+    for entry in manifest.segments:
+        if entry.code_bytes != embedder.code_bytes:
+            raise ArchiveError(
+                f"{store.where(entry.file)}: the embedder's codes of this segment have "
+                f"{entry.code_bytes} bytes each, not {embedder.code_bytes}; make them anew with: "
+                "kinpack repair"
+            )
+    return embedder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from kinpack.archive.manifest import codec_file, manifest_file
+from kinpack.archive.manifest import codec_file, embedder_file, manifest_file
 from kinpack.archive.record import Record
 from kinpack.archive.states import load_manifest, load_record, manifest_numbers
 from kinpack.archive.store import TEMPORARY, Store
@@ -82,9 +82,11 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
     named: set[str] = set()
     for number in report.kept:
         record = load_record(store, number)
-        named.update(entry.file for entry in record.segments)
+        named.update(*(entry.files for entry in record.segments))
         if record.base is None:
             named.add(codec_file(record.codec))
+        if record.embedder:
+            named.add(embedder_file(record.embedder))
     manifests = [manifest_file(number) for number in report.states]
     others = [name for name in store.list() if _is_ours(name) and name not in named]
     report.files = manifests + others
@@ -126,4 +128,6 @@ def _is_ours(name: str) -> bool:
     return file.startswith(TEMPORARY) or (folder, suffix) in (
         ("segments", "parquet"),
         ("codecs", "kinc"),
+        ("embedders", "kine"),
+        ("codes", "bin"),
     )

@@ -29,7 +29,8 @@ def commit(
         The new state and the result that belongs to it.
 
     Raises:
-        ArchiveError: the store cannot be written, or somebody has changed the codec meanwhile.
+        ArchiveError: the store cannot be written, or somebody has changed the codec or the
+            embedder meanwhile.
     """
     while True:
         manifest, result = propose(base)
@@ -38,15 +39,16 @@ def commit(
         if store.create(manifest.file, manifest.to_bytes()):
             return Snapshot(store, manifest, base), result
         newest = load_manifest(store, known=base.manifest)
-        if newest.codec != base.manifest.codec:
+        if (newest.codec, newest.embedder) != (base.manifest.codec, base.manifest.embedder):
             raise ArchiveError(
-                f"{store.where('')}: its codec was changed meanwhile; open it again and retry"
+                f"{store.where('')}: its codec or embedder was changed meanwhile; open it again "
+                "and retry"
             )
         base = Snapshot(store, newest, base)
 
 
 def remove_leftovers(store: Store) -> None:
-    """Delete what dead writers left: temporary files, and segments that no manifest names.
+    """Delete what dead writers left: temporary files, and segments or codes no manifest names.
 
     To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
 
@@ -58,13 +60,18 @@ def remove_leftovers(store: Store) -> None:
     """
     names = store.list()
     store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
-    unnamed = {name for name in names if name.startswith("segments/") and name.endswith(".parquet")}
+    unnamed = {
+        name
+        for name in names
+        if (name.startswith("segments/") and name.endswith(".parquet"))
+        or (name.startswith("codes/") and name.endswith(".bin"))
+    }
     numbers = manifest_numbers(store)
     if not unnamed or not numbers:
         return
-    unnamed.difference_update(entry.file for entry in load_manifest(store).segments)
+    unnamed.difference_update(*(entry.files for entry in load_manifest(store).segments))
     for number in reversed(numbers):
         if not unnamed:
             return
-        unnamed.difference_update(entry.file for entry in load_record(store, number).segments)
+        unnamed.difference_update(*(entry.files for entry in load_record(store, number).segments))
     store.delete(*sorted(unnamed))

@@ -115,7 +115,7 @@ class _Compaction:
             ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
             rows = live_rows(segment.entry).tolist()
             for row, packet in zip(rows, segment.packets(rows), strict=True):
-                self._stream.add(ids[row], labels[row], packet)
+                self._stream.add(ids[row], labels[row], packet, segment.embedder_code(row))
                 if progress:
                     progress(1)
         self._stream.flush()

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding import Duplicates, Progress
-from kinpack.archive.coder import read_codec
+from kinpack.archive.code_file import read_code_file
+from kinpack.archive.coder import read_codec, read_embedder
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.reader import Reader
 from kinpack.archive.segment import Segment, is_small
@@ -65,7 +66,7 @@ def merge(
     on_duplicate: Duplicates = "error",
     progress: Progress | None = None,
 ) -> CopyReport:
-    """Write the images of several archives of the same codec as one new archive.
+    """Write the images of several archives of the same codec and embedder as one new archive.
 
     Args:
         sources: the archives, whose images follow each other in this order; the metadata are the
@@ -76,8 +77,8 @@ def merge(
         progress: called with the number of images just copied.
 
     Raises:
-        ArchiveError: the codecs differ, an id is there twice, the path exists or cannot be
-            written, or a file is missing or damaged.
+        ArchiveError: the codecs or embedders differ, an id is there twice, the path exists or
+            cannot be written, or a file is missing or damaged.
         PayloadError: a packet is damaged.
     """
     return _write(sources, target, on_duplicate, {"verb": "merge"}, progress)
@@ -100,11 +101,25 @@ def _write(
                 f"{sources[0].where} {first.codec[:12]}…; only archives of one codec can be "
                 "merged: unpack one, and add its pictures to the other"
             )
+        if source.manifest.embedder != first.embedder:
+            raise ArchiveError(
+                f"{source.where}: its embedder is {_short(source.manifest.embedder)}, that of "
+                f"{sources[0].where} {_short(first.embedder)}; only archives of one embedder can "
+                "be merged: unpack one, and add its pictures to the other"
+            )
     with building(Path(target)) as store:
         chosen, report = _choose(sources, on_duplicate)
         codec = read_codec(sources[0].store, first)
-        manifest = Manifest.unborn(first.codec, len(codec), first.metadata)
+        manifest = Manifest.unborn(
+            first.codec,
+            len(codec),
+            first.metadata,
+            embedder=first.embedder,
+            embedder_bytes=first.embedder_bytes,
+        )
         store.create(manifest.codec_file, codec)
+        if first.embedder:
+            store.create(manifest.embedder_file, read_embedder(sources[0].store, first))
         transfer = Transfer(store, first.codec)
         for source, choice in zip(sources, chosen, strict=True):
             for segment, rows in choice:
@@ -112,6 +127,11 @@ def _write(
         manifest = manifest.following(transfer.finish(), {**change, "added": report.images})
         store.create(manifest.file, manifest.to_bytes())
     return report
+
+
+def _short(embedder: str) -> str:
+    """The begin of an embedder's SHA-256, for messages."""
+    return f"{embedder[:12]}…" if embedder else "none"
 
 
 _Choice = list[tuple[Segment, NDArray[np.int64]]]
@@ -197,7 +217,7 @@ class Transfer:
         ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
         wanted = rows.tolist()
         for row, packet in zip(wanted, segment.packets(wanted), strict=True):
-            self._stream.add(ids[row], labels[row], packet)
+            self._stream.add(ids[row], labels[row], packet, segment.embedder_code(row))
             if progress:
                 progress(1)
 
@@ -213,10 +233,15 @@ class Transfer:
 
     def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:
         data = read_segment(source, entry)
+        codes = read_code_file(source, entry.codes) if entry.codes else b""
         entry = replace(entry, deleted=())
         if not self._store.create(entry.file, data):  # two archives may share a segment
             entry = replace(entry, name=uuid.uuid4().hex)
             self._store.create(entry.file, data)
+        if entry.codes:
+            named = replace(entry.codes, name=entry.name)
+            self._store.create(named.file, codes)
+            entry = replace(entry, codes=named)
         return entry
 
 

@@ -22,12 +22,14 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
 
     Returns:
         JSON values: ``images``, ``pixels``, ``codec_id``, ``codec_bytes``, ``bytes_on_disk`` (all
-        files but codecs), ``payload_bytes`` (of living images), ``bytes_per_image`` and
-        ``bits_per_pixel`` (of ``bytes_on_disk``; 0 for an empty archive),
+        files but codecs and embedders), ``payload_bytes`` (of living images),
+        ``bytes_per_image`` and ``bits_per_pixel`` (of ``bytes_on_disk``; 0 for an empty archive),
         ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and product codes),
-        ``code_bytes`` (of one product code), counts by ``kinds``, ``qualities`` and ``channels``,
-        number of ``labels``, of ``segments`` and of ``deleted`` images still in them, ``format``,
-        ``number``, ``created`` and ``kinpack`` of the newest commit, and ``metadata``.
+        ``code_bytes`` (of one product code), where there is an embedder ``embedder_id``,
+        ``embedder_bytes`` and ``embedder_code_bytes`` (of its code of an image), counts by
+        ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
+        ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
+        newest commit, and ``metadata``.
 
     Raises:
         ArchiveError: a file is missing or damaged.
@@ -45,10 +47,13 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         kinds.update(_kind_name(kind) for kind in index.kind[chosen].tolist())
         qualities.update(index.quality[chosen].tolist())
         channels.update(index.channels[chosen].tolist())
-    on_disk = sum(store.size(name) for name in store.list() if not name.startswith("codecs/"))
+    on_disk = sum(
+        store.size(name) for name in store.list() if not name.startswith(("codecs/", "embedders/"))
+    )
     images = len(snapshot)
     code_bytes = snapshot.codes.shape[1]
-    container = on_disk - payload_bytes - images * code_bytes
+    embedder_code_bytes = max((entry.code_bytes for entry in manifest.segments), default=0)
+    container = on_disk - payload_bytes - images * (code_bytes + embedder_code_bytes)
     return {
         "images": images,
         "pixels": pixels,
@@ -60,6 +65,15 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         "bits_per_pixel": 8 * on_disk / pixels if pixels else 0.0,
         "container_bytes_per_image": container / images if images else 0.0,
         "code_bytes": code_bytes,
+        **(
+            {
+                "embedder_id": manifest.embedder,
+                "embedder_bytes": manifest.embedder_bytes,
+                "embedder_code_bytes": embedder_code_bytes,
+            }
+            if manifest.embedder
+            else {}
+        ),
         "kinds": dict(sorted(kinds.items())),
         "qualities": {str(quality): n for quality, n in sorted(qualities.items())},
         "channels": {str(count): n for count, n in sorted(channels.items())},

@@ -43,6 +43,8 @@ class Manifest:
         metadata: what the archive's maker noted (settings, source); kept by later commits.
         change: what this commit did: its ``verb`` and counts.
         base: an earlier state, if the file says only what has changed since then.
+        embedder: SHA-256 of the embedder file, hexadecimal; empty if the archive has no embedder.
+        embedder_bytes: size of the embedder file.
     """
 
     number: int
@@ -55,10 +57,18 @@ class Manifest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
     base: Manifest | None = field(default=None, compare=False, repr=False)
+    embedder: str = ""
+    embedder_bytes: int = 0
 
     @classmethod
     def unborn(
-        cls, codec: str, codec_bytes: int, metadata: Mapping[str, Any] | None = None
+        cls,
+        codec: str,
+        codec_bytes: int,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        embedder: str = "",
+        embedder_bytes: int = 0,
     ) -> Manifest:
         """The state before the first commit.
 
@@ -66,6 +76,8 @@ class Manifest:
             codec: SHA-256 of the codec file, hexadecimal.
             codec_bytes: size of the codec file.
             metadata: JSON values.
+            embedder: SHA-256 of the embedder file, if there is one.
+            embedder_bytes: size of the embedder file.
 
         Raises:
             ArchiveError: the metadata are no JSON values.
@@ -74,7 +86,18 @@ class Manifest:
             plain = json.loads(canonical(dict(metadata or {})))
         except (TypeError, ValueError, RecursionError) as error:
             raise ArchiveError(f"metadata of an archive must be JSON values: {error}") from error
-        return cls(0, None, _now(), kinpack.__version__, codec, codec_bytes, (), plain)
+        return cls(
+            0,
+            None,
+            _now(),
+            kinpack.__version__,
+            codec,
+            codec_bytes,
+            (),
+            plain,
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
+        )
 
     def following(self, segments: tuple[SegmentEntry, ...], change: Mapping[str, Any]) -> Manifest:
         """The next commit.
@@ -99,6 +122,8 @@ class Manifest:
             metadata=self.metadata,
             change=dict(change),
             base=self._base_of_next(left),
+            embedder=self.embedder,
+            embedder_bytes=self.embedder_bytes,
         )
 
     def _base_of_next(self, segments: tuple[SegmentEntry, ...]) -> Manifest | None:
@@ -147,6 +172,11 @@ class Manifest:
         return codec_file(self.codec)
 
     @property
+    def embedder_file(self) -> str:
+        """Name of the embedder's file in the store."""
+        return embedder_file(self.embedder)
+
+    @property
     def images(self) -> int:
         """Images that the archive holds, deleted ones left out."""
         return sum(segment.live for segment in self.segments)
@@ -166,6 +196,8 @@ class Manifest:
             body["codec"] = {"sha256": self.codec, "bytes": self.codec_bytes}
             body["segments"] = [segment.to_dict() for segment in self.segments]
             body["metadata"] = dict(self.metadata)
+            if self.embedder:
+                body["embedder"] = {"sha256": self.embedder, "bytes": self.embedder_bytes}
         else:
             body["base"] = {"number": self.base.number, "checksum": self.base.checksum}
             body["segments"] = [segment.to_dict() for segment in since[0]]
@@ -185,6 +217,11 @@ class Manifest:
 def codec_file(codec: str) -> str:
     """Name of a codec's file in the store, from its SHA-256 in hexadecimal."""
     return f"codecs/{codec}.kinc"
+
+
+def embedder_file(embedder: str) -> str:
+    """Name of an embedder's file in the store, from its SHA-256 in hexadecimal."""
+    return f"embedders/{embedder}.kine"
 
 
 def manifest_file(number: int) -> str:

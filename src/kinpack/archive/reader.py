@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.coder import Coder, load_coder
+from kinpack.archive.coder import Coder, load_coder, load_embedder
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.segment import Entry, Segment
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
-from kinpack.codec.product_code import unpack_codes
+from kinpack.codec.product_code import ProductQuantizer, unpack_codes
 from kinpack.errors import NotFoundError, PayloadError
 from kinpack.images import Image
 from kinpack.search.distance import (
@@ -27,8 +27,14 @@ from kinpack.search.distance import (
 )
 from kinpack.search.scan import CodeIndex, Engine
 
+if TYPE_CHECKING:
+    from kinpack.codec.embedder import Embedder
+
 Mode: TypeAlias = Literal["asymmetric", "symmetric"]
 """Whether a query is compared as it is, or quantised as the images are."""
+
+CodesOf: TypeAlias = Literal["auto", "codec", "embedder"]
+"""Whose product codes are searched: the embedder's where there is one, the codec's, or those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,8 @@ class Hit:
     Attributes:
         id: its name.
         label: its class, ``None`` if it has none.
-        distance: squared Euclidean distance from the query, in the codec's descriptor space.
+        distance: squared Euclidean distance from the query, in the descriptor space of the codec,
+            or of the embedder whose codes were searched.
         position: its place in ``ids``, ``labels`` and ``codes``.
     """
 
@@ -57,13 +64,21 @@ class Reader:
         store: where the archive lies.
         manifest: the state.
         codec: the archive's codec, if it is loaded already.
+        embedder: the archive's embedder, if it is loaded already.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, codec: Coder | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        codec: Coder | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
         self._store = store
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
-        self._code_index: tuple[Snapshot, CodeIndex] | None = None
+        self._embedder = embedder
+        self._code_indices: dict[bool, tuple[Snapshot, CodeIndex]] = {}
         self._searching = threading.Lock()
 
     @property
@@ -77,6 +92,18 @@ class Reader:
         if self._codec is None:
             self._codec = load_coder(self._store, self._snapshot.manifest)
         return self._codec
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What makes the codes for searching, loaded at the first need; ``None`` if nothing does.
+
+        Raises:
+            ArchiveError: its file is missing or damaged, or does not fit the codes.
+            CodecError: this version cannot read it.
+        """
+        if self._embedder is None:
+            self._embedder = load_embedder(self._store, self._snapshot.manifest)
+        return self._embedder
 
     @property
     def manifest(self) -> Manifest:
@@ -113,6 +140,15 @@ class Reader:
     def codes(self) -> NDArray[np.uint8]:
         """Packed product codes, uint8, shape (images, bytes of a code), in order of positions."""
         return self._snapshot.codes
+
+    @property
+    def embedder_codes(self) -> NDArray[np.uint8]:
+        """The embedder's packed codes, uint8, shape (images, bytes of a code); 0 bytes if none.
+
+        Raises:
+            ArchiveError: a file of codes is missing or damaged.
+        """
+        return self._snapshot.embedder_codes
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
         """Every segment with its live rows, ascending, int64; ``None`` where all are."""
@@ -202,6 +238,7 @@ class Reader:
         query: Image | str,
         k: int = 10,
         *,
+        codes: CodesOf = "auto",
         mode: Mode = "asymmetric",
         engine: Engine = "auto",
         threads: int = 1,
@@ -212,43 +249,68 @@ class Reader:
             query: an image, uint8 (H, W, C); or the id of one in the archive, whose stored code is
                 taken (both modes are then the same), and which is among its own hits.
             k: how many hits; all images if there are no more.
+            codes: ``embedder`` searches the codes of the archive's embedder, ``codec`` the codec's
+                own, ``auto`` the embedder's if there is one.
             mode: whether the query's own descriptor is compared, or its product code.
             engine: ``numpy``, ``faiss``, or ``auto``; the hits are the same.
             threads: for the scan.
 
         Raises:
             NotFoundError: the id is not there.
-            SearchError: the query, ``k``, the mode or the engine is not valid.
+            SearchError: the query, ``k``, the mode or the engine is not valid, or the archive has
+                no embedder and its codes are asked for.
             MissingExtraError: faiss is asked for and not installed.
-            ArchiveError: a segment, or the codec, is missing or damaged.
+            ArchiveError: a segment, the codec or the embedder is missing or damaged.
         """
         snapshot = self._snapshot
-        table = self._table(snapshot, query, mode)
+        embedded = self._embedded(codes)
+        table = self._table(snapshot, query, mode, embedded)
         if not len(snapshot):
             return []
         with self._searching:
-            if self._code_index is None or self._code_index[0] is not snapshot:
-                index = CodeIndex(snapshot.codes, self.codec.quantizer)
-                self._code_index = (snapshot, index)
-            positions, distances = self._code_index[1].search(
-                table, k, engine=engine, threads=threads
-            )
+            known = self._code_indices.get(embedded)
+            if known is None or known[0] is not snapshot:
+                packed = snapshot.embedder_codes if embedded else snapshot.codes
+                known = snapshot, CodeIndex(packed, self._quantizer(embedded))
+                self._code_indices[embedded] = known
+            positions, distances = known[1].search(table, k, engine=engine, threads=threads)
         hits = []
         for position, distance in zip(positions.tolist(), distances.tolist(), strict=True):
             entry = snapshot.entry(position)
             hits.append(Hit(entry.id, entry.label, distance, position))
         return hits
 
-    def _table(self, snapshot: Snapshot, query: Image | str, mode: Mode) -> DistanceTable:
-        quantizer = self.codec.quantizer
+    def _embedded(self, codes: CodesOf) -> bool:
+        """Whether the embedder's codes are to be searched."""
+        if codes not in ("auto", "codec", "embedder"):
+            raise SearchError(f"there are no codes of {codes!r}: use auto, codec or embedder")
+        has = bool(self._snapshot.manifest.embedder)
+        if codes == "embedder" and not has:
+            raise SearchError(
+                f"{self.where}: it has no embedder; search the codec's codes, or pack its pictures "
+                "again with --embedder"
+            )
+        return has and codes != "codec"
+
+    def _quantizer(self, embedded: bool) -> ProductQuantizer:
+        embedder = self.embedder if embedded else None
+        return self.codec.quantizer if embedder is None else embedder.quantizer
+
+    def _table(
+        self, snapshot: Snapshot, query: Image | str, mode: Mode, embedded: bool
+    ) -> DistanceTable:
+        embedder = self.embedder if embedded else None
+        quantizer = self._quantizer(embedded)
         if mode not in ("asymmetric", "symmetric"):
             raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
         if isinstance(query, str):
-            code = snapshot.codes[self._position(snapshot, query)]
+            codes = snapshot.embedder_codes if embedded else snapshot.codes
+            code = codes[self._position(snapshot, query)]
             return symmetric_table(
                 quantizer, unpack_codes(code[None], quantizer.M, K=quantizer.K)[0]
             )
-        descriptors = self.codec.descriptors([query])
+        describe = self.codec.descriptors if embedder is None else embedder.latents
+        descriptors = describe([query])
         if mode == "symmetric":
             return symmetric_table(quantizer, quantizer.encode(descriptors)[0])
         return asymmetric_table(quantizer, descriptors[0])

@@ -43,6 +43,8 @@ class Record:
         codec: SHA-256 of the codec file; empty if the base says it.
         codec_bytes: size of the codec file.
         metadata: what the archive's maker noted; empty if the base says it.
+        embedder: SHA-256 of the embedder file; empty if there is none, or the base says it.
+        embedder_bytes: size of the embedder file.
     """
 
     number: int
@@ -57,6 +59,8 @@ class Record:
     codec: str
     codec_bytes: int
     metadata: Mapping[str, Any]
+    embedder: str
+    embedder_bytes: int
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Record:
@@ -81,15 +85,22 @@ class Record:
     @classmethod
     def _checked(cls, body: dict[str, Any]) -> Record:
         whole = "base" not in body
-        same_keys(body, _WHOLE if whole else _CHANGES, "manifest")
+        embeds = whole and "embedder" in body
+        expected = (*_WHOLE, "embedder") if embeds else _WHOLE if whole else _CHANGES
+        same_keys(body, expected, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
         number = integer(body, "number", 1, _HIGHEST)
         base, deleted, codec, codec_bytes = None, {}, "", 0
+        embedder, embedder_bytes = "", 0
         if whole:
             same_keys(body["codec"], ("sha256", "bytes"), "codec")
             codec = hexadecimal(body["codec"], "sha256", 64)
             codec_bytes = integer(body["codec"], "bytes", 0)
+            if embeds:
+                same_keys(body["embedder"], ("sha256", "bytes"), "embedder")
+                embedder = hexadecimal(body["embedder"], "sha256", 64)
+                embedder_bytes = integer(body["embedder"], "bytes", 1)
         else:
             same_keys(body["base"], ("number", "checksum"), "base")
             base = (
@@ -111,6 +122,8 @@ class Record:
             codec=codec,
             codec_bytes=codec_bytes,
             metadata=of_type(body, "metadata", dict) if whole else {},
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
         )
 
     @property
@@ -130,17 +143,24 @@ class Record:
             ArchiveError: it builds on another state, or does not fit it.
         """
         segments, codec, codec_bytes = self.segments, self.codec, self.codec_bytes
-        metadata = self.metadata
+        metadata, embedder, embedder_bytes = self.metadata, self.embedder, self.embedder_bytes
         if self.base is None:
             base = None
         elif base is None or (base.number, base.checksum) != self.base:
             raise _damaged(where, f"it builds on another manifest {self.base[0]} than there is")
         else:
             codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
+            embedder, embedder_bytes = base.embedder, base.embedder_bytes
             try:
                 segments = self._without_deleted(base.segments) + self.segments
             except MalformedError as error:
                 raise _damaged(where, error) from error
+        for entry in self.segments:
+            if (entry.codes is None) == bool(embedder):
+                raise _damaged(
+                    where,
+                    f"segment {entry.name} has {'no ' if embedder else ''}codes of an embedder",
+                )
         manifest = Manifest(
             number=self.number,
             parent=self.parent,
@@ -152,6 +172,8 @@ class Record:
             metadata=metadata,
             change=self.change,
             base=base,
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
         )
         vars(manifest)["checksum"] = self.checksum  # known already: it is not computed again
         return manifest

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.coder import Coder, read_codec
 from kinpack.archive.columns import SMALL, parse_index
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.opening import open_store
+from kinpack.archive.recoding import Recoder, Row, find_embedder
 from kinpack.archive.record import Record
 from kinpack.archive.segment import Segment
 from kinpack.archive.segment_entry import SegmentEntry
@@ -23,6 +24,9 @@ from kinpack.archive.states import load_manifest, load_record, manifest_numbers
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import ArchiveError, KinpackError
+
+if TYPE_CHECKING:
+    from kinpack.codec.embedder import Embedder
 
 _UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
 
@@ -48,18 +52,22 @@ def repair(
     target: str | os.PathLike[str],
     *,
     codec: Coder | None = None,
+    embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> RepairReport:
     """Write what is whole of an archive as a new one; the damaged one is left as it is.
 
     The newest state that can be read is taken. Where a newer manifest is damaged, segments that no
     readable manifest names are searched too. A codec that ships with this package replaces a
-    damaged copy of itself.
+    damaged copy of itself, and so does an embedder. Codes of the embedder that are lost are made
+    anew, of the pictures as the archive holds them; where the embedder itself is lost, the new
+    archive has none.
 
     Args:
         place: the archive, as ``Archive.open`` takes it.
         target: the new archive's folder, which must not exist.
         codec: the archive's codec, should its own copy be damaged.
+        embedder: the archive's embedder, should its own copy be damaged.
         progress: called with the number of images just looked at.
 
     Raises:
@@ -67,7 +75,7 @@ def repair(
     """
     store = open_store(place)
     try:
-        return _Repair(store, codec, progress).write(Path(target))
+        return _Repair(store, codec, embedder, progress).write(Path(target))
     finally:
         store.close()
 
@@ -75,9 +83,16 @@ def repair(
 class _Repair:
     """One run over a store."""
 
-    def __init__(self, store: Store, codec: Coder | None, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        codec: Coder | None,
+        embedder: Embedder | None,
+        progress: Progress | None,
+    ) -> None:
         self._store = store
         self._given = codec
+        self._given_embedder = embedder
         self._progress = progress
         self._report = RepairReport()
         self._saved: set[str] = set()
@@ -93,17 +108,28 @@ class _Repair:
             )
         codec_id, metadata = self._identity(state, records)
         data = self._codec(codec_id, state, records)
+        embedder = self._embedder(state, records)
+        recoder = self._recoder(data, embedder) if embedder else None
         with building(target) as store:
-            unborn = Manifest.unborn(codec_id, len(data), metadata)
+            unborn = Manifest.unborn(
+                codec_id,
+                len(data),
+                metadata,
+                embedder=embedder.embedder_id if embedder else "",
+                embedder_bytes=embedder.n_bytes if embedder else 0,
+            )
             store.create(unborn.codec_file, data)
+            if embedder:
+                store.create(unborn.embedder_file, embedder.to_bytes())
             newer = SegmentStream(store, codec_id)
             for name in strays:
-                self._take(newer, self._whole_rows(name))
+                self._take(newer, self._whole_rows(name), recoder)
             newer.flush()
             stream = SegmentStream(store, codec_id)
             for entry in state.segments if state else ():
-                self._take(stream, self._rows(entry))
+                self._take(stream, self._rows(entry), recoder)
             stream.flush()
+            self._report.notes += recoder.notes() if recoder else []
             self._report.lost = [
                 (name, reason) for name, reason in self._report.lost if name not in self._saved
             ]
@@ -194,13 +220,41 @@ class _Repair:
             "copy of the codec file with --codec"
         )
 
-    def _take(self, stream: SegmentStream, rows: Iterator[tuple[str, str | None, Packet]]) -> None:
-        for name, label, packet in rows:
-            if name not in self._saved:
-                self._saved.add(name)
-                stream.add(name, label, packet)
+    def _embedder(self, state: Manifest | None, records: dict[int, Record]) -> Embedder | None:
+        """The embedder: the archive's own copy, one that was given, or one that ships."""
+        known = [record for record in records.values() if record.embedder]
+        if state is not None:
+            embedder_id, n_bytes = state.embedder, state.embedder_bytes
+        elif known:
+            embedder_id, n_bytes = known[0].embedder, known[0].embedder_bytes
+        else:
+            names = [name for name in self._store.list("embedders/") if name.endswith(".kine")]
+            if len(names) != 1 or any(record.base is None for record in records.values()):
+                return None
+            embedder_id = names[0].removeprefix("embedders/").removesuffix(".kine")
+            n_bytes = self._store.size(names[0])
+        if not embedder_id:
+            return None
+        embedder, notes = find_embedder(self._store, embedder_id, n_bytes, self._given_embedder)
+        self._report.notes += notes
+        return embedder
 
-    def _rows(self, entry: SegmentEntry) -> Iterator[tuple[str, str | None, Packet]]:
+    def _recoder(self, codec: bytes, embedder: Embedder) -> Recoder:
+        def coder() -> Coder:
+            from kinpack.codec.codec import Codec
+
+            return self._given or Codec.from_bytes(codec, where=self._store.where(""))
+
+        return Recoder(coder, embedder)
+
+    def _take(self, stream: SegmentStream, rows: Iterator[Row], recoder: Recoder | None) -> None:
+        for row in recoder.complete(rows) if recoder else rows:
+            if row.id not in self._saved:
+                self._saved.add(row.id)
+                code = row.code or b"" if recoder else b""
+                stream.add(row.id, row.label, row.packet, code)
+
+    def _rows(self, entry: SegmentEntry) -> Iterator[Row]:
         """The whole images of a segment that a manifest names."""
         segment = Segment(self._store, entry)
         rows = live_rows(entry).tolist()
@@ -211,13 +265,19 @@ class _Repair:
                 self._lose(name, str(error))
             return
         ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
+        codes = None
+        try:
+            codes = segment.embedder_codes
+        except KinpackError as error:
+            self._report.notes.append(str(error))
         for row in rows:
             try:
                 packet = segment.packet(row)
             except KinpackError as error:
                 self._lose(ids[row], str(error))
                 continue
-            yield ids[row], labels[row], packet
+            code = None if codes is None else codes[row].tobytes()
+            yield Row(ids[row], labels[row], packet, code)
             self._step()
 
     def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
@@ -236,7 +296,7 @@ class _Repair:
         except (KinpackError, AttributeError, *_UNREADABLE):
             return ["?"] * len(rows)
 
-    def _whole_rows(self, name: str) -> Iterator[tuple[str, str | None, Packet]]:
+    def _whole_rows(self, name: str) -> Iterator[Row]:
         """The whole images of a segment of which no manifest says anything."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -254,7 +314,7 @@ class _Repair:
             except (KinpackError, *_UNREADABLE) as error:
                 self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
                 continue
-            yield row["id"], row["label"], packet
+            yield Row(row["id"], row["label"], packet, None)
             self._step()
 
     def _lose(self, name: str, reason: str) -> None:

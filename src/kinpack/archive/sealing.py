@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinpack.archive.adding import Progress
-from kinpack.archive.coder import read_codec
+from kinpack.archive.code_file import read_code_file
+from kinpack.archive.coder import read_codec, read_embedder
 from kinpack.archive.copying import read_segment
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.noreplace import publish_file
@@ -90,10 +91,15 @@ def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, byt
     """The files of one state, each checked: the manifest comes last, and is whole."""
     manifest: Manifest = replace(source.manifest, base=None)
     yield manifest.codec_file, read_codec(source.store, manifest)
+    if manifest.embedder:
+        yield manifest.embedder_file, read_embedder(source.store, manifest)
     for entry in manifest.segments:
         yield entry.file, read_segment(source.store, entry)
         if progress:
             progress(entry.live)
+    for entry in manifest.segments:  # together and last: a search over the web reads them all
+        if entry.codes:
+            yield entry.codes.file, read_code_file(source.store, entry.codes)
     yield manifest.file, manifest.to_bytes()
 
 

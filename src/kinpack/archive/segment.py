@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kinpack.archive.code_file import read_codes
 from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
@@ -170,8 +172,11 @@ class Segment:
         self.entry = entry
         self._store = store
         self._index: Index | None = None
+        self._codes: NDArray[np.uint8] | None = None
         if former is not None and former.entry.sha256 == entry.sha256:
             self._index = former._index
+            if former.entry.codes == entry.codes:
+                self._codes = former._codes
 
     @property
     def where(self) -> str:
@@ -188,6 +193,29 @@ class Segment:
         if self._index is None:
             self._index = self._read_index()
         return self._index
+
+    @property
+    def embedder_codes(self) -> NDArray[np.uint8] | None:
+        """The embedder's packed codes, uint8 (rows, bytes of a code), ``None`` if there are none.
+
+        Raises:
+            ArchiveError: their file is missing, truncated or damaged.
+        """
+        if self._codes is None and self.entry.codes is not None:
+            self._codes = read_codes(self._store, self.entry.codes, self.entry.rows)
+        return self._codes
+
+    def embedder_code(self, row: int) -> bytes:
+        """The embedder's packed code of one image, empty if there is none.
+
+        Args:
+            row: 0 for the segment's first image.
+
+        Raises:
+            ArchiveError: the file of the codes is missing, truncated or damaged.
+        """
+        codes = self.embedder_codes
+        return b"" if codes is None else codes[row].tobytes()
 
     def packet(self, row: int) -> Packet:
         """One image's packet, its checksum verified.

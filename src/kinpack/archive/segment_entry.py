@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 from kinpack.archive.canonical import MalformedError, hexadecimal, integer, same_keys
+from kinpack.archive.code_file import CodeFile
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]
 """Rows as ``(first, one past the last)``, ascending and apart."""
@@ -26,6 +27,7 @@ class SegmentEntry:
             the file, and the payloads end here.
         index_crc32: CRC-32 of the index.
         deleted: runs of deleted rows.
+        codes: the file of the embedder's codes, where the archive has an embedder.
     """
 
     name: str
@@ -36,11 +38,22 @@ class SegmentEntry:
     index_offset: int
     index_crc32: int
     deleted: Runs = ()
+    codes: CodeFile | None = None
 
     @property
     def file(self) -> str:
         """Name of the file in the store."""
         return f"segments/{self.name}.parquet"
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all files in the store that hold the segment."""
+        return [self.file] if self.codes is None else [self.file, self.codes.file]
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of the embedder's code of an image, 0 where there is none."""
+        return self.codes.bytes // self.rows if self.codes else 0
 
     @property
     def live(self) -> int:
@@ -83,7 +96,10 @@ class SegmentEntry:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON values."""
-        return {**asdict(self), "deleted": [list(run) for run in self.deleted]}
+        values = {**asdict(self), "deleted": [list(run) for run in self.deleted]}
+        if self.codes is None:
+            del values["codes"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SegmentEntry:
@@ -92,7 +108,9 @@ class SegmentEntry:
         Raises:
             MalformedError: a value is missing, unknown or out of its range.
         """
-        same_keys(values, cls.__dataclass_fields__, "segment")
+        fields = set(cls.__dataclass_fields__)
+        coded = isinstance(values, Mapping) and "codes" in values
+        same_keys(values, fields if coded else fields - {"codes"}, "segment")
         n_bytes = integer(values, "bytes", 1)
         rows = integer(values, "rows", 1)
         index_offset = integer(values, "index_offset", 4, n_bytes - 1)
@@ -105,6 +123,7 @@ class SegmentEntry:
             index_offset=index_offset,
             index_crc32=integer(values, "index_crc32", 0, 0xFFFFFFFF),
             deleted=read_runs(values["deleted"], rows),
+            codes=CodeFile.from_dict(values["codes"], rows=rows) if coded else None,
         )
 
 

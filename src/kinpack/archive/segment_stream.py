@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
+from kinpack.archive.code_file import code_file
 from kinpack.archive.segment import SegmentWriter
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
@@ -31,14 +33,22 @@ class SegmentStream:
         self._store = store
         self._codec = codec
         self._writer = SegmentWriter(codec, where=store.where(""))
+        self._codes = bytearray()
 
-    def add(self, id: str, label: str | None, packet: Packet) -> tuple[int, int]:  # noqa: A002
+    def add(
+        self,
+        id: str,  # noqa: A002
+        label: str | None,
+        packet: Packet,
+        code: bytes = b"",
+    ) -> tuple[int, int]:
         """Append one image.
 
         Args:
             id: its name.
             label: its class, or ``None``.
             packet: the image, coded.
+            code: the embedder's packed code of it; empty if the archive has no embedder.
 
         Returns:
             The place of its segment in ``entries``, and its row there.
@@ -49,7 +59,13 @@ class SegmentStream:
         if self._writer.full:
             self.flush()
         place = len(self.entries), self._writer.rows
+        if len(self._codes) != place[1] * len(code):
+            raise ArchiveError(
+                f"{self._store.where('')}: the embedder's code of image {id!r} has {len(code)} "
+                "bytes, those before it another size; one archive takes the codes of one embedder"
+            )
         self._writer.add(id, label, packet)
+        self._codes += code
         self.rows += 1
         return place
 
@@ -63,13 +79,19 @@ class SegmentStream:
             return
         data, entry = self._writer.finish()
         self._writer = SegmentWriter(self._codec, where=self._store.where(""))
+        codes, self._codes = bytes(self._codes), bytearray()
+        if codes:
+            entry = replace(entry, codes=code_file(entry.name, codes))
         self.entries.append(entry)
-        if not self._store.create(entry.file, data):
-            raise ArchiveError(
-                f"{self._store.where(entry.file)}: this random name was taken; try again"
-            )
+        self._create(entry.file, data)
+        if entry.codes:
+            self._create(entry.codes.file, codes)
 
     def discard(self) -> None:
         """Delete what was stored, as far as the store allows; for segments in no manifest."""
         with suppress(ArchiveError):
-            self._store.delete(*(entry.file for entry in self.entries))
+            self._store.delete(*(file for entry in self.entries for file in entry.files))
+
+    def _create(self, file: str, data: bytes | memoryview) -> None:
+        if not self._store.create(file, data):
+            raise ArchiveError(f"{self._store.where(file)}: this random name was taken; try again")

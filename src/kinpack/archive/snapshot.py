@@ -85,6 +85,24 @@ class Snapshot:
         codes.setflags(write=False)
         return codes
 
+    @cached_property
+    def embedder_codes(self) -> NDArray[np.uint8]:
+        """The embedder's packed codes, shape (images, bytes of a code), in order of positions.
+
+        Where the archive has no embedder, or no images, a code has 0 bytes.
+        """
+        parts = [np.zeros((0, 0), np.uint8)]
+        for segment, rows in self.parts():
+            codes = segment.embedder_codes
+            if codes is None:
+                codes = np.zeros((segment.entry.rows, 0), np.uint8)
+            parts.append(codes if rows is None else codes[rows])
+        if len(parts) > 1:
+            del parts[0]
+        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        codes.setflags(write=False)
+        return codes
+
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""
         return self._ids(0)

@@ -12,7 +12,7 @@ from kinpack.archive.noreplace import publish_folder
 from kinpack.archive.store import FolderStore, lock_folder, refusal, synchronise_folder
 from kinpack.errors import ArchiveError
 
-_OURS = frozenset({"codecs", "segments", "manifests"})
+_OURS = frozenset({"codecs", "embedders", "segments", "codes", "manifests"})
 _ATTEMPTS = 10
 
 

@@ -11,8 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kinpack.archive.adding import Progress
-from kinpack.archive.coder import Coder, load_coder
-from kinpack.archive.manifest import Manifest, codec_file, manifest_file, manifest_number
+from kinpack.archive.coder import Coder, load_coder, load_embedder
+from kinpack.archive.manifest import (
+    Manifest,
+    codec_file,
+    embedder_file,
+    manifest_file,
+    manifest_number,
+)
 from kinpack.archive.opening import open_store
 from kinpack.archive.record import Record
 from kinpack.archive.segment import PIXEL_BYTES, Segment
@@ -20,9 +26,10 @@ from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.states import load_manifest
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
-from kinpack.errors import KinpackError
+from kinpack.codec.product_code import unpack_codes
+from kinpack.errors import CodecError, KinpackError
 
-_CODEC = re.compile(r"codecs/([0-9a-f]{64})\.kinc")
+_IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|embedders/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20
 _BATCH = 256
 
@@ -161,14 +168,18 @@ class _Verification:
         return records
 
     def _codecs(self, records: dict[int, Record]) -> None:
+        """Check codecs and embedders."""
         sizes = {
             codec_file(record.codec): record.codec_bytes
             for record in records.values()
             if record.base is None
         }
+        for record in records.values():
+            if record.embedder:
+                sizes[embedder_file(record.embedder)] = record.embedder_bytes
         for name in sorted(self._names.union(sizes)):
-            if match := _CODEC.fullmatch(name):
-                self._file(name, match.group(1), sizes.get(name))
+            if match := _IDENTIFIED.fullmatch(name):
+                self._file(name, match.group(1) or match.group(2), sizes.get(name))
 
     def _segments(self, records: dict[int, Record]) -> None:
         entries = {
@@ -176,6 +187,12 @@ class _Verification:
             for record in records.values()
             for entry in record.segments
         }
+        entries.update(
+            (entry.codes.file, entry.codes.sha256, entry.codes.bytes)
+            for record in records.values()
+            for entry in record.segments
+            if entry.codes
+        )
         for name, sha256, n_bytes in sorted(entries):
             self._file(name, sha256, n_bytes)
 
@@ -208,9 +225,23 @@ class _Verification:
                     ids[names[row]] += 1
                     self._packet(segment, row, names[row])
         self._decode()
+        with self._reporting():
+            self._embedder_codes(snapshot)
         for name, times in ids.items():
             if times > 1:
                 self._problem("", f"the id {name!r} is there {times} times")
+
+    def _embedder_codes(self, snapshot: Snapshot) -> None:
+        """Check that the embedder can be read, and that its codes name words of its books."""
+        embedder = load_embedder(self._store, snapshot.manifest)
+        for segment in snapshot.segments:
+            codes = segment.embedder_codes
+            if embedder is None or codes is None:
+                continue
+            try:
+                unpack_codes(codes, embedder.quantizer.M, K=embedder.quantizer.K)
+            except CodecError as error:
+                self._problem(segment.entry.files[-1], str(error))
 
     def _packet(self, segment: Segment, row: int, name: str) -> None:
         with self._reporting():

@@ -45,6 +45,13 @@ def pack(
     codec: Annotated[
         str, typer.Option(metavar="CODEC", help="A .kinc file, or classic, or default.")
     ] = "default",
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMBEDDER",
+            help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
+        ),
+    ] = None,
     quality: Quality = DEFAULT_QUALITY,
     size: Size = None,
     split: Split = None,
@@ -65,11 +72,15 @@ def pack(
     """
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
+    from kinpack.codec.embedder import Embedder
 
     report = Report(json=json, quiet=quiet)
     loaded = Codec.load(codec)
+    embeds = None if embedder is None else Embedder.load(embedder)
     metadata = {"codec": loaded.name, "quality": quality, "size": size or None, "escape": escape}
-    with Archive.create(output, loaded, metadata=metadata) as archive:
+    if embeds:
+        metadata["embedder"] = embeds.name
+    with Archive.create(output, loaded, embedder=embeds, metadata=metadata) as archive:
         images = open_together(source, size=size, split=split)
         if limit is not None:
             images = subset(images, stop=limit)
@@ -106,7 +117,7 @@ def add(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add a collection to an archive, with its codec.
+    """Add a collection to an archive, with its codec and embedder.
 
     What is there is not touched. Quality and size are those that the archive was packed with,
     unless others are given.
@@ -203,6 +214,10 @@ def search(
         str, typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside.")
     ],
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
+    codes: Annotated[
+        Literal["auto", "codec", "embedder"],
+        typer.Option(help="Whose codes: the embedder's if the archive has one, or as said."),
+    ] = "auto",
     at: At = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -219,7 +234,8 @@ def search(
 
     with Archive.open(archive, at=at) as opened:
         name = query.removeprefix("id:")
-        hits = opened.search(name if query.startswith("id:") else load_image(query), k)
+        asked = name if query.startswith("id:") else load_image(query)
+        hits = opened.search(asked, k, codes=codes)
     rows = [
         {"rank": rank, "distance": hit.distance, "id": hit.id, "label": hit.label}
         for rank, hit in enumerate(hits, start=1)
@@ -235,13 +251,16 @@ def search(
 def info(
     target: Annotated[
         str,
-        typer.Argument(metavar="ARCHIVE|CODEC", help="An archive; a .kinc file or codec's name."),
+        typer.Argument(
+            metavar="ARCHIVE|CODEC|EMBEDDER",
+            help="An archive; a .kinc or .kine file, or the name of one that ships.",
+        ),
     ],
     at: At = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Describe an archive, or tell how a codec was made.
+    """Describe an archive, or tell how a codec or an embedder was made.
 
     Example:
       kinpack info photos.kin
@@ -249,10 +268,15 @@ def info(
     """
     from kinpack.archive.archive import Archive
     from kinpack.archive.opening import is_sealed
+    from kinpack.codec import embedder
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
-    if target in SHIPPED or target.endswith(SUFFIX) or is_file:
+    unnamed = target in embedder.SHIPPED and not Path(target).exists()
+    if unnamed or target.endswith(embedder.SUFFIX):
+        made = embedder.describe(embedder.Embedder.load(target))
+        facts = {key: made[key] for key in ("name", "embedder_id", "embedder_bytes")} | made
+    elif target in SHIPPED or target.endswith(SUFFIX) or is_file:
         made = describe(Codec.load(target))
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:

@@ -165,14 +165,14 @@ def copy(
 
 def merge(
     archives: Annotated[
-        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of the same codec.")
+        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and embedder.")
     ],
     output: Output,
     on_duplicate: OnDuplicate = "error",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge archives of the same codec into a new one.
+    """Merge archives of the same codec and embedder into a new one.
 
     Bytes are copied, nothing is coded again.
 
@@ -283,6 +283,9 @@ def repair(
     codec: Annotated[
         str | None, typer.Option(metavar="FILE", help="A copy of the codec, if it is damaged.")
     ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A copy of the embedder, if it is damaged.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -296,6 +299,7 @@ def repair(
     """
     from kinpack.archive.repairing import repair as repair_archive
     from kinpack.codec.codec import Codec
+    from kinpack.codec.embedder import Embedder
 
     report = Report(json=json, quiet=quiet)
     with report.meter("repairing", None) as meter:
@@ -303,6 +307,7 @@ def repair(
             archive,
             output,
             codec=Codec.load(codec) if codec else None,
+            embedder=Embedder.load(embedder) if embedder else None,
             progress=meter.advance,
         )
     lines = [f"lost: {name}: {reason}" for name, reason in done.lost]

@@ -1,14 +1,14 @@
 """The codec file (``.kinc``): header JSON, ONNX networks, integer tables and arrays, checksummed.
 
 ```
- 8 bytes   magic: 89 4B 49 4E 43 0D 0A 1A
+ 8 bytes   magic: 89 4B 49 4E 43 0D 0A 1A (of an embedder file, ``.kine``: 45 in place of 43)
  4 bytes   format version, little-endian
  4 bytes   length of the header, little-endian
  header    JSON, UTF-8; "sections" lists name, stored and plain length, packing, dtype and shape
  sections  one after the other, in the header's order
  32 bytes  SHA-256 of all the above
 ```
-A codec's identity is the SHA-256 of the whole file.
+A codec's or embedder's identity is the SHA-256 of the whole file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,25 @@ from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
 
+
+@dataclass(frozen=True)
+class FileKind:
+    """A sort of file that has this form.
+
+    Attributes:
+        magic: its first eight bytes.
+        what: it is called in messages.
+        examples: what to name instead of a file that is none.
+    """
+
+    magic: bytes
+    what: str
+    examples: str
+
+
 MAGIC = b"\x89KINC\r\n\x1a"
+CODEC_FILE = FileKind(MAGIC, "codec", "a .kinc file, `default` or `classic`")
+EMBEDDER_FILE = FileKind(b"\x89KINE\r\n\x1a", "embedder", "a .kine file or `kin`")
 VERSION = 1
 MAX_BYTES = 1 << 28
 """Most bytes that the sections may hold, unpacked: no file can make a reader take all memory."""
@@ -38,17 +56,19 @@ _DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "float16", "flo
 
 @dataclass(frozen=True)
 class Container:
-    """A codec file's content.
+    """A codec file's content, or an embedder file's.
 
     Attributes:
         header: plain values that describe the codec, without the list of sections.
         blobs: named byte strings (the networks).
         arrays: named arrays (tables, codebooks).
+        kind: which of the two files it is.
     """
 
     header: Mapping[str, Any]
     blobs: Mapping[str, bytes]
     arrays: Mapping[str, NDArray[Any]]
+    kind: FileKind = CODEC_FILE
 
     def to_bytes(self) -> bytes:
         """Write the file; the same content gives the same bytes.
@@ -59,14 +79,16 @@ class Container:
         twice = sorted(set(self.blobs) & set(self.arrays))
         if twice or "sections" in self.header:
             names = ", ".join(twice) or "sections"
-            raise CodecError(f"a codec file would hold {names} twice; rename one")
+            raise CodecError(f"{_a(self.kind)} file would hold {names} twice; rename one")
         sections: list[dict[str, Any]] = []
         stored: list[bytes] = []
         for name, blob in self.blobs.items():
             _add(sections, stored, {"name": name}, blob)
         for name, array in self.arrays.items():
             if array.dtype.name not in _DTYPES:
-                raise CodecError(f"array {name!r} is {array.dtype}; a codec file cannot hold that")
+                raise CodecError(
+                    f"array {name!r} is {array.dtype}; {_a(self.kind)} file cannot hold that"
+                )
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             fields = {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
             _add(sections, stored, fields, little.tobytes())
@@ -80,46 +102,53 @@ class Container:
             ).encode()
         except (TypeError, ValueError) as error:
             raise CodecError(
-                f"the codec's description cannot be stored ({error}); use plain values"
+                f"the {self.kind.what}'s description cannot be stored ({error}); use plain values"
             ) from error
         lengths = VERSION.to_bytes(4, "little") + len(header).to_bytes(4, "little")
-        body = MAGIC + lengths + header + b"".join(stored)
+        body = self.kind.magic + lengths + header + b"".join(stored)
         return body + hashlib.sha256(body).digest()
 
 
-def read_container(data: bytes, *, where: str) -> Container:
-    """Read a codec file.
+def read_container(data: bytes, *, where: str, kind: FileKind = CODEC_FILE) -> Container:
+    """Read a codec file, or an embedder file.
 
     Args:
         data: the whole file.
         where: its name, for messages.
+        kind: which of the two it must be.
 
     Raises:
-        CodecError: it is no codec file, is damaged or truncated, or is of a newer format.
+        CodecError: it is no such file, is damaged or truncated, or is of a newer format.
     """
-    if data[: len(MAGIC)] != MAGIC:
-        raise CodecError(f"{where}: not a codec file; name a .kinc file, `default` or `classic`")
+    what = kind.what
+    if data[: len(MAGIC)] != kind.magic:
+        raise CodecError(f"{where}: not {_a(kind)} file; name {kind.examples}")
     if len(data) < _PREFIX + _DIGEST:
-        raise CodecError(f"{where}: the codec file is truncated; fetch it again")
+        raise CodecError(f"{where}: the {what} file is truncated; fetch it again")
     version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
     if version > VERSION:
         raise CodecError(
-            f"{where}: codec format {version} is newer than this kinpack reads ({VERSION}); "
+            f"{where}: {what} format {version} is newer than this kinpack reads ({VERSION}); "
             "upgrade kinpack"
         )
     body = memoryview(data)[:-_DIGEST]
     if hashlib.sha256(body).digest() != data[-_DIGEST:]:
-        raise CodecError(f"{where}: the codec file is damaged or truncated; fetch it again")
+        raise CodecError(f"{where}: the {what} file is damaged or truncated; fetch it again")
     # What follows was written by the author of the file: still nothing to trust blindly.
     try:
-        return _parse(data, where)
+        return _parse(data, kind)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, zlib.error) as error:
         raise CodecError(
-            f"{where}: the codec file makes no sense ({error}); make it anew"
+            f"{where}: the {what} file makes no sense ({error}); make it anew"
         ) from error
 
 
-def _parse(data: bytes, where: str) -> Container:
+def _a(kind: FileKind) -> str:
+    """The file's sort with its article."""
+    return f"{'an' if kind.what[0] in 'aeiou' else 'a'} {kind.what}"
+
+
+def _parse(data: bytes, kind: FileKind) -> Container:
     start = _PREFIX + int.from_bytes(data[len(MAGIC) + 4 : _PREFIX], "little")
     end = len(data) - _DIGEST
     if start > end:
@@ -151,7 +180,7 @@ def _parse(data: bytes, where: str) -> Container:
             blobs[name] = plain
     if start != end:
         raise ValueError("bytes are left over after the last section")
-    return Container(header=header, blobs=blobs, arrays=arrays)
+    return Container(header=header, blobs=blobs, arrays=arrays, kind=kind)
 
 
 def _add(

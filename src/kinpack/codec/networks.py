@@ -1,4 +1,4 @@
-"""Networks of a codec at run time: ONNX graphs, run whole or in tiles."""
+"""Networks of a codec or embedder at run time: ONNX graphs, run whole or in tiles."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ class Network:
         graph: the serialised graph.
         name: for messages.
         threads: of one run; None leaves the choice to the runtime.
+        owner: whose network it is, for messages.
     """
 
-    def __init__(self, graph: bytes, *, name: str, threads: int | None = None) -> None:
-        self._graph, self.name, self._threads = graph, name, threads
+    def __init__(
+        self, graph: bytes, *, name: str, threads: int | None = None, owner: str = "codec"
+    ) -> None:
+        self._graph, self.name, self._threads, self._owner = graph, name, threads, owner
         self._session: Any = None
         self._lock = threading.Lock()
 
@@ -52,7 +55,8 @@ class Network:
     def fault(self, what: str) -> CodecError:
         """Error that blames the codec file for what this network does."""
         return CodecError(
-            f"network {self.name!r} of the codec {what}: the codec file is faulty; make it anew"
+            f"network {self.name!r} of the {self._owner} {what}: the {self._owner} file is faulty; "
+            "make it anew"
         )
 
     def _start(self) -> Any:

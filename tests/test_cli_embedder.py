@@ -1,0 +1,105 @@
+"""The command with an embedder: packed once, searched anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli_runs import one_error, pictures
+from kinpack.archive.archive import Archive
+from kinpack.cli import app
+from kinpack.images import load_image
+from tiny_embedder import GOLDEN, tiny_embedder
+
+
+def run(*words: str | Path, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, f"{words}: {result.output}"
+    return result
+
+
+def ask(*words: str | Path) -> Any:
+    """The JSON answer of a command, which prints nothing else."""
+    result = run(*words, "--json")
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    pictures(tmp_path / "photos", 5)
+    path = tmp_path / "photos.kin"
+    run(
+        "pack", tmp_path / "photos", "-o", path, "--codec", "classic", "--embedder", GOLDEN,
+        "--quiet",
+    )  # fmt: skip
+    return path
+
+
+def test_a_life_with_an_embedder(archive: Path, tmp_path: Path) -> None:
+    facts = ask("info", archive)
+    assert facts["embedder_id"] == tiny_embedder().embedder_id
+    assert facts["embedder_code_bytes"] == 2
+    assert facts["metadata"]["embedder"] == "tiny"
+    assert "embedder code bytes" in run("info", archive).stdout
+
+    pictures(tmp_path / "more", 2, label="city", seed=70)
+    run("add", archive, tmp_path / "more", "--quiet")
+    with Archive.open(archive) as opened:
+        originals = [tmp_path / ("more" if "city" in i else "photos") / i for i in opened.ids]
+        codes = tiny_embedder().packed([load_image(path) for path in originals])
+        assert [code.tobytes() for code in opened.embedder_codes] == codes
+
+    query = tmp_path / "photos" / "beach" / "00.png"
+    hits = ask("search", archive, query, "-k", "3")
+    assert hits == ask("search", archive, query, "-k", "3", "--codes", "embedder")
+    assert hits != ask("search", archive, query, "-k", "3", "--codes", "codec")
+    with Archive.open(archive) as opened:
+        assert [hit["id"] for hit in hits] == [h.id for h in opened.search(load_image(query), 3)]
+
+    run("rm", archive, "beach/01.jpg", "--quiet")
+    run("compact", archive, "--quiet")
+    run("gc", archive, "--min-age", "0", "--quiet")
+    run("copy", archive, "-o", tmp_path / "copy.kin", "--quiet")
+    run("merge", archive, tmp_path / "copy.kin", "-o", tmp_path / "m.kin", "--on-duplicate", "skip")
+    run("seal", archive, "-o", tmp_path / "a.kin.zip", "--quiet")
+    run("unseal", tmp_path / "a.kin.zip", "-o", tmp_path / "again.kin", "--quiet")
+    wanted = ask("search", archive, query)
+    for other in ("copy.kin", "m.kin", "a.kin.zip", "again.kin"):
+        assert ask("search", tmp_path / other, query) == wanted
+        assert ask("verify", tmp_path / other, "--deep")["ok"]
+    (file,) = archive.glob("embedders/*")
+    file.write_bytes(bytes(file.stat().st_size))
+    assert "--codes codec" in one_error(run("search", archive, query, code=1).stderr)
+    run("search", archive, query, "--codes", "codec")
+    run("verify", archive, "--quiet", code=1)
+    run("repair", archive, "-o", tmp_path / "saved.kin", "--embedder", GOLDEN)
+    assert ask("search", tmp_path / "saved.kin", query) == wanted
+
+
+def test_an_embedder_is_described() -> None:
+    facts = ask("info", GOLDEN)
+    assert list(facts)[:3] == ["name", "embedder_id", "embedder_bytes"]
+    assert (facts["name"], facts["M"], facts["K"]) == ("tiny", 4, 16)
+    assert facts["embedder_bytes"] == GOLDEN.stat().st_size
+    assert "random weights" in run("info", GOLDEN).stdout
+
+
+def test_what_is_no_embedder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos", 1)
+    (tmp_path / "bad.kine").write_bytes(GOLDEN.read_bytes()[:-1])
+    for name, said in (
+        (str(tmp_path / "none.kine"), "cannot read the embedder"),
+        (str(tmp_path / "bad.kine"), "damaged or truncated"),
+        ("classic", "name a .kine file, or kin"),
+    ):
+        words = ("pack", tmp_path / "photos", "-o", tmp_path / "a.kin", "--embedder", name)
+        assert said in one_error(run(*words, code=1).stderr)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.kine", "photos"]
+    run("pack", tmp_path / "photos", "-o", tmp_path / "b.kin", "--codec", "classic", "--quiet")
+    missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "embedder", code=1)
+    assert "it has no embedder" in one_error(missing.stderr)
