@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from papers.pqvae.backbone import BackboneConfig
 from papers.pqvae.backbone_training import BackboneTraining, Run, contrast, descriptors
 from papers.pqvae.class_training import ClassRun, ClassTraining, _moved, _triangle, load_pooled
 from papers.pqvae.heads import HeadConfig
+from papers.pqvae.outcomes import read_result
 from papers.pqvae.own_plan import LOSSES, METHODS, OwnPlan
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 
@@ -175,6 +175,7 @@ def test_neighbours_are_partners_once_their_time_has_come(tmp_path: Path) -> Non
     run.advance(epoch=2)
     resumed = Run(config, pictures.pixels, pictures.labels, tmp_path / "run.pt")
     assert resumed._near is not None
+    assert run._near is not None
     assert torch.equal(resumed._near, run._near)
 
 
@@ -212,9 +213,9 @@ def test_stages_train_choose_measure_and_are_not_done_twice(tmp_path: Path) -> N
     assert own.train_networks(place, quiet=True) == 0
     assert own.train_heads(place, quiet=True) == 0
     assert own.evaluate_heads(place, quiet=True) == 0
-    told = own.read_result(place.told(own.CONTRAST))
+    told = read_result(place.told(own.CONTRAST))
     assert [seen["epoch"] for seen in told["held_out"]] == pytest.approx([1, 2], abs=0.3)
-    assert own.read_result(place.told(own.TRIAL))["pictures"] == 150
+    assert read_result(place.told(own.TRIAL))["pictures"] == 150
     rows = own.rows(place)
     assert [(r["method"], r["bits"]) for r in rows] == [(m, b) for m in METHODS for b in (32, 48)]
     for row in rows:
@@ -223,17 +224,15 @@ def test_stages_train_choose_measure_and_are_not_done_twice(tmp_path: Path) -> N
         assert row["seeds"] == 2
         # A tenth is what chance finds; colours are easily told apart.
         assert row["map_at_1000"] > 25
-    tried = own.read_result(place.choice(own_plan.CLASSIFIED))["candidates"]
+    tried = read_result(place.choice(own_plan.CLASSIFIED))["candidates"]
     best = max(tried, key=lambda found: found["map_at_1000"])
     assert own.chosen(place, own_plan.CLASSIFIED) == HeadConfig(**best["head"])
 
 
 def test_the_page_holds_the_numbers_of_the_result_files() -> None:
-    root = Path(__file__).parents[1]
     checked = subprocess.run(
         [sys.executable, "-m", "papers.pqvae.tables", "--check"],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'benchmarks'}"},
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,
