@@ -348,3 +348,17 @@ def test_labels_keep_apart() -> None:
         places = rate_plot._spread(wanted, gap=0.05)
         assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(places))
         assert not places or places[-1] <= 1
+
+
+def test_shares_of_kin_against_plain_loops(rng: np.random.Generator) -> None:
+    from embedders import kin_shares
+
+    decoded = rng.integers(0, 3, (120, 4)).astype(np.float32)  # many ties
+    labels = rng.integers(0, 3, 120)
+    shares: dict[int, list[float]] = {10: [], 100: []}
+    for i in range(120):
+        others = [j for j in range(120) if j != i]
+        others.sort(key=lambda j: (float(((decoded[i] - decoded[j]) ** 2).sum()), j))
+        for at, found in shares.items():
+            found.append(sum(int(labels[j] == labels[i]) for j in others[:at]) / at)
+    assert kin_shares(decoded, labels) == pytest.approx({a: np.mean(s) for a, s in shares.items()})

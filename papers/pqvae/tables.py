@@ -21,6 +21,7 @@ from readme_numbers import UNMEASURED, filled
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 RESULTS = HERE / "results"
+TRANSFER = HERE.parents[1] / "benchmarks" / "results" / "embedders.json"
 BITS = (32, 48, 64)
 FAITHFUL = "pqvae-faithful"
 
@@ -171,6 +172,26 @@ def heads_table() -> str:
     return "\n".join(rows)
 
 
+def embedders_table() -> str:
+    """How well frozen networks find kin among pictures of other kinds, beside codecs' codes."""
+    found = json.loads(TRANSFER.read_text())["rows"]
+    sets = list(dict.fromkeys(row["data"] for row in found))
+    rows = [
+        "| codes of 8 bytes | " + " | ".join(f"{name}: 10 | 100" for name in sets) + " |",
+        "|---|" + "--:|--:|" * len(sets),
+    ]
+    for codes in dict.fromkeys(row["codes"] for row in found):
+        at = {row["data"]: row for row in found if row["codes"] == codes}
+        cells = [
+            f"{100 * at[name]['kin_among_10']:.1f} | {100 * at[name]['kin_among_100']:.1f}"
+            for name in sets
+        ]
+        rows.append(f"| {codes} | " + " | ".join(cells) + " |")
+    chance = {row["data"]: f"{100 * row['chance']:.1f}" for row in found}
+    rows.append("| *chance* | " + " | ".join(f"{chance[n]} | {chance[n]}" for n in sets) + " |")
+    return "\n".join(rows)
+
+
 def cost_line() -> str:
     """What was trained, for how long, and where."""
     tried, models = _all("held-out"), _all("models")
@@ -209,6 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "queries": queries_table,
     "watched": watched_table,
     "heads": heads_table,
+    "embedders": embedders_table,
     "cost": cost_line,
 }
 
