@@ -122,6 +122,7 @@ def _search(shown: Shown, folder: Path) -> list[Path]:
         lines = shown.judged["search"][str(bits)]
         for colour, (N, M, K) in zip(COLOURS, shown.plan.shapes[bits], strict=False):
             of_shape = [e for e in lines if (e["N"], e["M"], e["K"]) == (N, M, K)]
+            of_shape.sort(key=lambda e: float(e["lam"]))
             panel.plot(
                 [e["lam"] for e in of_shape],
                 [e["symmetric"] for e in of_shape],
