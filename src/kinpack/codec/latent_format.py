@@ -30,7 +30,6 @@ class LatentFormat:
         gain: constant factor between analysis output and ``y``.
         steps: (start, stop, parity) of each step, in the order of coding; parity 0 codes positions
             whose row + column is even, 1 the odd ones, −1 all.
-        dead_zone: share of a step by which an encoder rounds towards zero; decoders ignore it.
     """
 
     channels: int
@@ -38,7 +37,6 @@ class LatentFormat:
     limit: int
     gain: float
     steps: tuple[tuple[int, int, int], ...]
-    dead_zone: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
@@ -59,7 +57,6 @@ class LatentFormat:
                 limit=int(values["limit"]),
                 gain=float(values["gain"]),
                 steps=steps,
-                dead_zone=float(values["dead_zone"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CodecError(
@@ -74,7 +71,6 @@ class LatentFormat:
             and 0 < self.unit <= MAX_UNIT
             and 0 < self.limit < MAX_LIMIT
             and 0 < self.gain < math.inf
-            and 0 <= self.dead_zone <= 0.5
             and len(self.steps) <= MAX_STEPS
             and all(0 <= a < b <= self.channels and -1 <= p <= 1 for a, b, p in self.steps)
         ):

@@ -7,6 +7,7 @@ table, escapes, and an end that costs no more bytes than the message needs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,17 @@ class RangeWriter:
 
     Args:
         tables: frequency tables of the contexts.
+
+    Attributes:
+        tables: frequency tables of the contexts.
+        coder: the library's encoder.
     """
 
     def __init__(self, tables: FrequencyTables) -> None:
         import constriction
 
-        self._tables = tables
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self.tables = tables
+        self.coder: Any = constriction.stream.queue.RangeEncoder()
 
     def push(self, symbols: Ints, contexts: Ints) -> None:
         """Append symbols, each under the table of its context.
@@ -47,23 +52,11 @@ class RangeWriter:
         Raises:
             PayloadError: a symbol is outside the coder's range.
         """
-        index = self._tables.indices(symbols, contexts)
-        order, groups = _grouped(contexts)
-        sorted_index = index[order].astype(np.int32)
-        for t, first, last in groups:
-            self._coder.encode(sorted_index[first:last], self._tables.model(t))
-        lengths = self._tables.starts[contexts + 1] - self._tables.starts[contexts]
-        escaped = symbols[order][(index == lengths - 1)[order]]
-        if len(escaped):
-            if np.abs(escaped).max() >= LIMIT:
-                raise PayloadError(f"a symbol is outside ±{LIMIT}; lower the quality")
-            value = escaped + LIMIT
-            halves = np.stack([value >> 16, value & 0xFFFF], 1).ravel().astype(np.int32)
-            self._coder.encode(halves, self._tables.half_word)
+        push_all([self], symbols[None], contexts[None])
 
     def finish(self) -> bytes:
         """Return the message in the fewest bytes that still decode to it."""
-        return trimmed(self._coder)
+        return trimmed(self.coder)
 
 
 class RangeReader:
@@ -72,15 +65,19 @@ class RangeReader:
     Args:
         data: the message.
         tables: frequency tables of the contexts.
+
+    Attributes:
+        tables: frequency tables of the contexts.
+        coder: the library's decoder.
     """
 
     def __init__(self, data: bytes, tables: FrequencyTables) -> None:
         import constriction
 
-        self._tables = tables
+        self.tables = tables
         padded = data + b"\0" * (-len(data) % 4)
         words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
-        self._coder = constriction.stream.queue.RangeDecoder(words)
+        self.coder: Any = constriction.stream.queue.RangeDecoder(words)
 
     def pull(self, contexts: Ints) -> Ints:
         """Decode the symbols that one call of ``push`` appended.
@@ -94,26 +91,73 @@ class RangeReader:
         Raises:
             PayloadError: the bytes are no message of these tables.
         """
-        order, groups = _grouped(contexts)
-        sorted_index = np.empty(len(contexts), dtype=np.int64)
-        try:
-            for t, first, last in groups:
-                sorted_index[first:last] = self._coder.decode(self._tables.model(t), last - first)
-            sorted_contexts = contexts[order]
-            starts = self._tables.starts
-            escape = starts[sorted_contexts + 1] - starts[sorted_contexts] - 1
-            sorted_symbols = sorted_index + self._tables.lows[sorted_contexts]
-            escaped = np.flatnonzero(sorted_index == escape)
-            if len(escaped):
-                halves = self._coder.decode(self._tables.half_word, 2 * len(escaped)).astype(
-                    np.int64
-                )
-                sorted_symbols[escaped] = (halves[::2] << 16 | halves[1::2]) - LIMIT
-        except AssertionError as error:
-            raise PayloadError(f"an entropy-coded payload is damaged ({error})") from error
-        symbols = np.empty_like(sorted_symbols)
-        symbols[order] = sorted_symbols
+        symbols: Ints = pull_all([self], contexts[None])[0]
         return symbols
+
+
+def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> None:
+    """Append a row of symbols to each of several messages, as ``RangeWriter.push`` does one.
+
+    Args:
+        writers: of messages under the same tables.
+        symbols: (messages, n) int64.
+        contexts: (messages, n) int64, table of each symbol.
+
+    Raises:
+        PayloadError: a symbol is outside the coder's range.
+    """
+    if not symbols.size:
+        return
+    tables = writers[0].tables
+    order, runs = _runs(contexts)
+    index = np.take_along_axis(tables.indices(symbols, contexts), order, 1)
+    ranked = np.take_along_axis(contexts, order, 1)
+    escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
+    small = index.astype(np.int32)
+    for row, t, first, last in runs:
+        writers[row].coder.encode(small[row, first:last], tables.model(t))
+    for row in np.flatnonzero(escapes.any(1)):
+        escaped = symbols[row, order[row]][escapes[row]]
+        if np.abs(escaped).max() >= LIMIT:
+            raise PayloadError(f"a symbol is outside ±{LIMIT}; lower the quality")
+        value = escaped + LIMIT
+        halves = np.stack([value >> 16, value & 0xFFFF], 1).ravel().astype(np.int32)
+        writers[row].coder.encode(halves, tables.half_word)
+
+
+def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
+    """Decode the row of symbols that one call of ``push_all`` appended to each message.
+
+    Args:
+        readers: of messages under the same tables.
+        contexts: (messages, n) int64, table of each symbol.
+
+    Returns:
+        (messages, n) int64.
+
+    Raises:
+        PayloadError: the bytes are no message of these tables.
+    """
+    symbols = np.empty(contexts.shape, dtype=np.int64)
+    if not contexts.size:
+        return symbols
+    tables = readers[0].tables
+    order, runs = _runs(contexts)
+    index = np.empty(contexts.shape, dtype=np.int32)
+    ranked = np.take_along_axis(contexts, order, 1)
+    try:
+        for row, t, first, last in runs:
+            index[row, first:last] = readers[row].coder.decode(tables.model(t), last - first)
+        escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
+        found = index + tables.lows[ranked]
+        for row in np.flatnonzero(escapes.any(1)):
+            count = int(escapes[row].sum())
+            halves = readers[row].coder.decode(tables.half_word, 2 * count).astype(np.int64)
+            found[row, escapes[row]] = (halves[::2] << 16 | halves[1::2]) - LIMIT
+    except AssertionError as error:
+        raise PayloadError(f"an entropy-coded payload is damaged ({error})") from error
+    np.put_along_axis(symbols, order, found, 1)
+    return symbols
 
 
 def trimmed(coder: Any) -> bytes:
@@ -139,12 +183,17 @@ def trimmed(coder: Any) -> bytes:
     return candidate.to_bytes(total, "big").rstrip(b"\0")
 
 
-def _grouped(contexts: Ints) -> tuple[Ints, list[tuple[int, int, int]]]:
-    """Order by table, and (table, first, last) of each run in that order."""
-    if not len(contexts):
-        return np.zeros(0, dtype=np.int64), []
-    order = np.argsort(contexts, kind="stable")
-    ranked = contexts[order]
-    cuts = np.flatnonzero(np.diff(ranked)) + 1
-    firsts, lasts = [0, *cuts.tolist()], [*cuts.tolist(), len(ranked)]
-    return order, [(int(ranked[a]), a, b) for a, b in zip(firsts, lasts, strict=True)]
+def _runs(contexts: Ints) -> tuple[Ints, list[tuple[int, int, int, int]]]:
+    """Order of each row by table, and (row, table, first, last) of each run in that order."""
+    # Radix sorting of small integers is several times as fast.
+    small = contexts.astype(np.uint16) if int(contexts.max()) < 1 << 16 else contexts
+    order = np.argsort(small, axis=1, kind="stable")
+    ranked = np.take_along_axis(contexts, order, 1)
+    first = np.ones(ranked.shape, dtype=np.bool_)
+    first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    n = contexts.shape[1]
+    starts = np.flatnonzero(first)
+    lasts = np.append(starts[1:], contexts.size)
+    rows = starts // n
+    columns = (rows, ranked.ravel()[starts], starts - rows * n, lasts - rows * n)
+    return order, list(zip(*(column.tolist() for column in columns), strict=True))

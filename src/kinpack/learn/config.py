@@ -27,12 +27,14 @@ class Step:
 
 
 DEFAULT_STEPS = (
-    Step(0, 16, 0),
-    Step(0, 16, 1),
-    Step(16, 32, 0),
-    Step(16, 32, 1),
-    Step(32, 64, -1),
+    Step(0, 8, 0),
+    Step(0, 8, 1),
+    Step(8, 24, 0),
+    Step(8, 24, 1),
+    Step(24, 64, 0),
+    Step(24, 64, 1),
     Step(64, 128, -1),
+    Step(128, 192, -1),
 )
 
 
@@ -49,6 +51,7 @@ class NetworkConfig:
             cost of time: this level holds most of the arithmetic.
         mid: channels at a quarter of it.
         latent: channels of the latent ``y``, at an eighth, at most 192; few suffice below 36 dB.
+        deep: channels of the synthesis at an eighth.
         bottleneck_wide: inner channels of the residual blocks at a half.
         bottleneck_mid: inner channels of the residual blocks at a quarter and an eighth.
         context: inner channels of the context networks; they also run when decoding.
@@ -63,10 +66,11 @@ class NetworkConfig:
 
     wide: int = 64
     mid: int = 96
-    latent: int = 128
+    latent: int = 192
+    deep: int = 128
     bottleneck_wide: int = 32
     bottleneck_mid: int = 48
-    context: int = 64
+    context: int = 96
     code_context: int = 32
     M: int = 16
     K: int = 16

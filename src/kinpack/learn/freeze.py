@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kinpack.codec.codec import Codec
 from kinpack.codec.container import Container
 from kinpack.codec.latent_format import LatentFormat
+from kinpack.codec.quality import lam
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
 from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, quantise_about
@@ -25,10 +26,12 @@ from kinpack.learn.integer_networks import (
     least_unit,
     quantise_layer,
 )
+from kinpack.learn.integer_synthesis import integer_synthesis
 from kinpack.learn.model import (
     QUALITIES_PER_OCTAVE,
     QUALITY_CENTRE,
     CodecModel,
+    quality_plane,
     quantiser_step,
 )
 from kinpack.learn.networks import parity_mask
@@ -38,10 +41,16 @@ from kinpack.learn.tables import gaussian_tables, refit_tables
 UNIT = 64
 """Integer units in one unit of ``y``."""
 LIMIT = (1 << 15) - 1
-BINS_PER_OCTAVE = 8
+BINS_PER_OCTAVE = 4
 """Frequency tables for each doubling of the deviation."""
-CALIBRATION_QUALITIES = (36, 45, 56, 65, 76)
-"""Even and odd ones: half a bin lies between what they make of one deviation."""
+CALIBRATION_QUALITIES = (28, 37, 46, 55, 64, 74)
+"""A bin is four qualities wide: these lie differently in theirs."""
+SYNTHESIS_PATCHES = 256
+"""Patches whose latents, at each of these qualities, the synthesis is calibrated with."""
+SENSITIVITY_PATCHES = 64
+"""Patches on which the effect of errors in latents is measured."""
+TABLE_ROUNDS = 2
+"""Times that the tables are learned from what the encoder chooses under the ones before."""
 
 
 def freeze(
@@ -49,18 +58,16 @@ def freeze(
     patches: NDArray[np.uint8],
     *,
     description: Mapping[str, Any],
-    dead_zone: float = 0.0,
 ) -> Codec:
     """Turn a trained model into a codec.
 
-    The context networks become integer networks, calibrated on the patches; the frequency tables
-    are then learned from the symbols that the frozen codec itself produces on them.
+    Context networks and synthesis become integer networks, calibrated on the patches; the frequency
+    tables are then learned from the symbols that the frozen codec itself produces on them.
 
     Args:
         model: trained model.
         patches: uint8 (n, 3, s, s), s a multiple of 32: for calibration and for the tables.
         description: plain values for the header (name, data, seed, …).
-        dead_zone: share of a step by which the encoder rounds towards zero.
 
     Returns:
         The codec.
@@ -77,7 +84,6 @@ def freeze(
         limit=LIMIT,
         gain=config.gain,
         steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
-        dead_zone=dead_zone,
     )
     code_context, code_unit = _code_context(model)
     qualities = np.arange(101)
@@ -89,6 +95,7 @@ def freeze(
         "table_shift": np.floor(
             0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE
         ).astype(np.int32),
+        "error_bits": error_bits(model, patches[:SENSITIVITY_PATCHES]).astype(np.float32),
     }
     blobs = _networks(model, patches, code_unit)
     header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
@@ -106,28 +113,30 @@ def freeze(
     coder = build(first).learned_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
     pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
-    seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
-    symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
-    return build(refit_tables(first, deviations, symbols, contexts))
+    # What the encoder chooses depends on the tables, and they on what it chooses.
+    tables = first
+    for _ in range(TABLE_ROUNDS):
+        seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
+        symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
+        tables = refit_tables(first, deviations, symbols, contexts)
+        coder = build(tables).learned_coder()
+    return build(tables)
 
 
 def _networks(model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats) -> dict[str, bytes]:
     config = model.config
-    free = ["n", 3, "h", "w"]
+    contexts, latents = _seen(model, patches)
+    latent_unit = np.concatenate([np.full(config.latent, 1 / (UNIT * config.gain)), [1 / 20]])
     blobs = {
         "analysis": float_graph(
             model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
         ),
-        "synthesis": float_graph(
-            model.synthesis,
-            inputs=["n", config.latent + 1, "i", "j"],
-            outputs=free,
-        ),
+        "synthesis": integer_synthesis(model.synthesis, latents, input_unit=latent_unit),
         "code": float_graph(
             model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
         ),
     }
-    for index, graph in enumerate(_context_graphs(model, patches, code_unit)):
+    for index, graph in enumerate(_context_graphs(model, contexts, code_unit)):
         blobs[f"context{index}"] = graph
     return blobs
 
@@ -160,9 +169,8 @@ def _code_context(model: CodecModel) -> tuple[NDArray[np.int16], Floats]:
 
 @torch.no_grad()
 def _context_graphs(
-    model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats
+    model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats
 ) -> list[bytes]:
-    inputs = _context_inputs(model, patches)
     graphs: list[bytes] = []
     for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
         first, second, third = _convolutions(network)
@@ -223,8 +231,11 @@ def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats
     return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
 
-def _context_inputs(model: CodecModel, patches: NDArray[np.uint8]) -> Sequence[Tensor]:
-    """What each context network sees on the patches, over the calibration's qualities."""
+def _seen(
+    model: CodecModel, patches: NDArray[np.uint8]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """What each context network, and the synthesis at each of the calibration's qualities, sees."""
+    latents = []
     seen: list[list[Tensor]] = [[] for _ in model.config.steps]
     hooks = [
         network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
@@ -244,9 +255,39 @@ def _context_inputs(model: CodecModel, patches: NDArray[np.uint8]) -> Sequence[T
             mean, _ = model.predict(index, y_hat, e, quality)
             part = quantise_about(y[:, step.start : step.stop], mean, delta) * mask
             y_hat[:, step.start : step.stop] += part
+        plane = quality_plane(quality, y.shape[2], y.shape[3])
+        latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])
     for hook in hooks:
         hook.remove()
-    return [torch.cat(store) for store in seen]
+    return [torch.cat(store) for store in seen], latents
+
+
+def error_bits(model: CodecModel, patches: NDArray[np.uint8], *, rounds: int = 4) -> Floats:
+    """What one squared step of error in each latent channel is worth in bits.
+
+    It is the Lagrange weight times the squared error in the picture: the mean over random ±1
+    pictures v of (Jᵀv)², J the synthesis's derivative, is the squared length of J's columns.
+
+    Args:
+        model: trained model.
+        patches: uint8 (n, 3, s, s).
+        rounds: random pictures for each patch.
+
+    Returns:
+        (channels,) float64, the same for each quality: weight and squared step are inverse.
+    """
+    picture = _as_picture(patches)
+    quality = torch.full((len(patches),), float(QUALITY_CENTRE))
+    y = model.latent(picture, quality).detach().requires_grad_(True)
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros(model.config.latent, dtype=torch.float64)
+    for _ in range(rounds):
+        drawn = 255 * model.draw(y, quality)
+        signs = torch.randint(0, 2, drawn.shape, generator=generator).to(drawn) * 2 - 1
+        (gradient,) = torch.autograd.grad((drawn * signs).sum(), y)
+        total += gradient.double().square().mean((0, 2, 3))
+    # The error of a picture is the mean over its three colours, summed over pixels.
+    return (lam(QUALITY_CENTRE) / 3 * total / rounds).numpy()
 
 
 def _as_picture(patches: NDArray[np.uint8]) -> Tensor:

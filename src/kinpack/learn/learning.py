@@ -74,7 +74,6 @@ def learn_codec(
     threads: int | None = None,
     use_labels: bool = True,
     skip_broken: bool = False,
-    dead_zone: float = 0.0,
     calibration: int = CALIBRATION_PATCHES,
     description: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -95,7 +94,6 @@ def learn_codec(
         threads: for reading and for the arithmetic; None leaves what suits the machine.
         use_labels: whether images of one label are drawn together.
         skip_broken: whether pictures that cannot be read are left out; else the first one stops.
-        dead_zone: share of a step by which the codec rounds towards zero.
         calibration: patches to freeze the networks and to learn the frequency tables with.
         description: further plain values for the codec's header, such as licences.
         progress: called with the number of images just read.
@@ -157,7 +155,7 @@ def learn_codec(
         "network": network.to_dict(),
         **(description or {}),
     }
-    return freeze(model, patches, description=header, dead_zone=dead_zone)
+    return freeze(model, patches, description=header)
 
 
 def read_collection(

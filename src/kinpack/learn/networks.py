@@ -79,9 +79,9 @@ class Synthesis(nn.Module):
         self.linear = nn.Conv2d(config.latent + 1, 3 * 8 * 8, 1)
         self.blocks = nn.PixelShuffle(8)
         self.trunk = nn.Sequential(
-            nn.Conv2d(config.latent + 1, config.latent, 1),
-            Residual(config.latent, config.bottleneck_mid),
-            nn.Conv2d(config.latent, 4 * config.mid, 1),
+            nn.Conv2d(config.latent + 1, config.deep, 1),
+            Residual(config.deep, config.bottleneck_mid),
+            nn.Conv2d(config.deep, 4 * config.mid, 1),
             nn.PixelShuffle(2),
             Residual(config.mid, config.bottleneck_mid),
             Residual(config.mid, config.bottleneck_mid),

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from kinpack.learn.losses import alignment_loss
 from kinpack.learn.model import CodecModel
 from kinpack.learn.networks import start_from_components
 from kinpack.learn.patches import PatchSampler
+from kinpack.learn.warm_start import take_over
 
 WARM_UP_STEPS = 200
+HELD_STEPS = 800
+"""Steps for which a warm start with new context networks leaves all else as it is."""
 # Rate and error both grow with quality; this power of the Lagrange weight evens out what each
 # quality contributes to the gradient.
 _BALANCE = 0.36
@@ -65,10 +68,15 @@ class CodecTraining(lightning.LightningModule):
         self._clock = time.monotonic()
         self._sums: dict[str, float] = {}
         self._noted = 0
+        self.register_buffer("held", torch.tensor(0))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the learning rate is set before each step."""
-        return torch.optim.Adam(self.model.parameters(), lr=self.training_config.learning_rate)
+        context = list(self.model.context.parameters())
+        known = {id(parameter) for parameter in context}
+        others = [p for p in self.model.parameters() if id(p) not in known]
+        groups = [{"params": context}, {"params": others}]
+        return torch.optim.Adam(groups, lr=self.training_config.learning_rate)
 
     def progress(self) -> float:
         """Share of the budget that is spent, 0 to 1."""
@@ -85,8 +93,10 @@ class CodecTraining(lightning.LightningModule):
         if progress > config.decay_from:
             phase = (progress - config.decay_from) / (1 - config.decay_from)
             rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * phase))
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = config.learning_rate * rate
+        context, others = self.trainer.optimizers[0].param_groups
+        context["lr"] = config.learning_rate * rate
+        # Untrained context networks would pull the transforms away from what they know.
+        others["lr"] = config.learning_rate * rate * (self.global_step >= int(self.held))
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """Loss of one batch, drawn by the number of the step."""
@@ -152,6 +162,7 @@ def train(
     network: NetworkConfig,
     training: TrainingConfig,
     folder: Path,
+    start: Mapping[str, Tensor] | None = None,
     threads: int | None = None,
     log_line: Log | None = None,
     log_every: int = 100,
@@ -165,6 +176,8 @@ def train(
         network: sizes of the networks.
         training: budget, seed and weights.
         folder: where the checkpoint ``last.ckpt`` is kept.
+        start: weights to begin with, of a model of the same sizes or of fewer latents; a checkpoint
+            goes before them.
         threads: of the arithmetic; None leaves the machine's default.
         log_line: called with the means over the last ``log_every`` steps (fewer after a restart).
         log_every: steps between log lines.
@@ -189,6 +202,8 @@ def train(
         patches, _ = sampler.batch(0, size=2048)
         picture = torch.from_numpy(patches).float() / 255 - 0.5
         start_from_components(task.model.analysis, task.model.synthesis, picture, gain=network.gain)
+        if start is not None and not take_over(task.model, start):
+            task.held.fill_(HELD_STEPS)
     elif _spent(training, checkpoint["global_step"], checkpoint["elapsed"]) >= 1:
         task.load_state_dict(checkpoint["state_dict"])
         return task.model.eval()
