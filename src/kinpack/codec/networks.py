@@ -1,34 +1,59 @@
-"""Networks of a codec or embedder at run time: ONNX graphs, run whole or in tiles."""
+"""Networks of a codec or embedder at run time: checked ONNX graphs, run whole or in tiles."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.graph_shapes import check_run
+from kinpack.codec.network_graph import Graph, network_fault
+from kinpack.codec.numpy_engine import NumpyEngine
+from kinpack.codec.onnx_reader import read_graph
 from kinpack.errors import CodecError
 
 Array = NDArray[np.float32]
+Engine = Literal["onnxruntime", "numpy"]
+
+_REMEMBERED = 256
+"""Input shapes that are known to be harmless; beyond this they are checked anew."""
 
 
 class Network:
     """One ONNX graph with one float32 input and one float32 output; started when first used.
 
+    The graph is read and checked before onnxruntime sees it (module ``onnx_reader``), and what it
+    asks for is checked before each run of a new shape (module ``graph_shapes``).
+
     Args:
         graph: the serialised graph.
         name: for messages.
-        threads: of one run; None leaves the choice to the runtime.
+        threads: of one run in onnxruntime; None leaves the choice to it.
         owner: whose network it is, for messages.
+        engine: what runs it. For networks of integers both give the same bytes; ``numpy`` runs no
+            others.
+        optimise: whether onnxruntime may rearrange the graph: all it can, or nothing.
     """
 
     def __init__(
-        self, graph: bytes, *, name: str, threads: int | None = None, owner: str = "codec"
+        self,
+        graph: bytes,
+        *,
+        name: str,
+        threads: int | None = None,
+        owner: str = "codec",
+        engine: Engine = "onnxruntime",
+        optimise: bool = True,
     ) -> None:
-        self._graph, self.name, self._threads, self._owner = graph, name, threads, owner
-        self._session: Any = None
+        self._bytes, self.name, self._threads, self._owner = graph, name, threads, owner
+        self.engine: Engine = engine
+        self._optimise = optimise
+        self._started: tuple[Graph, Callable[[Array], Any]] | None = None
+        self._harmless: set[tuple[int, ...]] = set()
         self._lock = threading.Lock()
 
     def __call__(self, x: Array) -> Array:
@@ -38,45 +63,70 @@ class Network:
             x: float32, in the graph's input shape.
 
         Returns:
-            float32 array in its output shape.
+            float32 array in its output shape; a zero is never a negative one.
 
         Raises:
-            CodecError: the graph does not load, does not take this input, or gives no float32.
+            CodecError: the graph is refused, does not load, does not take this input, asks for too
+                much, or gives no float32.
         """
-        session = self._start()
+        graph, run = self._start()
+        self._check(graph, x.shape)
         try:
-            (y,) = session.run(None, {"x": np.ascontiguousarray(x, np.float32)})
+            y = run(np.ascontiguousarray(x, np.float32))
         except Exception as error:  # onnxruntime's errors share no base class
             raise self.fault(f"does not run ({_line(error)})") from error
         if not isinstance(y, np.ndarray) or y.dtype != np.float32:
             raise self.fault("gives something else than one float32 array")
-        return y
+        # Engines differ in the sign of a zero, and in nothing else if all numbers are integers.
+        return y + np.float32(0)
 
     def fault(self, what: str) -> CodecError:
         """Error that blames the codec file for what this network does."""
-        return CodecError(
-            f"network {self.name!r} of the {self._owner} {what}: the {self._owner} file is faulty; "
-            "make it anew"
-        )
+        return network_fault(what, name=self.name, owner=self._owner)
 
-    def _start(self) -> Any:
+    def _check(self, graph: Graph, shape: tuple[int, ...]) -> None:
+        if shape in self._harmless:
+            return
+        try:
+            check_run(graph, shape)
+        except CodecError as error:
+            raise self.fault(f"does not run ({error})") from error
+        if len(self._harmless) >= _REMEMBERED:
+            self._harmless.clear()
+        self._harmless.add(shape)
+
+    def _start(self) -> tuple[Graph, Callable[[Array], Any]]:
         with self._lock:
-            if self._session is None:
-                import onnxruntime
+            if self._started is None:
+                graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+                self._started = graph, self._engine_of(graph)
+            return self._started
 
-                options = onnxruntime.SessionOptions()
-                options.log_severity_level = 4  # errors come as exceptions
-                # Spinning workers cost other threads more than they save at these sizes.
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-                if self._threads is not None:
-                    options.intra_op_num_threads = self._threads
-                try:
-                    self._session = onnxruntime.InferenceSession(
-                        self._graph, options, providers=["CPUExecutionProvider"]
-                    )
-                except Exception as error:
-                    raise self.fault(f"does not load ({_line(error)})") from error
-            return self._session
+    def _engine_of(self, graph: Graph) -> Callable[[Array], Any]:
+        if self.engine == "numpy":
+            try:
+                return NumpyEngine(graph)
+            except CodecError as error:
+                raise CodecError(
+                    f"network {self.name!r} of the {self._owner} {error}; run it in onnxruntime"
+                ) from error
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # errors come as exceptions
+        # Spinning workers cost other threads more than they save at these sizes.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        if not self._optimise:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            session = onnxruntime.InferenceSession(
+                self._bytes, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise self.fault(f"does not load ({_line(error)})") from error
+        return lambda x: session.run([graph.output.name], {graph.input.name: x})[0]
 
 
 @dataclass(frozen=True)
