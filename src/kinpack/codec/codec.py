@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,11 +18,13 @@ from kinpack.codec.classic import Candidate, candidates, decode_classic
 from kinpack.codec.container import Container, read_container
 from kinpack.codec.descriptor import LinearDescriptor
 from kinpack.codec.latent_format import LatentFormat
+from kinpack.codec.latent_coder import LatentCoder
 from kinpack.codec.learned import MAX_SIDE, LearnedCoder
 from kinpack.codec.learned_image import LearnedImages
-from kinpack.codec.networks import Network
+from kinpack.codec.networks import Engine, Network
 from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, pack_codes, unpack_codes
+from kinpack.codec.self_test import SelfTest
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, ImageError, PayloadError
 from kinpack.images import Image, area_reduction, validate_image
@@ -32,6 +35,7 @@ DEFAULT_QUALITY = 60
 SUFFIX = ".kinc"
 
 _BATCH = 256
+_log = logging.getLogger(__name__)
 
 Escape = Literal["auto", "off", "always"]
 S = TypeVar("S")
@@ -50,8 +54,17 @@ class Codec:
         quantizer: the product quantiser of the code.
     """
 
-    def __init__(self, container: Container, data: bytes, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        container: Container,
+        data: bytes,
+        *,
+        threads: int | None = None,
+        engine: Engine | None = None,
+        optimise: bool = True,
+    ) -> None:
         self._container, self._data, self._threads = container, data, threads
+        self._engine, self._optimise = engine, optimise
         self.header = dict(container.header)
         self.codec_id = hashlib.sha256(data).hexdigest()
         self.quantizer = ProductQuantizer(self._array("codebooks").astype(np.float32))
@@ -63,35 +76,61 @@ class Codec:
         return cls(container, container.to_bytes())
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, where: str) -> Self:
+    def from_bytes(
+        cls,
+        data: bytes,
+        *,
+        where: str,
+        threads: int | None = None,
+        engine: Engine | None = None,
+        optimise: bool = True,
+    ) -> Self:
         """Read a codec file's bytes.
 
         Args:
             data: the whole file.
             where: its name, for messages.
+            threads: of the networks; None leaves the choice to the runtime.
+            engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
+                fails the file's test packets.
+            optimise: whether onnxruntime may rearrange the graphs.
 
         Raises:
             CodecError: the file is damaged, truncated, newer, or not a codec.
         """
         container = read_container(data, where=where)
         try:
-            return cls(container, data)
+            return cls(container, data, threads=threads, engine=engine, optimise=optimise)
         except CodecError as error:
             raise CodecError(f"{where}: {error}") from error
 
     @classmethod
-    def load(cls, spec: str | Path) -> Self:
+    def load(
+        cls,
+        spec: str | Path,
+        *,
+        threads: int | None = None,
+        engine: Engine | None = None,
+        optimise: bool = True,
+    ) -> Self:
         """Load a codec.
 
         Args:
             spec: path of a ``.kinc`` file, or ``"default"`` or ``"classic"``, which are shipped.
+            threads: of the networks; None leaves the choice to the runtime.
+            engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
+                fails the file's test packets.
+            optimise: whether onnxruntime may rearrange the graphs.
 
         Raises:
             CodecError: there is no such file, or it is damaged, truncated or newer.
         """
         if str(spec) in SHIPPED:
             place = resources.files("kinpack") / "codecs" / f"{spec}{SUFFIX}"
-            return cls.from_bytes(place.read_bytes(), where=f"the shipped codec {spec!r}")
+            data, where = place.read_bytes(), f"the shipped codec {spec!r}"
+            return cls.from_bytes(
+                data, where=where, threads=threads, engine=engine, optimise=optimise
+            )
         try:
             data = Path(spec).read_bytes()
         except OSError as error:
@@ -99,7 +138,9 @@ class Codec:
                 f"{spec}: cannot read the codec ({error.strerror}); name a {SUFFIX} file, "
                 f"or one of {', '.join(SHIPPED)}"
             ) from error
-        return cls.from_bytes(data, where=str(spec))
+        return cls.from_bytes(
+            data, where=str(spec), threads=threads, engine=engine, optimise=optimise
+        )
 
     @property
     def name(self) -> str:
@@ -172,19 +213,14 @@ class Codec:
             CodecError: a packet needs a learned codec, and this is none.
         """
         images: list[Image | None] = [None] * len(packets)
-        learned: dict[int, list[int]] = {}
-        classic = []
+        learned, classic = [], []
         for i, packet in enumerate(packets):
-            if packet.kind is Kind.LEARNED:
-                learned.setdefault(packet.quality, []).append(i)
-            else:
-                classic.append(i)
-        for quality, rows in learned.items():
-            for first in range(0, len(rows), _BATCH):
-                part = rows[first : first + _BATCH]
-                drawn = self._decode_learned([packets[i] for i in part], quality)
-                for i, image in zip(part, drawn, strict=True):
-                    images[i] = image
+            (learned if packet.kind is Kind.LEARNED else classic).append(i)
+        for first in range(0, len(learned), _BATCH):
+            part = learned[first : first + _BATCH]
+            drawn = self._decode_learned([packets[i] for i in part])
+            for i, image in zip(part, drawn, strict=True):
+                images[i] = image
         drawn = _map(_decode_classic, [packets[i] for i in classic], threads)
         for i, image in zip(classic, drawn, strict=True):
             images[i] = image
@@ -226,19 +262,24 @@ class Codec:
             )
         return self._learned.coder
 
-    @cached_property
-    def _learned(self) -> LearnedImages:
+    def untested_coder(self, *, engine: Engine = "onnxruntime") -> LearnedCoder:
+        """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
+
+        Args:
+            engine: what runs them; what only encodes runs in onnxruntime.
+
+        Raises:
+            CodecError: the codec's parts do not fit together.
+        """
         latent = LatentFormat.from_dict(self.header.get("latent", {}))
         code_context = self._integers("code_context")
         if code_context.shape[:2] != (self.quantizer.M, self.quantizer.K):
             raise CodecError(
                 f"the product code of codec {self.name!r} does not fit its payloads; make it anew"
             )
-        coder = LearnedCoder(
+        latents = LatentCoder(
             latent,
-            analysis=self._network("analysis"),
-            synthesis=self._network("synthesis"),
-            context=[self._network(f"context{i}") for i in range(len(latent.steps))],
+            context=[self._network(f"context{i}", engine) for i in range(len(latent.steps))],
             code_context=code_context,
             tables=FrequencyTables(
                 counts=self._integers("table_counts"),
@@ -247,14 +288,39 @@ class Codec:
             ),
             step_units=self._integers("step_units"),
             table_shift=self._integers("table_shift"),
+            error_bits=self._array("error_bits").astype(np.float64),
         )
-        return LearnedImages(coder)
+        return LearnedCoder(
+            latents,
+            analysis=self._network("analysis"),
+            synthesis=self._network("synthesis", engine),
+        )
 
-    def _network(self, name: str) -> Network:
+    @cached_property
+    def _learned(self) -> LearnedImages:
+        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
+        coders = [self.untested_coder(engine=engine) for engine in engines]
+        test = SelfTest.from_dict(
+            self.header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
+        )
+        for engine, coder in zip(engines, coders, strict=True):
+            if test.passes(coder):
+                return LearnedImages(coder)
+            _log.warning(
+                "kinpack: %s does not decode the test packets of codec %r", engine, self.name
+            )
+        raise CodecError(
+            f"codec {self.name!r} does not decode its own test packets: the file is faulty; "
+            "make it anew"
+        )
+
+    def _network(self, name: str, engine: Engine = "onnxruntime") -> Network:
         graph = self._container.blobs.get(name)
         if graph is None:
             raise CodecError(f"codec {self.name!r} lacks the network {name!r}; make it anew")
-        return Network(graph, name=name, threads=self._threads)
+        return Network(
+            graph, name=name, threads=self._threads, engine=engine, optimise=self._optimise
+        )
 
     def _array(self, name: str) -> NDArray[Any]:
         array = self._container.arrays.get(name)
@@ -309,7 +375,7 @@ class Codec:
             packets.append(_packet(image, best, quality, packed[i].tobytes()))
         return packets
 
-    def _decode_learned(self, packets: Sequence[Packet], quality: int) -> list[Image]:
+    def _decode_learned(self, packets: Sequence[Packet]) -> list[Image]:
         if not self.is_learned:
             raise CodecError(
                 f"codec {self.name!r} has no learned payloads, but a packet is one: "
@@ -320,7 +386,7 @@ class Codec:
             raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
         packed = np.frombuffer(b"".join(p.code for p in packets), dtype=np.uint8)
         codes = unpack_codes(packed.reshape(-1, width), self.quantizer.M, K=self.quantizer.K)
-        return self._learned.decode(packets, codes, quality=quality)
+        return self._learned.decode(packets, codes)
 
 
 def _packet(image: Image, candidate: Candidate, quality: int, code: bytes) -> Packet:
@@ -361,5 +427,5 @@ def _map(function: Callable[[S], T], items: Iterable[S], threads: int | None) ->
 
 def describe(codec: Codec) -> dict[str, Any]:
     """Plain facts about a codec, for people and machines."""
-    keep = {k: v for k, v in codec.header.items() if k not in ("latent", "descriptor")}
+    keep = {k: v for k, v in codec.header.items() if k not in ("latent", "descriptor", "test")}
     return {**keep, "codec_id": codec.codec_id, "codec_bytes": codec.n_bytes}

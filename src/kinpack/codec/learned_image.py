@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kinpack.codec.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.classic import Candidate, squared_error
-from kinpack.codec.learned import LearnedCoder
+from kinpack.codec.learned import LearnedCoder, Qualities
 from kinpack.codec.packet import Kind, Packet
 from kinpack.images import Image
 
@@ -27,40 +27,40 @@ class LearnedImages:
         self.coder = coder
 
     def encode(
-        self, images: Sequence[Image], codes: NDArray[np.uint8], *, quality: int
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        *,
+        quality: Qualities,
+        draw: bool = True,
     ) -> list[Candidate]:
         """Encode images.
 
         Args:
             images: uint8 (H, W, C) each.
             codes: (n, M) sub-indices of each.
-            quality: 1 to 99.
+            quality: 1 to 99, of all or of each.
+            draw: whether the error is wanted; without it none is counted.
 
         Returns:
             For each the payload and the squared error of what it draws.
         """
         pictures = [_as_picture(image) for image in images]
-        payloads, drawn = self.coder.encode(pictures, codes, quality=quality)
+        payloads, drawn = self.coder.encode(pictures, codes, quality=quality, draw=draw)
         made = []
-        for image, payload, picture in zip(images, payloads, drawn, strict=True):
+        for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
             if image.shape[2] == 4:
-                alpha = image[:, :, 3]
-                payload = join(encode_alpha(alpha), payload)
-                picture = np.dstack([picture, alpha])
-            elif image.shape[2] == 1:
-                picture = _grey(picture)
-            made.append(Candidate(Kind.LEARNED, payload, squared_error(image, picture)))
+                payload = join(encode_alpha(image[:, :, 3]), payload)
+            error = squared_error(image, _of_sort(image, drawn[i])) if draw else 0.0
+            made.append(Candidate(Kind.LEARNED, payload, error))
         return made
 
-    def decode(
-        self, packets: Sequence[Packet], codes: NDArray[np.uint8], *, quality: int
-    ) -> list[Image]:
-        """Draw the images of learned packets of one quality.
+    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+        """Draw the images of learned packets.
 
         Args:
             packets: with learned payloads.
             codes: (n, M) sub-indices of each.
-            quality: that of all the packets.
 
         Returns:
             uint8 (H, W, C) images.
@@ -70,7 +70,8 @@ class LearnedImages:
         """
         sizes = [(packet.height, packet.width) for packet in packets]
         parts = [split(p.payload) if p.channels == 4 else (b"", p.payload) for p in packets]
-        pictures = self.coder.decode([c for _, c in parts], codes, sizes=sizes, quality=quality)
+        qualities = [packet.quality for packet in packets]
+        pictures = self.coder.decode([c for _, c in parts], codes, sizes=sizes, quality=qualities)
         images: list[Image] = []
         for packet, (alpha_part, _), picture in zip(packets, parts, pictures, strict=True):
             if packet.channels == 4:
@@ -87,6 +88,13 @@ def _as_picture(image: Image) -> Image:
     if image.shape[2] == 4:
         return fill_transparent(image[:, :, :3], image[:, :, 3])
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _of_sort(image: Image, picture: Image) -> Image:
+    """What is drawn for an image of its sort: grey, RGB, or RGBA with the image's own alpha."""
+    if image.shape[2] == 4:
+        return np.dstack([picture, image[:, :, 3]])
+    return _grey(picture) if image.shape[2] == 1 else picture
 
 
 def _grey(picture: Image) -> Image:

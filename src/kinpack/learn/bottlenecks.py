@@ -143,19 +143,38 @@ class ProductBottleneck(nn.Module):
         )
 
 
-def quantise_about(y: Tensor, mean: Tensor, step: Tensor) -> Tensor:
+def quantise_about(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> Tensor:
     """Round to the grid of ``step`` about ``mean``, with a straight-through gradient.
 
     Args:
         y: latents, any shape.
         mean: predicted means, the shape of ``y``.
+        log2_scale: log2 of the predicted deviation, in units of ``y``.
         step: quantiser step, broadcast against ``y``.
 
     Returns:
-        The quantised latents ŷ = mean + step · round((y − mean) / step).
+        The dequantised latents ŷ = mean + step · (s − sign(s) · shift), s = round((y − mean)/step).
     """
-    hard = mean + step * torch.round((y - mean) / step)
+    symbols = torch.round((y - mean) / step)
+    shift = inward_shift((log2_scale - torch.log2(step)).clamp(SCALE_LOW, SCALE_HIGH))
+    hard = mean + step * (symbols - torch.sign(symbols) * shift)
     return y + (hard - y).detach()
+
+
+def inward_shift(log2_deviation: Tensor) -> Tensor:
+    """How far the mean of a cell's values lies inward of its middle, in steps.
+
+    That of a Laplace density of the same deviation, which is the same for all cells but that of 0;
+    latents are heavier in their tails than the Gaussian which is coded with.
+
+    Args:
+        log2_deviation: log2 of the deviation in steps, any shape.
+
+    Returns:
+        0 to ½, the shape of ``log2_deviation``.
+    """
+    b = torch.exp2(log2_deviation) / math.sqrt(2)
+    return 0.5 - b + 1 / torch.expm1((1 / b).clamp_max(80))
 
 
 def gaussian_bits(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.container import Container
 from kinpack.codec.latent_format import LatentFormat
 from kinpack.codec.quality import lam
+from kinpack.codec.self_test import make_test
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
 from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, quantise_about
@@ -100,17 +101,17 @@ def freeze(
     blobs = _networks(model, patches, code_unit)
     header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
 
-    def build(tables: FrequencyTables) -> Codec:
+    def build(tables: FrequencyTables, **more: Any) -> Codec:
         counts = {
             "table_counts": tables.counts.astype(np.int32),
             "table_starts": tables.starts.astype(np.int32),
             "table_lows": tables.lows.astype(np.int32),
         }
-        return Codec.from_container(Container(header, blobs, {**arrays, **counts}))
+        return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
 
     deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
     first = gaussian_tables(deviations)
-    coder = build(first).learned_coder()
+    coder = build(first).untested_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
     pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
     # What the encoder chooses depends on the tables, and they on what it chooses.
@@ -119,8 +120,13 @@ def freeze(
         seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
         symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
         tables = refit_tables(first, deviations, symbols, contexts)
-        coder = build(tables).learned_coder()
-    return build(tables)
+        coder = build(tables).untested_coder()
+    # What the test packets decode to is what plain arithmetic makes of them.
+    plain = build(tables).untested_coder(engine="numpy")
+    test = make_test(plain, M=config.M, K=config.K)
+    codec = build(tables, test=test.to_dict())
+    codec.learned_coder()
+    return codec
 
 
 def _networks(model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats) -> dict[str, bytes]:
@@ -252,8 +258,8 @@ def _seen(
         y_hat = torch.zeros_like(y)
         for index, step in enumerate(model.config.steps):
             mask = parity_mask(step, y.shape[2], y.shape[3])
-            mean, _ = model.predict(index, y_hat, e, quality)
-            part = quantise_about(y[:, step.start : step.stop], mean, delta) * mask
+            mean, scale = model.predict(index, y_hat, e, quality)
+            part = quantise_about(y[:, step.start : step.stop], mean, scale, delta) * mask
             y_hat[:, step.start : step.stop] += part
         plane = quality_plane(quality, y.shape[2], y.shape[3])
         latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])

@@ -145,7 +145,7 @@ class CodecModel(nn.Module):
             mask = parity_mask(step, y.shape[2], y.shape[3]).to(y)
             mean, log2_scale = self.predict(index, y_hat, e, quality)
             part = y[:, step.start : step.stop]
-            coded = quantise_about(part, mean, delta) * mask
+            coded = quantise_about(part, mean, log2_scale, delta) * mask
             bits = bits + (gaussian_bits(part, mean, log2_scale, delta) * mask).sum((1, 2, 3))
             y_hat = torch.cat(
                 [
