@@ -13,7 +13,7 @@ import pytest
 
 from archive_checks import content, expected, make, reopened
 from fake_codec import pictures
-from kinpack.archive.archive import Archive
+from kinpack.archive.history import history
 from kinpack.archive.sealing import seal
 from kinpack.archive.store import FolderStore, Store
 from kinpack.archive.verify import verify_store
@@ -24,7 +24,7 @@ from trial_runs import trial
 
 def test_every_call_may_fail(tmp_path: Path) -> None:
     result = trial("faults", tmp_path, "--every", 37)
-    assert result["faults"] > 80
+    assert result["faults"] > 60
     assert set(result["acts"]) == {"create", "add", "rm", "compact", "gc", "seal", "copy"}
     for act, counts in result["acts"].items():
         assert counts["refused, former state"] > 0, act
@@ -189,21 +189,21 @@ def test_collecting_during_a_verification_is_no_damage(tmp_path: Path) -> None:
     assert report.images == 14
 
 
-def test_collecting_during_a_listing_of_states_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_collecting_during_a_listing_of_states_is_no_damage(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     with reopened(path) as archive:
         archive.add(pictures(1, first=10))
         archive.compact()
-        read = FolderStore.read
 
-        def collected(self: FolderStore, name: str) -> bytes:
-            with monkeypatch.context() as patch, Archive.open(path) as other:
-                patch.setattr(FolderStore, "read", read)
+    class Collected(FolderStore):
+        """A store whose old states go before the first file is read."""
+
+        def read(self, name: str) -> bytes:
+            with reopened(path) as other:
                 other.gc(min_age=0)
-            return read(self, name)
+            return super().read(name)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(FolderStore, "read", collected)
-            assert [state.number for state in archive.history()] == [3]
+    assert [state.number for state in history(Collected(path))] == [3]
+    (path / "manifests" / "0000000003.json").write_text("{}")
+    with pytest.raises(ArchiveError, match="damaged manifest"):
+        history(FolderStore(path))
