@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +13,9 @@ from kinpack.archive.code_file import read_code_file
 from kinpack.archive.coder import read_codec, read_embedder
 from kinpack.archive.copying import read_segment
 from kinpack.archive.manifest import Manifest
-from kinpack.archive.noreplace import publish_file
 from kinpack.archive.reader import Reader
+from kinpack.archive.staged_file import staged_file
 from kinpack.archive.staging import building
-from kinpack.archive.store import refusal, synchronise_folder
-from kinpack.errors import ArchiveError
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
 
@@ -42,31 +39,14 @@ def seal(
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    path = Path(target)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        if os.path.lexists(path):
-            raise _existing(path)
-        try:
-            with part.open("xb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                    for name, data in _files(source, progress):
-                        info = zipfile.ZipInfo(name, _LONG_AGO)
-                        info.create_system = 3
-                        info.external_attr = 0o100644 << 16
-                        archive.writestr(info, data)
-                file.flush()
-                os.fsync(file.fileno())
-                n_bytes = file.tell()
-            if not publish_file(part, path):
-                raise _existing(path)
-            synchronise_folder(path.parent)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise refusal(error, path, "write") from error
-    return n_bytes
+    with staged_file(Path(target)) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in _files(source, progress):
+                info = zipfile.ZipInfo(name, _LONG_AGO)
+                info.create_system = 3
+                info.external_attr = 0o100644 << 16
+                archive.writestr(info, data)
+        return file.tell()
 
 
 def unseal(
@@ -101,7 +81,3 @@ def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, byt
         if entry.codes:
             yield entry.codes.file, read_code_file(source.store, entry.codes)
     yield manifest.file, manifest.to_bytes()
-
-
-def _existing(path: Path) -> ArchiveError:
-    return ArchiveError(f"{path}: this path exists; choose another name, or remove it first")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kinpack.archive.locks import is_same, lock_alone, release
 from kinpack.archive.noreplace import publish_folder
-from kinpack.archive.store import FolderStore, lock_folder, refusal, synchronise_folder
+from kinpack.archive.store import FolderStore, refusal
+from kinpack.archive.synchronised import synchronise_folder
 from kinpack.errors import ArchiveError
 
 _OURS = frozenset({"codecs", "embedders", "segments", "codes", "manifests"})
@@ -41,7 +43,7 @@ class Staging:
         try:
             self._lock = self._begin()
         except OSError as error:
-            if not target.parent.is_dir():
+            if not os.path.isdir(target.parent):  # noqa: PTH112 (which never raises)
                 raise ArchiveError(
                     f"{target}: cannot create the archive: {target.parent} is no folder; "
                     "make it first"
@@ -63,13 +65,13 @@ class Staging:
             synchronise_folder(self.target.parent)
         except OSError as error:
             raise refusal(error, self.target, "create the archive") from error
-        os.close(self._lock)
+        release(self._lock)
 
     def discard(self) -> None:
         """Remove the unfinished archive; one that has its final name already stays."""
-        if _is_same(self._lock, self.folder):
+        if is_same(self._lock, self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
+        release(self._lock)
 
     def _existing(self) -> ArchiveError:
         return ArchiveError(
@@ -88,7 +90,7 @@ class Staging:
             except FileNotFoundError:
                 continue
             try:
-                locked = lock_folder(descriptor)
+                locked = lock_alone(descriptor)
                 names = set(os.listdir(descriptor))  # noqa: PTH208 (the folder that was opened)
                 if locked is False or (locked is None and names):
                     raise ArchiveError(
@@ -100,14 +102,14 @@ class Staging:
                         f"{self.folder}: this folder is in the way and not of kinpack's making; "
                         "move it elsewhere"
                     )
-                if _is_same(descriptor, self.folder):  # else its owner was quicker
+                if is_same(descriptor, self.folder):  # else its owner was quicker
                     for name in names:
                         shutil.rmtree(self.folder / name)
                     return descriptor
             except BaseException:
-                os.close(descriptor)
+                release(descriptor)
                 raise
-            os.close(descriptor)
+            release(descriptor)
         raise ArchiveError(f"{self.target}: other processes create and remove it; try again")
 
 
@@ -133,11 +135,3 @@ def building(target: Path) -> Iterator[FolderStore]:
         raise
     finally:
         staging.store.close()
-
-
-def _is_same(descriptor: int, folder: Path) -> bool:
-    """Whether a path still leads to the folder that was opened."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except OSError:
-        return False

@@ -32,6 +32,7 @@ from kinpack.errors import CodecError, KinpackError
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|embedders/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20
 _BATCH = 256
+_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -93,13 +94,21 @@ def verify_store(
 ) -> VerifyReport:
     """Check every file of an archive in a store, as ``verify`` does.
 
+    Others may write meanwhile. Where old states were collected meanwhile, so that their files seem
+    to be missing, the check begins anew.
+
     Args:
         store: where the archive lies.
         deep: whether to decode every image too.
         codec: the archive's codec, if it is loaded already.
         progress: called with the number of images just checked.
     """
-    return _Verification(store, deep, codec, progress).run()
+    for _ in range(_ATTEMPTS):
+        verification = _Verification(store, deep, codec, progress)
+        report = verification.run()
+        if report.ok or not verification.outdated():
+            break
+    return report
 
 
 class _Verification:
@@ -134,6 +143,14 @@ class _Verification:
             where = self._store.where(name)
             self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
         return self.report
+
+    def outdated(self) -> bool:
+        """Whether states that were there in the beginning have been collected since."""
+        try:
+            gone = self._names.difference(self._store.list())
+        except KinpackError:
+            return False
+        return any(manifest_number(name) for name in gone)
 
     def _manifests(self) -> dict[int, Record]:
         """What all manifests say that are whole, by number."""
