@@ -10,10 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from kinpack.archive.adding import Progress
+from kinpack.archive.buckets import is_object_address
 from kinpack.archive.coder import read_codec
+from kinpack.archive.commit import commit_first
 from kinpack.archive.copying import read_segment
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.noreplace import publish_file
+from kinpack.archive.opening import is_address
 from kinpack.archive.reader import Reader
 from kinpack.archive.staging import building
 from kinpack.archive.store import refusal, synchronise_folder
@@ -41,6 +44,10 @@ def seal(
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
+    if isinstance(target, str) and is_address(target):
+        raise ArchiveError(
+            f"{target}: an archive is sealed into a local file; name one, and copy it"
+        )
     path = Path(target)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -73,28 +80,46 @@ def unseal(
 ) -> None:
     """Write the state that an archive shows as a folder, which can be changed.
 
+    In an object store its number becomes 1, since there the first manifest decides who makes an
+    archive.
+
     Args:
         source: the archive, a sealed one or any other.
-        target: the new archive's folder, which must not exist.
+        target: the new archive's folder or address, where there must be none.
         progress: called with the number of images just copied.
 
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    with building(Path(target)) as store:
-        for name, data in _files(source, progress):
-            store.create(name, data)
+    manifest = replace(source.manifest, base=None)
+    if is_object_address(target):
+        manifest = replace(manifest, number=1, parent=None)
+    with building(target) as store:
+        for name, data in _parts(source, manifest, progress):
+            if not store.create(name, data) and store.read(name) != data:
+                raise ArchiveError(
+                    f"{store.where(name)}: another file has this name; remove it, or choose "
+                    "another place"
+                )
+        commit_first(store, manifest)
 
 
 def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
     """The files of one state, each checked: the manifest comes last, and is whole."""
     manifest: Manifest = replace(source.manifest, base=None)
+    yield from _parts(source, manifest, progress)
+    yield manifest.file, manifest.to_bytes()
+
+
+def _parts(
+    source: Reader, manifest: Manifest, progress: Progress | None
+) -> Iterator[tuple[str, bytes]]:
+    """The codec and the segments of a state, each checked."""
     yield manifest.codec_file, read_codec(source.store, manifest)
     for entry in manifest.segments:
         yield entry.file, read_segment(source.store, entry)
         if progress:
             progress(entry.live)
-    yield manifest.file, manifest.to_bytes()
 
 
 def _existing(path: Path) -> ArchiveError:
