@@ -45,6 +45,7 @@ HEAVY = (
     "datasets",
     "faiss",
     "lightning",
+    "obstore",
     "onnxruntime",
     "pandas",
     "pyarrow",
