@@ -59,8 +59,9 @@ def publish_file(temporary: Path, final: Path) -> bool:
     """Give a finished temporary file its final name, if that name is free.
 
     A hard link decides the race where the file system has them, else a rename that refuses to
-    replace. The temporary name is gone afterwards, whoever won, unless the system refuses even to
-    remove it: then it is left for the next writer to clean up.
+    replace. Over a network a link may be made twice, since the first answer was lost: then the name
+    is there already, and is this file's. The temporary name is gone afterwards, whoever won, unless
+    the system refuses even to remove it: then it is left for the next writer to clean up.
 
     Args:
         temporary: the finished file, on the same file system as ``final``.
@@ -76,8 +77,9 @@ def publish_file(temporary: Path, final: Path) -> bool:
     try:
         os.link(temporary, final)
     except FileExistsError:
+        linked = _is_same(temporary, final)
         _remove(temporary)
-        return False
+        return linked
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -149,6 +151,14 @@ def publish_folder(temporary: Path, final: Path) -> bool:
                 return False
             raise
     return True
+
+
+def _is_same(temporary: Path, final: Path) -> bool:
+    """Whether two names are those of one file."""
+    try:
+        return os.path.samestat(os.lstat(temporary), os.lstat(final))
+    except OSError:
+        return False
 
 
 def _remove(temporary: Path) -> None:

@@ -89,15 +89,23 @@ class Store(Protocol):
         ...
 
     def delete(self, *names: str) -> None:
-        """Remove files in this order, durably; one that is not there is no error."""
+        """Remove files, durably; one that is not there is no error.
+
+        Manifests go one after the other in this order, other files in any.
+        """
         ...
 
     def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
-        """A block within which files are written.
+        """A block within which files are written, and nobody collects.
 
         ``tidy`` is called first if it is sure that nobody else is writing: only then is whatever
-        no manifest refers to the leftover of a dead writer.
+        no manifest refers to the leftover of a dead writer. A store that cannot tell at little
+        cost does not call it.
         """
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A block within which nobody else writes; an error where somebody does, or may."""
         ...
 
     def faults(self) -> builtins.list[str]:
@@ -302,6 +310,36 @@ class FolderStore:
             yield
             if not self._changed:
                 self._settle()
+        finally:
+            release(descriptor)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold an exclusive lock on the folder, all that is in it made durable first.
+
+        Else a power cut could take the newest state, which a dead writer left, when what only
+        older ones need is removed already.
+
+        Raises:
+            ArchiveError: somebody holds another, the file system has no locks, or the folder
+                cannot be opened, locked or synchronised.
+        """
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise refusal(error, self.called, "open") from error
+        try:
+            try:
+                alone = lock_alone(descriptor)
+            except OSError as error:
+                raise refusal(error, self.called, "lock") from error
+            if not alone:
+                raise ArchiveError(
+                    f"{self.called}: somebody is writing to the archive, or the file system cannot "
+                    "tell; try again later, or write a clean one with: kinpack copy"
+                )
+            self._settle()
+            yield
         finally:
             release(descriptor)
 

@@ -21,7 +21,8 @@ from kinpack.archive.manifest import (
 )
 from kinpack.archive.opening import open_store
 from kinpack.archive.record import Record
-from kinpack.archive.segment import PIXEL_BYTES, Segment
+from kinpack.archive.segment import PIXEL_BYTES
+from kinpack.archive.sifting import sift
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.states import load_manifest
 from kinpack.archive.store import Store
@@ -238,9 +239,10 @@ class _Verification:
         for segment, rows in snapshot.parts():
             with self._reporting():
                 names = segment.index.ids.to_pylist()
-                for row in range(len(names)) if rows is None else rows.tolist():
-                    ids[names[row]] += 1
-                    self._packet(segment, row, names[row])
+                live = list(range(len(names))) if rows is None else rows.tolist()
+                ids.update(names[row] for row in live)
+                for row, packet in sift(segment, live):
+                    self._packet(packet, names[row])
         self._decode()
         with self._reporting():
             self._embedder_codes(snapshot)
@@ -260,9 +262,10 @@ class _Verification:
             except CodecError as error:
                 self._problem(segment.entry.files[-1], str(error))
 
-    def _packet(self, segment: Segment, row: int, name: str) -> None:
-        with self._reporting():
-            packet = segment.packet(row)
+    def _packet(self, packet: Packet | KinpackError, name: str) -> None:
+        if isinstance(packet, KinpackError):
+            self.report.problems.append(str(packet))
+        else:
             self.report.images += 1
             if self._codec is not None and self.report.deep:
                 self._decoding.append((name, packet))
