@@ -75,8 +75,11 @@ def power_cuts(result: dict[str, Any]) -> list[str]:
     rows = [
         ["histories", result["histories"]],
         [f"commits ({commits})", sum(result["commits"].values())],
-        ["of these killed", result["killed commits"]],
-        ["of these met by a broken fsync, and done again", result["commits with a broken fsync"]],
+        ["of these killed or refused", result["commits without acknowledgement"]],
+        [
+            "of these met by a broken fsync, most of them then done again",
+            result["commits with a broken fsync"],
+        ],
         ["changing calls to the system", result["changing calls"]],
         ["power cuts", result["cuts"]],
         ["different disks that these left, each opened and verified", result["different disks"]],

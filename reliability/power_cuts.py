@@ -65,6 +65,8 @@ VERBS = {
 
 _CALLS, _SYNCHRONISED = 36, 14  # about as many changing calls, and fsyncs, as a commit makes
 
+_UNACKNOWLEDGED = 2  # exit status
+
 
 @dataclass(frozen=True)
 class Step:
@@ -82,20 +84,31 @@ class Step:
     killed: int | None = None
     broken: int | None = None
 
-    def run(self, folder: Path) -> None:
-        """Do it, and if it is refused do it again."""
+    def run(self, folder: Path) -> bool:
+        """Do it, and if it is refused do it again.
+
+        Returns:
+            Whether it was acknowledged: a refused step may have made a new archive, whole, but
+            nobody was told that it is durable.
+        """
         if self.verb == "create":
             try:
                 self._create(folder)
             except KinpackError:
-                if not (folder / ARCHIVE).exists():
-                    self._create(folder)
-            return
+                if (folder / ARCHIVE).exists():
+                    return False
+                self._create(folder)
+            return True
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
+            if self.verb in ("seal", "copy") and (folder / VERBS[self.verb]).exists():
+                return False  # an earlier step has made it
             try:
                 self._change(archive, folder)
             except KinpackError:
+                if self.verb in ("seal", "copy") and (folder / VERBS[self.verb]).exists():
+                    return False
                 self._change(archive, folder)
+        return True
 
     def _create(self, folder: Path) -> None:
         with Archive.create(folder / ARCHIVE, CODEC) as archive:
@@ -114,7 +127,7 @@ class Step:
             archive.compact()
         elif self.verb == "gc":
             archive.gc(min_age=0)
-        elif not (folder / VERBS[self.verb]).exists():
+        else:
             (seal if self.verb == "seal" else copy)(archive, folder / VERBS[self.verb])
 
 
@@ -219,7 +232,7 @@ def record(steps: list[Step], folder: Path) -> History:
         if not child:
             _run_recorded(step, work, log)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status not in (0, -signal.SIGKILL):
+        if status not in (0, _UNACKNOWLEDGED, -signal.SIGKILL):
             raise BrokenPromiseError(f"{step}: the process ended with {status}")
         history.events.append(("begin", len(history.steps)))
         for line in log.read_text().splitlines():
@@ -255,8 +268,7 @@ def _run_recorded(step: Step, work: Path, log: Path) -> None:
     try:
         recorder = Recorder(os.open(log, os.O_WRONLY | os.O_APPEND), work.resolve(), step)
         with segments_of(3), watched(work, recorder):
-            step.run(work)
-        status = 0
+            status = 0 if step.run(work) else _UNACKNOWLEDGED
     except BaseException:
         traceback.print_exc()
     finally:
@@ -416,7 +428,8 @@ def main() -> None:
             total["different disks"] += cutter.distinct
             for number_of_step, step in enumerate(history.steps):
                 verbs[step.verb] += 1
-                total["killed commits"] += ("acknowledged", number_of_step) not in history.events
+                told = ("acknowledged", number_of_step) in history.events
+                total["commits without acknowledgement"] += not told
                 total["commits with a broken fsync"] += step.broken is not None
             trials.tell(f"history {number}: {dict(total)}")
             shutil.rmtree(place)

@@ -88,5 +88,5 @@ def test_power_cuts_lose_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["files", "folders"])
 def test_without_synchronising_the_loss_is_noticed(tmp_path: Path, what: str) -> None:
-    words = ("--histories", 1, "--chances", 0, "--every", 12, "--without", what)
+    words = ("--histories", 1, "--chances", 0, "--every", 20, "--without", what)
     trial("power_cuts", tmp_path, *words, fails=True)
