@@ -85,6 +85,7 @@ def _latent_space(shown: Shown, folder: Path) -> list[Path]:
         )
     for panel in axes.flat[len(models) :]:
         panel.set_visible(False)
+    figure.tight_layout()
     return save_figure(figure, folder, "latent_space")
 
 
@@ -121,6 +122,7 @@ def _search(shown: Shown, folder: Path) -> list[Path]:
         lines = shown.judged["search"][str(bits)]
         for colour, (N, M, K) in zip(COLOURS, shown.plan.shapes[bits], strict=False):
             of_shape = [e for e in lines if (e["N"], e["M"], e["K"]) == (N, M, K)]
+            of_shape.sort(key=lambda e: float(e["lam"]))
             panel.plot(
                 [e["lam"] for e in of_shape],
                 [e["symmetric"] for e in of_shape],
@@ -192,7 +194,8 @@ def _table(shown: Shown, folder: Path) -> list[Path]:
     panel.set_xticks(sorted({r["bits"] for r in shown.rows}))
     panel.set_xlabel("bits")
     panel.set_ylabel(f"mAP@1000, %, protocol {shown.rows[0]['protocol']}")
-    panel.legend(frameon=False, fontsize=6, ncols=2)
+    panel.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.tight_layout()
     return save_figure(figure, folder, "map_against_bits")
 
 

@@ -109,7 +109,7 @@ def chosen_table() -> str:
             f"| {bits} | {c['N']}, {c['M']}, {c['K']} | {c['d_used']} | {c['lam']:g} "
             f"| {c['update']} | {c['epochs']} | {held_out:.2f} "
             f"| {c['K']}^{c['M']}: {c['words_stored']} | {c['entropy_bits']:.1f} "
-            f"| {c['distinct']:,} | {c['psnr_db']:.2f} |"
+            f"| {c['distinct']:,.0f} | {c['psnr_db']:.2f} |"
         )
     return "\n".join(rows)
 
