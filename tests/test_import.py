@@ -47,6 +47,7 @@ HEAVY = (
     "datasets",
     "faiss",
     "lightning",
+    "obstore",
     "onnxruntime",
     "pandas",
     "pyarrow",

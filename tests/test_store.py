@@ -194,6 +194,28 @@ def test_only_a_lone_writer_tidies(tmp_path: Path) -> None:
     assert tidied == ["one", "other"]
 
 
+def test_who_is_alone_finds_all_durable_and_no_other_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = FolderStore(tmp_path)
+    folder.create("manifests/1.json", b"of a writer that may have died before it was durable")
+    synchronised: list[Path] = []
+    monkeypatch.setattr(store, "synchronise_folder", synchronised.append)
+    with FolderStore(tmp_path).alone():
+        assert {tmp_path, tmp_path / "manifests"} <= set(synchronised)
+        with pytest.raises(ArchiveError, match="somebody is writing"), folder.alone():
+            pass
+    with (
+        folder.writing(lambda: None),
+        pytest.raises(ArchiveError, match="somebody is writing"),
+        FolderStore(tmp_path).alone(),
+    ):
+        pass
+    monkeypatch.setattr(store, "lock_alone", lambda _: None)  # a file system without locks
+    with pytest.raises(ArchiveError, match="cannot tell"), folder.alone():
+        pass
+
+
 def test_a_folder_is_published_only_under_a_free_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

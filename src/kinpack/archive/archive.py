@@ -18,7 +18,7 @@ from kinpack.archive.manifest import Manifest
 from kinpack.archive.opening import is_address, open_store
 from kinpack.archive.reader import Reader
 from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.staging import Staging
+from kinpack.archive.staging import Staging, stage
 from kinpack.archive.states import load_manifest, refreshed
 from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kinpack.archive.collecting import GcReport
     from kinpack.archive.compaction import CompactReport
     from kinpack.archive.history import State
+    from kinpack.archive.object_staging import ObjectStaging
     from kinpack.archive.verify import VerifyReport
     from kinpack.codec.embedder import Embedder
 
@@ -53,7 +54,7 @@ class Archive(Reader):
         path: Path | str,
         codec: Coder | None,
         embedder: Embedder | None = None,
-        staging: Staging | None = None,
+        staging: Staging | ObjectStaging | None = None,
         fixed: bool = False,
     ) -> None:
         super().__init__(store, manifest, codec, embedder)
@@ -75,13 +76,15 @@ class Archive(Reader):
     ) -> Archive:
         """Begin a new archive, which appears under its name with the first images, whole.
 
-        It is built in a hidden folder beside its name. The end of the first successful ``add``
+        It is built in a hidden folder beside its name (in an object store it is there with its
+        first manifest). The end of the first successful ``add``
         moves it to its name in one step; until then a kill, an error that leaves a ``with`` block,
         or ``close`` after a failed ``add`` leaves no archive (and what a kill leaves, the next
         ``create`` of that name removes). Closed without any ``add`` it is an empty archive.
 
         Args:
-            path: the archive's folder, which must not exist; its parent must.
+            path: the archive's folder, which must not exist; its parent must. Or its address,
+                ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
             codec: what codes the images; a copy of its file is kept in the archive.
             embedder: what makes the codes by which they are searched, for ever; a copy of its file
                 is kept in the archive. By default they are searched by the codec's own.
@@ -91,8 +94,7 @@ class Archive(Reader):
             ArchiveError: the path exists, another process is making it, or the place cannot be
                 written.
         """
-        target = Path(path)
-        staging = Staging(target)
+        staging = stage(path)
         try:
             manifest = store_coder(staging.store, codec, metadata, embedder)
         except BaseException:
@@ -101,7 +103,7 @@ class Archive(Reader):
         return cls(
             staging.store,
             manifest,
-            path=target,
+            path=staging.target,
             codec=codec,
             embedder=embedder,
             staging=staging,
@@ -117,8 +119,8 @@ class Archive(Reader):
         archive is read in place, and cannot be changed.
 
         Args:
-            path: the archive's folder, a sealed archive (``kinpack.archive.sealing``), or the
-                address of one, ``http://…`` or ``https://…``.
+            path: the archive's folder, a sealed archive (``kinpack.archive.sealing``), the
+                address of one, ``http://…`` or ``https://…``, or an address in an object store.
             at: number of the state, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is loaded already.
 

@@ -54,19 +54,8 @@ def collect(
     """
     if keep < 1:
         raise ArchiveError(f"keep is {keep}; at least 1 state, the newest, is kept")
-    reports: list[GcReport] = []
-
-    def alone() -> None:
-        reports.append(_collect(store, keep, min_age, dry_run))
-
-    with store.writing(alone):
-        pass
-    if not reports:
-        raise ArchiveError(
-            f"{store.where('')}: somebody is writing to the archive, or the file system cannot "
-            "tell; try again later, or write a clean one with: kinpack copy"
-        )
-    return reports[0]
+    with store.alone():
+        return _collect(store, keep, min_age, dry_run)
 
 
 def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport:

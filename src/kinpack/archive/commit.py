@@ -14,6 +14,28 @@ from kinpack.errors import ArchiveError
 _Result = TypeVar("_Result")
 
 
+def commit_first(store: Store, manifest: Manifest) -> None:
+    """Make the first commit of a new archive.
+
+    Args:
+        store: where the archive is to lie; its segments and codec are there.
+        manifest: the state.
+
+    Raises:
+        ArchiveError: somebody else was faster, or the store cannot be written.
+    """
+    if not store.create(manifest.file, manifest.to_bytes()):
+        raise existing(store.where(""))
+
+
+def existing(where: str) -> ArchiveError:
+    """The error for a place where there is an archive already."""
+    return ArchiveError(
+        f"{where}: this path exists; use kinpack add to add to an archive, choose another name, or "
+        "remove it first"
+    )
+
+
 def commit(
     store: Store, base: Snapshot, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]
 ) -> tuple[Snapshot, _Result]:
@@ -30,7 +52,7 @@ def commit(
 
     Raises:
         ArchiveError: the store cannot be written, or somebody has changed the codec or the
-            embedder meanwhile.
+            embedder meanwhile, or has made the archive that was to be made.
     """
     while True:
         manifest, result = propose(base)
@@ -38,6 +60,8 @@ def commit(
             return base, result
         if store.create(manifest.file, manifest.to_bytes()):
             return Snapshot(store, manifest, base), result
+        if not base.manifest.number:
+            raise existing(store.where(""))
         newest = load_manifest(store, known=base.manifest)
         if (newest.codec, newest.embedder) != (base.manifest.codec, base.manifest.embedder):
             raise ArchiveError(

@@ -7,7 +7,6 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from kinpack.archive.adding import Duplicates, Progress
 from kinpack.archive.code_file import read_code_file
 from kinpack.archive.coder import read_codec, read_embedder
+from kinpack.archive.commit import commit_first
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.reader import Reader
 from kinpack.archive.segment import Segment, is_small
@@ -48,7 +48,7 @@ def copy(
 
     Args:
         source: the archive.
-        target: the new archive's folder, which must not exist.
+        target: the new archive's folder or address, where there must be none.
         progress: called with the number of images just copied.
 
     Raises:
@@ -71,7 +71,7 @@ def merge(
     Args:
         sources: the archives, whose images follow each other in this order; the metadata are the
             first one's.
-        target: the new archive's folder, which must not exist.
+        target: the new archive's folder or address, where there must be none.
         on_duplicate: for an id that several hold: ``error`` refuses all, ``skip`` takes the first
             one's image, ``replace`` the last one's.
         progress: called with the number of images just copied.
@@ -107,7 +107,7 @@ def _write(
                 f"{sources[0].where} {_short(first.embedder)}; only archives of one embedder can "
                 "be merged: unpack one, and add its pictures to the other"
             )
-    with building(Path(target)) as store:
+    with building(target) as store:
         chosen, report = _choose(sources, on_duplicate)
         codec = read_codec(sources[0].store, first)
         manifest = Manifest.unborn(
@@ -125,7 +125,7 @@ def _write(
             for segment, rows in choice:
                 transfer.take(source.store, segment, rows, progress)
         manifest = manifest.following(transfer.finish(), {**change, "added": report.images})
-        store.create(manifest.file, manifest.to_bytes())
+        commit_first(store, manifest)
     return report
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kinpack.archive.manifest import manifest_file
 from kinpack.archive.states import load_record, manifest_numbers
 from kinpack.archive.store import Store
+from kinpack.errors import ArchiveError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,12 @@ def history(store: Store) -> list[State]:
     """
     states: dict[int, State] = {}
     for number in manifest_numbers(store):
-        record = load_record(store, number)
+        try:
+            record = load_record(store, number)
+        except ArchiveError:
+            if store.exists(manifest_file(number)):
+                raise
+            continue  # it has been collected meanwhile
         images = segments = 0
         if record.base is not None:
             base = states.get(record.base[0])

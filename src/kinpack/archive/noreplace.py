@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,11 @@ def _rename_call(source: Path, target: Path) -> None:
     function = _renameat2()
     if function is None:
         raise NoReplaceUnsupportedError(errno.ENOSYS, "no rename without replacing", str(target))
-    if function(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE):
+    names = os.fsencode(source), _AT_FDCWD, os.fsencode(target)
+    while function(_AT_FDCWD, *names, _RENAME_NOREPLACE):
         number = ctypes.get_errno()
+        if number == errno.EINTR:
+            continue
         if number in _NO_SUCH_CALL:
             raise NoReplaceUnsupportedError(number, "no rename without replacing", str(target))
         raise OSError(number, os.strerror(number), str(target))
@@ -55,7 +59,9 @@ def publish_file(temporary: Path, final: Path) -> bool:
     """Give a finished temporary file its final name, if that name is free.
 
     A hard link decides the race where the file system has them, else a rename that refuses to
-    replace. The temporary name is gone afterwards, whoever won.
+    replace. Over a network a link may be made twice, since the first answer was lost: then the name
+    is there already, and is this file's. The temporary name is gone afterwards, whoever won, unless
+    the system refuses even to remove it: then it is left for the next writer to clean up.
 
     Args:
         temporary: the finished file, on the same file system as ``final``.
@@ -71,19 +77,45 @@ def publish_file(temporary: Path, final: Path) -> bool:
     try:
         os.link(temporary, final)
     except FileExistsError:
-        temporary.unlink(missing_ok=True)
-        return False
+        linked = _is_same(temporary, final)
+        _remove(temporary)
+        return linked
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         return True
     try:
         _rename_call(temporary, final)
     except FileExistsError:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         return False
+    return True
+
+
+def publish_alone(temporary: Path, final: Path) -> bool:
+    """Do as ``publish_file``, but so that never both names are there, where the system can.
+
+    For files in a folder that nobody cleans up. A rename that refuses to replace is tried first.
+
+    Args:
+        temporary: the finished file, on the same file system as ``final``.
+        final: the name to give it.
+
+    Returns:
+        True if the name was given, False if something had it already.
+
+    Raises:
+        NoReplaceUnsupportedError: the file system has neither way.
+        OSError: any other refusal of the system.
+    """
+    try:
+        _rename_call(temporary, final)
+    except FileExistsError:
+        return False
+    except NoReplaceUnsupportedError:
+        return publish_file(temporary, final)
     return True
 
 
@@ -119,3 +151,16 @@ def publish_folder(temporary: Path, final: Path) -> bool:
                 return False
             raise
     return True
+
+
+def _is_same(temporary: Path, final: Path) -> bool:
+    """Whether two names are those of one file."""
+    try:
+        return os.path.samestat(os.lstat(temporary), os.lstat(final))
+    except OSError:
+        return False
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()

@@ -5,21 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kinpack.archive.buckets import is_object_address
 from kinpack.archive.store import FolderStore, Store, refusal
 from kinpack.errors import ArchiveError
 
 
 def open_store(place: str | os.PathLike[str]) -> Store:
-    """The store of an archive: a folder, a sealed archive, or the address of one.
+    """The store of an archive: a folder, a sealed archive, an address of one or in a bucket.
 
     Nothing is known yet of what is in it.
 
     Args:
-        place: a path, or an address that begins with ``http://`` or ``https://``.
+        place: a path; or an address that begins with ``http://`` or ``https://`` (of a sealed
+            archive), or with ``s3://``, ``gs://``, ``az://`` or ``memory://``.
 
     Raises:
         ArchiveError: there is nothing, or something else; or the server does not give it.
+        MissingExtraError: it is in an object store, and obstore is not installed.
     """
+    if isinstance(place, str) and is_object_address(place):
+        from kinpack.archive.object_store import ObjectStore
+
+        return ObjectStore(place)
     if isinstance(place, str) and is_address(place):
         from kinpack.archive.ranged import HttpFile
         from kinpack.archive.sealed_store import SealedStore
@@ -45,8 +52,8 @@ def open_store(place: str | os.PathLike[str]) -> Store:
 
 
 def is_address(place: str) -> bool:
-    """Tell whether a place is the address of a file on the web."""
-    return place.lower().startswith(("http://", "https://"))
+    """Tell whether a place is an address, on the web or in an object store, and no path."""
+    return place.lower().startswith(("http://", "https://")) or is_object_address(place)
 
 
 def is_sealed(path: Path) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.coder import Coder, read_codec
 from kinpack.archive.columns import SMALL, parse_index
+from kinpack.archive.commit import commit_first
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.opening import open_store
 from kinpack.archive.recoding import Recoder, Row, find_embedder
@@ -18,6 +18,7 @@ from kinpack.archive.record import Record
 from kinpack.archive.segment import Segment
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.segment_stream import SegmentStream
+from kinpack.archive.sifting import sift
 from kinpack.archive.snapshot import live_rows
 from kinpack.archive.staging import building
 from kinpack.archive.states import load_manifest, load_record, manifest_numbers
@@ -65,7 +66,7 @@ def repair(
 
     Args:
         place: the archive, as ``Archive.open`` takes it.
-        target: the new archive's folder, which must not exist.
+        target: the new archive's folder or address, where there must be none.
         codec: the archive's codec, should its own copy be damaged.
         embedder: the archive's embedder, should its own copy be damaged.
         progress: called with the number of images just looked at.
@@ -75,7 +76,7 @@ def repair(
     """
     store = open_store(place)
     try:
-        return _Repair(store, codec, embedder, progress).write(Path(target))
+        return _Repair(store, codec, embedder, progress).write(target)
     finally:
         store.close()
 
@@ -97,7 +98,7 @@ class _Repair:
         self._report = RepairReport()
         self._saved: set[str] = set()
 
-    def write(self, target: Path) -> RepairReport:
+    def write(self, target: str | os.PathLike[str]) -> RepairReport:
         """Save what is whole."""
         state, records = self._state()
         strays = self._strays(state, records)
@@ -140,7 +141,7 @@ class _Repair:
                 "lost": len(self._report.lost),
             }
             manifest = unborn.following((*stream.entries, *newer.entries), change)
-            store.create(manifest.file, manifest.to_bytes())
+            commit_first(store, manifest)
         return self._report
 
     def _state(self) -> tuple[Manifest | None, dict[int, Record]]:
@@ -270,11 +271,9 @@ class _Repair:
             codes = segment.embedder_codes
         except KinpackError as error:
             self._report.notes.append(str(error))
-        for row in rows:
-            try:
-                packet = segment.packet(row)
-            except KinpackError as error:
-                self._lose(ids[row], str(error))
+        for row, packet in sift(segment, rows):
+            if isinstance(packet, KinpackError):
+                self._lose(ids[row], str(packet))
                 continue
             code = None if codes is None else codes[row].tobytes()
             yield Row(ids[row], labels[row], packet, code)

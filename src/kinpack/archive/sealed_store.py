@@ -137,6 +137,14 @@ class SealedStore:
         del tidy
         self._refuse()
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Refuse.
+
+        Raises:
+            ArchiveError: always.
+        """
+        self._refuse()
+
     def faults(self) -> builtins.list[str]:
         """What is wrong with the zip itself: headers and sums that other programs go by."""
         found = []

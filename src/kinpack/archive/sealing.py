@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from kinpack.archive.adding import Progress
+from kinpack.archive.buckets import is_object_address
 from kinpack.archive.code_file import read_code_file
 from kinpack.archive.coder import read_codec, read_embedder
+from kinpack.archive.commit import commit_first
 from kinpack.archive.copying import read_segment
 from kinpack.archive.manifest import Manifest
-from kinpack.archive.noreplace import publish_file
+from kinpack.archive.opening import is_address
 from kinpack.archive.reader import Reader
+from kinpack.archive.staged_file import staged_file
 from kinpack.archive.staging import building
-from kinpack.archive.store import refusal, synchronise_folder
 from kinpack.errors import ArchiveError
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
@@ -42,31 +43,18 @@ def seal(
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    path = Path(target)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        if os.path.lexists(path):
-            raise _existing(path)
-        try:
-            with part.open("xb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                    for name, data in _files(source, progress):
-                        info = zipfile.ZipInfo(name, _LONG_AGO)
-                        info.create_system = 3
-                        info.external_attr = 0o100644 << 16
-                        archive.writestr(info, data)
-                file.flush()
-                os.fsync(file.fileno())
-                n_bytes = file.tell()
-            if not publish_file(part, path):
-                raise _existing(path)
-            synchronise_folder(path.parent)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise refusal(error, path, "write") from error
-    return n_bytes
+    if isinstance(target, str) and is_address(target):
+        raise ArchiveError(
+            f"{target}: an archive is sealed into a local file; name one, and copy it"
+        )
+    with staged_file(Path(target)) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in _files(source, progress):
+                info = zipfile.ZipInfo(name, _LONG_AGO)
+                info.create_system = 3
+                info.external_attr = 0o100644 << 16
+                archive.writestr(info, data)
+        return file.tell()
 
 
 def unseal(
@@ -74,22 +62,41 @@ def unseal(
 ) -> None:
     """Write the state that an archive shows as a folder, which can be changed.
 
+    In an object store its number becomes 1, since there the first manifest decides who makes an
+    archive.
+
     Args:
         source: the archive, a sealed one or any other.
-        target: the new archive's folder, which must not exist.
+        target: the new archive's folder or address, where there must be none.
         progress: called with the number of images just copied.
 
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    with building(Path(target)) as store:
-        for name, data in _files(source, progress):
-            store.create(name, data)
+    manifest = replace(source.manifest, base=None)
+    if is_object_address(target):
+        manifest = replace(manifest, number=1, parent=None)
+    with building(target) as store:
+        for name, data in _parts(source, manifest, progress):
+            if not store.create(name, data) and store.read(name) != data:
+                raise ArchiveError(
+                    f"{store.where(name)}: another file has this name; remove it, or choose "
+                    "another place"
+                )
+        commit_first(store, manifest)
 
 
 def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
     """The files of one state, each checked: the manifest comes last, and is whole."""
     manifest: Manifest = replace(source.manifest, base=None)
+    yield from _parts(source, manifest, progress)
+    yield manifest.file, manifest.to_bytes()
+
+
+def _parts(
+    source: Reader, manifest: Manifest, progress: Progress | None
+) -> Iterator[tuple[str, bytes]]:
+    """The codec, the embedder, the segments and their codes of a state, each checked."""
     yield manifest.codec_file, read_codec(source.store, manifest)
     if manifest.embedder:
         yield manifest.embedder_file, read_embedder(source.store, manifest)
@@ -100,8 +107,3 @@ def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, byt
     for entry in manifest.segments:  # together and last: a search over the web reads them all
         if entry.codes:
             yield entry.codes.file, read_code_file(source.store, entry.codes)
-    yield manifest.file, manifest.to_bytes()
-
-
-def _existing(path: Path) -> ArchiveError:
-    return ArchiveError(f"{path}: this path exists; choose another name, or remove it first")

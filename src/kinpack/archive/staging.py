@@ -7,10 +7,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kinpack.archive.buckets import is_object_address
+from kinpack.archive.commit import existing
+from kinpack.archive.locks import is_same, lock_alone, release
 from kinpack.archive.noreplace import publish_folder
-from kinpack.archive.store import FolderStore, lock_folder, refusal, synchronise_folder
+from kinpack.archive.opening import is_address
+from kinpack.archive.store import FolderStore, Store, refusal
+from kinpack.archive.synchronised import synchronise_folder
 from kinpack.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from kinpack.archive.object_staging import ObjectStaging
 
 _OURS = frozenset({"codecs", "embedders", "segments", "codes", "manifests"})
 _ATTEMPTS = 10
@@ -41,7 +50,7 @@ class Staging:
         try:
             self._lock = self._begin()
         except OSError as error:
-            if not target.parent.is_dir():
+            if not os.path.isdir(target.parent):  # noqa: PTH112 (which never raises)
                 raise ArchiveError(
                     f"{target}: cannot create the archive: {target.parent} is no folder; "
                     "make it first"
@@ -58,37 +67,31 @@ class Staging:
         try:
             synchronise_folder(self.folder)
             if not publish_folder(self.folder, self.target):
-                raise self._existing()
+                raise existing(str(self.target))
             self.store.root, self.store.owned = self.target, False
             synchronise_folder(self.target.parent)
         except OSError as error:
             raise refusal(error, self.target, "create the archive") from error
-        os.close(self._lock)
+        release(self._lock)
 
     def discard(self) -> None:
         """Remove the unfinished archive; one that has its final name already stays."""
-        if _is_same(self._lock, self.folder):
+        if is_same(self._lock, self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
-
-    def _existing(self) -> ArchiveError:
-        return ArchiveError(
-            f"{self.target}: this path exists; use kinpack add to add to an archive, choose "
-            "another name, or remove it first"
-        )
+        release(self._lock)
 
     def _begin(self) -> int:
         """Make the folder, or take over a dead writer's; gives its locked descriptor."""
         for _ in range(_ATTEMPTS):
             if os.path.lexists(self.target):
-                raise self._existing()
+                raise existing(str(self.target))
             self.folder.mkdir(exist_ok=True)
             try:
                 descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
                 continue
             try:
-                locked = lock_folder(descriptor)
+                locked = lock_alone(descriptor)
                 names = set(os.listdir(descriptor))  # noqa: PTH208 (the folder that was opened)
                 if locked is False or (locked is None and names):
                     raise ArchiveError(
@@ -100,31 +103,51 @@ class Staging:
                         f"{self.folder}: this folder is in the way and not of kinpack's making; "
                         "move it elsewhere"
                     )
-                if _is_same(descriptor, self.folder):  # else its owner was quicker
+                if is_same(descriptor, self.folder):  # else its owner was quicker
                     for name in names:
                         shutil.rmtree(self.folder / name)
                     return descriptor
             except BaseException:
-                os.close(descriptor)
+                release(descriptor)
                 raise
-            os.close(descriptor)
+            release(descriptor)
         raise ArchiveError(f"{self.target}: other processes create and remove it; try again")
 
 
+def stage(target: str | os.PathLike[str]) -> Staging | ObjectStaging:
+    """Begin a new archive, in a folder or in an object store.
+
+    Args:
+        target: the archive's final path or address.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+        MissingExtraError: it is in an object store, and obstore is not installed.
+    """
+    if isinstance(target, str) and is_object_address(target):
+        from kinpack.archive.object_staging import ObjectStaging
+
+        return ObjectStaging(target)
+    if isinstance(target, str) and is_address(target):
+        raise ArchiveError(f"{target}: a web server cannot be written to; name a folder")
+    return Staging(Path(target))
+
+
 @contextmanager
-def building(target: Path) -> Iterator[FolderStore]:
+def building(target: str | os.PathLike[str]) -> Iterator[Store]:
     """A store in which a new archive is made, and which gets its name at the end of the block.
 
     Args:
-        target: the archive's final path.
+        target: the archive's final path or address.
 
     Yields:
         The store; whatever leaves the block as an error leaves no archive.
 
     Raises:
         ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+        MissingExtraError: it is in an object store, and obstore is not installed.
     """
-    staging = Staging(target)
+    staging = stage(target)
     try:
         yield staging.store
         staging.publish()
@@ -133,11 +156,3 @@ def building(target: Path) -> Iterator[FolderStore]:
         raise
     finally:
         staging.store.close()
-
-
-def _is_same(descriptor: int, folder: Path) -> bool:
-    """Whether a path still leads to the folder that was opened."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except OSError:
-        return False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import builtins
 import errno
-import fcntl
 import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from kinpack.archive.locks import lock_alone, lock_shared, release
 from kinpack.archive.noreplace import NoReplaceUnsupportedError, publish_file
+from kinpack.archive.synchronised import synchronise_folder, write_synchronised
 from kinpack.errors import ArchiveError
 
 TEMPORARY = ".tmp-"
@@ -21,9 +22,7 @@ TEMPORARY = ".tmp-"
 
 _KEPT_OPEN = 128
 _LARGE = 1 << 20
-_NO_LOCKS = frozenset(
-    {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
-)
+_NOT_ABOVE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP})
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
@@ -90,15 +89,23 @@ class Store(Protocol):
         ...
 
     def delete(self, *names: str) -> None:
-        """Remove files in this order, durably; one that is not there is no error."""
+        """Remove files, durably; one that is not there is no error.
+
+        Manifests go one after the other in this order, other files in any.
+        """
         ...
 
     def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
-        """A block within which files are written.
+        """A block within which files are written, and nobody collects.
 
         ``tidy`` is called first if it is sure that nobody else is writing: only then is whatever
-        no manifest refers to the leftover of a dead writer.
+        no manifest refers to the leftover of a dead writer. A store that cannot tell at little
+        cost does not call it.
         """
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A block within which nobody else writes; an error where somebody does, or may."""
         ...
 
     def faults(self) -> builtins.list[str]:
@@ -130,6 +137,8 @@ class FolderStore:
         self.called = called or root
         self._lock = threading.Lock()
         self._descriptors: dict[str, int] = {}
+        self._anchored: set[str] = set()
+        self._changed = False
         self._closed = False
 
     def where(self, name: str) -> str:
@@ -180,15 +189,17 @@ class FolderStore:
         final = self.root / name
         temporary = final.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
-            self._make_folder(final.parent)
+            self._anchor(name.rpartition("/")[0])
             try:
-                _write_synchronised(temporary, data)
+                write_synchronised(temporary, data)
                 created = publish_file(temporary, final)
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink()
                 raise
             if created:
                 synchronise_folder(final.parent)
+                self._changed = True
         except OSError as error:
             raise refusal(error, self.where(name), "write") from error
         return created
@@ -211,9 +222,12 @@ class FolderStore:
             ArchiveError: the folder cannot be reached.
         """
         try:
-            return (self.root / name).exists()
+            os.stat(self.root / name)  # noqa: PTH116 (Path.exists may hide errors)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError as error:
             raise self._reading(error, name) from error
+        return True
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted names of all files below ``prefix``, temporary ones included.
@@ -250,7 +264,7 @@ class FolderStore:
             with self._lock:
                 descriptor = self._descriptors.pop(name, None)
                 if descriptor is not None:
-                    os.close(descriptor)
+                    release(descriptor)
             try:
                 (self.root / name).unlink(missing_ok=True)
             except OSError as error:
@@ -267,12 +281,14 @@ class FolderStore:
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
         """Hold a shared lock on the folder, as every writer does.
 
+        A block that writes nothing, for it finds all there already, makes durable what is there.
+
         Args:
             tidy: called first, under an exclusive lock, if no other writer holds one. Where the
                 file system has no locks nothing is known of others, and it is not called.
 
         Raises:
-            ArchiveError: the folder cannot be opened.
+            ArchiveError: the folder cannot be opened or locked.
         """
         if self.owned:
             yield
@@ -282,12 +298,50 @@ class FolderStore:
         except OSError as error:
             raise refusal(error, self.called, "open") from error
         try:
-            if lock_folder(descriptor):
-                tidy()
-            _lock_shared(descriptor)
+            try:
+                alone = lock_alone(descriptor)
+                if alone:
+                    tidy()
+                if alone is not None:
+                    lock_shared(descriptor)
+            except OSError as error:
+                raise refusal(error, self.called, "lock") from error
+            self._changed = False
+            yield
+            if not self._changed:
+                self._settle()
+        finally:
+            release(descriptor)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold an exclusive lock on the folder, all that is in it made durable first.
+
+        Else a power cut could take the newest state, which a dead writer left, when what only
+        older ones need is removed already.
+
+        Raises:
+            ArchiveError: somebody holds another, the file system has no locks, or the folder
+                cannot be opened, locked or synchronised.
+        """
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise refusal(error, self.called, "open") from error
+        try:
+            try:
+                alone = lock_alone(descriptor)
+            except OSError as error:
+                raise refusal(error, self.called, "lock") from error
+            if not alone:
+                raise ArchiveError(
+                    f"{self.called}: somebody is writing to the archive, or the file system cannot "
+                    "tell; try again later, or write a clean one with: kinpack copy"
+                )
+            self._settle()
             yield
         finally:
-            os.close(descriptor)
+            release(descriptor)
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""
@@ -298,7 +352,7 @@ class FolderStore:
         with self._lock:
             self._closed = True
             for descriptor in self._descriptors.values():
-                os.close(descriptor)
+                release(descriptor)
             self._descriptors.clear()
 
     def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
@@ -314,10 +368,37 @@ class FolderStore:
         with (self.root / name).open("rb") as file:
             return _read_at(file.fileno(), offset, length)
 
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            synchronise_folder(folder.parent)
+    def _anchor(self, folder: str) -> None:
+        """Make a folder of the store, and make it and the store itself durable, once.
+
+        They may be there already and not be durable yet: whoever made them may have died, or may
+        just be making them.
+        """
+        if folder in self._anchored:
+            return
+        if folder:
+            (self.root / folder).mkdir(exist_ok=True)
+            synchronise_folder(self.root)
+        if not self.owned and "" not in self._anchored:
+            try:
+                synchronise_folder(self.root / "..")
+            except OSError as error:
+                if error.errno not in _NOT_ABOVE:
+                    raise
+            self._anchored.add("")
+        self._anchored.add(folder)
+
+    def _settle(self) -> None:
+        """Make the names of all files durable: a writer that died may not have come to it."""
+        try:
+            folders = [entry.name for entry in list(os.scandir(self.root)) if entry.is_dir()]
+            for folder in folders:
+                synchronise_folder(self.root / folder)
+            synchronise_folder(self.root)
+            self._anchored.update(folders)
+            self._anchor("")
+        except OSError as error:
+            raise refusal(error, self.called, "synchronise") from error
 
     def _reading(self, error: OSError, name: str) -> ArchiveError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -326,47 +407,6 @@ class FolderStore:
                 "if it was cleaned up meanwhile, else restore the file from a copy"
             )
         return refusal(error, self.where(name), "read")
-
-
-def synchronise_folder(folder: Path) -> None:
-    """Make the names in a folder durable.
-
-    Raises:
-        OSError: the system refuses.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def lock_folder(descriptor: int) -> bool | None:
-    """Try to lock an open folder for oneself, without waiting.
-
-    Args:
-        descriptor: the open folder; the lock goes when it is closed, also by a kill.
-
-    Returns:
-        True if locked, False if somebody else holds a lock, ``None`` where there are no locks.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return True
-
-
-def _lock_shared(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
 
 
 def _read_at(descriptor: int, offset: int, length: int) -> bytes:
@@ -381,14 +421,3 @@ def _read_at(descriptor: int, offset: int, length: int) -> bytes:
         parts.append(part)
         done += len(part)
     return b"".join(parts)
-
-
-def _write_synchronised(path: Path, data: bytes | memoryview) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

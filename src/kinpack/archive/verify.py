@@ -21,7 +21,8 @@ from kinpack.archive.manifest import (
 )
 from kinpack.archive.opening import open_store
 from kinpack.archive.record import Record
-from kinpack.archive.segment import PIXEL_BYTES, Segment
+from kinpack.archive.segment import PIXEL_BYTES
+from kinpack.archive.sifting import sift
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.states import load_manifest
 from kinpack.archive.store import Store
@@ -32,6 +33,7 @@ from kinpack.errors import CodecError, KinpackError
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|embedders/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20
 _BATCH = 256
+_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -93,13 +95,21 @@ def verify_store(
 ) -> VerifyReport:
     """Check every file of an archive in a store, as ``verify`` does.
 
+    Others may write meanwhile. Where old states were collected meanwhile, so that their files seem
+    to be missing, the check begins anew.
+
     Args:
         store: where the archive lies.
         deep: whether to decode every image too.
         codec: the archive's codec, if it is loaded already.
         progress: called with the number of images just checked.
     """
-    return _Verification(store, deep, codec, progress).run()
+    for _ in range(_ATTEMPTS):
+        verification = _Verification(store, deep, codec, progress)
+        report = verification.run()
+        if report.ok or not verification.outdated():
+            break
+    return report
 
 
 class _Verification:
@@ -134,6 +144,14 @@ class _Verification:
             where = self._store.where(name)
             self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
         return self.report
+
+    def outdated(self) -> bool:
+        """Whether states that were there in the beginning have been collected since."""
+        try:
+            gone = self._names.difference(self._store.list())
+        except KinpackError:
+            return False
+        return any(manifest_number(name) for name in gone)
 
     def _manifests(self) -> dict[int, Record]:
         """What all manifests say that are whole, by number."""
@@ -221,9 +239,10 @@ class _Verification:
         for segment, rows in snapshot.parts():
             with self._reporting():
                 names = segment.index.ids.to_pylist()
-                for row in range(len(names)) if rows is None else rows.tolist():
-                    ids[names[row]] += 1
-                    self._packet(segment, row, names[row])
+                live = list(range(len(names))) if rows is None else rows.tolist()
+                ids.update(names[row] for row in live)
+                for row, packet in sift(segment, live):
+                    self._packet(packet, names[row])
         self._decode()
         with self._reporting():
             self._embedder_codes(snapshot)
@@ -243,9 +262,10 @@ class _Verification:
             except CodecError as error:
                 self._problem(segment.entry.files[-1], str(error))
 
-    def _packet(self, segment: Segment, row: int, name: str) -> None:
-        with self._reporting():
-            packet = segment.packet(row)
+    def _packet(self, packet: Packet | KinpackError, name: str) -> None:
+        if isinstance(packet, KinpackError):
+            self.report.problems.append(str(packet))
+        else:
             self.report.images += 1
             if self._codec is not None and self.report.deep:
                 self._decoding.append((name, packet))

@@ -11,6 +11,7 @@ import typer
 
 from kinpack.cli.options import (
     ArchiveArgument,
+    ArchiveOutput,
     At,
     Escape,
     Force,
@@ -41,7 +42,7 @@ DEFAULT_QUALITY = 60
 
 def pack(
     source: Sources,
-    output: Output,
+    output: ArchiveOutput,
     codec: Annotated[
         str, typer.Option(metavar="CODEC", help="A .kinc file, or classic, or default.")
     ] = "default",

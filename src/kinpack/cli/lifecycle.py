@@ -10,6 +10,7 @@ import typer
 
 from kinpack.cli.options import (
     ArchiveArgument,
+    ArchiveOutput,
     At,
     Json,
     OnDuplicate,
@@ -142,7 +143,7 @@ def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
 
 def copy(
     archive: ArchiveArgument,
-    output: Output,
+    output: ArchiveOutput,
     at: At = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -167,7 +168,7 @@ def merge(
     archives: Annotated[
         list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and embedder.")
     ],
-    output: Output,
+    output: ArchiveOutput,
     on_duplicate: OnDuplicate = "error",
     json: Json = False,
     quiet: Quiet = False,
@@ -223,7 +224,7 @@ def seal(
 
 def unseal(
     archive: ArchiveArgument,
-    output: Output,
+    output: ArchiveOutput,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -279,7 +280,7 @@ def export(
 
 def repair(
     archive: ArchiveArgument,
-    output: Output,
+    output: ArchiveOutput,
     codec: Annotated[
         str | None, typer.Option(metavar="FILE", help="A copy of the codec, if it is damaged.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from kinpack.archive.buckets import SCHEMES
 from kinpack.errors import KinpackError
 from kinpack.images import shown
 from kinpack.items import Source
@@ -17,7 +18,9 @@ from kinpack.sources import open_source
 ArchiveArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="ARCHIVE", help="A folder; to read, a sealed archive or its http address, too."
+        metavar="ARCHIVE",
+        help="A folder, or an address as s3://bucket/photos.kin; to read, a sealed archive or its "
+        "http address, too.",
     ),
 ]
 At: TypeAlias = Annotated[
@@ -32,8 +35,25 @@ Sources: TypeAlias = Annotated[
         "OWNER/NAME of the Hugging Face hub).",
     ),
 ]
+
+
+def _local(path: Path) -> Path:
+    """Refuse an address where only a path will do."""
+    scheme, colon, _ = str(path).partition(":/")
+    if colon and scheme.lower() in (*SCHEMES, "http", "https"):
+        raise typer.BadParameter(f"{path}: this is written to a local path; name one")
+    return path
+
+
 Output: TypeAlias = Annotated[
-    Path, typer.Option("--output", "-o", metavar="PATH", help="What to write.")
+    Path,
+    typer.Option("--output", "-o", metavar="PATH", help="What to write.", callback=_local),
+]
+ArchiveOutput: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--output", "-o", metavar="ARCHIVE", help="The archive to make: a folder, or an address."
+    ),
 ]
 Quality: TypeAlias = Annotated[
     int, typer.Option(metavar="Q", min=1, max=100, help="1 to 100; 100 is lossless.")

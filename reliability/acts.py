@@ -1,0 +1,275 @@
+"""Acts: every sort of commit, done to a small archive, and what must hold whatever befell it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from fake_codec import FakeCodec, FakeSource, pictures
+from kinpack.archive import segment
+from kinpack.archive.archive import Archive
+from kinpack.archive.copying import copy
+from kinpack.archive.manifest import codec_file, manifest_file
+from kinpack.archive.sealing import seal
+from kinpack.archive.states import load_record, manifest_numbers
+from kinpack.archive.store import FolderStore
+from kinpack.archive.verify import verify
+
+CODEC = FakeCodec()
+ARCHIVE, SEALED, COPY = "a.kin", "a.kin.zip", "b.kin"
+
+_BEFORE = (pictures(4), pictures(1, first=4), pictures(2, first=5))
+_ADDED = FakeSource(pictures(5, first=10).images + pictures(5, seed=9).images[4:])
+_NEXT = pictures(1, first=90)
+
+Content: TypeAlias = dict[str, tuple[str | None, bytes]]
+"""By id: the label, and the pixels behind their shape."""
+
+State: TypeAlias = dict[str, Content]
+"""Content of every archive in a folder, by its name."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What an act may leave.
+
+    Attributes:
+        before: the state before it.
+        after: the state after it.
+        mark: what ``Act.mark`` gives after it.
+    """
+
+    before: State
+    after: State
+    mark: object
+
+
+class BrokenPromiseError(Exception):
+    """An archive is not as it must be."""
+
+
+@contextmanager
+def segments_of(rows: int) -> Iterator[None]:
+    """Let segments be full with so many images, so that few images make several."""
+    before, segment.ROWS = segment.ROWS, rows
+    try:
+        yield
+    finally:
+        segment.ROWS = before
+
+
+def content_of(source: FakeSource) -> Content:
+    """What an archive of a source holds."""
+    return {
+        name: (label, repr(image.shape).encode() + image.tobytes())
+        for name, label, image in source.images
+    }
+
+
+def content(path: Path) -> Content:
+    """All images of an archive.
+
+    Raises:
+        BrokenPromiseError: an id is there twice.
+        KinpackError: it cannot be opened, or an image is damaged.
+    """
+    with Archive.open(path, codec=CODEC) as archive:
+        found = {
+            entry.id: (entry.label, repr(image.shape).encode() + image.tobytes())
+            for entry, image in archive.images()
+        }
+        if len(found) != len(archive):
+            raise BrokenPromiseError(f"{path.name}: an id is there twice")
+        return found
+
+
+def state(folder: Path) -> State:
+    """The content of all archives in a folder.
+
+    Raises:
+        BrokenPromiseError: one is damaged.
+        KinpackError: one cannot be opened.
+    """
+    return {
+        name: content(folder / name) for name in (ARCHIVE, SEALED, COPY) if (folder / name).exists()
+    }
+
+
+def check_whole(folder: Path) -> None:
+    """Verify every byte of all archives in a folder.
+
+    Raises:
+        BrokenPromiseError: one is damaged.
+        KinpackError: one cannot be opened.
+    """
+    for name in (ARCHIVE, SEALED, COPY):
+        if (folder / name).exists():
+            report = verify(folder / name)
+            if report.problems:
+                raise BrokenPromiseError(report.problems[0])
+
+
+def check_clean(folder: Path) -> None:
+    """Make sure that nothing lies in a folder but files that belong to an archive.
+
+    Raises:
+        BrokenPromiseError: something else is there.
+        KinpackError: a manifest is damaged.
+    """
+    belong = {SEALED}
+    for name in (ARCHIVE, COPY):
+        store = FolderStore(folder / name)
+        for number in manifest_numbers(store):
+            record = load_record(store, number)
+            files = [manifest_file(number), *(entry.file for entry in record.segments)]
+            if record.base is None:
+                files.append(codec_file(record.codec))
+            belong.update(f"{name}/{file}" for file in files)
+    folders = {ARCHIVE, COPY}
+    folders |= {
+        f"{name}/{part}" for name in folders for part in ("codecs", "manifests", "segments")
+    }
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in (folders if path.is_dir() else belong):
+            raise BrokenPromiseError(f"{name} is left over")
+
+
+@dataclass(frozen=True)
+class Act:
+    """One sort of commit.
+
+    Attributes:
+        name: of the command.
+        target: name of the archive that it makes or changes.
+        change: does it to the open archive ``a.kin``; done twice it does no more than once.
+        makes: whether it makes ``target`` anew.
+    """
+
+    name: str
+    target: str
+    change: Callable[[Archive], object]
+    makes: bool = False
+
+    def prepare(self, folder: Path) -> None:
+        """Make what is there before, in an empty folder."""
+        if self.name == "create":
+            return
+        with Archive.create(folder / ARCHIVE, CODEC) as archive:
+            for source in _BEFORE:
+                archive.add(source)
+            archive.remove(["set/00001"])
+            if self.name == "gc":
+                archive.compact()
+
+    def run(self, folder: Path) -> None:
+        """Do it, from opening the archive on."""
+        if self.name == "create":
+            with Archive.create(folder / ARCHIVE, CODEC) as archive:
+                self.change(archive)
+        else:
+            with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
+                self.change(archive)
+
+    def follow(self, folder: Path) -> None:
+        """Do what the next writer does: it cleans up behind a dead one."""
+        if self.makes:
+            _remove(folder / self.target)
+            self.run(folder)
+        if self.name == "gc":
+            self.run(folder)
+        with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
+            archive.add(_NEXT, on_duplicate="replace")
+
+    def mark(self, folder: Path) -> object:
+        """What tells that it was done where the images stay the same."""
+        if self.name == "gc":
+            return len(list((folder / ARCHIVE / "manifests").iterdir()))
+        if self.name == "compact":
+            with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
+                return len(archive.manifest.segments)
+        return None
+
+    def outcomes(self, folder: Path) -> Outcomes:
+        """What it may leave; in an empty folder, which is empty again afterwards."""
+        self.prepare(folder)
+        before = state(folder)
+        self.run(folder)
+        outcomes = Outcomes(before, state(folder), self.mark(folder))
+        for name in (ARCHIVE, SEALED, COPY):
+            _remove(folder / name)
+        return outcomes
+
+
+def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> bool:
+    """Make sure that a folder is as an act may leave it, and that the next writer cleans up.
+
+    Args:
+        act: what was done.
+        folder: where; it is changed.
+        outcomes: what it may leave.
+        acknowledged: whether the act has come to its end.
+
+    Returns:
+        Whether the state is the new one.
+
+    Raises:
+        BrokenPromiseError: it is not.
+        KinpackError: an archive cannot be opened.
+    """
+    check_whole(folder)
+    found = state(folder)
+    new = found == outcomes.after and act.mark(folder) == outcomes.mark
+    if not new and (acknowledged or found != outcomes.before):
+        what = {name: sorted(images) for name, images in found.items()}
+        raise BrokenPromiseError(f"acknowledged: {acknowledged}; it holds {what}")
+    act.follow(folder)
+    wanted = dict(outcomes.after if act.makes else found)
+    wanted[ARCHIVE] = {**wanted[ARCHIVE], **content_of(_NEXT)}
+    if state(folder) != wanted:
+        raise BrokenPromiseError("what the next writer adds to it is not all there")
+    check_clean(folder)
+    return new
+
+
+def _add(archive: Archive) -> None:
+    archive.add(_ADDED, on_duplicate="replace", batch=3)
+
+
+def _remove_images(archive: Archive) -> None:
+    archive.refresh()
+    archive.remove([name for name in ("set/00000", "set/00005") if name in archive])
+
+
+def _seal(archive: Archive) -> None:
+    seal(archive, Path(archive.path).with_name(SEALED))
+
+
+def _copy(archive: Archive) -> None:
+    copy(archive, Path(archive.path).with_name(COPY))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+ACTS = {
+    act.name: act
+    for act in (
+        Act("create", ARCHIVE, lambda archive: archive.add(_BEFORE[0], batch=3), makes=True),
+        Act("add", ARCHIVE, _add),
+        Act("rm", ARCHIVE, _remove_images),
+        Act("compact", ARCHIVE, lambda archive: archive.compact()),
+        Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),
+        Act("seal", SEALED, _seal, makes=True),
+        Act("copy", COPY, _copy, makes=True),
+    )
+}
+"""Every sort of commit by its name."""

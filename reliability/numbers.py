@@ -1,0 +1,177 @@
+"""Write the tables of docs/reliability.md from the result files: no number is typed by hand.
+
+    python -m reliability.numbers [--check]
+
+A table stands between `<!-- numbers: NAME -->` and `<!-- end of numbers -->`; NAME is one of
+`TABLES`. Where a result file is missing the table says that it has not been measured. With
+--check nothing is written, and the exit code is 1 where the page would change.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from readme_numbers import UNMEASURED, filled
+from reliability import ROOT
+from reliability.report import RESULTS
+
+PAGE = ROOT / "docs" / "reliability.md"
+
+
+def _table(head: str, rows: Iterable[Iterable[object]]) -> list[str]:
+    """A table of numbers; the first column is text."""
+    columns = head.count("|")
+    lines = [f"| {head} |", "|---" + "|--:" * columns + "|"]
+    for row in rows:
+        cells = [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _foot(result: dict[str, Any]) -> list[str]:
+    """What failed, and the command that repeats it."""
+    return [
+        "",
+        f"Failures: **{result['failures']:,}**. `{result['command']}` (seed {result['seed']}), "
+        f"{result['created'][:10]}, {result['processor']}, Python {result['python']}.",
+    ]
+
+
+def kills(result: dict[str, Any]) -> list[str]:
+    """Kills of every sort of commit."""
+    head = "commit | kills at random | around calls | then the former state | then the new one"
+    rows = []
+    for act, counts in result["acts"].items():
+        by_state = [
+            sum(of_sort.get(state, 0) for of_sort in counts.values()) for state in ("former", "new")
+        ]
+        by_sort = [of_sort.get("former", 0) + of_sort.get("new", 0) for of_sort in counts.values()]
+        rows.append([f"`{act}`", *by_sort, *by_state])
+    sums = [sum(row[column] for row in rows) for column in range(1, 5)]
+    return _table(head, [*rows, ["**all**", *sums]])
+
+
+def faults(result: dict[str, Any]) -> list[str]:
+    """Refused calls of every sort of commit."""
+    names = ("calls", "faults", "refused, former state", "refused, new state", "done all the same")
+    head = (
+        "commit | calls to the system | faults | refused, former state | refused, new state whole "
+        "| done all the same | done again by the same archive"
+    )
+    rows: list[list[Any]] = [
+        [f"`{act}`", *(counts.get(name, 0) for name in (*names, "done again"))]
+        for act, counts in result["acts"].items()
+    ]
+    sums = [sum(row[column] for row in rows) for column in range(1, 7)]
+    return _table(head, [*rows, ["**all**", *sums]])
+
+
+def power_cuts(result: dict[str, Any]) -> list[str]:
+    """Power cuts in histories of commits."""
+    commits = ", ".join(f"{count} × `{verb}`" for verb, count in result["commits"].items())
+    rows = [
+        ["histories", result["histories"]],
+        [f"commits ({commits})", sum(result["commits"].values())],
+        ["of these killed or refused", result["commits without acknowledgement"]],
+        [
+            "of these met by a broken fsync, most of them then done again",
+            result["commits with a broken fsync"],
+        ],
+        ["changing calls to the system", result["changing calls"]],
+        ["power cuts", result["cuts"]],
+        ["different disks that these left, each opened and verified", result["different disks"]],
+    ]
+    return _table("counted | number", rows)
+
+
+def census(result: dict[str, Any]) -> list[str]:
+    """Calls that change files, as the kernel sees them."""
+    kinds = ("open", "write", "fsync", "link", "rename", "mkdir", "unlink", "rmdir")
+    rows = [
+        [f"`{act}`", *(counts.get(kind, 0) for kind in kinds)]
+        for act, counts in result["acts"].items()
+    ]
+    return _table("commit | " + " | ".join(kinds), rows)
+
+
+def soak(result: dict[str, Any]) -> list[str]:
+    """What the processes of the soak did."""
+    names = {
+        "commits": "acknowledged commits of the writers",
+        "races_lost_and_made_up_for": "races lost, and made up for",
+        "commits_undone_by_a_kill": "commits cut short by a kill, not there afterwards",
+        "commits_of_killed_writers_found_whole": "commits cut short by a kill, there whole",
+        "states_read": "states opened by readers, and held against all journals",
+        "images_read": "images read in them, every pixel compared",
+        "states_held_longer_than_promised": "states that a reader held for longer than promised",
+        "compactions": "compactions",
+        "images_compacted": "images that they copied",
+        "collections": "collections (`gc`)",
+        "files_collected": "files that they removed",
+        "collections_refused": "collections refused, since somebody was writing",
+        "verifications": "verifications of the whole archive while all went on",
+        "images_at_the_end": "images in it at the end",
+    }
+    rows: list[list[Any]] = [["minutes", f"{result['minutes']:g}"]]
+    rows += [["processes", result["processes"]]]
+    rows += [[f"kills of a {role}", count] for role, count in result["kills"].items()]
+    rows += [[text, result[name]] for name, text in names.items()]
+    return _table("counted | number", rows)
+
+
+def damage(result: dict[str, Any]) -> list[str]:
+    """Damage to files, and whether it was found."""
+    head = "archive | bytes | damage | times | found by `verify` | harmless: all images whole"
+    rows: list[list[Any]] = []
+    kinds = {"bytes_changed": "every byte", "lengths_cut_to": "cut off at every length"}
+    for name, title in (("folder", "2 images"), ("sealed", "the same, sealed")):
+        for kind, text in kinds.items():
+            counts = result[name][kind]
+            sums = [sum(counts.values()), counts.get("found", 0), counts.get("harmless", 0)]
+            rows.append([title, result[name]["bytes"], text, *sums])
+    large = result["large"]
+    counts = large["bytes_changed"]
+    sums = [sum(counts.values()), counts.get("found", 0), counts.get("harmless", 0)]
+    title = f"{large['images']:,} images in {large['files']} files"
+    rows.append([title, large["bytes"], "bytes at random", *sums])
+    lines = _table(head, rows)
+    lines[1] = "|---|--:|---|--:|--:|--:|"
+    return lines
+
+
+#: name -> what makes the table of its result file
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "kills": kills,
+    "faults": faults,
+    "power-cuts": power_cuts,
+    "census": census,
+    "soak": soak,
+    "damage": damage,
+}
+
+
+def measured(name: str) -> str:
+    """The table of a name, with its command below, or that it has not been measured."""
+    path = RESULTS / f"{name.replace('-', '_')}.json"
+    if not path.exists():
+        return UNMEASURED
+    result: dict[str, Any] = json.loads(path.read_text())
+    return "\n".join(TABLES[name](result) + _foot(result))
+
+
+def main() -> None:
+    """Fill the page, or with --check say whether it is filled."""
+    text = PAGE.read_text()
+    new = filled(text, measured)
+    if "--check" in sys.argv[1:]:
+        if new != text:
+            sys.exit(f"{PAGE.name} differs from the results: run python -m reliability.numbers")
+        return
+    PAGE.write_text(new)
+
+
+if __name__ == "__main__":
+    main()

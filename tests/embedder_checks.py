@@ -1,0 +1,52 @@
+"""Making archives with an embedder, and what must hold of their codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archive_checks import CODEC, Place, content, reopened
+from fake_codec import FakeSource
+from kinpack.archive.archive import Archive
+from kinpack.archive.verify import verify
+from kinpack.images import Image
+from tiny_embedder import soft_picture, tiny_embedder
+
+
+def soft(count: int, *, first: int = 0) -> FakeSource:
+    """Pictures of soft waves: most have codes of their own."""
+    return FakeSource(
+        [
+            (
+                f"set/{i:05d}",
+                ("cat", "dog", None)[i % 3],
+                soft_picture(i, channels=(3, 1, 4)[i % 3]),
+            )
+            for i in range(first, first + count)
+        ]
+    )
+
+
+def make_embedded(path: Place, source: FakeSource | None = None) -> Place:
+    if isinstance(path, Path):
+        path.parent.mkdir(exist_ok=True)
+    with Archive.create(path, CODEC, embedder=tiny_embedder()) as archive:
+        archive.add(soft(10) if source is None else source)
+    return path
+
+
+def by_id(*sources: FakeSource) -> dict[str, Image]:
+    return {name: image for source in sources for name, _, image in source.images}
+
+
+def check(path: Path | str, images: dict[str, Image]) -> None:
+    """The archive is whole, and its codes are those of the pictures that were put in."""
+    report = verify(path)
+    assert report.ok, report.problems
+    assert not any("leftover" in note for note in report.notes)
+    with reopened(path) as archive:
+        assert set(archive.ids) == set(images)
+        codes = tiny_embedder().packed([images[name] for name in archive.ids])
+        assert [code.tobytes() for code in archive.embedder_codes] == codes
+        assert archive.embedder is not None
+        assert archive.embedder.embedder_id == tiny_embedder().embedder_id
+    content(path)

@@ -1,0 +1,51 @@
+"""Writes archives in an object store in child processes that are killed.
+
+Run by test_object_faults.py. Reads one JSON request a line: ``verb`` (create or add) and
+``address``. Answers each with the child's number, and when it has ended with its exit status.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from fake_codec import FakeCodec, pictures
+from kinpack.archive import segment
+from kinpack.archive.archive import Archive
+
+OLD, NEW = 3, 6
+
+
+def write(verb: str, address: str) -> None:
+    """Create an archive of ``OLD`` pictures, or add ``NEW`` to it, in segments of 3."""
+    segment.ROWS = 3
+    codec = FakeCodec()
+    if verb == "create":
+        with Archive.create(address, codec) as archive:
+            archive.add(pictures(OLD), batch=3)
+    else:
+        with Archive.open(address, codec=codec) as archive:
+            archive.add(pictures(NEW, first=OLD), batch=3)
+
+
+def serve() -> None:
+    for name in ("kinpack.archive.object_staging", "obstore.store"):
+        import_module(name)  # now, so that the children need not
+    pa.array([1])  # imports pandas where there is one, so that the children need not
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            write(request["verb"], request["address"])
+            os._exit(0)
+        print(child, flush=True)  # noqa: T201
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    serve()
