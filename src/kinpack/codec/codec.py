@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from kinpack.codec.classic import Candidate, candidates, decode_classic
 from kinpack.codec.container import Container, read_container
 from kinpack.codec.descriptor import LinearDescriptor
-from kinpack.codec.latent_format import LatentFormat
+from kinpack.codec.escape import EscapeRule, features
 from kinpack.codec.latent_coder import LatentCoder
+from kinpack.codec.latent_format import LatentFormat
 from kinpack.codec.learned import MAX_SIDE, LearnedCoder
 from kinpack.codec.learned_image import LearnedImages
 from kinpack.codec.networks import Engine, Network
@@ -172,13 +173,14 @@ class Codec:
         """Encode images, each by itself.
 
         Where learned and classic payloads are both tried, the one with the least
-        bits + lam(quality) · squared error is kept.
+        bits + lam(quality) · squared error is kept; with "always", of those that take no more bytes
+        than the smallest classic one.
 
         Args:
             images: uint8 (H, W, C) each, C = 1 grey, 3 RGB, 4 RGBA.
             quality: 1 to 100; 100 is lossless.
-            escape: "auto" tries both sorts of payload, "off" keeps to learned ones where the codec
-                has them, "always" to classic ones.
+            escape: whether classic payloads are tried beside learned ones: "auto" where the codec's
+                own prediction says that one may win, "always" for each image, "off" never.
             threads: workers for classic payloads; None takes as many as there are cores.
 
         Returns:
@@ -213,7 +215,8 @@ class Codec:
             CodecError: a packet needs a learned codec, and this is none.
         """
         images: list[Image | None] = [None] * len(packets)
-        learned, classic = [], []
+        learned: list[int] = []
+        classic: list[int] = []
         for i, packet in enumerate(packets):
             (learned if packet.kind is Kind.LEARNED else classic).append(i)
         for first in range(0, len(learned), _BATCH):
@@ -288,6 +291,7 @@ class Codec:
             ),
             step_units=self._integers("step_units"),
             table_shift=self._integers("table_shift"),
+            inward_shifts=self._integers("inward_shifts"),
             error_bits=self._array("error_bits").astype(np.float64),
         )
         return LearnedCoder(
@@ -353,16 +357,24 @@ class Codec:
         codes = self.embed(images)
         packed = pack_codes(codes, K=self.quantizer.K)
         choices: list[list[Candidate]] = [[] for _ in images]
-        learned = self.is_learned and escape != "always" and quality < 100
+        learned = self.is_learned and quality < 100
         if learned:
             small = [i for i, image in enumerate(images) if max(image.shape[:2]) <= MAX_SIDE]
-            made = self._learned.encode([images[i] for i in small], codes[small], quality=quality)
+            made = self._learned.encode(
+                [images[i] for i in small],
+                codes[small],
+                quality=quality,
+                draw=escape != "off",
+            )
             for i, candidate in zip(small, made, strict=True):
                 choices[i].append(candidate)
-        if not learned or escape == "auto":
-            tried = _map(lambda image: candidates(image, quality=quality), images, threads)
-            for choice, more in zip(choices, tried, strict=True):
-                choice += more
+        if not learned or escape != "off":
+            trying = self._worth_trying(images, choices, quality, escape)
+            tried = _map(lambda i: candidates(images[i], quality=quality), trying, threads)
+            for i, more in zip(trying, tried, strict=True):
+                choices[i] = (
+                    _no_larger(choices[i], more) if escape == "always" else [*choices[i], *more]
+                )
         packets = []
         for i, image in enumerate(images):
             if not choices[i]:
@@ -374,6 +386,27 @@ class Codec:
             best = min(choices[i], key=lambda candidate: candidate.cost(quality))
             packets.append(_packet(image, best, quality, packed[i].tobytes()))
         return packets
+
+    def _worth_trying(
+        self,
+        images: Sequence[Image],
+        choices: Sequence[list[Candidate]],
+        quality: int,
+        escape: Escape,
+    ) -> list[int]:
+        """Images that a classic payload is tried for: all, or those where it may win."""
+        rule = self._escape_rule
+        if escape == "always" or rule is None:
+            return list(range(len(images)))
+        known = [i for i, choice in enumerate(choices) if choice]
+        seen = features([images[i] for i in known], [choices[i][0] for i in known], quality=quality)
+        may_win = dict(zip(known, rule.may_win(seen).tolist(), strict=True))
+        return [i for i in range(len(images)) if may_win.get(i, True)]
+
+    @cached_property
+    def _escape_rule(self) -> EscapeRule | None:
+        values = self.header.get("escape")
+        return None if values is None else EscapeRule.from_dict(values)
 
     def _decode_learned(self, packets: Sequence[Packet]) -> list[Image]:
         if not self.is_learned:
@@ -392,6 +425,12 @@ class Codec:
 def _packet(image: Image, candidate: Candidate, quality: int, code: bytes) -> Packet:
     height, width, channels = image.shape
     return Packet(width, height, channels, candidate.kind, quality, code, candidate.payload)
+
+
+def _no_larger(learned: list[Candidate], classic: list[Candidate]) -> list[Candidate]:
+    """Of all candidates those that take no more bytes than the smallest classic one."""
+    most = min(len(candidate.payload) for candidate in classic)
+    return [candidate for candidate in (*learned, *classic) if len(candidate.payload) <= most]
 
 
 def _decode_classic(packet: Packet) -> Image:
@@ -427,5 +466,7 @@ def _map(function: Callable[[S], T], items: Iterable[S], threads: int | None) ->
 
 def describe(codec: Codec) -> dict[str, Any]:
     """Plain facts about a codec, for people and machines."""
-    keep = {k: v for k, v in codec.header.items() if k not in ("latent", "descriptor", "test")}
+    keep = {
+        k: v for k, v in codec.header.items() if k not in ("latent", "descriptor", "test", "escape")
+    }
     return {**keep, "codec_id": codec.codec_id, "codec_bytes": codec.n_bytes}

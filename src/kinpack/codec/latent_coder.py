@@ -5,8 +5,8 @@
         ▲   │
  mean, table ◀── context network ◀── latents decoded so far, product code, quality
 ```
-Means, table numbers and ŷ = mean + symbol · Δ are integers from integer arithmetic, so that any
-machine decodes the same symbols from the same bytes.
+Means, table numbers and ŷ = mean + symbol · Δ, moved inward by what the table says, are integers
+from integer arithmetic, so that any machine decodes the same symbols from the same bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from kinpack.entropy.tables import ESCAPE_BITS, FrequencyTables
 from kinpack.errors import CodecError
 
 _CONTEXT = Tiling(tile=64, halo=1)
+
+_CELL = 256
+"""Parts of a step in which the inward shift counts."""
 
 _EXACT = 1 << 24
 """Integers of float32 are exact below this."""
@@ -43,6 +46,7 @@ class LatentCoder:
         tables: frequency tables, narrowest first.
         step_units: (101,) quantiser step of each quality, in units.
         table_shift: (101,) what each quality adds to the context network's table number.
+        inward_shifts: (tables,) how far ŷ lies inward of its cell's middle, in 1/256 of a step.
         error_bits: (channels,) what one squared step of error is worth in bits, for the encoder.
 
     Raises:
@@ -58,6 +62,7 @@ class LatentCoder:
         tables: FrequencyTables,
         step_units: Ints,
         table_shift: Ints,
+        inward_shifts: Ints,
         error_bits: NDArray[np.float64],
     ) -> None:
         if len(context) != len(latent.steps) or code_context.ndim != 3:
@@ -71,12 +76,15 @@ class LatentCoder:
         ):
             if values.size and _size(values) >= MAX_LIMIT:
                 raise CodecError(f"the codec's {name} are out of range; make it anew")
+        inner = inward_shifts.shape == (len(tables),)
+        if not inner or inward_shifts.min() < 0 or inward_shifts.max() > _CELL // 2:
+            raise CodecError("the codec's inward shifts are out of range; make it anew")
         if error_bits.shape != (latent.channels,) or not (error_bits >= 0).all():
             raise CodecError("the codec's weights of errors are out of range; make it anew")
         self.latent, self.tables = latent, tables
         self._context, self._code_context = list(context), code_context
         self._step_units, self._table_shift = step_units, table_shift
-        self._error_bits = error_bits
+        self._inward_shifts, self._error_bits = inward_shifts, error_bits
 
     def encode(
         self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
@@ -122,7 +130,7 @@ class LatentCoder:
         for index in range(len(self.latent.steps)):
             where, mean, table = self._predict(index, y_hat, codes, quality)
             symbols = pull_all(readers, table.reshape(len(readers), -1)).reshape(table.shape)
-            self._place(index, y_hat, where, mean, symbols, quality)
+            self._place(index, y_hat, where, mean, table, symbols, quality)
         return y_hat
 
     def symbols(
@@ -153,7 +161,7 @@ class LatentCoder:
             distance = (y[:, start:stop][:, :, where] - mean) / step
             symbols = self._cheapest(distance, table, self._error_bits[start:stop])
             emit(symbols.reshape(n, -1), table.reshape(n, -1))
-            self._place(index, y_hat, where, mean, symbols, quality)
+            self._place(index, y_hat, where, mean, table, symbols, quality)
         return y_hat
 
     def _cheapest(
@@ -220,11 +228,14 @@ class LatentCoder:
         y_hat: Ints,
         where: NDArray[np.bool_],
         mean: Ints,
+        table: Ints,
         symbols: Ints,
         quality: Ints,
     ) -> None:
         start, stop, _ = self.latent.steps[index]
-        value = mean + symbols * self._step_units[quality][:, None, None]
+        step = self._step_units[quality][:, None, None]
+        shift = (self._inward_shifts[table] * step + _CELL // 2) // _CELL
+        value = mean + symbols * step - np.sign(symbols) * shift
         y_hat[:, start:stop][:, :, where] = value.clip(-self.latent.limit, self.latent.limit)
 
 

@@ -231,7 +231,8 @@ class LearnedCoder:
         """Draw a picture band by band, each with a halo of its neighbours."""
         picture = np.empty((*size, 3), dtype=np.uint8)
         halo, top = _SYNTHESIS.halo, 0
-        band, above = next(bands), None
+        band: Ints | None = next(bands)
+        above: Ints | None = None
         while band is not None:
             below = next(bands, None)
             parts = [band]

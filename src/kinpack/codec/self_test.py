@@ -93,9 +93,7 @@ class SelfTest:
         return made
 
     def _hash(self, coder: LearnedCoder) -> str:
-        pictures = coder.decode(
-            self.payloads, self.codes, sizes=self.sizes, quality=self.qualities
-        )
+        pictures = coder.decode(self.payloads, self.codes, sizes=self.sizes, quality=self.qualities)
         return _sha256(pictures)
 
 
@@ -120,7 +118,8 @@ def _picture(height: int, width: int, rng: np.random.Generator) -> Picture:
     waves = 90 * np.cos(x * rng.uniform(0.1, 0.6, 3) + y * rng.uniform(0.1, 0.6, 3))
     edge = 70 * ((x - width / 2) * rng.normal() > (y - height / 2) * rng.normal())
     levels = 110 + waves + edge + rng.normal(0, 12, (height, width, 3))
-    return levels.clip(0, 255).astype(np.uint8)
+    picture: Picture = levels.clip(0, 255).astype(np.uint8)
+    return picture
 
 
 def _sha256(pictures: Sequence[Picture]) -> str:

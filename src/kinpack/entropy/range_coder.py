@@ -116,7 +116,7 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     small = index.astype(np.int32)
     for row, t, first, last in runs:
         writers[row].coder.encode(small[row, first:last], tables.model(t))
-    for row in np.flatnonzero(escapes.any(1)):
+    for row in np.flatnonzero(escapes.any(1)).tolist():
         escaped = symbols[row, order[row]][escapes[row]]
         if np.abs(escaped).max() >= LIMIT:
             raise PayloadError(f"a symbol is outside ±{LIMIT}; lower the quality")
@@ -150,7 +150,7 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
             index[row, first:last] = readers[row].coder.decode(tables.model(t), last - first)
         escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
         found = index + tables.lows[ranked]
-        for row in np.flatnonzero(escapes.any(1)):
+        for row in np.flatnonzero(escapes.any(1)).tolist():
             count = int(escapes[row].sum())
             halves = readers[row].coder.decode(tables.half_word, 2 * count).astype(np.int64)
             found[row, escapes[row]] = (halves[::2] << 16 | halves[1::2]) - LIMIT

@@ -17,7 +17,8 @@ from kinpack.codec.quality import lam
 from kinpack.codec.self_test import make_test
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
-from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, quantise_about
+from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift, quantise_about
+from kinpack.learn.escape_rule import calibrated_rule
 from kinpack.learn.integer_networks import (
     ACTIVATION,
     EXACT,
@@ -50,6 +51,8 @@ SYNTHESIS_PATCHES = 256
 """Patches whose latents, at each of these qualities, the synthesis is calibrated with."""
 SENSITIVITY_PATCHES = 64
 """Patches on which the effect of errors in latents is measured."""
+ESCAPE_PATCHES = 160
+"""Patches on which classic payloads are tried, to predict where they may win."""
 TABLE_ROUNDS = 2
 """Times that the tables are learned from what the encoder chooses under the ones before."""
 
@@ -98,6 +101,9 @@ def freeze(
         ).astype(np.int32),
         "error_bits": error_bits(model, patches[:SENSITIVITY_PATCHES]).astype(np.float32),
     }
+    deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
+    shifts = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
+    arrays["inward_shifts"] = np.rint(256 * shifts).astype(np.int32)
     blobs = _networks(model, patches, code_unit)
     header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
 
@@ -109,7 +115,6 @@ def freeze(
         }
         return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
 
-    deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
     first = gaussian_tables(deviations)
     coder = build(first).untested_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
@@ -124,7 +129,9 @@ def freeze(
     # What the test packets decode to is what plain arithmetic makes of them.
     plain = build(tables).untested_coder(engine="numpy")
     test = make_test(plain, M=config.M, K=config.K)
-    codec = build(tables, test=test.to_dict())
+    tried = [np.ascontiguousarray(picture) for picture in pictures[:ESCAPE_PATCHES]]
+    rule = calibrated_rule(build(tables), tried)
+    codec = build(tables, test=test.to_dict(), escape=rule.to_dict())
     codec.learned_coder()
     return codec
 
@@ -174,9 +181,7 @@ def _code_context(model: CodecModel) -> tuple[NDArray[np.int16], Floats]:
 
 
 @torch.no_grad()
-def _context_graphs(
-    model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats
-) -> list[bytes]:
+def _context_graphs(model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats) -> list[bytes]:
     graphs: list[bytes] = []
     for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
         first, second, third = _convolutions(network)

@@ -48,6 +48,8 @@ class CodecTraining(lightning.LightningModule):
     quantiser's terms, the picture drawn from the code alone and, with labels, sMIC's alignment.
     """
 
+    held: Tensor
+
     def __init__(
         self,
         sampler: PatchSampler,

@@ -33,7 +33,9 @@ def take_over(model: CodecModel, state: Mapping[str, Tensor]) -> bool:
     """
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     context = {name: value for name, value in own.items() if name.startswith("context.")}
-    same_context = all(name in state and state[name].shape == v.shape for name, v in context.items())
+    same_context = all(
+        name in state and state[name].shape == v.shape for name, v in context.items()
+    )
     for name, value in own.items():
         if name in context:
             if same_context:
