@@ -332,9 +332,9 @@ def hostile() -> Iterator[tuple[str, bytes, str]]:
     name = "n" * 300
     yield "long name", model(graph([node("Relu", ["x"], name)])), "more than 256 bytes"
     yield "no text", model(graph([node("Relu", ["x"], "y") + field(3, b"\xff\xfe")])), "no text"
-    many = [node("Relu", ["x"], f"v{i}") for i in range(4097)]
-    yield "nodes", model(graph(many)), "more than 4096 nodes"
-    yield "constants", model(graph([Y], [W] * 4097)), "4096 constants"
+    many = [node("Relu", ["x"], f"v{i}") for i in range(1025)]
+    yield "nodes", model(graph(many)), "more than 1024 nodes"
+    yield "constants", model(graph([Y], [W] * 1025)), "1024 constants"
 
 
 CASES = list(hostile())
@@ -449,7 +449,7 @@ def test_nothing_is_allocated_for_what_is_stated() -> None:
     """Neither memory nor time beyond the bytes that are there."""
     small = tensor("w", np.ones(1, np.float32), dims=[1 << 20])
     nested = varint(7 << 3 | 2) + varint((1 << 63) - 1)
-    several = [tensor(f"w{i}", np.ones(1, np.int8), dims=[1 << 24]) for i in range(4)]
+    several = [tensor(f"w{i}", np.ones(1, np.int8), dims=[1 << 25]) for i in range(4)]
     for data in (model(graph([Y], [small])), nested, model(graph([Y], several))):
         tracemalloc.start()
         refusal(data)

@@ -29,7 +29,7 @@ from kinpack.errors import CodecError
 MAX_LIVE = 1 << 28
 MAX_TOTAL = 1 << 30
 MAX_WORK = 1 << 38
-MAX_STORED = 1 << 26
+MAX_STORED = 1 << 27
 MAX_STORED_WORK = 1 << 30
 
 _TO_THE_END = (1 << 31) - 1
@@ -130,7 +130,7 @@ def _step(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
     try:
         return _STEPS[node.op](node, shapes, integers)
     except (IndexError, ValueError, ZeroDivisionError) as error:
-        found = ", ".join(str(shape) for shape in shapes)
+        found = ", ".join(str(shape) for shape in shapes)[:200]
         raise CodecError(f"{node.op} does not fit what it takes: {found}") from error
 
 
