@@ -5,13 +5,15 @@ itself forty times, a column added to a row. So the shape of every value is work
 the input's shape and what the file stores, in plain integers; nothing is allocated. What a run may
 take is limited:
 
-- ``MAX_LIVE``: numbers held at one time, if steps run in the file's order and a value is let go
-  after its last use. This is what ``numpy_engine`` holds, beside one block of columns.
-- ``MAX_TOTAL``: numbers of all values together. onnxruntime may order steps otherwise, and holds
-  at most this.
-- ``MAX_WORK``: multiplications and other operations on single numbers.
-- ``MAX_STORED``: numbers of all values that depend on stored ones alone. onnxruntime works those
-  out when it loads a graph, before there is an input; they are limited then.
+- ``MAX_LIVE``: numbers held at one time, if steps run in the file's order, each with as much aside
+  as it gives, and a value is let go after its last use.
+- ``MAX_TOTAL``: numbers of all values together.
+- ``MAX_WORK``: multiplications, or other operations on single numbers.
+- ``MAX_STORED`` and ``MAX_STORED_WORK``: the last two for what depends on stored numbers alone:
+  engines work that out when they load a graph, before there is an input, so it is checked then.
+
+So ``numpy_engine`` holds at most MAX_LIVE + MAX_STORED numbers and one block of columns.
+onnxruntime may order steps otherwise: it holds at most MAX_TOTAL, and what it lays out for a step.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ from kinpack.errors import CodecError
 MAX_LIVE = 1 << 28
 MAX_TOTAL = 1 << 30
 MAX_WORK = 1 << 38
-MAX_STORED = 1 << 26
+MAX_STORED = 1 << 27
+MAX_STORED_WORK = 1 << 30
+
+_TO_THE_END = (1 << 31) - 1
 
 Shape = tuple[int, ...]
 Integers = Mapping[str, tuple[int, ...]]
@@ -41,7 +46,7 @@ class Step:
     Attributes:
         shape: of its output.
         work: operations on single numbers.
-        aside: numbers held while it runs, beside its inputs and its output.
+        aside: numbers held while it runs, beside its inputs and twice its output.
     """
 
     shape: Shape
@@ -55,7 +60,7 @@ def check_constants(graph: Graph) -> None:
     Raises:
         CodecError: a step does not fit its inputs, or the steps take too much.
     """
-    _Walk(graph).run(limit=MAX_STORED)
+    _Walk(graph).run(total=MAX_STORED, work=MAX_STORED_WORK)
 
 
 def check_run(graph: Graph, shape: Shape) -> Shape:
@@ -76,7 +81,7 @@ def check_run(graph: Graph, shape: Shape) -> Shape:
         raise CodecError(f"takes {_stated(graph.input.shape)}, not {shape}")
     walk = _Walk(graph)
     walk.add(graph.input.name, shape)
-    walk.run(limit=MAX_TOTAL)
+    walk.run(total=MAX_TOTAL, work=MAX_WORK)
     return walk.shapes[graph.output.name]
 
 
@@ -100,7 +105,7 @@ class _Walk:
         self._live += math.prod(shape)
         self._total += math.prod(shape)
 
-    def run(self, *, limit: int) -> None:
+    def run(self, *, total: int, work: int) -> None:
         """Take all steps whose inputs are known."""
         last_uses = self._graph.last_uses
         for place, node in enumerate(self._graph.nodes):
@@ -111,12 +116,10 @@ class _Walk:
                 raise CodecError(f"{node.op} gives an array of more than {MAX_RANK} sides")
             self.add(node.output, step.shape)
             self._work += step.work
-            if (
-                self._live + step.aside > MAX_LIVE
-                or self._total > limit
-                or self._work > MAX_WORK
-                or max(step.shape, default=0) > MAX_TOTAL
-            ):
+            # Two arrays of one size: what is given, and what it is worked out of.
+            live = self._live + math.prod(step.shape) + step.aside
+            sides = max(step.shape, default=0)  # an array without numbers can still be long
+            if live > MAX_LIVE or self._total > total or self._work > work or sides > MAX_TOTAL:
                 raise CodecError(f"asks for too much memory or work: {node.op} gives {step.shape}")
             for name in {*node.inputs, node.output}:
                 if last_uses.get(name, place) <= place:
@@ -127,7 +130,7 @@ def _step(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
     try:
         return _STEPS[node.op](node, shapes, integers)
     except (IndexError, ValueError, ZeroDivisionError) as error:
-        found = ", ".join(str(shape) for shape in shapes)
+        found = ", ".join(str(shape) for shape in shapes)[:200]
         raise CodecError(f"{node.op} does not fit what it takes: {found}") from error
 
 
@@ -283,7 +286,21 @@ def slices(node: Node, shape: Shape, integers: Integers) -> dict[int, slice]:
     axes = [_axis(a, len(shape)) for a in (rows[2] if len(rows) > 2 else range(len(starts)))]
     steps = rows[3] if len(rows) > 3 else (1,) * len(starts)
     _require(len(set(axes)) == len(axes) and 0 not in steps)
-    return {a: slice(*part) for a, *part in zip(axes, starts, ends, steps, strict=True)}
+    # onnxruntime takes the largest int32 and int64 as "to the end", backwards too; ONNX does not.
+    _require(all(end < _TO_THE_END or step > 0 for end, step in zip(ends, steps, strict=True)))
+    parts = zip(axes, starts, ends, steps, strict=True)
+    return {axis: _part(start, end, step, shape[axis]) for axis, start, end, step in parts}
+
+
+def _part(start: int, end: int, step: int, side: int) -> slice:
+    """Part of a side as ONNX reads it: backwards from before the first is the first."""
+    start, end = (place + side if place < 0 else place for place in (start, end))
+    if step > 0:
+        return slice(min(max(start, 0), side), min(max(end, 0), side), step)
+    if not side:
+        return slice(0, 0)
+    start, end = min(max(start, 0), side - 1), min(max(end, -1), side - 1)
+    return slice(start, None if end < 0 else end, step)
 
 
 def _axis(axis: int, rank: int) -> int:

@@ -78,7 +78,8 @@ class Network:
         if not isinstance(y, np.ndarray) or y.dtype != np.float32:
             raise self.fault("gives something else than one float32 array")
         # Engines differ in the sign of a zero, and in nothing else if all numbers are integers.
-        return y + np.float32(0)
+        with np.errstate(invalid="ignore"):
+            return y + np.float32(0)
 
     def fault(self, what: str) -> CodecError:
         """Error that blames the codec file for what this network does."""

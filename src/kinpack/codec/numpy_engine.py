@@ -67,8 +67,8 @@ class NumpyEngine:
         with np.errstate(all="ignore"):
             for place, node in self._steps:
                 values[node.output] = _run(node, values)
-                for name in set(node.inputs):
-                    if last_uses[name] == place:
+                for name in {*node.inputs, node.output}:
+                    if last_uses.get(name, place) == place:
                         del values[name]
         return values[self._graph.output.name]
 
@@ -104,8 +104,7 @@ def _convolution(node: Node, inputs: Sequence[Array]) -> Array:
     n, _, height, width = windows.shape[:4]
     y = np.empty((n, o, height, width), np.float32)
     rows = np.ascontiguousarray(weight.reshape(o, -1))
-    for where in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
-        pictures, lines, places = where
+    for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
         block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
         product = rows @ block.reshape(rows.shape[1], -1)
         product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)
@@ -118,8 +117,8 @@ def _convolution(node: Node, inputs: Sequence[Array]) -> Array:
 def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[slice, slice, slice]]:
     """Cut n planes into blocks of at most this many places, or of one."""
     places = min(max(1, most), width)
-    lines = min(max(1, most // width), height) if width else 1
-    pictures = max(1, most // (width * height)) if width * height else 1
+    lines = min(max(1, most // width), height)
+    pictures = max(1, most // (width * height))
     for i in range(0, n, pictures):
         for j in range(0, height, lines):
             for k in range(0, width, places):

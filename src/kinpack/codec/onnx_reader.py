@@ -29,15 +29,29 @@ from kinpack.codec.network_graph import (
     Value,
     network_fault,
 )
-from kinpack.codec.protobuf import Field, Message, MessageReader
+from kinpack.codec.onnx_messages import (
+    ARRAY_TYPE,
+    ATTRIBUTE,
+    GRAPH,
+    MODEL,
+    NODE,
+    OPERATOR_SET,
+    SHAPE,
+    SIDE,
+    TENSOR,
+    VALUE,
+    VALUE_TYPE,
+)
+from kinpack.codec.protobuf import Message, MessageReader
 from kinpack.errors import CodecError
 
 MAX_BYTES = 1 << 26
 """Most bytes of a graph."""
-MAX_NODES = 1 << 12
-MAX_CONSTANTS = 1 << 12
-MAX_WEIGHTS = 1 << 24
-"""Most numbers that a graph stores, in all: 64 MiB as float32."""
+MAX_NODES = 1 << 10
+"""Most steps: onnxruntime takes time that grows with the square of them to load a graph."""
+MAX_CONSTANTS = 1 << 10
+MAX_WEIGHTS = 1 << 25
+"""Most numbers that a graph stores, in all: 128 MiB as float32."""
 MAX_INTEGER = (1 << 31) - 1
 """Largest size of an attribute, and of a side that a graph states: no sum of a few overflows."""
 OPSETS = (13, 17)
@@ -57,88 +71,6 @@ _TYPES: Mapping[int, tuple[str, str]] = {
     10: ("<f2", "int32_data"),  # as the integers of its bits
 }
 _ATTRIBUTE_TYPES: Mapping[AttributeKind, int] = {"int": 2, "text": 3, "ints": 7}
-
-_MODEL = {
-    1: Field("format version", "int"),
-    2: Field("producer name", "bytes"),
-    3: Field("producer version", "bytes"),
-    4: Field("domain", "bytes"),
-    5: Field("model version", "int"),
-    6: Field("description", "bytes"),
-    7: Field("graph", "bytes"),
-    8: Field("operator set", "bytes", repeated=True),
-    14: Field("metadata", "refused"),
-    20: Field("training steps", "refused"),
-    25: Field("functions", "refused"),
-}
-_OPERATOR_SET = {1: Field("domain", "text"), 2: Field("version", "int")}
-_GRAPH = {
-    1: Field("node", "bytes", repeated=True),
-    2: Field("name", "bytes"),
-    5: Field("constant", "bytes", repeated=True),
-    10: Field("description", "bytes"),
-    11: Field("input", "bytes", repeated=True),
-    12: Field("output", "bytes", repeated=True),
-    13: Field("types of inner values", "refused"),
-    14: Field("quantisation notes", "refused"),
-    15: Field("sparse constants", "refused"),
-    16: Field("metadata", "refused"),
-}
-_NODE = {
-    1: Field("input", "text", repeated=True),
-    2: Field("output", "text", repeated=True),
-    3: Field("name", "text"),
-    4: Field("operator", "text"),
-    5: Field("attribute", "bytes", repeated=True),
-    6: Field("description", "bytes"),
-    7: Field("domain", "text"),
-}
-_ATTRIBUTE = {
-    1: Field("name", "text"),
-    2: Field("real numbers", "refused"),
-    3: Field("int", "int"),
-    4: Field("text", "text"),
-    5: Field("arrays", "refused"),
-    6: Field("graphs within it", "refused"),
-    7: Field("real numbers", "refused"),
-    8: Field("ints", "ints"),
-    9: Field("texts", "refused"),
-    10: Field("arrays", "refused"),
-    11: Field("graphs within it", "refused"),
-    13: Field("description", "bytes"),
-    14: Field("types", "refused"),
-    15: Field("types", "refused"),
-    20: Field("type", "int"),
-    21: Field("references to a function", "refused"),
-    22: Field("sparse arrays", "refused"),
-    23: Field("sparse arrays", "refused"),
-}
-_TENSOR = {
-    1: Field("sides", "ints"),
-    2: Field("type", "int"),
-    3: Field("segments", "refused"),
-    4: Field("float_data", "floats"),
-    5: Field("int32_data", "ints"),
-    6: Field("texts", "refused"),
-    7: Field("int64_data", "ints"),
-    8: Field("name", "text"),
-    9: Field("raw", "bytes"),
-    10: Field("numbers of 64 bits", "refused"),
-    11: Field("numbers of 64 bits", "refused"),
-    12: Field("description", "bytes"),
-    13: Field("data in other files", "refused"),
-    14: Field("place", "int"),
-    16: Field("metadata", "refused"),
-}
-_VALUE = {
-    1: Field("name", "text"),
-    2: Field("type", "bytes"),
-    3: Field("description", "bytes"),
-}
-_VALUE_TYPE = {1: Field("array", "bytes")}
-_ARRAY_TYPE = {1: Field("type", "int"), 2: Field("shape", "bytes")}
-_SHAPE = {1: Field("side", "bytes", repeated=True)}
-_SIDE = {1: Field("size", "int"), 2: Field("name", "text"), 3: Field("meaning", "bytes")}
 
 
 def read_graph(data: bytes, *, name: str = "network", owner: str = "codec") -> Graph:
@@ -173,7 +105,7 @@ class _Reader:
     def model(self, data: bytes) -> Graph:
         if len(data) > MAX_BYTES:
             raise CodecError(f"it has {len(data)} bytes, more than {MAX_BYTES}")
-        model = self._reader.read(memoryview(data), _MODEL, "the model")
+        model = self._reader.read(memoryview(data), MODEL, "the model")
         version = _one(model, "format version", "the model")
         if not IR_VERSIONS[0] <= version <= IR_VERSIONS[1]:
             raise CodecError(f"it is of ONNX's format {version}, not {_span(IR_VERSIONS)}")
@@ -182,7 +114,7 @@ class _Reader:
 
     def _opset(self, model: Message) -> int:
         sets = [
-            self._reader.read(part, _OPERATOR_SET, "an operator set")
+            self._reader.read(part, OPERATOR_SET, "an operator set")
             for part in model["operator set"]
         ]
         for found in sets:
@@ -196,7 +128,7 @@ class _Reader:
         return version
 
     def _graph(self, data: memoryview, opset: int) -> Graph:
-        graph = self._reader.read(data, _GRAPH, "the graph")
+        graph = self._reader.read(data, GRAPH, "the graph")
         if len(graph["node"]) > MAX_NODES or len(graph["constant"]) > MAX_CONSTANTS:
             raise CodecError(f"it has more than {MAX_NODES} nodes or {MAX_CONSTANTS} constants")
         taken = self._value(graph["input"], "takes")
@@ -230,24 +162,24 @@ class _Reader:
         else_than = f"{verb} something else than one float32 array"
         if len(parts) != 1:
             raise CodecError(else_than)
-        value = self._reader.read(parts[0], _VALUE, "a value")
-        kind = self._reader.read(_one(value, "type", "a value"), _VALUE_TYPE, "a value's type")
-        array = self._reader.read(_one(kind, "array", else_than), _ARRAY_TYPE, "a value's type")
+        value = self._reader.read(parts[0], VALUE, "a value")
+        kind = self._reader.read(_one(value, "type", "a value"), VALUE_TYPE, "a value's type")
+        array = self._reader.read(_one(kind, "array", else_than), ARRAY_TYPE, "a value's type")
         if _one(array, "type", else_than) != _FLOAT:
             raise CodecError(else_than)
-        shape = self._reader.read(_one(array, "shape", "a value"), _SHAPE, "a value's shape")
+        shape = self._reader.read(_one(array, "shape", "a value"), SHAPE, "a value's shape")
         if len(shape["side"]) > MAX_RANK:
             raise CodecError(f"{verb} an array of more than {MAX_RANK} sides")
         sides: list[int | str | None] = []
         for part in shape["side"]:
-            side = self._reader.read(part, _SIDE, "a side")
+            side = self._reader.read(part, SIDE, "a side")
             if side["size"] and (side["name"] or not 0 < side["size"][0] <= MAX_INTEGER):
                 raise CodecError(f"{verb} an array whose sides make no sense")
             sides.append(next(iter([*side["size"], *side["name"]]), None))
         return Value(name=_name(value, "a value"), shape=tuple(sides))
 
     def _constant(self, data: memoryview) -> tuple[str, NDArray[Any]]:
-        tensor = self._reader.read(data, _TENSOR, "a constant")
+        tensor = self._reader.read(data, TENSOR, "a constant")
         name = _name(tensor, "a constant")
         what = f"the constant {name!r}"
         if tensor["place"] not in ([], [0]):
@@ -281,7 +213,7 @@ class _Reader:
         return name, array
 
     def _node(self, data: memoryview, known: Mapping[str, str]) -> Node:
-        node = self._reader.read(data, _NODE, "a node")
+        node = self._reader.read(data, NODE, "a node")
         op = _one(node, "operator", "a node")
         if node["domain"] not in ([], [""]):
             raise CodecError(f"it uses an operator of the domain {node['domain'][0]!r}")
@@ -305,7 +237,7 @@ class _Reader:
         )
 
     def _attribute(self, data: memoryview, op: str, allowed: Operator) -> tuple[str, Attribute]:
-        attribute = self._reader.read(data, _ATTRIBUTE, f"an attribute of {op}")
+        attribute = self._reader.read(data, ATTRIBUTE, f"an attribute of {op}")
         name = _one(attribute, "name", f"an attribute of {op}")
         what = f"the attribute {name!r} of {op}"
         if name not in allowed.attributes:
@@ -316,7 +248,7 @@ class _Reader:
             raise CodecError(f"{what} is of another type")
         value: Attribute
         if kind == "ints":
-            value = tuple(int(v) for v in attribute["ints"][0][: 2 * MAX_RANK + 1])
+            value = tuple(int(v) for v in attribute["ints"][0][: 2 * MAX_RANK])
         else:
             value = _one(attribute, kind, what)
         if len(others) != (len(value) if isinstance(value, tuple) else 1):

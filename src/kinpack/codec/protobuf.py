@@ -20,7 +20,7 @@ from kinpack.errors import CodecError
 Kind = Literal["int", "ints", "floats", "text", "bytes", "refused"]
 Message = dict[str, list[Any]]
 
-MAX_FIELDS = 1 << 19
+MAX_FIELDS = 1 << 17
 """Most fields of all messages of a file: reading them takes a second or so."""
 MAX_TEXT = 256
 """Longest name, in bytes."""
