@@ -178,7 +178,12 @@ def inward_shift(log2_deviation: Tensor) -> Tensor:
 
 
 def gaussian_bits(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> Tensor:
-    """Bits of latents under a Gaussian, with uniform noise in the place of rounding.
+    """Bits of latents under a Gaussian: those of their symbols, with gradients for all inputs.
+
+    The value, and the gradient of the deviation, are those of the symbols s = round((y − mean)/Δ)
+    that are coded. For ``y`` and the mean, to which rounding leaves no gradient, uniform noise
+    stands in its place; for the deviation it would not do, since noise costs bits where symbols
+    that are nearly always 0 cost none.
 
     Args:
         y: latents.
@@ -187,12 +192,18 @@ def gaussian_bits(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> 
         step: quantiser step.
 
     Returns:
-        Bits, the shape of ``y``: −log2 of the probability of the cell of width ``step`` about
-        y + noise.
+        Bits, the shape of ``y``.
     """
-    distance = ((y - mean) / step + torch.rand_like(y) - 0.5).abs()
     relative = (log2_scale - torch.log2(step)).clamp(SCALE_LOW, SCALE_HIGH)
-    inverse = torch.exp2(-relative) / math.sqrt(2)
+    distance = (y - mean) / step
+    noisy = _cell_bits(distance + torch.rand_like(y) - 0.5, relative.detach())
+    return _cell_bits(torch.round(distance).detach(), relative) + (noisy - noisy.detach())
+
+
+def _cell_bits(distance: Tensor, log2_deviation: Tensor) -> Tensor:
+    """−log2 of the probability of the cell of width 1 about a distance from the mean, in steps."""
+    inverse = torch.exp2(-log2_deviation) / math.sqrt(2)
+    distance = distance.abs()
     upper = torch.erfc((distance - 0.5) * inverse)
     lower = torch.erfc((distance + 0.5) * inverse)
     return -torch.log2((0.5 * (upper - lower)).clamp_min(1e-7))
