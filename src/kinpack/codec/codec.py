@@ -307,16 +307,14 @@ class Codec:
         test = SelfTest.from_dict(
             self.header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
         )
+        failures = []
         for engine, coder in zip(engines, coders, strict=True):
-            if test.passes(coder):
+            failure = test.failure(coder)
+            if failure is None:
                 return LearnedImages(coder)
-            _log.warning(
-                "kinpack: %s does not decode the test packets of codec %r", engine, self.name
-            )
-        raise CodecError(
-            f"codec {self.name!r} does not decode its own test packets: the file is faulty; "
-            "make it anew"
-        )
+            failures.append(failure)
+            _log.warning("kinpack: codec %r in %s: %s", self.name, engine, failure)
+        raise failures[0]
 
     def _network(self, name: str, engine: Engine = "onnxruntime") -> Network:
         graph = self._container.blobs.get(name)
