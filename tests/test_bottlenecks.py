@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from torch import Tensor
 
 from kinpack.learn.bottlenecks import (
     SCALE_HIGH,
