@@ -1,0 +1,86 @@
+"""Escapes: never more bytes than a classic codec where that is asked, few tries where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kinpack.codec import codec as codec_module
+from kinpack.codec.classic import candidates, squared_error
+from kinpack.codec.codec import Codec
+from kinpack.codec.escape import FEATURES, EscapeRule, features
+from kinpack.codec.packet import Kind
+from kinpack.codec.quality import lam
+from kinpack.errors import CodecError
+from kinpack.images import Image
+
+
+def images() -> list[Image]:
+    rng = np.random.default_rng(0)
+    smooth = np.add.outer(np.arange(32) * 3, np.arange(40) * 4)[..., None] + np.array([0, 20, 40])
+    flat = np.full((32, 32, 3), 77, np.uint8)
+    drawing = flat.copy()
+    drawing[8:20, 4:30] = (250, 10, 10)
+    noise = rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)
+    grey = smooth[..., :1].clip(0, 255).astype(np.uint8)
+    alpha = np.dstack([drawing, np.where(drawing[..., :1] == 250, 255, 0).astype(np.uint8)])
+    return [smooth.clip(0, 255).astype(np.uint8), flat, drawing, noise, grey, alpha]
+
+
+@pytest.mark.parametrize("quality", [20, 50, 80, 95])
+def test_always_never_takes_more_bytes_than_a_classic_codec(quality: int) -> None:
+    codec = Codec.load("default")
+    packets = codec.encode(images(), quality=quality, escape="always")
+    for image, packet in zip(images(), packets, strict=True):
+        sizes = [len(c.payload) for c in candidates(image, quality=quality)]
+        assert len(packet.payload) <= min(sizes)
+
+
+@pytest.mark.parametrize("quality", [40, 75])
+def test_auto_costs_no_more_than_off(quality: int) -> None:
+    """Bits and error together: what a classic payload is chosen by."""
+    codec = Codec.load("default")
+    off = codec.encode(images(), quality=quality, escape="off")
+    auto = codec.encode(images(), quality=quality, escape="auto")
+    assert all(packet.kind is Kind.LEARNED for packet in off)
+    assert any(packet.kind is not Kind.LEARNED for packet in auto)  # drawings are AVIF's home
+    for image, one, other in zip(images(), auto, off, strict=True):
+        costs = [
+            8 * len(p.payload) + lam(quality) * squared_error(image, codec.decode([p])[0])
+            for p in (one, other)
+        ]
+        assert costs[0] <= costs[1] + 1e-6
+
+
+def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = Codec.load("default")
+    tried: list[tuple[int, ...]] = []
+
+    def spy(image: Image, *, quality: int) -> list[object]:
+        tried.append(image.shape)
+        return list(candidates(image, quality=quality))
+
+    monkeypatch.setattr(codec_module, "candidates", spy)
+    for threshold, count in ((1e9, 0), (-1e9, 6)):
+        codec.__dict__["_escape_rule"] = EscapeRule((0.0,) * FEATURES, threshold)
+        codec.encode(images(), quality=50)
+        assert len(tried) == count
+        tried.clear()
+    codec.__dict__["_escape_rule"] = None
+    codec.encode(images(), quality=50)
+    assert len(tried) == 6
+
+
+def test_features_of_nothing_and_of_one_pixel() -> None:
+    assert features([], [], quality=50).shape == (0, FEATURES)
+    pixel = np.zeros((1, 1, 3), np.uint8)
+    (row,) = features([pixel], [candidates(pixel, quality=50)[0]], quality=50)
+    assert np.isfinite(row).all()
+
+
+def test_rules_come_back_and_nonsense_is_refused() -> None:
+    rule = EscapeRule(tuple(float(i) for i in range(FEATURES)), -0.5)
+    assert EscapeRule.from_dict(rule.to_dict()) == rule
+    for values in ({}, {"weights": [1.0], "threshold": 0}, {"weights": None, "threshold": 0}):
+        with pytest.raises(CodecError, match="rule for classic payloads"):
+            EscapeRule.from_dict(values)
