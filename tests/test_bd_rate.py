@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -277,15 +278,13 @@ def test_grey_is_cheaper_without_chroma_planes(rng: np.random.Generator) -> None
 def test_rivals_alone_are_measured_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    smooth = np.cumsum(rng.normal(0, 8, (4, 24, 24, 3)), axis=2) + 128
-    made = data.Pictures(
-        "thumbs64",
-        [Item(str(i), None, lambda: smooth) for i in range(4)],
-        list(smooth.clip(0, 255).astype(np.uint8)),
-    )
+    walk = np.cumsum(rng.normal(0, 8, (3, 12, 12, 3)), axis=2) + 128
+    smooth = list(walk.clip(0, 255).astype(np.uint8))
+    items = [Item(str(i), None, lambda: smooth[0]) for i in range(3)]
+    made = data.Pictures("thumbs64", items, smooth)
     monkeypatch.setattr(bd_rate, "load_pictures", lambda name, folders: made)
     plan = bd_rate.PLANS["thumbs64"]
-    monkeypatch.setitem(bd_rate.PLANS, "thumbs64", bd_rate.replace(plan, points=5, sample=2))
+    monkeypatch.setitem(bd_rate.PLANS, "thumbs64", replace(plan, points=5, sample=2))
     fields: dict[str, Any] = {
         "codec": [],
         "data": ["thumbs64"],
