@@ -35,7 +35,7 @@ from rate_curves import Row
 from rate_distortion import Plan, measured_rows
 from rate_table import console, print_row
 from result_file import load_results, save_results
-from rivals import AVIF, AVIF_GREY, AVIF_SLOWEST, JPEG, WEBP, Rival
+from rivals import AVIF, AVIF_GREY, AVIF_SLOWEST, JPEG, WEBP, Rival, jpeg_xl_version
 
 POINTS, SHEET_POINTS = 8, 6
 """Settings of each codec; the slow sheet has fewer."""
@@ -61,27 +61,34 @@ def rivals_of(
         workers: for coding pictures side by side.
         with_sheet: whether the slow contact sheet is among them.
     """
+    rivals = [AVIF_GREY if name == "fashion-mnist" else AVIF, WEBP, JPEG]
+    if name == "fashion-mnist":
+        # With the planes of a colour picture, as other tables of this data set count.
+        rivals.append(replace(AVIF, file_name="avif-file-444", payload_name="avif-payload-s4-444"))
+    for rival in rivals:
+        yield Entry(kept(Theirs(rival, workers), rival, store, alpha=name == "emoji"))
+    if name == "cifar10-toy" and with_sheet:
+        sheet = AvifSheet(AVIF_SLOWEST, "avif-sheet-s0")
+        yield Entry(kept(sheet, AVIF_SLOWEST, store), SHEET_POINTS)
+
+
+def kept(
+    contender: Contender, rival: Rival, store: PointStore, *, alpha: bool = False
+) -> Remembered:
+    """A rival whose points are kept; ``alpha`` says that pictures have some, coded as ours is."""
     here = machine()
-    common = {
+    key = {
         "libraries": here["libraries"],
         "pillow": here["packages"]["pillow"],
         "machine": [here["processor"], here["cores"], here["system"]],
+        "format": rival.format,
+        "options": rival.options,
     }
-    if name == "emoji":  # the rivals' alpha is coded as ours
-        common["alpha"] = source_fingerprint("codec/alpha.py", "codec/webp.py")
-
-    def entry(contender: Contender, rival: Rival, points: int = POINTS) -> Entry:
-        key = {**common, "format": rival.format, "options": rival.options}
-        return Entry(Remembered(contender, store, key), points)
-
-    for rival in (AVIF_GREY if name == "fashion-mnist" else AVIF, WEBP, JPEG):
-        yield entry(Theirs(rival, workers), rival)
-    if name == "fashion-mnist":
-        # With the planes of a colour picture, as other tables of this data set count.
-        in_colour = replace(AVIF, file_name="avif-file-444", payload_name="avif-payload-s4-444")
-        yield entry(Theirs(in_colour, workers), in_colour)
-    if name == "cifar10-toy" and with_sheet:
-        yield entry(AvifSheet(AVIF_SLOWEST, "avif-sheet-s0"), AVIF_SLOWEST, SHEET_POINTS)
+    if rival.format == "JXL":
+        key["plugin"] = jpeg_xl_version()
+    if alpha:
+        key["alpha"] = source_fingerprint("codec/alpha.py", "codec/webp.py")
+    return Remembered(contender, store, key)
 
 
 def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[Entry]:
@@ -204,14 +211,24 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(column, justify="right")
     table.add_column("reached")
     for row in rows:
-        value = row["bd_rate_percent"]
         table.add_row(
             *(row[key] for key in ("data", "table", "escape", "anchor")),
-            "–" if value is None else f"{value:+.1f}",
+            shown(row),
             *(f"{row[key]:+g}" if key in row else "" for key in ("must_percent", "goal_percent")),
             str(row.get("reached", "")),
         )
     console.print(table)
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """A BD-rate in words; of a curve that is too short, that of the range it covers."""
+    value, covered = row["bd_rate_percent"], row.get("covered")
+    if value is not None:
+        return f"{value:+.1f}"
+    if covered is None:
+        return "–"
+    low, high = covered["range_db"]
+    return f"({covered['bd_rate_percent']:+.1f} over {low:g}–{high:g} dB)"
 
 
 def main() -> None:

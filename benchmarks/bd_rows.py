@@ -23,8 +23,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """Range of PSNR, in dB, of each data set's BD-rates."""
 
-PAYLOAD_ANCHORS = ("avif-payload-s4", "avif-sheet-s0", "webp-file", "jpeg-file", CLASSIC)
-DISK_ANCHORS = (CLASSIC, "webp-file", "jpeg-file", "avif-file")
+PAYLOAD_ANCHORS = (
+    "avif-payload-s4",
+    "avif-sheet-s0",
+    "webp-file",
+    "jpeg-file",
+    "jxl-file",
+    CLASSIC,
+)
+DISK_ANCHORS = (CLASSIC, "webp-file", "jpeg-file", "jxl-file", "avif-file")
 
 
 @dataclass(frozen=True)

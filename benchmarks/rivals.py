@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,11 @@ def has_jpeg_xl() -> bool:
     except ImportError:
         return False
     return True
+
+
+def jpeg_xl_version() -> str | None:
+    """Version of the plugin, which has libjxl in it; None where it is not installed."""
+    return version("pillow-jxl-plugin") if has_jpeg_xl() else None
 
 
 @dataclass(frozen=True)
