@@ -56,10 +56,10 @@ def photographs(folder: Path, size: str, *, count: int | None) -> Pictures:
 
 
 def contenders(
-    codec: Codec, store: PointStore, workers: Executor, *, threads: int
+    codec: Codec | None, store: PointStore, workers: Executor, *, threads: int
 ) -> Iterator[Entry]:
-    """Ours without and with the escape, then the rivals that are there."""
-    for entry in ours(codec, store, threads=threads):
+    """Ours without and with the escape, if there is a codec, then the rivals that are there."""
+    for entry in ours(codec, store, threads=threads) if codec is not None else ():
         if entry.contender.name != CLASSIC:
             yield entry
     for rival in (AVIF, WEBP, JPEG, *((JPEG_XL,) if has_jpeg_xl() else ())):
@@ -68,7 +68,10 @@ def contenders(
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure each size, write the results after each, and draw them."""
-    codec, store = Codec.load(arguments.codec), PointStore(arguments.work)
+    codec = None if arguments.codec is None else Codec.load(arguments.codec)
+    store = PointStore(arguments.work)
+    if codec is not None and arguments.output is None:
+        raise KinpackError("say where the results go: -o FILE.json")
     for size in arguments.sizes:
         count = arguments.whole if size == "whole" else arguments.images
         pictures = photographs(arguments.photographs, size, count=count)
@@ -76,6 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
         with ThreadPoolExecutor(arguments.threads) as workers:
             entries = contenders(codec, store, workers, threads=arguments.threads)
             rows = measure_data(pictures, entries, PLAN, seed=arguments.seed)
+        if codec is None:
+            continue
         rows = [row for row in rows if row["table"] == "payload" or row["codec"] in FILES]
         found = [
             row
@@ -97,21 +102,22 @@ def run(arguments: argparse.Namespace) -> None:
         results["machine"][pictures.name] = about
         save_results(arguments.output, results)
         print_table(found)
-    draw(load_results(arguments.output), arguments.output)
+    if codec is not None:
+        draw(load_results(arguments.output), arguments.output)
 
 
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Photographs and thumbnails beside other codecs.")
     parser.add_argument("--photographs", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--codec", default="default", help="a .kinc file, or default")
+    parser.add_argument("--codec", help="a .kinc file, or default; without one only rivals")
     parser.add_argument("--work", type=Path, help="folder in which finished points are kept")
     parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=list(SIZES))
     parser.add_argument("--images", type=int, help="photographs reduced; by default all")
     parser.add_argument("--whole", type=int, default=WHOLE_COUNT, help="photographs left whole")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of samples for choosing settings")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file; .png, .svg")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; .png, .svg")
     try:
         run(parser.parse_args())
     except KinpackError as error:
