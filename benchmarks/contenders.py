@@ -54,12 +54,12 @@ class Ours:
 
     qualities = (1, 99)
 
-    def __init__(self, name: str, codec: Codec, *, threads: int) -> None:
-        self.name, self._codec, self._threads = name, codec, threads
+    def __init__(self, name: str, codec: Codec, *, threads: int, escape: Escape = "auto") -> None:
+        self.name, self._codec, self._threads, self._escape = name, codec, threads, escape
 
     def probe(self, images: Sequence[Image], quality: int) -> float:
         """Mean PSNR of a few pictures, in dB."""
-        return coded(self._codec, images, quality, "auto", self._threads)[2]
+        return coded(self._codec, images, quality, self._escape, self._threads)[2]
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Pack a real archive, read it back, and count: a row for disk, one for payloads."""
@@ -67,7 +67,9 @@ class Ours:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "pictures.kin"
             with Archive.create(path, self._codec) as archive:
-                archive.add(pictures.items, quality=quality, threads=self._threads)
+                archive.add(
+                    pictures.items, quality=quality, escape=self._escape, threads=self._threads
+                )
             packed = time.perf_counter()
             with Archive.open(path) as archive:
                 info = archive.info()
@@ -179,22 +181,24 @@ class Theirs:
 class AvifSheet:
     """All pictures as one AVIF: what AVIF could do if no picture were ever read by itself."""
 
-    name = "avif-sheet-s4"
     qualities = AVIF.qualities
+
+    def __init__(self, rival: Rival = AVIF, name: str = "avif-sheet-s4") -> None:
+        self._rival, self.name = rival, name
 
     def probe(self, images: Sequence[Image], quality: int) -> float:
         """Mean PSNR of a few pictures, in dB."""
-        return measure_sheet(images, AVIF, quality).psnr_mean
+        return measure_sheet(images, self._rival, quality).psnr_mean
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Code the sheet: one row."""
-        measured = measure_sheet(pictures.images, AVIF, quality)
+        measured = measure_sheet(pictures.images, self._rival, quality)
         return [
             row(
                 pictures,
                 self.name,
                 "payload",
-                setting=f"quality {quality}, {AVIF.setting}, one sheet",
+                setting=f"quality {quality}, {self._rival.setting}, one sheet",
                 quality=quality,
                 bytes=measured.file_bytes,
                 payload_bytes=measured.payload_bytes,

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from contenders import AvifSheet, Contender, LearnedPayloads, Ours, Theirs, png_row
-from data import NAMES, Folders, Pictures, load_pictures
+from data import Folders, Pictures, load_pictures
 from kinpack.codec.codec import Codec
 from kinpack.errors import ImageError, KinpackError
 from machine import run_head
@@ -200,7 +200,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Measure rate and quality beside ordinary codecs.")
-    parser.add_argument("--data", nargs="+", choices=NAMES, required=True)
+    parser.add_argument("--data", nargs="+", choices=tuple(PLANS), required=True)
     parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as Parquet files")
     parser.add_argument("--emoji", type=Path, metavar="DIR", help="emoji, a folder a category")
     parser.add_argument("--thumbnails", type=Path, metavar="DIR", help="pictures to be reduced")

@@ -29,6 +29,7 @@ class Style:
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, SKY, ORANGE, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
+PURPLE = "#CC79A7"
 STYLES = {
     "kinpack": Style("kinpack", BLUE, width=2.4),
     "kinpack-classic": Style("kinpack, classic", SKY, width=2.4),
@@ -58,6 +59,17 @@ TICKS = (
 )
 """Bits a pixel that an axis may name: few, and more for one that would have less than four."""
 
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kinpack",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+"""Matplotlib's settings for every figure of rates."""
+
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Draw the results as PNG and SVG beside the result file.
@@ -69,16 +81,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "kinpack",
-        "font.size": 9,
-        "axes.titlesize": 9.5,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(SETTINGS):
         names = list(results["summary"])
         figure = Figure(figsize=(15.5, 0.5 + 4.4 * len(names)), layout="constrained")
         parts = figure.subfigures(len(names), 1, hspace=0.04, squeeze=False)
@@ -103,18 +106,32 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 def _draw_rates(axes: Any, rows: Sequence[Row], table: str, span: Sequence[float]) -> None:
     """Rates over PSNR of the codecs of one table."""
     present = dict.fromkeys(row["codec"] for row in rows if row["table"] == table)
-    lines = {codec: (STYLES[codec], curve(rows, codec)) for codec in STYLES if codec in present}
+    lines = [(STYLES[codec], curve(rows, codec)) for codec in STYLES if codec in present]
+    draw_lines(axes, lines, span, title=TITLES[table])
+
+
+def draw_lines(
+    axes: Any, lines: Sequence[tuple[Style, Curve]], span: Sequence[float], *, title: str
+) -> None:
+    """Draw curves, each named at its end.
+
+    Args:
+        axes: of a figure.
+        lines: what they look like, and their points.
+        span: range of PSNR, in dB, that is shown.
+        title: above the axes.
+    """
     grid = np.linspace(span[0], span[1], 101)
     axes.set_yscale("log")
     ends = []
-    for style, points in lines.values():
+    for style, points in lines:
         x, y = _sampled(points, grid)
         if len(x):
             axes.plot(x, y, style.line, color=style.colour, lw=style.width)
             ends.append((style, x[-1], y[-1]))
         shown = [(psnr, rate) for psnr, rate in points if span[0] <= psnr <= span[1]]
         axes.plot(*zip(*shown, strict=True), "o", ms=3.2, color=style.colour) if shown else None
-    axes.set_title(TITLES[table])
+    axes.set_title(title)
     axes.set_xlabel("mean PSNR, dB")
     axes.set_ylabel("bits per pixel")
     low, high = axes.get_ylim()

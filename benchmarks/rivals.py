@@ -18,7 +18,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -145,6 +147,19 @@ AVIF = Rival(
     payload_name="avif-payload-s4",
     qualities=(0, 99),
 )
+AVIF_GREY = replace(
+    AVIF,
+    options={**AVIF.options, "subsampling": "4:0:0"},
+    setting="speed 4, 4:0:0, tune=psnr",
+)
+"""For grey pictures: without the two empty planes that 4:4:4 codes."""
+AVIF_SLOWEST = replace(
+    AVIF,
+    options={**AVIF.options, "speed": 0},
+    setting="speed 0, 4:4:4, tune=psnr",
+    file_name="avif-file-s0",
+    payload_name="avif-payload-s0",
+)
 JPEG = Rival(
     "JPEG",
     {"optimize": True, "subsampling": "4:4:4"},
@@ -161,6 +176,31 @@ JPEG_SCAN = Rival(
     payload_name="jpeg-payload",
     qualities=(1, 98),
 )
+
+
+JPEG_XL = Rival(
+    "JXL",
+    {"effort": 7},
+    "effort 7",
+    len,
+    file_name="jxl-file",
+    qualities=(1, 99),
+)
+"""Whole files only; there where the package ``pillow-jxl-plugin`` is (`has_jpeg_xl`)."""
+
+
+def has_jpeg_xl() -> bool:
+    """Whether Pillow reads and writes JPEG XL; its plugin is loaded if it is installed."""
+    try:
+        import_module("pillow_jxl")
+    except ImportError:
+        return False
+    return True
+
+
+def jpeg_xl_version() -> str | None:
+    """Version of the plugin, which has libjxl in it; None where it is not installed."""
+    return version("pillow-jxl-plugin") if has_jpeg_xl() else None
 
 
 @dataclass(frozen=True)

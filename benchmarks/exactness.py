@@ -1,0 +1,283 @@
+"""Whether the same packets give the same pixels in every engine, however it is run.
+
+    python benchmarks/exactness.py --cifar DIR --codec default \
+        -o benchmarks/results/exactness.json
+
+The first images of the toy database at three qualities, and images of odd sizes, are encoded once.
+Every combination of engine, threads, batch, graph optimisation and processor decodes the packets in
+a process of its own (`processor_switches`); pixels are compared with those of the first. Emulated
+processors take a small part of the packets, for they are slow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from data import Folders, load_pictures
+from decoding_ways import (
+    EMULATED_PACKETS,
+    ODD_SIZES,
+    QUALITIES,
+    Way,
+    emulated_ways,
+    encoded,
+    spread,
+    ways,
+)
+from kinpack.codec.codec import Codec
+from kinpack.codec.packet import Kind, Packet
+from kinpack.errors import KinpackError
+from kinpack.images import Image
+from machine import run_head
+from processor_switches import Processor, blas_core, numpy_features
+from result_file import save_results
+
+
+def to_json(packet: Packet) -> dict[str, Any]:
+    """A packet as JSON values."""
+    plain = asdict(packet)
+    return {**plain, "code": packet.code.hex(), "payload": packet.payload.hex()}
+
+
+def from_json(values: dict[str, Any]) -> Packet:
+    """The packet of `to_json`'s values."""
+    code, payload = bytes.fromhex(values["code"]), bytes.fromhex(values["payload"])
+    return Packet(**{**values, "kind": Kind(values["kind"]), "code": code, "payload": payload})
+
+
+def decode_here(packets: Path, pixels: Path, spec: str, way: Way) -> dict[str, Any]:
+    """Decode in this process, and write the pixels one picture after the other.
+
+    Returns:
+        JSON values: what ran, and the SHA-256 of all pixels; or ``refused``, why it did not.
+    """
+    facts: dict[str, Any] = {"numpy_features": numpy_features(), "blas_core": blas_core()}
+    began = time.perf_counter()
+    try:
+        codec = load(spec, way)
+        listed = [from_json(values) for values in json.loads(packets.read_text())]
+        drawn: list[Image] = []
+        for first in range(0, len(listed), way.batch):
+            drawn += codec.decode(listed[first : first + way.batch], threads=way.threads)
+    except KinpackError as error:
+        return {**facts, "refused": str(error)}
+    data = b"".join(image.tobytes() for image in drawn)
+    pixels.write_bytes(data)
+    facts["seconds"] = round(time.perf_counter() - began, 1)
+    return {**facts, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def load(spec: str, way: Way) -> Codec:
+    """Load a codec for one way of decoding.
+
+    Raises:
+        KinpackError: this kinpack gives no choice of engine.
+    """
+    options = {"threads": way.threads, "engine": way.engine, "optimise": way.optimise}
+    if not options.keys() <= inspect.signature(Codec.load).parameters.keys():
+        raise KinpackError("Codec.load of this kinpack gives no choice of threads and engine")
+    return Codec.load(spec, **options)
+
+
+def decode_apart(packets: Path, pixels: Path, spec: str, way: Way) -> dict[str, Any]:
+    """Decode in a new process.
+
+    Raises:
+        KinpackError: the process failed; its output has been shown.
+    """
+    words = [
+        __file__,
+        "--codec",
+        spec,
+        "--here",
+        str(packets),
+        str(pixels),
+        json.dumps(asdict(way)),
+    ]
+    count = str(way.threads)
+    own = {"OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count, **way.processor.switches}
+    done = subprocess.run(
+        way.processor.command(*words),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **own},
+    )
+    if done.returncode:
+        raise KinpackError(f"decoding by {way} ended with {done.returncode}: {done.stderr[-500:]}")
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def compare(packets: Sequence[Packet], reference: bytes, pixels: bytes) -> dict[str, int]:
+    """Count what differs from the reference.
+
+    Args:
+        packets: whose pixels these are, in order.
+        reference: samples of all of them.
+        pixels: the same, decoded in another way.
+
+    Returns:
+        ``pixels`` compared, ``differing_pixels`` (in any channel) and ``differing_images``.
+
+    Raises:
+        KinpackError: the lengths differ.
+    """
+    if not len(reference) == len(pixels) == sum(_samples(packet) for packet in packets):
+        raise KinpackError("decoding gave another number of samples than the packets state")
+    total = changed = images = place = 0
+    for packet in packets:
+        end = place + _samples(packet)
+        a, b = (np.frombuffer(x[place:end], np.uint8) for x in (reference, pixels))
+        differing = int((a != b).reshape(-1, packet.channels).any(axis=1).sum())
+        total += packet.width * packet.height
+        changed += differing
+        images += differing > 0
+        place = end
+    return {"pixels": total, "differing_pixels": changed, "differing_images": images}
+
+
+def part_of(packets: Sequence[Packet], pixels: bytes, places: Sequence[int]) -> bytes:
+    """The samples of some of the packets."""
+    ends = np.cumsum([_samples(packet) for packet in packets])
+    return b"".join(pixels[ends[i] - _samples(packets[i]) : ends[i]] for i in places)
+
+
+def _samples(packet: Packet) -> int:
+    return packet.width * packet.height * packet.channels
+
+
+def measure(
+    packets: Sequence[Packet], listed: Sequence[Way], spec: str, reference: bytes | None = None
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Decode packets in several ways.
+
+    Args:
+        packets: of the codec.
+        listed: the ways.
+        spec: the codec.
+        reference: samples to compare with; None takes those of the first way.
+
+    Yields:
+        A row for each way, and the samples it gave.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "packets.json", Path(folder) / "pixels"
+        source.write_text(json.dumps([to_json(packet) for packet in packets]))
+        for way in listed:
+            target.write_bytes(b"")
+            facts = decode_apart(source, target, spec, way)
+            pixels = target.read_bytes()
+            row = {**way.to_dict(), "packets": len(packets), **facts}
+            if "refused" not in facts:
+                reference = pixels if reference is None else reference
+                row |= compare(packets, reference, pixels)
+            elif reference is None:
+                raise KinpackError(f"{way}: {facts['refused']}")
+            yield row, pixels
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Encode, decode in all ways, print and write."""
+    pictures = load_pictures("cifar10-toy", Folders(cifar=arguments.cifar))
+    codec = Codec.load(arguments.codec)
+    packets = encoded(codec, pictures.images[: arguments.images])
+    rows, reference = [], b""
+    for row, pixels in measure(packets, ways(), arguments.codec):
+        reference = reference or pixels
+        rows.append(row)
+        print(line(row), flush=True)
+    places = spread(packets, EMULATED_PACKETS)
+    few = [packets[i] for i in places]
+    wanted = part_of(packets, reference, places)
+    older = emulated_ways()
+    for row, _ in measure(few, older, arguments.codec, wanted):
+        rows.append(row)
+        print(line(row), flush=True)
+    results = {
+        "differing_pixels": sum(row.get("differing_pixels", 0) for row in rows),
+        "refused": sum("refused" in row for row in rows),
+        "must": 0,
+        "ways": len(rows),
+        "packets": len(packets),
+        "qualities": list(QUALITIES),
+        "odd_sizes": [list(shape) for shape in ODD_SIZES],
+        "emulation": "qemu-user" if older else "not installed: onnxruntime ran on one processor",
+        "codec": {"name": codec.name, "codec_id": codec.codec_id, "bytes": codec.n_bytes},
+        "rows": rows,
+        "machine": run_head(seed=0),
+    }
+    print_summary(results)
+    if arguments.output is not None:
+        save_results(arguments.output, results)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One line for one way."""
+    graphs = "optimised" if row["optimise"] else "as written"
+    outcome = (
+        f"refused: {row['refused']}"
+        if "refused" in row
+        else f"{row['differing_pixels']} of {row['pixels']} pixels differ, {row['seconds']} s"
+    )
+    return (
+        f"{row['engine']:11} {row['threads']} threads, batches of {row['batch']:2}, graphs "
+        f"{graphs:10}, {row['processor']:29}: {outcome}"
+    )
+
+
+def print_summary(results: dict[str, Any]) -> None:
+    """How many pixels differ by engine and processor."""
+    table = Table(title=f"pixels that differ over {results['ways']} ways", title_justify="left")
+    for column in ("engine", "processor"):
+        table.add_column(column)
+    for column in ("ways", "differing", "of", "refused"):
+        table.add_column(column, justify="right")
+    keys = dict.fromkeys((row["engine"], row["processor"]) for row in results["rows"])
+    for key in keys:
+        own = [row for row in results["rows"] if (row["engine"], row["processor"]) == key]
+        sums = [sum(row.get(name, 0) for row in own) for name in ("differing_pixels", "pixels")]
+        refused = sum("refused" in row for row in own)
+        table.add_row(*key, str(len(own)), *(f"{value:,}" for value in sums), str(refused))
+    Console(highlight=False).print(table)
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description="Compare pixels over engines and processors.")
+    parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as Parquet files")
+    parser.add_argument("--codec", default="default", help="a .kinc file, or default")
+    parser.add_argument("--images", type=int, default=200, help="of the toy database")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file")
+    parser.add_argument("--here", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    try:
+        if arguments.here:
+            packets, pixels, words = arguments.here
+            values = json.loads(words)
+            way = Way(**{**values, "processor": Processor(**values["processor"])})
+            json.dump(decode_here(Path(packets), Path(pixels), arguments.codec, way), sys.stdout)
+            return
+        run(arguments)
+    except KinpackError as error:
+        sys.exit(f"exactness: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The benchmarks of exactness, speed and photographs: their arithmetic, and small runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinpack.codec.codec import Codec
+from kinpack.codec.packet import Kind, Packet
+from kinpack.errors import KinpackError
+from kinpack.images import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import coding_speed
+import data
+import decoding_ways
+import exactness
+import peak_memory
+import photographs
+import photographs_plot
+import processor_switches
+import speed
+from kinpack.items import Item
+
+
+def packet(width: int, height: int, channels: int, payload: bytes = b"\x00\xff") -> Packet:
+    return Packet(width, height, channels, Kind.LEARNED, 60, bytes(range(8)), payload)
+
+
+def images(rng: np.random.Generator, count: int) -> list[Image]:
+    y, x = np.mgrid[:32, :32]
+    a, b = rng.uniform(2, 5, (2, count, 1, 1))
+    waves = 128 + 50 * np.sin(x / a) + 40 * np.cos(y / b) + rng.normal(0, 3, (count, 32, 32))
+    return list(np.repeat(waves.astype(np.uint8)[..., None], 3, axis=3))
+
+
+def test_packets_go_through_json() -> None:
+    for one in (packet(3, 4, 1), packet(65535, 1, 4, b"")):
+        assert exactness.from_json(exactness.to_json(one)) == one
+
+
+def test_differing_pixels_are_counted_once() -> None:
+    packets = [packet(3, 2, 3), packet(4, 1, 1), packet(2, 2, 4)]
+    reference = np.zeros(3 * 2 * 3 + 4 + 2 * 2 * 4, np.uint8)
+    changed = reference.copy()
+    changed[[3, 4, 5]] = 1  # all channels of one pixel
+    changed[[18 + 4, 18 + 4 + 7]] = 1  # one channel each of two pixels of the last picture
+    found = exactness.compare(packets, reference.tobytes(), changed.tobytes())
+    assert found == {"pixels": 14, "differing_pixels": 3, "differing_images": 2}
+    same = exactness.compare(packets, reference.tobytes(), reference.tobytes())
+    assert same["differing_pixels"] == same["differing_images"] == 0
+    with pytest.raises(KinpackError, match="samples"):
+        exactness.compare(packets, reference.tobytes(), reference.tobytes()[:-1])
+
+
+def test_parts_are_those_of_their_packets() -> None:
+    packets = [packet(i + 1, 2, 3) for i in range(6)]
+    parts = [bytes([i]) * (2 * (i + 1) * 3) for i in range(6)]
+    assert exactness.part_of(packets, b"".join(parts), [0, 3, 5]) == parts[0] + parts[3] + parts[5]
+    assert decoding_ways.spread(packets, 3) == [0, 2, 5]
+    assert decoding_ways.spread(packets, 60) == list(range(6))
+
+
+def test_every_way_is_there_once() -> None:
+    listed = decoding_ways.ways()
+    assert listed[0] == decoding_ways.Way("onnxruntime")
+    plain = [way.to_dict() for way in listed]
+    assert all(plain.count(one) == 1 for one in plain)
+    processors = {way.processor.name for way in listed}
+    for name in processors:
+        own = [way for way in listed if way.processor.name == name]
+        assert {(way.engine, way.threads, way.batch) for way in own} == {
+            (engine, threads, batch)
+            for engine in ("onnxruntime", "numpy")
+            for threads in (1, 2)
+            for batch in (1, 64)
+        }
+        assert {way.optimise for way in own if way.engine == "onnxruntime"} == {True, False}
+
+
+def test_odd_sizes(rng: np.random.Generator) -> None:
+    made = decoding_ways.odd_images(images(rng, 12))
+    assert [image.shape for image in made] == list(decoding_ways.ODD_SIZES)
+    assert all(image.flags.c_contiguous for image in made)
+
+
+def test_switches_switch_off() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import processor_switches as p; "
+        "print(' '.join(p.numpy_features()), p.blas_core(), sep=';')"
+    )
+    folder = str(Path(processor_switches.__file__).parent)
+    found = []
+    for processor in processor_switches.switched():
+        done = subprocess.run(
+            processor.command("-c", program, folder),
+            capture_output=True,
+            text=True,
+            check=True,
+            env=dict(processor.switches),
+        )
+        words, core = done.stdout.strip().split(";")
+        found.append((words.split(), core))
+    for features, core in found[1:]:
+        assert not any(name.startswith("AVX512") for name in features)
+        assert core in ("Haswell", "Sandybridge", "None")
+    if len(found) == 3:
+        assert found[2][0] == []
+
+
+def test_all_coders_are_timed(rng: np.random.Generator) -> None:
+    made = images(rng, 6)
+    items = [Item(str(i), None, lambda: made[0]) for i in range(6)]
+    pictures = data.Pictures("made-up", items, made)
+    with ThreadPoolExecutor(2) as workers:
+        listed = [
+            coding_speed.ours(Codec.load("classic"), "auto", 2),
+            *(coding_speed.theirs(n, r, workers) for n, r in coding_speed.RIVALS.items()),
+        ]
+        rows = coding_speed.measure(listed, pictures, psnr=33, threads=2, seed=0)
+    assert [row["codec"] for row in rows] == ["kinpack", "avif-s4", "webp-m6", "jpeg"]
+    for row in rows:
+        assert row["psnr_mean"] == pytest.approx(33, abs=1.5)
+        assert len(row["encode_repetitions"]) == coding_speed.REPETITIONS
+        assert sorted(row["decode_repetitions"])[1] == row["decode_images_per_s"]
+    assert rows[1]["encode_over_avif"] == rows[1]["decode_over_avif"] == 1
+
+
+def test_limits_are_of_the_row_that_counts() -> None:
+    rows = [
+        {
+            "codec": "kinpack",
+            "escape": escape,
+            "threads": threads,
+            "decode_images_per_s": 400.0 * threads,
+            "encode_over_avif": 30.0 if escape == "off" else 0.5,
+        }
+        for threads in (1, 2)
+        for escape in ("off", "auto")
+    ]
+    found = {one["figure"]: one for one in speed.limits_reached(rows)}
+    assert (found["decode_images_per_s"]["measured"], found["decode_images_per_s"]["reached"]) == (
+        800,
+        "must",
+    )
+    assert found["encode_over_avif"]["reached"] == "goal"
+    rows[2]["decode_images_per_s"] = 499.0
+    assert speed.limits_reached(rows)[0]["reached"] == "no"
+
+
+def test_peak_memory_is_a_high_water_mark() -> None:
+    before = peak_memory.peak_mib()
+    held = np.ones(48 << 20, np.uint8)
+    assert peak_memory.peak_mib() - before > 0.9 * held.nbytes / 2**20 - 30
+    del held
+    after = peak_memory.peak_mib()
+    assert after >= before
+    assert 5 < after < 1 << 16
+
+
+def test_mosaic_repeats_its_images(rng: np.random.Generator) -> None:
+    mosaic = peak_memory.mosaic(images(rng, 3), 512)
+    assert mosaic.shape == (512, 512, 3)
+    np.testing.assert_array_equal(mosaic[:128, :128], mosaic[:128, 384:512])
+
+
+def test_photographs_are_spread_over_the_folder(tmp_path: Path, rng: np.random.Generator) -> None:
+    from kinpack.images import save_image
+
+    for number in range(9):
+        shape = (50, 80, 3) if number % 2 else (80, 50, 3)
+        save_image(rng.integers(0, 256, shape, np.uint8), tmp_path / f"{number}.png")
+    few = photographs.photographs(tmp_path, "whole", count=3)
+    assert [item.id for item in few.items] == ["0.png", "4.png", "8.png"]
+    assert {image.shape for image in few.images} == {(80, 50, 3)}
+    assert few.name == "photographs-whole"
+    photographs.SIZES["32"] = 32
+    try:
+        small = photographs.photographs(tmp_path, "32", count=None)
+    finally:
+        del photographs.SIZES["32"]
+    assert len(small) == 9
+    assert {image.shape for image in small.images} == {(51, 32, 3), (32, 51, 3)}
+    assert small.pixels == 9 * 32 * 51
+
+
+def curve(scale: float) -> list[dict[str, Any]]:
+    return [{"psnr_db": x, "bits_per_pixel": scale * 2 ** (x / 6)} for x in range(27, 40, 2)]
+
+
+def test_figure_is_drawn(tmp_path: Path) -> None:
+    names: Sequence[str] = ("photographs-64",)
+    codecs = list(photographs_plot.STYLES)
+    results = {
+        "curves": {name: {c: curve(0.1 + i / 9) for i, c in enumerate(codecs)} for name in names},
+        "rows": [{"data": name, "range_db": [28, 38]} for name in names],
+        "machine": {name: {"images": 24} for name in names},
+    }
+    photographs_plot.draw(results, tmp_path / "p.json")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    text = (tmp_path / "p.svg").read_text()
+    for words in ("24 photographs reduced to a shorter side of 64 pixels", "WebP files", "JPEG XL"):
+        assert words in text
+    points = photographs_plot.points([*curve(1.0), *curve(0.5)])
+    assert points == [(p["psnr_db"], p["bits_per_pixel"]) for p in curve(0.5)]
+
+
+def test_titles_name_the_size() -> None:
+    assert photographs_plot.title("photographs-whole", 24) == "24 whole photographs"
+    assert "shorter side of 64 pixels" in photographs_plot.title("photographs-64", 100)
