@@ -1,7 +1,7 @@
 """Learn the shipped codec ``default``, or go on from its checkpoint.
 
     python benchmarks/ship_default.py --cifar DIR --photos DIR --work runs/shipped \
-        --minutes 60 --threads 1 -o src/kinpack/codecs/default.kinc
+        --minutes 50 --threads 1 -o src/kinpack/codecs/default.kinc
 
 It is ``kinpack learn`` of two sources without labels; this script adds the data's licences to the
 header, and writes the weights beside the codec as a start for others. With a finished checkpoint in
@@ -25,7 +25,7 @@ from kinpack.sources import open_source
 
 DESCRIPTION = {
     "command": "python benchmarks/ship_default.py --cifar DIR --photos DIR --work runs/shipped "
-    "--minutes 60 --threads 1 --start STAGE2 -o src/kinpack/codecs/default.kinc",
+    "--minutes 50 --threads 1 --start STAGE2 -o src/kinpack/codecs/default.kinc",
     "stages": "65 minutes with 128 latents, 35 minutes with 192 and new context networks, then the "
     "minutes stated, with inward shifts and scales trained on symbols",
     "licence": "Apache-2.0 (this file: networks, tables and words, no picture)",
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path, required=True, help="CIFAR-10 as Parquet files")
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from")
