@@ -196,6 +196,14 @@ def test_numbers_of_the_readme_come_from_result_files() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_numbers_of_the_codec_come_from_result_files() -> None:
+    script = ROOT / "benchmarks" / "codec_tables.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_numbers_of_the_trials_come_from_result_files() -> None:
     command = [sys.executable, "-m", "reliability.numbers", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,0 +1,189 @@
+"""Write the tables of docs/codec.md from the result files, so that no number is typed by hand.
+
+    python benchmarks/codec_tables.py [--check]
+
+Tables stand between the same marks as in README.md (`readme_numbers`). With --check nothing is
+written, and the exit code is 1 where the page would change.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from readme_numbers import RESULTS, ROOT, UNMEASURED, filled
+
+PAGE = ROOT / "docs" / "codec.md"
+
+Results = dict[str, Any]
+
+#: How the page calls what ours is compared with.
+ANCHORS = {
+    "avif-payload-s4": "AVIF speed 4, header stripped",
+    "avif-sheet-s0": "one AVIF sheet, speed 0",
+    "webp-file": "WebP files",
+    "jpeg-file": "JPEG files",
+    "jxl-file": "JPEG XL files",
+    "avif-file": "AVIF files",
+    "kinpack-classic": "kinpack, classic payloads",
+}
+
+
+def percent(value: float | None) -> str:
+    """A BD-rate, or a dash where the curves do not cover the range."""
+    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
+def rates(found: Results) -> str:
+    """BD-rates with their limits, then all others."""
+    lines = [
+        "| data | table | escape | against | dB | BD-rate, % | must | goal |",
+        "|---|---|---|---|---|--:|--:|--:|",
+    ]
+    for row in found["rows"]:
+        low, high = row["range_db"]
+        limits = [percent(row.get(f"{key}_percent")) for key in ("must", "goal")]
+        value = percent(row["bd_rate_percent"])
+        if row["bd_rate_percent"] is None and row.get("covered"):
+            low, high = row["covered"]["range_db"]
+            value = percent(row["covered"]["bd_rate_percent"])
+        lines.append(
+            f"| {row['data']} | {row['table']} | {row['escape']} | {ANCHORS[row['anchor']]} "
+            f"| {low:g}–{high:g} | {value} | " + " | ".join(limits) + " |"
+        )
+    return "\n".join(lines)
+
+
+def ladder(found: Results) -> str:
+    """Rungs of the context model."""
+    lines = [
+        "| context of each latent | against | BD-rate, % | the code's 64 bits paid |",
+        "|---|---|--:|--:|",
+    ]
+    lines += [
+        f"| {row['rung']} | {row['against'] or '–'} "
+        f"| {percent(row['bd_rate_percent']) if row['against'] else '–'} "
+        f"| {percent(row['bd_rate_percent_paid']) if 'bd_rate_percent_paid' in row else ''} |"
+        for row in found["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def variable(found: Results) -> str:
+    """One codec against three."""
+    lines = [
+        "| quality | PSNR, dB | bytes, trained for it alone | bytes, one for all | more, % |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {row['quality']} | {row['psnr']:.2f} | {row['bytes_single']:.1f} "
+        f"| {row['bytes_common']:.1f} | {percent(row['common_against_single_percent'])} |"
+        for row in found["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def exactness(found: Results) -> str:
+    """Differing pixels by engine and processor."""
+    lines = [
+        "| engine | processor | ways | pixels compared | differing |",
+        "|---|---|--:|--:|--:|",
+    ]
+    keys = dict.fromkeys((row["engine"], row["processor"]) for row in found["rows"])
+    for engine, processor in keys:
+        own = [r for r in found["rows"] if (r["engine"], r["processor"]) == (engine, processor)]
+        differing, pixels = (sum(r.get(k, 0) for r in own) for k in ("differing_pixels", "pixels"))
+        lines.append(f"| {engine} | {processor} | {len(own)} | {pixels:,} | {differing:,} |")
+    return "\n".join(lines)
+
+
+def exactness_cost(found: Results) -> str:
+    """One line."""
+    low, high = found["range_db"]
+    return (
+        f"Integers in place of floating point cost {found['bd_rate_percent']:.2f} % of bytes at "
+        f"equal PSNR ({low:g}–{high:g} dB, the toy database)."
+    )
+
+
+def speed(found: Results) -> str:
+    """Images a second."""
+    lines = [
+        "| codec | escape | threads | dB | encode, images/s | × AVIF | decode, images/s | × AVIF |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in found["rows"]:
+        cells = [
+            form.format(row[f"{verb}_{key}"])
+            for verb in ("encode", "decode")
+            for key, form in (("images_per_s", "{:,.0f}"), ("over_avif", "{:.1f}"))
+        ]
+        lines.append(
+            f"| {row['codec']} | {row['escape'] or ''} | {row['threads']} "
+            f"| {row['psnr_mean']:.2f} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def memory(found: Results) -> str:
+    """Peak memory."""
+    lines = ["| task | escape | peak, MiB | more than before, MiB |", "|---|---|--:|--:|"]
+    for row in found["memory"]:
+        packing = row["what"] == "packing"
+        task = f"packing {row['images']:,} images" if packing else f"one image of {row['side']}²"
+        more = row["peak_mib"] - row["before_mib"]
+        lines.append(f"| {task} | {row['escape']} | {row['peak_mib']:,.0f} | {more:,.0f} |")
+    return "\n".join(lines)
+
+
+def own(found: Results) -> str:
+    """What codecs of one's own gain."""
+    lines = [
+        "| collection | images | minutes | against | BD-rate, % | pays from, images |",
+        "|---|--:|--:|---|--:|--:|",
+    ]
+    for row in found["rows"]:
+        for gain in row["gains"]:
+            pays = "never" if gain["pays_from"] is None else f"{gain['pays_from']:,}"
+            lines.append(
+                f"| {row['data']} | {row['images']:,} | {row['minutes']:.1f} | {gain['against']} "
+                f"| {percent(gain['bd_rate_percent'])} | {pays} |"
+            )
+    return "\n".join(lines)
+
+
+TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
+    "rates": ("bd_rate.json", rates),
+    "photographs": ("photographs.json", rates),
+    "ladder": ("ladder.json", ladder),
+    "variable": ("variable_rate.json", variable),
+    "exactness": ("exactness.json", exactness),
+    "exactness-cost": ("exactness_cost.json", exactness_cost),
+    "speed": ("speed.json", speed),
+    "memory": ("speed.json", memory),
+    "own": ("own_collections.json", own),
+}
+
+
+def measured(name: str) -> str:
+    """The table of a name, or that it has not been measured."""
+    file, make = TABLES[name]
+    path = RESULTS / file
+    return make(json.loads(path.read_text())) if path.exists() else UNMEASURED
+
+
+def main() -> None:
+    """Fill the page, or with --check say whether it is filled."""
+    text = PAGE.read_text()
+    new = filled(text, measured)
+    if "--check" in sys.argv[1:]:
+        if new != text:
+            sys.exit("docs/codec.md differs from the results: run benchmarks/codec_tables.py")
+        return
+    PAGE.write_text(new)
+
+
+if __name__ == "__main__":
+    main()
