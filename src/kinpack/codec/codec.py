@@ -181,7 +181,7 @@ class Codec:
             quality: 1 to 100; 100 is lossless.
             escape: whether classic payloads are tried beside learned ones: "auto" where the codec's
                 own prediction says that one may win, "always" for each image, "off" never.
-            threads: workers for classic payloads; None takes as many as there are cores.
+            threads: that work at a time; None takes as many as there are cores.
 
         Returns:
             A packet for each image.
@@ -205,7 +205,7 @@ class Codec:
 
         Args:
             packets: of this codec.
-            threads: workers for classic payloads; None takes as many as there are cores.
+            threads: that work at a time; None takes as many as there are cores.
 
         Returns:
             uint8 (H, W, C) for each packet.
@@ -221,7 +221,7 @@ class Codec:
             (learned if packet.kind is Kind.LEARNED else classic).append(i)
         for first in range(0, len(learned), _BATCH):
             part = learned[first : first + _BATCH]
-            drawn = self._decode_learned([packets[i] for i in part])
+            drawn = self._decode_learned([packets[i] for i in part], threads)
             for i, image in zip(part, drawn, strict=True):
                 images[i] = image
         drawn = _map(_decode_classic, [packets[i] for i in classic], threads)
@@ -363,6 +363,7 @@ class Codec:
                 codes[small],
                 quality=quality,
                 draw=escape != "off",
+                threads=threads,
             )
             for i, candidate in zip(small, made, strict=True):
                 choices[i].append(candidate)
@@ -406,7 +407,7 @@ class Codec:
         values = self.header.get("escape")
         return None if values is None else EscapeRule.from_dict(values)
 
-    def _decode_learned(self, packets: Sequence[Packet]) -> list[Image]:
+    def _decode_learned(self, packets: Sequence[Packet], threads: int | None) -> list[Image]:
         if not self.is_learned:
             raise CodecError(
                 f"codec {self.name!r} has no learned payloads, but a packet is one: "
@@ -417,7 +418,7 @@ class Codec:
             raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
         packed = np.frombuffer(b"".join(p.code for p in packets), dtype=np.uint8)
         codes = unpack_codes(packed.reshape(-1, width), self.quantizer.M, K=self.quantizer.K)
-        return self._learned.decode(packets, codes)
+        return self._learned.decode(packets, codes, threads=threads)
 
 
 def _packet(image: Image, candidate: Candidate, quality: int, code: bytes) -> Packet:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,11 @@ from kinpack.codec.classic import Candidate, squared_error
 from kinpack.codec.learned import LearnedCoder, Qualities
 from kinpack.codec.packet import Kind, Packet
 from kinpack.images import Image
+
+PART = 64
+"""Images that a thread takes at a time."""
+
+T = TypeVar("T")
 
 
 class LearnedImages:
@@ -33,6 +40,7 @@ class LearnedImages:
         *,
         quality: Qualities,
         draw: bool = True,
+        threads: int | None = None,
     ) -> list[Candidate]:
         """Encode images.
 
@@ -41,10 +49,25 @@ class LearnedImages:
             codes: (n, M) sub-indices of each.
             quality: 1 to 99, of all or of each.
             draw: whether the error is wanted; without it none is counted.
+            threads: that work on parts of the images; None takes as many as there are cores.
 
         Returns:
             For each the payload and the squared error of what it draws.
         """
+        q = np.broadcast_to(np.asarray(quality, dtype=np.int64), (len(images),))
+
+        def part(rows: slice) -> list[Candidate]:
+            return self._encode(images[rows], codes[rows], q[rows], draw)
+
+        return in_parts(part, len(images), threads)
+
+    def _encode(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        quality: NDArray[np.int64],
+        draw: bool,
+    ) -> list[Candidate]:
         pictures = [_as_picture(image) for image in images]
         payloads, drawn = self.coder.encode(pictures, codes, quality=quality, draw=draw)
         made = []
@@ -55,12 +78,19 @@ class LearnedImages:
             made.append(Candidate(Kind.LEARNED, payload, error))
         return made
 
-    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+    def decode(
+        self,
+        packets: Sequence[Packet],
+        codes: NDArray[np.uint8],
+        *,
+        threads: int | None = None,
+    ) -> list[Image]:
         """Draw the images of learned packets.
 
         Args:
             packets: with learned payloads.
             codes: (n, M) sub-indices of each.
+            threads: that work on parts of the packets; None takes as many as there are cores.
 
         Returns:
             uint8 (H, W, C) images.
@@ -68,6 +98,13 @@ class LearnedImages:
         Raises:
             PayloadError: a payload is damaged.
         """
+
+        def part(rows: slice) -> list[Image]:
+            return self._decode(packets[rows], codes[rows])
+
+        return in_parts(part, len(packets), threads)
+
+    def _decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
         sizes = [(packet.height, packet.width) for packet in packets]
         parts = [split(p.payload) if p.channels == 4 else (b"", p.payload) for p in packets]
         qualities = [packet.quality for packet in packets]
@@ -82,6 +119,21 @@ class LearnedImages:
             else:
                 images.append(np.ascontiguousarray(picture))
         return images
+
+
+def in_parts(function: Callable[[slice], list[T]], n: int, threads: int | None) -> list[T]:
+    """Apply a function to parts of n rows, in threads: while one codes, another's networks run.
+
+    Args:
+        function: gives a result for each row of a slice.
+        n: rows.
+        threads: most threads; None takes as many as there are cores.
+    """
+    rows = [slice(first, first + PART) for first in range(0, n, PART)]
+    if threads == 1 or len(rows) < 2:
+        return [result for one in rows for result in function(one)]
+    with ThreadPoolExecutor(threads) as pool:
+        return [result for results in pool.map(function, rows) for result in results]
 
 
 def _as_picture(image: Image) -> Image:

@@ -114,8 +114,10 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     ranked = np.take_along_axis(contexts, order, 1)
     escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
     small = index.astype(np.int32)
+    models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+    coders = [writer.coder.encode for writer in writers]
     for row, t, first, last in runs:
-        writers[row].coder.encode(small[row, first:last], tables.model(t))
+        coders[row](small[row, first:last], models[t])
     for row in np.flatnonzero(escapes.any(1)).tolist():
         escaped = symbols[row, order[row]][escapes[row]]
         if np.abs(escaped).max() >= LIMIT:
@@ -146,8 +148,10 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     index = np.empty(contexts.shape, dtype=np.int32)
     ranked = np.take_along_axis(contexts, order, 1)
     try:
+        models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+        coders = [reader.coder.decode for reader in readers]
         for row, t, first, last in runs:
-            index[row, first:last] = readers[row].coder.decode(tables.model(t), last - first)
+            index[row, first:last] = coders[row](models[t], last - first)
         escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
         found = index + tables.lows[ranked]
         for row in np.flatnonzero(escapes.any(1)).tolist():
