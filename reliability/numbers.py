@@ -75,7 +75,10 @@ def power_cuts(result: dict[str, Any]) -> list[str]:
     rows = [
         ["histories", result["histories"]],
         [f"commits ({commits})", sum(result["commits"].values())],
-        ["of these killed or refused", result["commits without acknowledgement"]],
+        [
+            "of these not acknowledged: killed, refused, or done already",
+            result["commits without acknowledgement"],
+        ],
         [
             "of these met by a broken fsync, most of them then done again",
             result["commits with a broken fsync"],
