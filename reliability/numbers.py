@@ -75,7 +75,10 @@ def power_cuts(result: dict[str, Any]) -> list[str]:
     rows = [
         ["histories", result["histories"]],
         [f"commits ({commits})", sum(result["commits"].values())],
-        ["of these killed or refused", result["commits without acknowledgement"]],
+        [
+            "of these not acknowledged: killed, refused, or done already",
+            result["commits without acknowledgement"],
+        ],
         [
             "of these met by a broken fsync, most of them then done again",
             result["commits with a broken fsync"],
@@ -142,6 +145,28 @@ def damage(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def object_faults(result: dict[str, Any]) -> list[str]:
+    """What an object store did to requests."""
+    names = {
+        "faults at one request of an add": "each of 10 faults at each request of an `add`, which "
+        "succeeds nonetheless",
+        "faults from a request on": "each fault from any request on, for good: the writer says "
+        "so, or has succeeded",
+        "faults at one request of a read": "each fault at each request of opening and reading",
+        "kills around a request": "a writer killed (−9) before and after each request of a "
+        "creation and of an `add`",
+        "torn uploads": "uploads of 1 B, 1 kB and 3 MB torn, again and again and once",
+        "seconds of the long run": "two writers, a compactor and a reader, any faults at all: "
+        "seconds",
+        "requests in the long run": "its requests",
+        "faults in the long run": "of these met by a fault",
+        "acknowledged in the long run": "its acknowledged commits",
+        "refused in the long run": "its commits that were refused",
+        "reads in the long run": "images read in it",
+    }
+    return _table("tried | number", [[text, result[name]] for name, text in names.items()])
+
+
 #: name -> what makes the table of its result file
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
@@ -150,6 +175,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "census": census,
     "soak": soak,
     "damage": damage,
+    "object-faults": object_faults,
 }
 
 

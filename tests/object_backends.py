@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 import s3_server
-from kinpack.archive import buckets
+from kinpack.archive import buckets, objects
 from kinpack.archive.object_store import ObjectStore
 
 
@@ -80,4 +80,6 @@ def hurried(seconds: float, *, retries: int = 3) -> Iterator[None]:
         patch.setattr(buckets, "TIMEOUT", seconds)
         patch.setattr(buckets, "UPLOAD_TIMEOUT", seconds)
         patch.setattr(buckets, "RETRIES", retries)
+        patch.setattr(buckets, "BACKOFF", 0.01)
+        patch.setattr(objects, "PAUSE", 0.01)
         yield

@@ -53,6 +53,7 @@ def running(folder: Path) -> Iterator[str]:
         binary() or "weed", "-v=0", "server", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", f"-master.port={master}", f"-master.port.grpc={master_grpc}",
         "-master.volumeSizeLimitMB=64", "-master.volumePreallocate=false",
+        "-master.telemetry=false",
         f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}", "-volume.max=20",
         "-filer", f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}",
         "-s3", "-s3.ip.bind=127.0.0.1", f"-s3.port={port}", f"-s3.port.grpc={grpc}",

@@ -32,6 +32,9 @@ UPLOAD_TIMEOUT = 300.0
 RETRIES = 6
 """How often a request is sent again after a busy server or a broken connection, at most."""
 
+BACKOFF = 0.1
+"""Seconds before the first of them; before each later one about twice as many, at most 3."""
+
 _SETTINGS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SKIP_SIGNATURE=true for a public "
     "bucket), AWS_REGION, and AWS_ENDPOINT_URL where it is not Amazon's",
@@ -135,7 +138,7 @@ class Address:
             "max_retries": RETRIES,
             "retry_timeout": timedelta(seconds=3 * timeout),
             "backoff": {
-                "init_backoff": timedelta(milliseconds=100),
+                "init_backoff": timedelta(seconds=BACKOFF),
                 "max_backoff": timedelta(seconds=3),
                 "base": 2,
             },

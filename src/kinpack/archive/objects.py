@@ -16,10 +16,12 @@ from kinpack.errors import ArchiveError
 ATTEMPTS = 3
 """How often a request is made whose answer is lost, beyond what obstore repeats by itself."""
 
+PAUSE = 0.1
+"""Seconds before the second of them; before each later one as many more."""
+
 _TOKEN = "kinpackwrite"  # noqa: S105 (letters alone: Azure takes no others)
 _PAGE = 1000
 _SMALL = 1 << 20
-_PAUSE = 0.1
 _SURE = ("status code: 4", "status code: 501", "builder error")
 _REPEATED = re.compile(r"after [1-9]\d* retries")
 _Result = TypeVar("_Result")
@@ -169,7 +171,7 @@ class Objects:
                     ) from error
                 if attempt == ATTEMPTS or _is_final(error) or _REPEATED.search(str(error)):
                     raise self.address.refusal(error, self.where(name), action) from error
-                time.sleep(_PAUSE * attempt)
+                time.sleep(PAUSE * attempt)
 
     def _put(self, name: str, data: bytes | memoryview, token: str) -> bool:
         """Put an object if there is none; again where it is not known what came of it."""
@@ -197,7 +199,7 @@ class Objects:
                         f"{refusal}; it is not known whether this was still written: look with: "
                         "kinpack history"
                     ) from error
-                time.sleep(_PAUSE * attempt)
+                time.sleep(PAUSE * attempt)
             else:
                 return True
 
