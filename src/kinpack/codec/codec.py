@@ -29,6 +29,7 @@ from kinpack.codec.self_test import SelfTest
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, ImageError, PayloadError
 from kinpack.images import Image, area_reduction, validate_image
+from kinpack.pixel_limit import too_many
 
 SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
@@ -195,6 +196,9 @@ class Codec:
         if escape not in ("auto", "off", "always"):
             raise CodecError(f"escape {escape!r} is not known: use auto, off or always")
         whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
+        for i, image in enumerate(whole):  # what is encoded can be drawn again
+            if what := too_many(image.shape[1], image.shape[0]):
+                raise ImageError(f"image {i}: {what}")
         packets: list[Packet] = []
         for first in range(0, len(whole), _BATCH):
             packets += self._encode(whole[first : first + _BATCH], quality, escape, threads)
@@ -211,9 +215,13 @@ class Codec:
             uint8 (H, W, C) for each packet.
 
         Raises:
-            PayloadError: a payload is damaged.
+            PayloadError: a payload is damaged, or states more pixels than the limit
+                (`kinpack.pixel_limit`).
             CodecError: a packet needs a learned codec, and this is none.
         """
+        for packet in packets:
+            if what := too_many(packet.width, packet.height):
+                raise PayloadError(f"a packet of {len(packet.payload)} bytes states {what}")
         images: list[Image | None] = [None] * len(packets)
         learned: list[int] = []
         classic: list[int] = []
