@@ -255,8 +255,8 @@ def _newest(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -
     """The archive as one whole manifest that says what ``change`` makes of it."""
     manifest = load_manifest(MemoryStore(files))
     body = {
-        **{"format": 1, "number": 1, "parent": None, "created": "now", "kinpack": "0"},
-        **{"change": {}, "metadata": {}},
+        "format": 1, "number": 1, "parent": None, "created": "now", "kinpack": "0",
+        "change": {}, "metadata": {},
         "codec": {"sha256": manifest.codec, "bytes": manifest.codec_bytes},
         "embedder": {"sha256": manifest.embedder, "bytes": manifest.embedder_bytes},
         "segments": [segment.to_dict() for segment in manifest.segments],

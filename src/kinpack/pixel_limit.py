@@ -31,8 +31,8 @@ def most_pixels() -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 20 and int(text)):
         raise ImageError(f"{VARIABLE} is {text[:40]!r}; set it to a number of pixels, as 400000000")
     limit = int(text)
-    if pillows is not None and limit > 2 * pillows:
-        PIL.Image.MAX_IMAGE_PIXELS = -(-limit // 2)
+    if pillows is not None and limit > pillows:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
     return limit
 
 

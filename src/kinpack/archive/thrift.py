@@ -28,9 +28,7 @@ def read_struct(data: bytes | memoryview, at: int, stop: int) -> tuple[dict[int,
     return _struct(data, at, stop, 0)
 
 
-def _struct(
-    data: bytes | memoryview, at: int, stop: int, depth: int
-) -> tuple[dict[int, Any], int]:
+def _struct(data: bytes | memoryview, at: int, stop: int, depth: int) -> tuple[dict[int, Any], int]:
     if depth > _DEEPEST:
         raise ValueError("its metadata are nested too deep")
     fields: dict[int, Any] = {}
@@ -54,9 +52,7 @@ def _struct(
     raise ValueError("its metadata end early")
 
 
-def _value(
-    data: bytes | memoryview, at: int, stop: int, kind: int, depth: int
-) -> tuple[Any, int]:
+def _value(data: bytes | memoryview, at: int, stop: int, kind: int, depth: int) -> tuple[Any, int]:
     if _I16 <= kind <= _I64:
         return _signed(data, at, stop)
     if kind == _BINARY:
