@@ -18,6 +18,7 @@ from kinpack.archive.manifest import FOLDER
 from kinpack.archive.reader import Reader
 from kinpack.archive.sealed_store import SealedStore
 from kinpack.archive.states import load_manifest
+from kinpack.archive.store import Store
 from kinpack.archive.verify import verify_store
 from kinpack.codec.codec import Codec
 from kinpack.codec.embedder import Embedder
@@ -34,6 +35,7 @@ Case = Callable[[Chance], None]
 
 _QUERY = soft_picture(3, 16, 16)
 _MOST_READ = 24  # images of an archive that a case decodes
+_LOADED = 0.1  # share of cases that load an archive's own codec and embedder: that takes long
 
 
 class WrongError(Exception):
@@ -134,6 +136,12 @@ def cases(seeds: Seeds) -> dict[str, Case]:
     codecs = seeds.codecs
     learned = Codec.from_bytes(codecs[1], where="tiny")
     classic = Codec.from_bytes(codecs[0], where="classic")
+    embedder = Embedder.from_bytes(seeds.embedder, where="tiny")
+    archive = seeds.archive
+
+    def read(store: Store, c: Chance) -> None:
+        _store(store, c, *((None, None) if c.random() < _LOADED else (classic, embedder)))
+
     graphs = [g for file in (*codecs, seeds.embedder) for g in _sections(file)[1].values()]
     lossy = {kind: [p for p in seeds.classic if p.kind is kind] for kind in Kind}
     lossy[Kind.WEBP] = _webp(seeds)
@@ -141,10 +149,10 @@ def cases(seeds: Seeds) -> dict[str, Case]:
         "codec file": lambda c: _codec(_file(c.choice(codecs), c, codecs), c),
         "network": lambda c: _network(mutated(c.choice(graphs), c, graphs), c),
         "embedder file": lambda c: _embedder(_file(seeds.embedder, c, codecs)),
-        "manifest": lambda c: _store(_with_manifest(seeds.archive, c), c),
-        "segment": lambda c: _store(_with_segment(seeds.archive, c), c),
-        "file of codes": lambda c: _store(_with_codes(seeds.archive, c), c),
-        "sealed archive": lambda c: _sealed(seeds.sealed, c),
+        "manifest": lambda c: read(MemoryStore(_with_manifest(archive, c)), c),
+        "segment": lambda c: read(MemoryStore(_with_segment(archive, c)), c),
+        "file of codes": lambda c: read(MemoryStore(_with_codes(archive, c)), c),
+        "sealed archive": lambda c: read(_sealed(seeds.sealed, c), c),
         "learned payload": lambda c: _payload(learned, seeds.learned, c),
         "AVIF payload": lambda c: _payload(classic, lossy[Kind.AVIF], c),
         "WebP payload": lambda c: _payload(classic, lossy[Kind.WEBP], c),
@@ -255,8 +263,13 @@ def _newest(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -
     """The archive as one whole manifest that says what ``change`` makes of it."""
     manifest = load_manifest(MemoryStore(files))
     body = {
-        "format": 1, "number": 1, "parent": None, "created": "now", "kinpack": "0",
-        "change": {}, "metadata": {},
+        "format": 1,
+        "number": 1,
+        "parent": None,
+        "created": "now",
+        "kinpack": "0",
+        "change": {},
+        "metadata": {},
         "codec": {"sha256": manifest.codec, "bytes": manifest.codec_bytes},
         "embedder": {"sha256": manifest.embedder, "bytes": manifest.embedder_bytes},
         "segments": [segment.to_dict() for segment in manifest.segments],
@@ -312,26 +325,22 @@ def _with_codes(files: dict[str, bytes], chance: Chance) -> dict[str, bytes]:
     return {**made, **changed}
 
 
-def _store(files: dict[str, bytes], chance: Chance) -> None:
-    """Open an archive, list, search and read it, and verify it; every error is of kinpack's."""
-    store = MemoryStore(files)
-    report = verify_store(store, deep=chance.random() < 0.2)
-    for problem in report.problems:
-        _one_line(problem)
-    _read(Reader(store, load_manifest(store)), chance)
-
-
-def _sealed(data: bytes, chance: Chance) -> None:
+def _sealed(data: bytes, chance: Chance) -> SealedStore:
     where = chance.random()
     if where < 0.3:
         data = mutated(data, chance)
     else:  # in the directory and what is about the files
         start = data.rindex(b"PK\x01\x02") if where < 0.5 else data.index(b"PK\x01\x02")
         data = mutated_part(data, start, len(data), chance)
-    store = SealedStore(MemoryFile(data))
-    for problem in verify_store(store).problems:
+    return SealedStore(MemoryFile(data))
+
+
+def _store(store: Store, chance: Chance, codec: Codec | None, embedder: Embedder | None) -> None:
+    """Verify an archive, open it, list, search and read it; every error is of kinpack's."""
+    report = verify_store(store, deep=chance.random() < _LOADED, codec=codec)
+    for problem in report.problems:
         _one_line(problem)
-    _read(Reader(store, load_manifest(store)), chance)
+    _read(Reader(store, load_manifest(store), codec, embedder), chance)
 
 
 def _read(reader: Reader, chance: Chance) -> None:

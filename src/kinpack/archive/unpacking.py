@@ -122,8 +122,8 @@ def file_names(
     for name in ids:
         if fault := _fault(name):
             raise ArchiveError(
-                f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such images "
-                f"one by one: kinpack get ARCHIVE ID -o FILE"
+                f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
+                "images one by one: kinpack get ARCHIVE ID -o FILE"
             )
     suffix = _SUFFIXES[format]
     short = [_without_suffix(name) + suffix for name in ids]
