@@ -16,6 +16,8 @@ from kinpack.cli.options import (
     Escape,
     Force,
     Json,
+    MaxBytes,
+    MinPsnr,
     OnDuplicate,
     Output,
     Quality,
@@ -27,6 +29,7 @@ from kinpack.cli.options import (
     Threads,
     open_together,
     refuse_existing,
+    refuse_several,
 )
 from kinpack.cli.reporting import Report, columns, one_line
 from kinpack.errors import ArchiveError, SourceError
@@ -36,8 +39,6 @@ from kinpack.sources import subset
 if TYPE_CHECKING:
     from kinpack.archive.adding import AddReport
     from kinpack.archive.archive import Archive
-
-DEFAULT_QUALITY = 60
 
 
 def pack(
@@ -53,7 +54,9 @@ def pack(
             help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
         ),
     ] = None,
-    quality: Quality = DEFAULT_QUALITY,
+    quality: Quality = None,
+    min_psnr: MinPsnr = None,
+    max_bytes: MaxBytes = None,
     size: Size = None,
     split: Split = None,
     escape: Escape = "auto",
@@ -70,7 +73,11 @@ def pack(
 
     Example:
       kinpack pack photos -o photos.kin --size 256
+      kinpack pack photos -o true.kin --min-psnr 36
+      kinpack pack photos -o small.kin --max-bytes 20M
     """
+    refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
+    from kinpack.archive.adding import AddOptions
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
     from kinpack.codec.embedder import Embedder
@@ -78,22 +85,26 @@ def pack(
     report = Report(json=json, quiet=quiet)
     loaded = Codec.load(codec)
     embeds = None if embedder is None else Embedder.load(embedder)
-    metadata = {"codec": loaded.name, "quality": quality, "size": size or None, "escape": escape}
+    asked = AddOptions(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes).asked
+    metadata = {"codec": loaded.name, **asked, "size": size or None, "escape": escape}
     if embeds:
         metadata["embedder"] = embeds.name
     with Archive.create(output, loaded, embedder=embeds, metadata=metadata) as archive:
         images = open_together(source, size=size, split=split)
         if limit is not None:
             images = subset(images, stop=limit)
-        with report.meter("packing", len(images)) as meter:
+        with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
                 images,
                 quality=quality,
+                min_psnr=min_psnr,
+                max_bytes=max_bytes,
                 escape=escape,
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,
                 threads=threads,
-                progress=meter.advance,
+                progress=packing,
+                measuring=measuring,
             )
         _warn_of_broken(report, added)
         if not added.added:
@@ -110,6 +121,7 @@ def add(
     quality: Annotated[
         int | None, typer.Option(metavar="Q", min=1, max=100, help="1 to 100.")
     ] = None,
+    min_psnr: MinPsnr = None,
     size: Size = None,
     split: Split = None,
     on_duplicate: OnDuplicate = "error",
@@ -120,23 +132,32 @@ def add(
 ) -> None:
     """Add a collection to an archive, with its codec and embedder.
 
-    What is there is not touched. Quality and size are those that the archive was packed with,
-    unless others are given.
+    What is there is not touched. Quality or PSNR, and size, are those that the archive was packed
+    with, unless others are given; one that was packed into a number of bytes needs them.
 
     Example:
       kinpack add photos.kin more
     """
+    refuse_several(quality=quality, min_psnr=min_psnr)
     from kinpack.archive.archive import Archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive) as opened:
         noted = opened.manifest.metadata
         size = noted.get("size") if size is None else size
+        if quality is None and min_psnr is None:
+            if "max_bytes" in noted:
+                raise ArchiveError(
+                    f"{shown(archive)}: packed with --max-bytes, which says nothing of more "
+                    "images; add them with --quality or --min-psnr"
+                )
+            min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
         images = open_together(source, size=size, split=split)
         with report.meter("adding", len(images)) as meter:
             added = opened.add(
                 images,
-                quality=noted.get("quality", DEFAULT_QUALITY) if quality is None else quality,
+                quality=quality,
+                min_psnr=min_psnr,
                 escape=noted.get("escape", "auto"),
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,
@@ -358,13 +379,18 @@ def _warn_of_broken(report: Report, added: AddReport) -> None:
 
 def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
     facts = archive.info()
+    images, n_bytes = facts["images"], facts["bytes_on_disk"]
     words = [f"{added.added:,} images added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
     words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
     broken = [{"id": name, "reason": reason} for name, reason in added.broken]
+    if added.lowest_psnr is not None and added.mean_psnr is not None:
+        words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
+    asked = facts.get("asked", {}).get("max_bytes")
+    within = f" of {asked:,} allowed, beside the codec's {facts['codec_bytes']:,}" if asked else ""
     report.done(
         {**asdict(added), "broken": broken, **facts},
-        f"{shown(archive.path)}: {', '.join(words)}; {facts['images']:,} images in "
-        f"{facts['bytes_on_disk']:,} bytes, {facts['bytes_per_image']:,.1f} an image",
+        f"{shown(archive.path)}: {', '.join(words)}; {images:,} images in {n_bytes:,} bytes"
+        f"{within}, {facts['bytes_per_image']:,.1f} an image",
     )
