@@ -17,6 +17,7 @@ from kinpack.learn.bottlenecks import (
     SCALE_LOW,
     ProductBottleneck,
     gaussian_bits,
+    inward_shift,
     quantise_about,
 )
 
@@ -166,23 +167,38 @@ def test_perplexity() -> None:
 
 def test_rounding_about_a_mean() -> None:
     y, mean = vectors(6, 5).double() * 9, vectors(6, 5, seed=3).double()
+    log2_scale = vectors(6, 5, seed=5).double() * 3
     step = torch.tensor([0.25, 0.5, 1.0, 2.0, 3.7], dtype=torch.float64)
-    out = quantise_about(y, mean, step)
+    out = quantise_about(y, mean, log2_scale, step)
     for i in range(6):
         for j in range(5):
-            units = (float(out[i, j]) - float(mean[i, j])) / float(step[j])
-            assert units == pytest.approx(round(units), abs=1e-9)
-            assert abs(float(out[i, j] - y[i, j])) <= float(step[j]) / 2 + 1e-9
+            width = float(step[j])
+            symbol = round((float(y[i, j]) - float(mean[i, j])) / width)
+            low = float(inward_shift((log2_scale[i, j] - math.log2(width)).clamp(-4, 6)))
+            inner = symbol - math.copysign(low, symbol) if symbol else 0
+            assert float(out[i, j]) == pytest.approx(float(mean[i, j]) + inner * width, abs=1e-9)
+
+
+def test_inward_shift_is_the_mean_of_a_cell_under_laplace() -> None:
+    for log2_deviation in (-3.0, -1.0, 0.0, 1.5, 4.0):
+        b = 2**log2_deviation / math.sqrt(2)
+        x = np.linspace(1.5, 2.5, 20_001)
+        density = np.exp(-(x - 1.5) / b)
+        middle = float((x * density).sum() / density.sum())
+        found = float(inward_shift(torch.tensor(log2_deviation, dtype=torch.float64)))
+        assert found == pytest.approx(2 - middle, abs=2e-4)
+        assert 0 <= found <= 0.5
 
 
 def test_gradient_of_rounding() -> None:
     y = vectors(4, 3).requires_grad_()
     mean = vectors(4, 3, seed=3).requires_grad_()
+    scale = vectors(4, 3, seed=5).requires_grad_()
     weight = vectors(4, 3, seed=4)
-    out = (quantise_about(y, mean, torch.tensor(0.5)) * weight).sum()
-    through, of_mean = torch.autograd.grad(out, (y, mean), allow_unused=True)
+    out = (quantise_about(y, mean, scale, torch.tensor(0.5)) * weight).sum()
+    through, *others = torch.autograd.grad(out, (y, mean, scale), allow_unused=True)
     assert torch.equal(through, weight)
-    assert of_mean is None
+    assert others == [None, None]
 
 
 def integral(low: float, high: float, deviation: float) -> float:
@@ -200,26 +216,36 @@ def test_bits_against_numerical_integration(step: float) -> None:
     log2_scale = torch.linspace(-6, 8, 57, dtype=torch.float64)
     y = vectors(1, 57).double()[0] * 3
     mean = vectors(1, 57, seed=2).double()[0]
-    torch.manual_seed(4)
     found = gaussian_bits(y, mean, log2_scale, torch.tensor(step, dtype=torch.float64))
-    torch.manual_seed(4)
-    noise = torch.rand_like(y) - 0.5
     for i in range(57):
         # In quantiser steps; the tables describe deviations of 2^-4 to 2^6 steps.
         relative = float(log2_scale[i]) - math.log2(step)
         deviation = 2.0 ** min(max(relative, SCALE_LOW), SCALE_HIGH)
-        centre = (float(y[i]) - float(mean[i])) / step + float(noise[i])
-        p = max(integral(centre - 0.5, centre + 0.5, deviation), 1e-7)
+        symbol = round((float(y[i]) - float(mean[i])) / step)
+        p = max(integral(symbol - 0.5, symbol + 0.5, deviation), 1e-7)
         assert float(found[i]) == pytest.approx(-math.log2(p), rel=1e-5, abs=1e-6)
 
 
 def test_bits_have_gradients() -> None:
-    y = vectors(1, 8).double().requires_grad_()
-    mean = vectors(1, 8, seed=2).double().requires_grad_()
-    scale = vectors(1, 8, seed=3).double().requires_grad_()
+    """For latents and means those of noise in the place of rounding, for deviations the true."""
+    y, mean, scale = (vectors(1, 8, seed=i).double()[0].requires_grad_() for i in (1, 2, 3))
+    step, delta = 0.7, 1e-6
+    torch.manual_seed(0)
+    noise = (torch.rand_like(y) - 0.5).tolist()
+    torch.manual_seed(0)
+    bits = gaussian_bits(y, mean, scale, torch.tensor(step, dtype=torch.float64)).sum()
+    of_y, of_mean, of_scale = torch.autograd.grad(bits, (y, mean, scale))
+    for i in range(8):
+        deviation = 2.0 ** float(scale[i]) / step
+        at = (float(y[i]) - float(mean[i])) / step
+        symbol = round(at)
 
-    def bits(y: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        torch.manual_seed(0)
-        return gaussian_bits(y, mean, scale, torch.tensor(0.7, dtype=torch.float64))
+        def cost(centre: float, deviation: float) -> float:
+            return -math.log2(integral(centre - 0.5, centre + 0.5, deviation))
 
-    assert torch.autograd.gradcheck(bits, (y, mean, scale))
+        slope = cost(at + noise[i] + delta, deviation) - cost(at + noise[i] - delta, deviation)
+        assert float(of_y[i]) == pytest.approx(slope / (2 * delta * step), rel=1e-3, abs=1e-6)
+        assert float(of_mean[i]) == pytest.approx(-float(of_y[i]), rel=1e-9)
+        wider, narrower = deviation * 2**delta, deviation * 2**-delta
+        slope = cost(symbol, wider) - cost(symbol, narrower)
+        assert float(of_scale[i]) == pytest.approx(slope / (2 * delta), rel=1e-3, abs=1e-5)

@@ -61,7 +61,7 @@ def learn_small(photos: Path, work: Path, *, steps: int = 4, **options: Any) -> 
         calibration=64,
         log_every=1,
         **options,
-    )
+    ).codec
 
 
 def content(codec: Codec) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_symbols_do_not_depend_on_the_threads(codec: Codec, pictures: Any) -> No
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_pixels_are_within_1_of_torch(
+def test_pixels_are_near_those_of_torch(
     codec: Codec, model: CodecModel, pictures: Any, quality: int
 ) -> None:
     coder, codes = codec.learned_coder(), codec.embed(list(pictures))
@@ -103,20 +103,22 @@ def test_pixels_are_within_1_of_torch(
         picture = model.draw(real, torch.full((len(pictures),), float(quality)))
     levels = ((picture + 0.5) * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     apart = np.abs(np.stack(drawn).astype(int) - levels.astype(int))
-    assert apart.max() <= 1
-    assert (apart == 0).mean() > 0.95
+    assert apart.max() <= 2
+    assert (apart == 0).mean() > 0.85
     assert levels.std() > 10  # they are pictures
 
 
 def test_latents_are_those_of_torch(codec: Codec, model: CodecModel, pictures: Any) -> None:
-    """The quantised latents lie within half a step of the model's own."""
+    """The quantised latents lie about the model's own; where bits outweigh, a step nearer to 0."""
     coder, codes = codec.learned_coder(), codec.embed(list(pictures))
     y_hat, _ = coder.encode_latents(pictures, codes, quality=50)
     with torch.no_grad():
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5
         y = model.latent(x, torch.full((len(pictures),), 50.0)).numpy()
-    assert np.abs(y - y_hat / UNIT).max() < 0.5 + 0.1  # the weights are stored in float16
-    assert np.abs(y - y_hat / UNIT).mean() > 0.1
+    off = np.abs(y - y_hat / UNIT)
+    assert off.max() < 2
+    assert (off < 0.5 + 0.1).mean() > 0.9  # the weights are stored in float16
+    assert off.mean() > 0.1
 
 
 def test_codes_are_those_of_torch(codec: Codec, model: CodecModel) -> None:
@@ -143,12 +145,12 @@ def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, picture
             seen[:, step.start :] = 0
             real = torch.from_numpy(seen).float() / UNIT
             mean, log2_scale = model.predict(index, real, e, quality)
-            where, units, tables = coder._predict(index, seen, codes, 50)
+            where, units, tables = coder.latents._predict(index, seen, codes, np.full(n, 50))
             wanted = mean.numpy()[:, :, where]
             off = units / UNIT - wanted
             assert np.abs(off).mean() < 0.15 * np.abs(wanted).mean()
-            number = 8 * (log2_scale.numpy()[:, :, where] + 4)
-            assert np.abs(tables + 0.5 - number.clip(0, 80)).mean() < 1.2
+            number = 4 * (log2_scale.numpy()[:, :, where] + 4)
+            assert np.abs(tables + 0.5 - number.clip(0, 40)).mean() < 0.8
             assert wanted.std() > 0.1
 
 
@@ -160,10 +162,10 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     coder = codec.learned_coder()
     symbols, contexts = coder.symbols(new, codec.embed(list(new)), quality=55)
     assert len(symbols) == 40 * NETWORK.latent * 16
-    assert len(np.unique(contexts)) > 5
-    deviations = 2.0 ** (-4 + (np.arange(80) + 0.5) / 8)
+    assert len(np.unique(contexts)) > 3
+    deviations = 2.0 ** (-4 + (np.arange(40) + 0.5) / 4)
     first = gaussian_tables(deviations.astype(np.float64))
-    fitted = coder.tables.cross_entropy(symbols, contexts)
+    fitted = coder.latents.tables.cross_entropy(symbols, contexts)
     assert fitted < 0.95 * first.cross_entropy(symbols, contexts)
     # And they are what payloads cost.
     payloads = coder.encode_latents(new, codec.embed(list(new)), quality=55)[1]
@@ -253,10 +255,9 @@ def test_networks_beyond_exact_arithmetic_are_refused(model: CodecModel) -> None
 
 
 def test_larger_patches_freeze_as_well(model: CodecModel) -> None:
-    frozen = freeze(model, patches(4, side=64), description=HEADER, dead_zone=0.1)
+    frozen = freeze(model, patches(4, side=64), description=HEADER)
     images = np.stack([picture(64, 64, i) for i in range(2)])
     coder, codes = frozen.learned_coder(), frozen.embed(list(images))
-    assert coder.latent.dead_zone == 0.1
     y_hat, payloads = coder.encode_latents(images, codes, quality=50)
     found = coder.decode_latents(payloads, codes, size=(64, 64), quality=50)
     assert np.array_equal(found, y_hat)

@@ -57,6 +57,7 @@ def use(data: bytes) -> None:
         "table_counts",
         "table_starts",
         "table_lows",
+        "inward_shifts",
     ],
 )
 def test_arrays_of_a_wrong_sort_are_refused(array: str) -> None:
@@ -168,13 +169,57 @@ def test_numbers_that_are_not_finite_are_refused(name: str, factor: float) -> No
     assert "numbers that are not finite" in refusal(change)
 
 
-@pytest.mark.parametrize("name", ["analysis", "synthesis"])
-def test_huge_numbers_do_no_harm(name: str) -> None:
+def test_huge_numbers_do_no_harm() -> None:
     parts = content()
-    parts[1][name] = graph_of(name, scaled(1e38))
+    parts[1]["analysis"] = graph_of("analysis", scaled(1e38))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         use(Container(*parts).to_bytes())
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 1e38])
+def test_a_synthesis_that_draws_other_pixels_is_refused(factor: float) -> None:
+    def change(parts: Content) -> None:
+        parts[1]["synthesis"] = graph_of("synthesis", scaled(factor))
+
+    assert "synthesis" in refusal(change) or "test packets" in refusal(change)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"payloads": []},
+        {"payloads": ["zz"]},
+        {"payloads": None},
+        {"codes": [[99] * NETWORK.M] * 4},
+        {"codes": [[0] * NETWORK.M]},
+        {"qualities": [0, 1, 2, 3]},
+        {"sizes": [[4096, 4096]] * 4},
+        {"sizes": [[0, 1]] * 4},
+        {"sha256": "0" * 64},
+    ],
+)
+def test_senseless_test_packets_are_refused(values: dict[str, Any]) -> None:
+    def change(parts: Content) -> None:
+        parts[0]["test"] = {**parts[0]["test"], **values}
+
+    assert "test packets" in refusal(change)
+
+
+def test_missing_test_packets_are_refused() -> None:
+    def change(parts: Content) -> None:
+        del parts[0]["test"]
+
+    assert "test packets" in refusal(change)
+
+
+@pytest.mark.parametrize("value", [7, {}, {"weights": [1], "threshold": 0}, {"weights": "no"}])
+def test_senseless_escape_rules_are_refused(value: Any) -> None:
+    parts = content()
+    parts[0]["escape"] = value
+    codec = Codec.from_container(Container(*parts))
+    with pytest.raises(CodecError, match="rule for classic payloads"):
+        codec.encode([picture(16, 16)], quality=50)
 
 
 @pytest.mark.parametrize("factor", [0.3, 1e6])
@@ -235,9 +280,6 @@ GOOD = LatentFormat(channels=4, unit=64, limit=99, gain=8.0, steps=((0, 4, 0), (
         {"gain": float("inf")},
         {"gain": float("nan")},
         {"gain": [1]},
-        {"dead_zone": 0.6},
-        {"dead_zone": -0.1},
-        {"dead_zone": float("nan")},
         {"steps": []},
         {"steps": None},
         {"steps": 7},

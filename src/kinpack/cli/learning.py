@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shlex
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,8 +33,12 @@ from kinpack.images import shown
 
 if TYPE_CHECKING:
     from kinpack.codec.codec import Codec
+    from kinpack.items import Source
+    from kinpack.learn.gains import Gains
 
 DEFAULT_MINUTES = 20.0
+HOLD_OUT = 200
+"""Most images that are held out to measure with."""
 LONGEST_SIDE = 512
 """Longest side, in pixels, to which pictures are reduced while they are read; ``learn_codec`` would
 reduce larger ones itself, but JPEG files are read faster so."""
@@ -60,6 +66,10 @@ def learn(
     ] = None,
     split: Split = None,
     size: Size = None,
+    start: Annotated[
+        Literal["default", "none"],
+        typer.Option(help="Go on from what the codec that ships has learned, or from nothing."),
+    ] = "default",
     no_labels: Annotated[
         bool, typer.Option("--no-labels", help="Learn what is alike from the pictures alone.")
     ] = False,
@@ -74,6 +84,10 @@ def learn(
     Needs the extra kinpack[learn]. Several sources may be of any sort. An interrupted run goes on
     from its last checkpoint when the same command is given again.
 
+    One image in twenty, 200 at most, is held out, and what was gained on those is told: against the
+    codec that ships, against AVIF, and from how many images on the codec's own bytes are earned
+    back.
+
     Example:
       kinpack learn photos -o photos.kinc --minutes 20
     """
@@ -86,46 +100,115 @@ def learn(
     groups = [source] if files else [[one] for one in source]
     side = min(size or LONGEST_SIDE, LONGEST_SIDE)
     sources = [open_together(group, size=side, split=split) for group in groups]
-    learn_codec = _import_learning()
-
-    from kinpack.codec.codec import describe
-    from kinpack.learn.config import TrainingConfig
-
     report = Report(json=json, quiet=quiet)
-    folder = work or output.with_name(f"{output.name}.work")
-    training = TrainingConfig(
-        minutes=DEFAULT_MINUTES if minutes is None else minutes, steps=steps, seed=seed
+    codec, gains = learn_from(
+        sources,
+        report=report,
+        work=work or work_beside(output),
+        name=output.stem,
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        start=start,
+        use_labels=not no_labels,
+        skip_broken=skip_broken,
+        threads=threads,
+        command=context.find_root().obj,
     )
-    with report.meter("learning", sum(map(len, sources))) as meter:
-        codec = learn_codec(
-            sources,
-            training=training,
-            work=folder,
-            name=output.stem,
-            threads=threads,
-            use_labels=not no_labels,
-            skip_broken=skip_broken,
-            description={"command": shlex.join(["kinpack", *context.find_root().obj])},
-            progress=meter.advance,
-            log_line=lambda line: meter.move(
-                line["progress"], f"step {line['step']:,.0f}, {line['bpp']:.3f} bits a pixel"
-            ),
-        )
+    from kinpack.codec.codec import describe
+
     _write(output, codec.to_bytes())
     if work is None:
-        shutil.rmtree(folder)
+        shutil.rmtree(work_beside(output))
     facts = describe(codec)
+    for line in gains.lines():
+        report.say(line)
     report.done(
-        facts,
+        {**facts, "gains": gains.to_dict()},
         f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
         f"{facts['minutes']:.1f} minutes: {facts['codec_bytes']:,} bytes",
     )
 
 
-def _import_learning() -> Callable[..., Codec]:
-    """Import what learns, and keep its libraries from talking."""
+def work_beside(output: Path) -> Path:
+    """Folder of the checkpoints of a run that makes a file."""
+    return output.with_name(f"{output.name}.work")
+
+
+def learn_from(
+    sources: Sequence[Source],
+    *,
+    report: Report,
+    work: Path,
+    name: str,
+    minutes: float | None,
+    steps: int | None = None,
+    seed: int = 0,
+    start: str = "default",
+    use_labels: bool = True,
+    skip_broken: bool = False,
+    threads: int | None = None,
+    command: Sequence[str],
+) -> tuple[Codec, Gains]:
+    """Learn a codec, showing progress, and measure what it gains.
+
+    Args:
+        sources: the collections.
+        report: shows progress.
+        work: folder of the checkpoints.
+        name: of the codec.
+        minutes: how long; None takes the default.
+        steps: steps instead of minutes.
+        seed: of everything drawn at random.
+        start: ``"default"`` to go on from the shipped codec's weights, or ``"none"``.
+        use_labels: whether images of one label are drawn together.
+        skip_broken: whether pictures that cannot be read are left out.
+        threads: for reading and for the arithmetic.
+        command: the command's words, for the codec's header.
+
+    Raises:
+        MissingExtraError: the extra for learning is not installed.
+        CodecError: the folder holds another run.
+    """
+    _check_learning()
+    from kinpack.codec.codec import Codec
+    from kinpack.learn.config import TrainingConfig
+    from kinpack.learn.gains import measure_gains
+    from kinpack.learn.learning import FROM_A_START, learn_codec
+    from kinpack.learn.start_file import shipped_start
+
+    training = TrainingConfig(
+        minutes=DEFAULT_MINUTES if minutes is None else minutes,
+        steps=steps,
+        seed=seed,
+    )
+    if start != "none":
+        training = replace(training, **FROM_A_START)
+    with report.meter("learning", sum(map(len, sources))) as meter:
+        learned = learn_codec(
+            sources,
+            start=None if start == "none" else shipped_start(start),
+            training=training,
+            work=work,
+            name=name,
+            threads=threads,
+            use_labels=use_labels,
+            skip_broken=skip_broken,
+            description={"command": shlex.join(["kinpack", *command])},
+            progress=meter.advance,
+            log_line=lambda line: meter.move(
+                line["progress"], f"step {line['step']:,.0f}, {line['bpp']:.3f} bits a pixel"
+            ),
+            hold_out=HOLD_OUT,
+        )
+    gains = measure_gains(learned.codec, learned.held_out, shipped=Codec.load("default"))
+    return learned.codec, gains
+
+
+def _check_learning() -> None:
+    """See that what learning needs is there, and keep its libraries from talking."""
     try:
-        from kinpack.learn.learning import learn_codec
+        importlib.import_module("kinpack.learn.learning")
     except ImportError as error:
         if (error.name or "").startswith("kinpack"):
             raise
@@ -136,7 +219,6 @@ def _import_learning() -> Callable[..., Codec]:
     warnings.simplefilter("ignore")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return learn_codec
 
 
 def _write(path: Path, data: bytes) -> None:

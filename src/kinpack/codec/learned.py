@@ -143,12 +143,54 @@ class LearnedCoder:
                 bands = self._decoded_bands(payloads[i], codes[rows], sizes[i], q[rows])
                 pictures[i] = self._drawn(bands, sizes[i], q[rows])
                 continue
-            h, w = (-(-side // STRIDE) for side in sizes[rows[0]])
             messages = [payloads[i] for i in rows]
-            y_hat = self.latents.decode(messages, codes[rows], size=(h, w), quality=q[rows])
+            size = sizes[rows[0]]
+            y_hat = self.decode_latents(messages, codes[rows], size=size, quality=q[rows])
             for i, picture in zip(rows, self._draw(y_hat, q[rows]), strict=True):
                 pictures[i] = picture[: sizes[i][0], : sizes[i][1]]
         return pictures
+
+    def encode_latents(
+        self, pictures: Picture, codes: NDArray[np.uint8], *, quality: Qualities
+    ) -> tuple[Ints, list[bytes]]:
+        """Dequantised latents and messages of pictures of one size, each in one piece.
+
+        Args:
+            pictures: uint8 (n, H, W, 3), sides multiples of 8.
+            codes: (n, M) sub-indices of each.
+            quality: 1 to 99, of all or of each.
+
+        Returns:
+            ŷ (n, channels, H/8, W/8) in units, and the messages.
+        """
+        q = _each(quality, len(pictures))
+        return self.latents.encode(self._latents(pictures, q), codes, quality=q)
+
+    def decode_latents(
+        self,
+        messages: Sequence[bytes],
+        codes: NDArray[np.uint8],
+        *,
+        size: tuple[int, int],
+        quality: Qualities,
+    ) -> Ints:
+        """Dequantised latents of messages of pictures of one size, each in one piece.
+
+        Args:
+            messages: as ``encode_latents`` gave them.
+            codes: (n, M) sub-indices of each.
+            size: (height, width) of the pictures, up to padding.
+            quality: at which all, or each, were encoded.
+
+        Returns:
+            ŷ (n, channels, h, w) in units.
+
+        Raises:
+            PayloadError: a message is damaged.
+        """
+        h, w = (-(-side // STRIDE) for side in size)
+        q = _each(quality, len(messages))
+        return self.latents.decode(messages, codes, size=(h, w), quality=q)
 
     def symbols(
         self, pictures: Picture, codes: NDArray[np.uint8], *, quality: Qualities

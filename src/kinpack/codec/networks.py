@@ -26,8 +26,8 @@ _REMEMBERED = 256
 class Network:
     """One ONNX graph with one float32 input and one float32 output; started when first used.
 
-    The graph is read and checked before onnxruntime sees it (module ``onnx_reader``), and what it
-    asks for is checked before each run of a new shape (module ``graph_shapes``).
+    The graph is read and checked before onnxruntime sees it (module ``onnx_reader``); so is what it
+    asks for, given the first input and each one of a new shape (module ``graph_shapes``).
 
     Args:
         graph: the serialised graph.
@@ -52,7 +52,8 @@ class Network:
         self._bytes, self.name, self._threads, self._owner = graph, name, threads, owner
         self.engine: Engine = engine
         self._optimise = optimise
-        self._started: tuple[Graph, Callable[[Array], Any]] | None = None
+        self._graph: Graph | None = None
+        self._run: Callable[[Array], Any] | None = None
         self._harmless: set[tuple[int, ...]] = set()
         self._lock = threading.Lock()
 
@@ -69,8 +70,7 @@ class Network:
             CodecError: the graph is refused, does not load, does not take this input, asks for too
                 much, or gives no float32.
         """
-        graph, run = self._start()
-        self._check(graph, x.shape)
+        run = self._started(x.shape)
         try:
             y = run(np.ascontiguousarray(x, np.float32))
         except Exception as error:  # onnxruntime's errors share no base class
@@ -85,23 +85,22 @@ class Network:
         """Error that blames the codec file for what this network does."""
         return network_fault(what, name=self.name, owner=self._owner)
 
-    def _check(self, graph: Graph, shape: tuple[int, ...]) -> None:
-        if shape in self._harmless:
-            return
-        try:
-            check_run(graph, shape)
-        except CodecError as error:
-            raise self.fault(f"does not run ({error})") from error
-        if len(self._harmless) >= _REMEMBERED:
-            self._harmless.clear()
-        self._harmless.add(shape)
-
-    def _start(self) -> tuple[Graph, Callable[[Array], Any]]:
+    def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
+        """Check an input's shape, and start the engine if this is the first."""
         with self._lock:
-            if self._started is None:
-                graph = read_graph(self._bytes, name=self.name, owner=self._owner)
-                self._started = graph, self._engine_of(graph)
-            return self._started
+            if self._graph is None:
+                self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+            if shape not in self._harmless:
+                try:
+                    check_run(self._graph, shape)
+                except CodecError as error:
+                    raise self.fault(f"does not run ({error})") from error
+                if len(self._harmless) >= _REMEMBERED:
+                    self._harmless.clear()
+                self._harmless.add(shape)
+            if self._run is None:
+                self._run = self._engine_of(self._graph)
+            return self._run
 
     def _engine_of(self, graph: Graph) -> Callable[[Array], Any]:
         if self.engine == "numpy":

@@ -101,16 +101,14 @@ class CodecParts:
         test = SelfTest.from_dict(
             self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
         )
+        failures = []
         for engine, coder in zip(engines, coders, strict=True):
-            if test.passes(coder):
+            failure = test.failure(coder)
+            if failure is None:
                 return coder
-            _log.warning(
-                "kinpack: %s does not decode the test packets of codec %r", engine, self._name
-            )
-        raise CodecError(
-            f"codec {self._name!r} does not decode its own test packets: the file is faulty; "
-            "make it anew"
-        )
+            failures.append(failure)
+            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
+        raise failures[0]
 
     def descriptors(self) -> Descriptors:
         """What describes images for the product code: n images to (n, D) float32.

@@ -39,12 +39,20 @@ class SelfTest:
     qualities: tuple[int, ...]
     sha256: str
 
-    def passes(self, coder: LearnedCoder) -> bool:
-        """Whether a coder gives these pixels."""
+    def failure(self, coder: LearnedCoder) -> KinpackError | None:
+        """What is wrong with a coder; None if it gives these pixels."""
         try:
-            return self._hash(coder) == self.sha256
-        except KinpackError:
-            return False
+            pictures = coder.decode(
+                self.payloads, self.codes, sizes=self.sizes, quality=self.qualities
+            )
+        except KinpackError as error:
+            return error
+        if _sha256(pictures) == self.sha256:
+            return None
+        return CodecError(
+            "the codec does not decode its own test packets to what it says: the file is faulty; "
+            "make it anew"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a codec file's header keeps of it."""
@@ -91,10 +99,6 @@ class SelfTest:
         ):
             raise CodecError("the codec's test packets are out of range; make it anew")
         return made
-
-    def _hash(self, coder: LearnedCoder) -> str:
-        pictures = coder.decode(self.payloads, self.codes, sizes=self.sizes, quality=self.qualities)
-        return _sha256(pictures)
 
 
 def make_test(coder: LearnedCoder, *, M: int, K: int) -> SelfTest:

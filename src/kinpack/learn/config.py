@@ -140,8 +140,8 @@ class TrainingConfig:
     batch: int = 64
     learning_rate: float = 1e-3
     decay_from: float = 0.5
-    quality_low: int = 30
-    quality_high: int = 80
+    quality_low: int = 24
+    quality_high: int = 82
     commitment: float = 0.25
     quantizer_weight: float = 1.0
     code_weight: float = 1.0

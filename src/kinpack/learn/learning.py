@@ -27,7 +27,9 @@ from kinpack.images import composite_on_white, load_image, shown, to_pil
 from kinpack.items import Item, Source
 from kinpack.learn.config import NetworkConfig, TrainingConfig
 from kinpack.learn.freeze import freeze
+from kinpack.learn.model import CodecModel
 from kinpack.learn.patches import SMALL, PatchSampler
+from kinpack.learn.start_file import Start
 from kinpack.learn.training import Log, train
 
 LONGEST_SIDE = 512
@@ -37,6 +39,10 @@ MOST_IMAGES = 60_000
 MOST_BYTES = 1_500_000_000
 """Most bytes that these may take in memory."""
 CALIBRATION_PATCHES = 1024
+FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
+"""Training's values where weights are already good: small steps, falling early."""
+HOLD_OUT_SHARE = 20
+"""Of so many images at most one is held out."""
 ALIGNMENT = 0.1
 """Weight of the alignment by class, where there are classes and none is given."""
 
@@ -64,9 +70,25 @@ class Collection:
     broken: list[str]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What learning gives.
+
+    Attributes:
+        codec: the codec.
+        held_out: images that it was not learned from.
+        model: the trained model that it was frozen from.
+    """
+
+    codec: Codec
+    held_out: list[NDArray[np.uint8]]
+    model: CodecModel
+
+
 def learn_codec(
     sources: Sequence[Source],
     *,
+    start: Start | None = None,
     network: NetworkConfig | None = None,
     training: TrainingConfig | None = None,
     work: str | os.PathLike[str],
@@ -79,7 +101,8 @@ def learn_codec(
     progress: Callable[[int], None] | None = None,
     log_line: Log | None = None,
     log_every: int = 20,
-) -> Codec:
+    hold_out: int = 0,
+) -> Learned:
     """Learn a codec from collections of pictures.
 
     With at least two labels among the pictures, and ``use_labels``, the product code is aligned by
@@ -87,7 +110,8 @@ def learn_codec(
 
     Args:
         sources: the collections; the labels of several are kept apart.
-        network: sizes of the networks.
+        start: weights to go on from; None starts from the block components of the pictures.
+        network: sizes of the networks; None takes those of the start.
         training: budget, seed and weights.
         work: folder of the checkpoint, which is taken up where it is of the same run.
         name: of the codec.
@@ -100,9 +124,10 @@ def learn_codec(
         log_line: called with means over the last ``log_every`` steps, and ``progress``, the share
             of the budget that is spent.
         log_every: steps between log lines.
+        hold_out: most images to leave out of learning, a twentieth of the collection at most.
 
     Returns:
-        The codec; its header tells how it was made.
+        The codec, whose header tells how it was made, and the images held out.
 
     Raises:
         SourceError: there is no image, or a source fails.
@@ -111,15 +136,22 @@ def learn_codec(
             networks cannot be frozen.
         KeyboardInterrupt: learning was interrupted; the checkpoint stays.
     """
-    network, training = network or NetworkConfig(), training or TrainingConfig()
+    network = network or (start.network if start else NetworkConfig())
+    training = training or TrainingConfig()
     folder = Path(work)
     found = read_collection(
         sources, seed=training.seed, threads=threads, skip_broken=skip_broken, progress=progress
     )
     training = replace(training, alignment=_alignment(training, found, use_labels))
     data = [{"name": _public(source.name), "images": len(source)} for source in sources]
-    _take_up(folder, _identity(data, network, training))
-    sampler = PatchSampler(found.images, labels=found.labels, seed=training.seed)
+    held = _held_out(len(found.images), hold_out, training.seed)
+    _take_up(folder, _identity(data, network, training, start, len(held)))
+    learned = [i for i in range(len(found.images)) if i not in held]
+    sampler = PatchSampler(
+        [found.images[i] for i in learned],
+        labels=[found.labels[i] for i in learned],
+        seed=training.seed,
+    )
     patches = calibration_patches(sampler, n=calibration)
     try:
         model = train(
@@ -127,6 +159,7 @@ def learn_codec(
             network=network,
             training=training,
             folder=folder,
+            start=start.state if start else None,
             threads=threads,
             log_line=log_line,
             log_every=log_every,
@@ -147,7 +180,9 @@ def learn_codec(
         "seed": training.seed,
         "steps": int(spent["global_step"]),
         "minutes": round(float(spent["elapsed"]) / 60, 2),
-        "images": len(found.images),
+        "images": len(learned),
+        "held_out": len(held),
+        "start": start.codec_id if start else None,
         "broken": len(found.broken),
         "data": data,
         "classes": len(found.classes),
@@ -155,7 +190,8 @@ def learn_codec(
         "network": network.to_dict(),
         **(description or {}),
     }
-    return freeze(model, patches, description=header)
+    codec = freeze(model, patches, description=header)
+    return Learned(codec, [found.images[i] for i in sorted(held)], model)
 
 
 def read_collection(
@@ -282,11 +318,22 @@ def _alignment(training: TrainingConfig, found: Collection, use_labels: bool) ->
     return training.alignment or ALIGNMENT
 
 
+def _held_out(images: int, most: int, seed: int) -> set[int]:
+    """Images to measure with: drawn by the seed, a twentieth at most."""
+    n = min(most, images // HOLD_OUT_SHARE)
+    return set(np.random.default_rng((seed, 2)).permutation(images)[:n].tolist())
+
+
 def _identity(
-    data: Sequence[Mapping[str, Any]], network: NetworkConfig, training: TrainingConfig
+    data: Sequence[Mapping[str, Any]],
+    network: NetworkConfig,
+    training: TrainingConfig,
+    start: Start | None,
+    held_out: int,
 ) -> dict[str, Any]:
     """What two runs share if one may go on from the other's checkpoint, as JSON values."""
-    run = {"data": data}
+    run: dict[str, Any] = {"data": data, "held out": held_out}
+    run["start"] = start.codec_id if start else None
     run |= {f"network.{key}": value for key, value in network.to_dict().items()}
     run |= {f"training.{key}": value for key, value in training.to_dict().items()}
     for budget in ("minutes", "steps", "checkpoint_every"):
