@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GRID = (1, 16, 28, 38, 48, 58, 68, 80, 92, 100)
 """Qualities among which each image's is chosen."""
 
-_ROUNDS = 5
+_ROUNDS = 8
 _LONGEST = Reached(1, 48.8888, 48.8888)  # figures of as many digits as any have
 
 Points = NDArray[np.int64]
@@ -109,17 +109,24 @@ class Fitting:
                 best = same if value[:, j].sum() > value[rows, best].sum() else best
                 break
         # What is not payload depends a little on the choice: it is counted anew for each.
-        budget = limit - least
+        start = int(n_bytes[rows, steps.start].sum())
+        budget, too_much = limit - least, int(n_bytes.sum())
         for _ in range(_ROUNDS):
             chosen = allocate(steps, budget)
             if chosen is None:
                 break
+            spent = int(n_bytes[rows, chosen].sum()) - start
             left = limit - self._size(chosen, replaced)
-            if left >= 0 and value[rows, chosen].sum() >= value[rows, best].sum():
+            if left < 0:
+                too_much = min(too_much, spent)
+                budget = min(spent + left, too_much - 1)
+                continue
+            if value[rows, chosen].sum() >= value[rows, best].sum():
                 best = chosen
-            budget += left
-            if left == 0:
+            more = min(spent + left, too_much - 1)
+            if more <= budget:
                 break
+            budget = more
         return [GRID[j] for j in best.tolist()]
 
     def _replaced(self) -> list[int]:
