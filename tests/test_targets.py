@@ -18,7 +18,7 @@ from kinpack.archive.allocation import allocate, hulls
 from kinpack.archive.archive import Archive
 from kinpack.archive.copying import merge
 from kinpack.archive.fitting import GRID
-from kinpack.codec.choosing import exactly
+from kinpack.codec.choosing import Escape, exactly
 from kinpack.codec.classic import Candidate
 from kinpack.codec.codec import Codec
 from kinpack.codec.decoding import Decoder
@@ -83,7 +83,7 @@ def codec(request: pytest.FixtureRequest, classic: Codec) -> Codec:
 @pytest.mark.parametrize("target", [20.0, 33.3, 47.0, 60.0])
 def test_every_image_reaches_the_psnr(codec: Codec, target: float) -> None:
     images = collection()
-    escape = "off" if codec.is_learned and target < 40 else "auto"
+    escape: Escape = "off" if codec.is_learned and target < 40 else "auto"
     packets, told = codec.encode_measured(images, min_psnr=target, escape=escape, threads=1)
     reached = drawn_psnr(codec, images, packets)
     assert min(reached) >= target
@@ -101,7 +101,7 @@ def test_every_image_reaches_the_psnr(codec: Codec, target: float) -> None:
 
 def test_a_lower_quality_does_not_reach_it(codec: Codec) -> None:
     target, images = 24.5 if codec.is_learned else 31.0, collection()[:4]
-    escape = "off" if codec.is_learned else "auto"
+    escape: Escape = "off" if codec.is_learned else "auto"
     packets = codec.encode(images, min_psnr=target, escape=escape, threads=1)
     lossy = [i for i, packet in enumerate(packets) if packet.kind is not Kind.WEBP_LOSSLESS]
     assert len(lossy) == 4
@@ -357,7 +357,7 @@ class OnceOnly:
     """A source that can be read once."""
 
     def __init__(self, source: Any) -> None:
-        self._items = iter(source)
+        self._items: Iterator[Any] = iter(source)
 
     def __iter__(self) -> Iterator[Any]:
         return self._items
@@ -376,12 +376,14 @@ class Changing:
 
 
 def test_refusals(classic: Codec, source: Any, tmp_path: Path) -> None:
-    for asked in ({"quality": 60, "min_psnr": 30.0}, {"min_psnr": 30.0, "max_bytes": 10**6}):
+    several: list[Any] = [{"quality": 6, "min_psnr": 30.0}, {"min_psnr": 3.0, "max_bytes": 10**6}]
+    wrong: list[Any] = [{"min_psnr": 0.0}, {"max_bytes": 0}]
+    for asked in several:
         with pytest.raises(ArchiveError, match="exclude each other"):
             AddOptions(**asked)
-    for wrong in ({"min_psnr": 0.0}, {"max_bytes": 0}):
+    for asked in wrong:
         with pytest.raises(ArchiveError, match=r"min_psnr|max_bytes"):
-            AddOptions(**wrong)
+            AddOptions(**asked)
     for items, message in ((OnceOnly(source), "read twice"), (Changing(source), "read again")):
         with (
             pytest.raises(ArchiveError, match=message),
@@ -456,12 +458,13 @@ def test_an_interruption_leaves_nothing(classic: Codec, source: Any, tmp_path: P
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    for option in ("measuring", "progress"):
+    stops: list[Any] = [{"measuring": stop}, {"progress": stop}]
+    for option in stops:
         with (
             pytest.raises(KeyboardInterrupt),
             Archive.create(tmp_path / "a.kin", FakeCodec()) as archive,
         ):
-            archive.add(source, max_bytes=10**6, batch=4, **{option: stop})
+            archive.add(source, max_bytes=10**6, batch=4, **option)
         assert list(tmp_path.iterdir()) == []
 
 
