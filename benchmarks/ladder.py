@@ -170,7 +170,7 @@ def learn(context: Context, sampler: PatchSampler, *, minutes: float) -> int:
         bits = [(gaussian_bits(y, m, s, delta) * mask).sum() for y, m, s, mask in made]
         loss = torch.stack(bits).sum() / len(patches) / 1024
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(context.parameters(), 1.0)
         optimiser.step()
         step += 1
