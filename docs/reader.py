@@ -665,7 +665,7 @@ class Check:
         return None
 
     def check_segment(self, entry: Mapping[str, Any], whole: bool, codec: Books | None) -> None:
-        """Check every packet of a segment, and that Parquet gives the payloads that offsets give."""
+        """Check every packet of a segment, and that its payloads lie where offsets say."""
         segment = read_segment(self.archive, entry)
         for row, name in enumerate(segment.columns["id"]):
             self.images += 1
