@@ -213,13 +213,14 @@ def wide_archive(path: Path) -> None:
         )
     )
     with Archive.create(path, codec) as archive:
-        archive.add(Pictures(images), quality=80)
+        archive.add(Pictures(images), quality=100)
 
 
 def learned_archive(path: Path) -> None:
     """A tiny learned codec, an odd number of sub-indices, and images of every sort under it."""
     description = {"name": "tiny", "data": ["synthetic"], "seed": 0, "note": "ü"}
     codec = freeze_learned(description)
+    noise = 255 * np.random.default_rng(8).integers(0, 2, (24, 24, 3), np.uint8)
     images = {
         30: [("low/rgb", "low", picture(40, 48, 1)), ("low/grey", None, picture(21, 11, 2, 1))],
         62: [
@@ -228,9 +229,8 @@ def learned_archive(path: Path) -> None:
             ("rgba", None, picture(30, 26, 5, 4)),
             ("one pixel", None, picture(1, 1, 6)),
             ("tiles", "large", picture(10, 1030, 7)),
-            ("noise", None, np.random.default_rng(8).integers(0, 256, (16, 16, 3), np.uint8)),
         ],
-        95: [("high/rgb", "high", picture(17, 25, 9))],
+        99: [("high/rgb", "high", picture(17, 25, 9)), ("high/noise", "high", noise)],
     }
     with Archive.create(path, codec) as archive:
         for quality, some in images.items():
