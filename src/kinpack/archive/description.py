@@ -95,9 +95,10 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
 
 def _targets(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked of the archive when it was packed, and what was reached."""
+    if REACHED not in metadata:
+        return {}
     asked = {key: metadata[key] for key in TARGETS if key in metadata}
-    reached = {REACHED: metadata[REACHED]} if asked and REACHED in metadata else {}
-    return {**({"asked": asked} if asked else {}), **reached}
+    return {"asked": asked, REACHED: metadata[REACHED]}
 
 
 def _kind_name(kind: int) -> str:

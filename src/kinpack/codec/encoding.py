@@ -99,17 +99,25 @@ class Encoder:
         threads: int | None,
     ) -> Rates:
         """Size and PSNR at several qualities."""
+        for quality in qualities:
+            _check(quality)
         rates = Rates.empty(len(images), len(qualities))
-        for j, quality in enumerate(qualities):
-            i = 0
-            for part, same in _parts(images, quality, escape):
+        first = 0
+        for part, _ in _parts(images, None, escape):
+            codes = self._embed(part)
+            for j, quality in enumerate(qualities):
                 choices = self._chooser.at_quality(
-                    part, self._embed(part), same, escape=escape, threads=threads, measured=True
+                    part,
+                    codes,
+                    [quality] * len(part),
+                    escape=escape,
+                    threads=threads,
+                    measured=True,
                 )
-                for image, (_, made) in zip(part, choices, strict=True):
+                for i, (image, (_, made)) in enumerate(zip(part, choices, strict=True), first):
                     rates.n_bytes[i, j], rates.kind[i, j] = len(made.payload), made.kind
                     rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
-                    i += 1
+            first += len(part)
         return rates
 
     def _packets(
@@ -152,11 +160,15 @@ def _parts(
     asked = DEFAULT_QUALITY if quality is None else quality
     each = np.asarray(asked)
     for q in each.ravel().tolist():
-        if not 1 <= q <= 100:
-            raise CodecError(f"quality {q} is out of range: it goes from 1 to 100")
+        _check(q)
     if each.ndim and each.shape != (len(images),):
         raise CodecError(f"{each.size} qualities for {len(images)} images; give one, or one each")
     qualities = [int(q) for q in np.broadcast_to(each, (len(images),))]
     whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
     for first in range(0, len(whole), _BATCH):
         yield whole[first : first + _BATCH], qualities[first : first + _BATCH]
+
+
+def _check(quality: int) -> None:
+    if not 1 <= quality <= 100:
+        raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")
