@@ -15,6 +15,7 @@ from kinpack.archive.canonical import (
     canonical,
     digest,
     sealed,
+    shallow,
 )
 from kinpack.archive.segment_entry import Runs, SegmentEntry
 from kinpack.errors import ArchiveError
@@ -84,6 +85,7 @@ class Manifest:
         """
         try:
             plain = json.loads(canonical(dict(metadata or {})))
+            shallow(plain, "metadata")
         except (TypeError, ValueError, RecursionError) as error:
             raise ArchiveError(f"metadata of an archive must be JSON values: {error}") from error
         return cls(

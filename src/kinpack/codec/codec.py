@@ -268,7 +268,8 @@ class Codec:
             uint8 (H, W, C) for each packet.
 
         Raises:
-            PayloadError: a payload is damaged.
+            PayloadError: a payload is damaged, or states more pixels than the limit
+                (`kinpack.pixel_limit`).
             CodecError: a packet needs a learned codec, and this is none.
         """
         return self._decoder.decode(packets, threads=threads)

@@ -13,6 +13,7 @@ from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, unpack_codes
 from kinpack.errors import CodecError, PayloadError
 from kinpack.images import Image
+from kinpack.pixel_limit import too_many
 
 _BATCH = 256
 
@@ -37,6 +38,9 @@ class Decoder:
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw images; see ``Codec.decode``."""
+        for packet in packets:
+            if what := too_many(packet.width, packet.height):
+                raise PayloadError(f"a packet of {len(packet.payload)} bytes states {what}")
         images: list[Image | None] = [None] * len(packets)
         learned: list[int] = []
         classic: list[int] = []

@@ -13,8 +13,9 @@ from kinpack.codec.decoding import Decoder
 from kinpack.codec.packet import Packet
 from kinpack.codec.product_code import pack_codes
 from kinpack.codec.rates import Rates
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, ImageError
 from kinpack.images import Image, validate_image
+from kinpack.pixel_limit import too_many
 
 DEFAULT_QUALITY = 60
 
@@ -165,6 +166,9 @@ def _parts(
         raise CodecError(f"{each.size} qualities for {len(images)} images; give one, or one each")
     qualities = [int(q) for q in np.broadcast_to(each, (len(images),))]
     whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
+    for i, image in enumerate(whole):  # what is encoded can be drawn again
+        if what := too_many(image.shape[1], image.shape[0]):
+            raise ImageError(f"image {i}: {what}")
     for first in range(0, len(whole), _BATCH):
         yield whole[first : first + _BATCH], qualities[first : first + _BATCH]
 
