@@ -32,9 +32,7 @@ WIDER = replace(
 def test_the_same_sizes_take_over_everything() -> None:
     trained, fresh = tiny_model(), CodecModel(NETWORK)
     assert take_over(fresh, trained.state_dict())
-    for (name, a), b in zip(
-        trained.state_dict().items(), fresh.state_dict().values(), strict=True
-    ):
+    for (name, a), b in zip(trained.state_dict().items(), fresh.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
 

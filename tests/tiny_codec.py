@@ -63,12 +63,12 @@ def patches(n: int, seed: int = 99, side: int = 32) -> Picture:
 
 
 @functools.cache
-def tiny_model() -> CodecModel:
+def tiny_model(network: NetworkConfig = NETWORK) -> CodecModel:
     sampler = PatchSampler([picture(40, 40, i) for i in range(40)], seed=0)
     with tempfile.TemporaryDirectory() as folder:
         model = train(
             sampler,
-            network=NETWORK,
+            network=network,
             training=TrainingConfig(steps=5, batch=16),
             folder=Path(folder),
             threads=1,

@@ -46,7 +46,7 @@ class Entry:
         height: pixels down.
         channels: 1 grey, 3 RGB, 4 RGBA.
         kind: how the payload is coded.
-        quality: the quality that was asked for, 1 to 100.
+        quality: at which it was coded, 1 to 100.
         length: bytes of the payload.
     """
 
