@@ -1,0 +1,269 @@
+"""The steps of the measurements of scale, each in a process of its own that does nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinpack.codec.codec import Codec
+from kinpack.errors import KinpackError
+from scale_rivals import CONTENDERS
+from scale_rows import SEED, Rows
+
+MARKS = (100_000, 300_000, 1_000_000)
+"""Images after which the memory of a writer is noted, and after the last."""
+
+READS = 5000
+AGAIN, PATIENCE = 9, 8.0
+"""How often a step is done again, and the seconds after which that ends."""
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Number of calls; first, 50th and 99th percentile and maximum in milliseconds."""
+    milli = 1000 * np.array(seconds)
+    return {
+        "calls": len(milli),
+        "p50_ms": round(float(np.percentile(milli, 50)), 4),
+        "p99_ms": round(float(np.percentile(milli, 99)), 4),
+        "max_ms": round(float(milli.max()), 4),
+    }
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def load_libraries(name: str) -> None:
+    """Import what a store would import at its first use: how long that takes is not its work."""
+    if name == "kinpack":
+        importlib.import_module("pyarrow.parquet")
+    if name == "lance":
+        importlib.import_module("lance")
+
+
+def again(call: Callable[[], object]) -> list[float]:
+    """Seconds that a call takes, again and again, ``AGAIN`` times or until patience ends."""
+    taken: list[float] = []
+    while len(taken) < AGAIN and sum(taken) < PATIENCE:
+        taken.append(timed(call))
+    return taken
+
+
+def peak() -> float:
+    """Most memory that this process has held so far, in MiB (resident set)."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def write(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
+    """Make a store: seconds, and the peak of memory on the way."""
+    before = peak()
+    marks = sorted({*(mark for mark in MARKS if mark < count), count})
+    peaks: dict[str, float] = {}
+
+    def note(done: int) -> None:
+        for mark in marks:
+            if done >= mark and str(mark) not in peaks:
+                peaks[str(mark)] = peak()
+
+    processor = time.process_time()
+    seconds = timed(lambda: CONTENDERS[name].write(path, rows, count, note))
+    return {
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(time.process_time() - processor, 2),
+        "images_per_second": round(count / seconds),
+        "peak_mib": {"before": before, **peaks, "end": peak()},
+    }
+
+
+def append(name: str, path: Path, rows: Rows, count: int, more: int) -> dict[str, Any]:
+    """Append some images to a store, several times: the first one finds nothing read yet."""
+    store = CONTENDERS[name].open(path, rows)
+    at = count
+
+    def once() -> None:
+        nonlocal at
+        store.append(at, more)
+        at += more
+
+    first = timed(once)
+    later = again(once)
+    store.close()
+    return {"images": more, "first_ms": round(1000 * first, 3), **spread(later), "total": at}
+
+
+def read(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
+    """Open a store and read one image after the other, in random order, each one checked."""
+    contender = CONTENDERS[name]
+    first = timed(lambda: contender.open(path, rows).close())
+    opens = again(lambda: contender.open(path, rows).close())
+    store = contender.open(path, rows)
+    rng = np.random.default_rng(SEED)
+    taken = []
+    for number in rng.integers(count, size=READS + 1).tolist():
+        image = rows.name(number)
+        began = time.perf_counter()
+        payload = store.read(image)
+        taken.append(time.perf_counter() - began)
+        if payload != rows.packet(number).payload:
+            raise KinpackError(f"{name}: image {image} has another payload than was written")
+        if len(taken) > 100 and sum(taken[1:]) > PATIENCE:
+            break
+    store.close()
+    return {
+        "open": {"first_ms": round(1000 * first, 3), **spread(opens)},
+        "read": {"first_ms": round(1000 * taken[0], 3), **spread(taken[1:])},
+        "peak_mib": peak(),
+    }
+
+
+def scan(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
+    """Open a store and find the ten nearest codes to one, for several."""
+    queries = iter(np.random.default_rng(SEED).integers(count, size=AGAIN + 1).tolist())
+    found: list[list[str]] = []
+    began = time.perf_counter()
+    store = CONTENDERS[name].open(path, rows)
+    found.append(store.nearest(next(queries)))
+    first = time.perf_counter() - began
+    later = again(lambda: found.append(store.nearest(next(queries))))
+    store.close()
+    return {
+        "first_ms": round(1000 * first, 3),
+        **spread(later),
+        "found": found,
+        "peak_mib": peak(),
+    }
+
+
+def decode(rows: Rows) -> dict[str, Any]:
+    """Decode the packets that were encoded, one at a time: a codec's work, the same everywhere."""
+    codec = Codec.load("classic")
+    taken = [timed(lambda packet=packet: codec.decode([packet])) for packet in rows.packets]  # type: ignore[misc]
+    return spread(taken[1:] or taken)
+
+
+def size(path: Path) -> dict[str, int]:
+    """Files of a store, bytes in them, and bytes that the file system set aside for them."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    stats = [file.stat() for file in files]
+    return {
+        "files": len(files),
+        "bytes": sum(stat.st_size for stat in stats),
+        "allocated": sum(512 * stat.st_blocks for stat in stats),
+    }
+
+
+def measure_all(
+    folder: Path,
+    packets: Path,
+    sizes: Mapping[str, int],
+    *,
+    append: int,
+    log: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure stores, one after the other; each is removed when it has been.
+
+    Args:
+        folder: where to make them.
+        packets: file of the packets.
+        sizes: images of each store, by its name.
+        append: images of an append.
+        log: told what is being measured.
+
+    Returns:
+        JSON values: ``decoding``, and ``rows`` by the store's name.
+
+    Raises:
+        KinpackError: a step failed, or stores do not find the same.
+    """
+    rows: dict[str, Any] = {}
+    found: dict[int, list[list[str]]] = {}
+    for name, count in sizes.items():
+        contender = CONTENDERS[name]
+        head = {"title": contender.title, "note": contender.note, "images": count}
+        if name == "lance":
+            if importlib.util.find_spec("lance") is None:
+                rows[name] = {**head, "missing": "the package pylance is not installed"}
+                continue
+            head["version"] = version("pylance")
+        path = folder / f"{name}.store"
+
+        def step(which: str, *, store: Path = path, of: str = name, images: int = count) -> Any:
+            values = run_step(which, of, store, packets, images, append)
+            log(f"{of}: {which}: {({**values, 'found': None})}")
+            return values
+
+        row = {**head, "write": step("write"), "size": size(path)}
+        payloads = Rows(packets).payload_bytes(count)
+        row["size"]["bytes_per_image"] = round(row["size"]["bytes"] / count, 3)
+        row["size"]["over_payload"] = round((row["size"]["bytes"] - payloads) / count, 3)
+        row |= step("read")
+        row["scan"] = step("scan")
+        row["append"] = step("append")
+        hits = row["scan"].pop("found")
+        common = min(len(hits), *(len(other) for other in found.get(count, [hits])[:1]), len(hits))
+        if found.setdefault(count, hits)[:common] != hits[:common]:
+            raise KinpackError(f"{name}: a scan finds other images than one of another store")
+        rows[name] = row
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return {"decoding": run_step("decode", "", folder, packets, 0, 0), "rows": rows}
+
+
+
+
+def run_step(
+    step: str, name: str, path: Path, packets: Path, count: int, more: int
+) -> dict[str, Any]:
+    """Run a step in a new process.
+
+    Raises:
+        KinpackError: it failed; its output has been shown.
+    """
+    words = [step, "--store", name, "--path", path, "--packets", packets]
+    words += ["--images", str(count), "--append", str(more)]
+    command = [sys.executable, __file__, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise KinpackError(f"{name}: {step} ended with exit code {done.returncode}")
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values
+
+
+def main() -> None:
+    """Run one step, and print what it measured."""
+    parser = argparse.ArgumentParser(description="Run one step of benchmarks/archive_scale.py.")
+    parser.add_argument("step", choices=("write", "append", "read", "scan", "decode"))
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--packets", type=Path, required=True)
+    parser.add_argument("--images", type=int, required=True)
+    parser.add_argument("--append", type=int, required=True)
+    options = parser.parse_args()
+    rows = Rows(options.packets)
+    load_libraries(options.store)
+    if options.step == "decode":
+        values = decode(rows)
+    elif options.step == "append":
+        values = append(options.store, options.path, rows, options.images, options.append)
+    else:
+        call = {"write": write, "read": read, "scan": scan}[options.step]
+        values = call(options.store, options.path, rows, options.images)
+    print(json.dumps(values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+def print_result(result):
+    import json
+    print(json.dumps(result, indent=1))
