@@ -34,7 +34,9 @@ PARTS = ("stores", "kills", "commits")
 STORES = ("kinpack", "sqlite", "lance", "zip", "folder")
 
 
-def measure(options: argparse.Namespace, folder: Path, log: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    options: argparse.Namespace, folder: Path, log: Callable[[str], None]
+) -> dict[str, Any]:
     """Measure the parts that are asked for.
 
     Args:
@@ -51,7 +53,7 @@ def measure(options: argparse.Namespace, folder: Path, log: Callable[[str], None
         log("encoding the packets")
         made = make_packets(packets, count=options.packets, cifar=options.cifar)
     if "stores" in options.parts:
-        sizes = {name: options.images for name in options.stores}
+        sizes = dict.fromkeys(options.stores, options.images)
         if "folder" in sizes:
             sizes["folder"] = min(options.files, options.images)
         found = measure_all(folder, packets, sizes, append=options.append, log=log)
@@ -72,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
     parser.add_argument("--images", type=int, default=1_000_000, help="in each store")
-    parser.add_argument("--files", type=int, default=100_000, help="in the folder of files, at most")
+    parser.add_argument("--files", type=int, default=100_000, help="files in the folder, at most")
     parser.add_argument("--append", type=int, default=1000, help="images of an append")
     parser.add_argument("--packets", type=int, default=2000, help="real packets to make")
     parser.add_argument("--commits", type=int, default=10_000, help="of one image each")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
@@ -90,11 +91,11 @@ def killed_writer(name: str, path: Path, packets: Path, delay: float) -> int:
     """
     command = [sys.executable, __file__, name, path, packets]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        said = writer.stdout.readline()
+        output = writer.stdout or io.StringIO()
+        said = output.readline()
         time.sleep(delay)
         writer.kill()
-        rest = writer.stdout.readlines()
+        rest = output.readlines()
     whole = [line for line in [said, *rest] if line.endswith("\n")]
     return int(whole[-1]) if whole else BASE
 

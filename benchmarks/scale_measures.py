@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import platform
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +26,9 @@ from scale_rows import SEED, Rows
 
 MARKS = (100_000, 300_000, 1_000_000)
 """Images after which the memory of a writer is noted, and after the last."""
+
+Step: TypeAlias = Callable[[str, str, Path, Path, int, int], dict[str, Any]]
+"""What runs a step: its name, the store's, path, file of packets, images, images of an append."""
 
 READS = 5000
 AGAIN, PATIENCE = 9, 8.0
@@ -128,7 +133,17 @@ def read(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
         "open": {"first_ms": round(1000 * first, 3), **spread(opens)},
         "read": {"first_ms": round(1000 * taken[0], 3), **spread(taken[1:])},
         "peak_mib": peak(),
+        "version": library_version(name),
     }
+
+
+def library_version(name: str) -> str:
+    """Version of the library that a store is, or is read by."""
+    if name == "sqlite":
+        return sqlite3.sqlite_version
+    if name == "lance":
+        return version("pylance")
+    return version("kinpack") if name == "kinpack" else platform.python_version()
 
 
 def scan(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
@@ -174,6 +189,7 @@ def measure_all(
     *,
     append: int,
     log: Callable[[str], None],
+    run: Step | None = None,
 ) -> dict[str, Any]:
     """Measure stores, one after the other; each is removed when it has been.
 
@@ -183,6 +199,7 @@ def measure_all(
         sizes: images of each store, by its name.
         append: images of an append.
         log: told what is being measured.
+        run: what runs a step; by default ``run_step``.
 
     Returns:
         JSON values: ``decoding``, and ``rows`` by the store's name.
@@ -190,21 +207,20 @@ def measure_all(
     Raises:
         KinpackError: a step failed, or stores do not find the same.
     """
+    run = run or run_step
     rows: dict[str, Any] = {}
     found: dict[int, list[list[str]]] = {}
     for name, count in sizes.items():
         contender = CONTENDERS[name]
         head = {"title": contender.title, "note": contender.note, "images": count}
-        if name == "lance":
-            if importlib.util.find_spec("lance") is None:
-                rows[name] = {**head, "missing": "the package pylance is not installed"}
-                continue
-            head["version"] = version("pylance")
+        if name == "lance" and importlib.util.find_spec("lance") is None:
+            rows[name] = {**head, "missing": "the package pylance is not installed"}
+            continue
         path = folder / f"{name}.store"
 
         def step(which: str, *, store: Path = path, of: str = name, images: int = count) -> Any:
-            values = run_step(which, of, store, packets, images, append)
-            log(f"{of}: {which}: {({**values, 'found': None})}")
+            values = run(which, of, store, packets, images, append)
+            log(f"{of}: {which}: { ({**values, 'found': None}) }")
             return values
 
         row = {**head, "write": step("write"), "size": size(path)}
@@ -215,20 +231,26 @@ def measure_all(
         row["scan"] = step("scan")
         row["append"] = step("append")
         hits = row["scan"].pop("found")
-        common = min(len(hits), *(len(other) for other in found.get(count, [hits])[:1]), len(hits))
-        if found.setdefault(count, hits)[:common] != hits[:common]:
+        known = found.setdefault(count, hits)
+        if any(ours != theirs for ours, theirs in zip(known, hits, strict=False)):
             raise KinpackError(f"{name}: a scan finds other images than one of another store")
         rows[name] = row
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return {"decoding": run_step("decode", "", folder, packets, 0, 0), "rows": rows}
-
-
+    return {"decoding": run("decode", "", folder, packets, 0, 0), "rows": rows}
 
 
 def run_step(
     step: str, name: str, path: Path, packets: Path, count: int, more: int
 ) -> dict[str, Any]:
-    """Run a step in a new process.
+    """Do a step in a new process.
+
+    Args:
+        step: its name.
+        name: of the store.
+        path: where it lies.
+        packets: file of the packets.
+        count: images of the store.
+        more: images of an append.
 
     Raises:
         KinpackError: it failed; its output has been shown.
@@ -243,26 +265,30 @@ def run_step(
     return values
 
 
+def do_step(
+    step: str, name: str, path: Path, packets: Path, count: int, more: int
+) -> dict[str, Any]:
+    """Do a step in this process; arguments as those of ``run_step``."""
+    rows = Rows(packets)
+    if step == "decode":
+        return decode(rows)
+    load_libraries(name)
+    if step == "append":
+        return append(name, path, rows, count, more)
+    return {"write": write, "read": read, "scan": scan}[step](name, path, rows, count)
+
+
 def main() -> None:
-    """Run one step, and print what it measured."""
-    parser = argparse.ArgumentParser(description="Run one step of benchmarks/archive_scale.py.")
+    """Do one step, and print what it measured."""
+    parser = argparse.ArgumentParser(description="Do one step of benchmarks/archive_scale.py.")
     parser.add_argument("step", choices=("write", "append", "read", "scan", "decode"))
     parser.add_argument("--store", required=True)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--packets", type=Path, required=True)
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--append", type=int, required=True)
-    options = parser.parse_args()
-    rows = Rows(options.packets)
-    load_libraries(options.store)
-    if options.step == "decode":
-        values = decode(rows)
-    elif options.step == "append":
-        values = append(options.store, options.path, rows, options.images, options.append)
-    else:
-        call = {"write": write, "read": read, "scan": scan}[options.step]
-        values = call(options.store, options.path, rows, options.images)
-    print(json.dumps(values))
+    it = parser.parse_args()
+    print(json.dumps(do_step(it.step, it.store, it.path, it.packets, it.images, it.append)))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Contender(Protocol):
         """Open a store to read and to append."""
 
 
-def nearest_rows(codes: bytes | np.ndarray, quantizer: ProductQuantizer, code: bytes) -> list[int]:
+def nearest_rows(codes: bytes, quantizer: ProductQuantizer, code: bytes) -> list[int]:
     """Rows of the ten codes nearest to one, by the scan that an archive uses.
 
     Args:
