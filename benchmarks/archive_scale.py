@@ -19,8 +19,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import commits
 from kinpack.errors import KinpackError
@@ -31,41 +32,64 @@ from scale_rows import SEED, make_packets
 from scale_table import print_result
 
 PARTS = ("stores", "kills", "commits")
-STORES = ("kinpack", "sqlite", "lance", "zip", "folder")
+STORES = ("kinpack", "sqlite", "folder", "lance", "zip")
+
+
+Save: TypeAlias = Callable[[str, dict[str, Any]], None]
+"""Puts what was measured of a part, even if it is not whole yet, into the result file."""
 
 
 def measure(
-    options: argparse.Namespace, folder: Path, log: Callable[[str], None]
-) -> dict[str, Any]:
+    options: argparse.Namespace, folder: Path, log: Callable[[str], None], save: Save
+) -> None:
     """Measure the parts that are asked for.
 
     Args:
         options: the arguments.
         folder: where stores are made, and removed again.
         log: told what is being measured.
-
-    Returns:
-        JSON values of each part, under its name.
+        save: given what has been measured.
     """
-    result: dict[str, Any] = {}
     packets = folder / "packets.npz"
+    made: dict[str, Any] = {}
     if set(options.parts) & {"stores", "kills"}:
         log("encoding the packets")
-        made = make_packets(packets, count=options.packets, cifar=options.cifar)
+        made = {"packets": make_packets(packets, count=options.packets, cifar=options.cifar)}
     if "stores" in options.parts:
         sizes = dict.fromkeys(options.stores, options.images)
         if "folder" in sizes:
             sizes["folder"] = min(options.files, options.images)
-        found = measure_all(folder, packets, sizes, append=options.append, log=log)
-        result["stores"] = {"packets": made, "append": options.append, **found}
+        measure_all(
+            folder,
+            packets,
+            sizes,
+            append=options.append,
+            log=log,
+            save=lambda found: save("stores", {**made, **found}),
+        )
     if "kills" in options.parts:
         found = kill_all(folder, packets, options.stores, kills=options.kills, log=log)
-        result["kills"] = {"packets": made, **found}
+        save("kills", {**made, **found})
     if "commits" in options.parts:
         log(f"{options.commits} commits of one image")
-        result["commits"] = commits.measure(folder / "many.kin", options.commits)
-    load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
-    return {part: {**run_head(seed=SEED), "load": load, **found} for part, found in result.items()}
+        save("commits", commits.measure(folder / "many.kin", options.commits))
+
+
+def saver(output: Path) -> Save:
+    """What puts parts into a result file, each under a head that says how it was measured."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(part: str, found: dict[str, Any]) -> None:
+        load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
+        # Read only now: another part may have been measured meanwhile.
+        former = json.loads(output.read_text()) if output.exists() else {}
+        result = {**former, part: {**run_head(seed=SEED), "load": load, **found}}
+        ordered = {name: result[name] for name in PARTS if name in result}
+        temporary = output.with_name(f".{output.name}.tmp")
+        temporary.write_text(json.dumps(ordered, indent=2) + "\n")
+        temporary.replace(output)
+
+    return save
 
 
 def arguments() -> argparse.Namespace:
@@ -91,15 +115,11 @@ def main() -> None:
     options = arguments()
     try:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            found = measure(options, Path(folder), lambda text: print(text, flush=True))
+            log = partial(print, flush=True)
+            measure(options, Path(folder), log, saver(options.output))
     except KinpackError as error:
         sys.exit(f"archive_scale: {error}")
-    # Read only now: another part may have been measured meanwhile.
-    result = json.loads(options.output.read_text()) if options.output.exists() else {}
-    result = {part: {**result, **found}[part] for part in PARTS if part in {**result, **found}}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
-    print_result(result)
+    print_result(json.loads(options.output.read_text()))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ import numpy as np
 
 from kinpack.codec.codec import Codec
 from kinpack.errors import KinpackError
+from latency import Took, timed
 from scale_rivals import CONTENDERS
 from scale_rows import SEED, Rows
+from scale_stores import Opened
 
 MARKS = (100_000, 300_000, 1_000_000)
 """Images after which the memory of a writer is noted, and after the last."""
@@ -30,27 +32,38 @@ MARKS = (100_000, 300_000, 1_000_000)
 Step: TypeAlias = Callable[[str, str, Path, Path, int, int], dict[str, Any]]
 """What runs a step: its name, the store's, path, file of packets, images, images of an append."""
 
-READS = 5000
+READS, FEWEST = 20_000, 300
 AGAIN, PATIENCE = 9, 8.0
 """How often a step is done again, and the seconds after which that ends."""
 
 
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Number of calls; first, 50th and 99th percentile and maximum in milliseconds."""
-    milli = 1000 * np.array(seconds)
+def spread(calls: Sequence[Took]) -> dict[str, float]:
+    """Number of calls; percentiles and maximum of wall, median of processor time, milliseconds."""
+    walls = np.array([call.wall for call in calls])
     return {
-        "calls": len(milli),
-        "p50_ms": round(float(np.percentile(milli, 50)), 4),
-        "p99_ms": round(float(np.percentile(milli, 99)), 4),
-        "max_ms": round(float(milli.max()), 4),
+        "calls": len(walls),
+        "p50_ms": round(float(np.percentile(walls, 50)), 4),
+        "p99_ms": round(float(np.percentile(walls, 99)), 4),
+        "max_ms": round(float(walls.max()), 4),
+        "processor_ms": round(float(np.median([call.processor for call in calls])), 4),
     }
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def first(call: Took) -> dict[str, float]:
+    """Milliseconds of wall and of processor time that the first call took."""
+    return {
+        "first_ms": round(call.wall, 3),
+        "first_processor_ms": round(call.processor, 3),
+    }
+
+
+def warm(path: Path) -> None:
+    """Read all files of a store once, so that none of them comes from the disk."""
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                while opened.read(1 << 20):
+                    pass
 
 
 def load_libraries(name: str) -> None:
@@ -61,10 +74,10 @@ def load_libraries(name: str) -> None:
         importlib.import_module("lance")
 
 
-def again(call: Callable[[], object]) -> list[float]:
-    """Seconds that a call takes, again and again, ``AGAIN`` times or until patience ends."""
-    taken: list[float] = []
-    while len(taken) < AGAIN and sum(taken) < PATIENCE:
+def again(call: Callable[[], object]) -> list[Took]:
+    """Times of a call, made again and again, ``AGAIN`` times or until patience ends."""
+    taken: list[Took] = []
+    while len(taken) < AGAIN and sum(took.wall for took in taken) < 1000 * PATIENCE:
         taken.append(timed(call))
     return taken
 
@@ -85,12 +98,12 @@ def write(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
             if done >= mark and str(mark) not in peaks:
                 peaks[str(mark)] = peak()
 
-    processor = time.process_time()
-    seconds = timed(lambda: CONTENDERS[name].write(path, rows, count, note))
+    took = timed(lambda: CONTENDERS[name].write(path, rows, count, note))
     return {
-        "seconds": round(seconds, 2),
-        "processor_seconds": round(time.process_time() - processor, 2),
-        "images_per_second": round(count / seconds),
+        "seconds": round(took.wall / 1000, 2),
+        "processor_seconds": round(took.processor / 1000, 2),
+        "images_per_second": round(1000 * count / took.wall),
+        "images_per_processor_second": round(1000 * count / took.processor),
         "peak_mib": {"before": before, **peaks, "end": peak()},
     }
 
@@ -105,33 +118,37 @@ def append(name: str, path: Path, rows: Rows, count: int, more: int) -> dict[str
         store.append(at, more)
         at += more
 
-    first = timed(once)
+    began = timed(once)
     later = again(once)
     store.close()
-    return {"images": more, "first_ms": round(1000 * first, 3), **spread(later), "total": at}
+    return {"images": more, **first(began), **spread(later), "total": at}
 
 
 def read(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
     """Open a store and read one image after the other, in random order, each one checked."""
     contender = CONTENDERS[name]
-    first = timed(lambda: contender.open(path, rows).close())
+    opened = timed(lambda: contender.open(path, rows).close())
     opens = again(lambda: contender.open(path, rows).close())
     store = contender.open(path, rows)
     rng = np.random.default_rng(SEED)
-    taken = []
+    taken: list[Took] = []
+    until = time.perf_counter() + PATIENCE
     for number in rng.integers(count, size=READS + 1).tolist():
         image = rows.name(number)
-        began = time.perf_counter()
+        began, began_processor = time.perf_counter(), time.process_time()
         payload = store.read(image)
-        taken.append(time.perf_counter() - began)
+        wall, processor = time.perf_counter() - began, time.process_time() - began_processor
+        taken.append(Took(1000 * wall, 1000 * processor))
         if payload != rows.packet(number).payload:
             raise KinpackError(f"{name}: image {image} has another payload than was written")
-        if len(taken) > 100 and sum(taken[1:]) > PATIENCE:
+        if len(taken) == 1:  # the first read may take long
+            until = time.perf_counter() + PATIENCE
+        elif len(taken) > FEWEST and time.perf_counter() > until:
             break
     store.close()
     return {
-        "open": {"first_ms": round(1000 * first, 3), **spread(opens)},
-        "read": {"first_ms": round(1000 * taken[0], 3), **spread(taken[1:])},
+        "open": {**first(opened), **spread(opens)},
+        "read": {**first(taken[0]), **spread(taken[1:])},
         "peak_mib": peak(),
         "version": library_version(name),
     }
@@ -150,18 +167,20 @@ def scan(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
     """Open a store and find the ten nearest codes to one, for several."""
     queries = iter(np.random.default_rng(SEED).integers(count, size=AGAIN + 1).tolist())
     found: list[list[str]] = []
-    began = time.perf_counter()
-    store = CONTENDERS[name].open(path, rows)
-    found.append(store.nearest(next(queries)))
-    first = time.perf_counter() - began
-    later = again(lambda: found.append(store.nearest(next(queries))))
+    store: Opened | None = None
+
+    def begin() -> None:
+        nonlocal store
+        store = CONTENDERS[name].open(path, rows)
+        found.append(store.nearest(next(queries)))
+
+    began = timed(begin)
+    if store is None:
+        raise KinpackError(f"{name}: it was not opened")
+    nearest = store.nearest
+    later = again(lambda: found.append(nearest(next(queries))))
     store.close()
-    return {
-        "first_ms": round(1000 * first, 3),
-        **spread(later),
-        "found": found,
-        "peak_mib": peak(),
-    }
+    return {**first(began), **spread(later), "found": found, "peak_mib": peak()}
 
 
 def decode(rows: Rows) -> dict[str, Any]:
@@ -190,6 +209,7 @@ def measure_all(
     append: int,
     log: Callable[[str], None],
     run: Step | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure stores, one after the other; each is removed when it has been.
 
@@ -200,6 +220,7 @@ def measure_all(
         append: images of an append.
         log: told what is being measured.
         run: what runs a step; by default ``run_step``.
+        save: given what has been measured, after each store.
 
     Returns:
         JSON values: ``decoding``, and ``rows`` by the store's name.
@@ -209,6 +230,7 @@ def measure_all(
     """
     run = run or run_step
     rows: dict[str, Any] = {}
+    result = {"decoding": run("decode", "", folder, packets, 0, 0), "rows": rows}
     found: dict[int, list[list[str]]] = {}
     for name, count in sizes.items():
         contender = CONTENDERS[name]
@@ -236,7 +258,9 @@ def measure_all(
             raise KinpackError(f"{name}: a scan finds other images than one of another store")
         rows[name] = row
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return {"decoding": run("decode", "", folder, packets, 0, 0), "rows": rows}
+        if save:
+            save(result)
+    return result
 
 
 def run_step(
@@ -273,6 +297,8 @@ def do_step(
     if step == "decode":
         return decode(rows)
     load_libraries(name)
+    if step != "write":
+        warm(path)
     if step == "append":
         return append(name, path, rows, count, more)
     return {"write": write, "read": read, "scan": scan}[step](name, path, rows, count)

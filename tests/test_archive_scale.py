@@ -43,6 +43,7 @@ def packets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale_measures, "PATIENCE", 0.1)
     monkeypatch.setattr(scale_measures, "READS", 150)
+    monkeypatch.setattr(scale_measures, "FEWEST", 10)
 
 
 def nearest_by_loop(rows: scale_rows.Rows, count: int, number: int) -> list[str]:
