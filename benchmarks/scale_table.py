@@ -17,38 +17,60 @@ from readme_numbers import ROOT, UNMEASURED, filled
 PAGE = ROOT / "docs" / "scale.md"
 RESULTS = ROOT / "benchmarks" / "results" / "archive.json"
 
-TIMES_OF_SQLITE = 2.0
-"""Reading one image may take this many times as long as SQLite takes."""
-
 OPEN_MS, READ_MS = 100.0, 1.0
 """What opening an archive of a million images, and reading one, may take."""
 
 
-def stores_table(part: dict[str, Any]) -> list[str]:
-    """The stores beside each other: size and times."""
+def sizes_table(part: dict[str, Any]) -> list[str]:
+    """The stores beside each other: their size, and what writing them takes."""
     lines = [
-        "| | images | bytes an image | of them not payload | on the disk | write, images/s | "
-        "append, ms | open, ms | first read | read p50, ms | p99 | first scan, ms | scan again |",
-        "|---|" + "--:|" * 12,
+        "| | images | bytes an image | without the payload | set aside on the disk "
+        "| write, images/s | a second of processor | first append, ms | append, ms | processor |",
+        "|---|" + "--:|" * 9,
     ]
     for row in part["rows"].values():
         if "missing" in row:
-            lines.append(f"| {row['title']} | {row['missing']} |" + " – |" * 11)
+            lines.append(f"| {row['title']} | {row['missing']} |" + " – |" * 8)
             continue
-        read, scan, size = row["read"], row["scan"], row["size"]
+        size, write, append = row["size"], row["write"], row["append"]
         values = [
             f"{row['images']:,}",
             f"{size['bytes_per_image']:.1f}",
             f"{size['over_payload']:.1f}",
-            f"{size['allocated'] / row['images']:.0f}",
-            f"{row['write']['images_per_second']:,}",
-            _number(row["append"]["p50_ms"]),
+            f"{size['allocated'] / row['images']:,.0f}",
+            f"{write['images_per_second']:,}",
+            f"{write['images_per_processor_second']:,}",
+            _number(append["first_ms"]),
+            _number(append["p50_ms"]),
+            _number(append["processor_ms"]),
+        ]
+        lines.append(f"| {row['title']} | " + " | ".join(values) + " |")
+    return lines
+
+
+def reads_table(part: dict[str, Any]) -> list[str]:
+    """The stores beside each other: opening, reading and scanning, in milliseconds."""
+    lines = [
+        "| ms | open | first read | its processor time | read, p50 | p99 | processor "
+        "| first scan | its processor time | scan again | processor |",
+        "|---|" + "--:|" * 10,
+    ]
+    for row in part["rows"].values():
+        if "missing" in row:
+            lines.append(f"| {row['title']} |" + " – |" * 10)
+            continue
+        read, scan = row["read"], row["scan"]
+        values = [
             _number(row["open"]["first_ms"]),
             _number(read["first_ms"]),
-            f"{read['p50_ms']:.3f}",
-            f"{read['p99_ms']:.3f}",
+            _number(read["first_processor_ms"]),
+            f"{read['p50_ms']:.4f}",
+            f"{read['p99_ms']:.4f}",
+            f"{read['processor_ms']:.4f}",
             _number(scan["first_ms"]),
+            _number(scan["first_processor_ms"]),
             _number(scan["p50_ms"]),
+            _number(scan["processor_ms"]),
         ]
         lines.append(f"| {row['title']} | " + " | ".join(values) + " |")
     return lines
@@ -123,35 +145,33 @@ def commits_table(part: dict[str, Any]) -> list[str]:
 def goals_table(part: dict[str, Any]) -> list[str]:
     """What was to be reached, and what was."""
     ours, theirs = part["rows"]["kinpack"], part["rows"]["sqlite"]
-    limit = TIMES_OF_SQLITE
     goals = [
-        (
-            "bytes an image, fewer than SQLite's",
-            ours["size"]["bytes_per_image"],
-            theirs["size"]["bytes_per_image"],
-            "{:.1f}",
-        ),
-        ("first scan, ms, faster", ours["scan"]["first_ms"], theirs["scan"]["first_ms"], "{:.0f}"),
-        ("scan again, ms, faster", ours["scan"]["p50_ms"], theirs["scan"]["p50_ms"], "{:.1f}"),
-        (
-            f"read p50, ms, at most {limit:g} × SQLite's",
-            ours["read"]["p50_ms"],
-            limit * theirs["read"]["p50_ms"],
-            "{:.4f}",
-        ),
-        (
-            f"read p99, ms, at most {limit:g} × SQLite's",
-            ours["read"]["p99_ms"],
-            limit * theirs["read"]["p99_ms"],
-            "{:.4f}",
-        ),
-        ("open, ms", ours["open"]["first_ms"], OPEN_MS, "{:.2f}"),
-        ("read p50, ms", ours["read"]["p50_ms"], READ_MS, "{:.4f}"),
-        ("read p99, ms", ours["read"]["p99_ms"], READ_MS, "{:.4f}"),
+        ("bytes an image: fewer than SQLite's", "{:.1f}", ("size", "bytes_per_image"), 1.0),
+        ("first scan, ms: faster", "{:,.0f}", ("scan", "first_ms"), 1.0),
+        ("its processor time", "{:,.0f}", ("scan", "first_processor_ms"), 1.0),
+        ("scan again, ms: faster", "{:,.1f}", ("scan", "p50_ms"), 1.0),
+        ("its processor time", "{:,.1f}", ("scan", "processor_ms"), 1.0),
+        ("read, ms, p50: at most twice SQLite's", "{:.4f}", ("read", "p50_ms"), 2.0),
+        ("p99: at most twice SQLite's", "{:.4f}", ("read", "p99_ms"), 2.0),
+        ("its processor time, p50: the same", "{:.4f}", ("read", "processor_ms"), 2.0),
+        ("p99: the same", "{:.4f}", ("read", "processor_p99_ms"), 2.0),
     ]
-    lines = ["| goal | measured | limit | |", "|---|--:|--:|---|"]
-    for name, value, bound, form in goals:
-        verdict = "met" if value < bound else "missed"
+    found = [
+        (name, form, ours[of][key], times * theirs[of][key])
+        for name, form, (of, key), times in goals
+        if key in ours[of] and key in theirs[of]
+    ]
+    found += [
+        ("open, ms", "{:.2f}", ours["open"]["first_ms"], OPEN_MS),
+        ("read, ms, p50", "{:.4f}", ours["read"]["p50_ms"], READ_MS),
+        ("p99", "{:.4f}", ours["read"]["p99_ms"], READ_MS),
+    ]
+    if "processor_p99_ms" in ours["read"]:
+        limit = ours["read"]["processor_p99_ms"], READ_MS
+        found.append(("p99 of its processor time", "{:.4f}", *limit))
+    lines = ["| goal | kinpack | limit | |", "|---|--:|--:|---|"]
+    for name, form, value, bound in found:
+        verdict = "met" if value <= bound else "missed"
         lines.append(f"| {name} | {form.format(value)} | {form.format(bound)} | {verdict} |")
     return lines
 
@@ -184,7 +204,8 @@ def _foot(part: dict[str, Any]) -> str:
 #: name -> (part of the results, what makes the table of it)
 TABLES = {
     "goals": ("stores", goals_table),
-    "stores": ("stores", stores_table),
+    "sizes": ("stores", sizes_table),
+    "reads": ("stores", reads_table),
     "decoding": ("stores", decoding_table),
     "memory": ("stores", memory_table),
     "store-kills": ("kills", kills_table),
