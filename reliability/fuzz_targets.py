@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import random
@@ -81,7 +82,7 @@ class MemoryStore:
         """Sorted names that begin with ``prefix``."""
         return sorted(name for name in self._files if name.startswith(prefix))
 
-    def faults(self) -> list[str]:
+    def faults(self) -> builtins.list[str]:
         """Nothing: memory has no faults of its own."""
         return []
 
@@ -353,7 +354,7 @@ def _read(reader: Reader, chance: Chance) -> None:
     json.dumps(dict(reader.manifest.metadata))
     if ids:
         for which in ("codec", "auto"):
-            hits = reader.search(chance.choice(ids), 3, codes=which)  # type: ignore[arg-type]
+            hits = reader.search(chance.choice(ids), 3, codes=which)
             if not hits:
                 raise WrongError("no hits")
     for name in ids[:_MOST_READ]:

@@ -398,9 +398,12 @@ def learned(codec: Container, packet: Packet) -> Pixels:
     x = np.concatenate([found, np.full((1, *found.shape[1:]), packet.quality - 50)])
     synthesis = Network(codec.blobs["synthesis"], name="synthesis", engine="numpy")
     levels = synthesis(x[None].astype(np.float32))[0].astype(np.uint8)
-    picture = levels.transpose(1, 2, 0)[:height, :width]
+    picture: NDArray[np.uint8] = levels.transpose(1, 2, 0)[:height, :width]
     if packet.channels == 1:
-        return ((picture.astype(int).sum(2, keepdims=True) + 1) // 3).astype(np.uint8)
+        grey: NDArray[np.uint8] = ((picture.astype(int).sum(2, keepdims=True) + 1) // 3).astype(
+            np.uint8
+        )
+        return grey
     if packet.channels == 4:
         return np.dstack([picture, alpha_plane(alpha, width, height)])
     return picture
@@ -435,7 +438,9 @@ def cells_of(image: Pixels) -> list[list[list[float]]]:
     def overlaps(n: int, cell: int) -> list[tuple[int, Fraction]]:
         first, stop = Fraction(cell * n, 32), Fraction((cell + 1) * n, 32)
         lines = range(int(first), -int(-stop // 1))
-        return [(line, min(stop, line + 1) - max(first, line)) for line in lines]
+        return [
+            (line, min(stop, Fraction(line + 1)) - max(first, Fraction(line))) for line in lines
+        ]
 
     area = Fraction(height * width, 32 * 32)
     rows = []
@@ -485,7 +490,7 @@ def linear_code(codec: Container, image: Pixels) -> list[int]:
     d = books.shape[2]
     code = []
     for m, words in enumerate(books):
-        part = np.float32(z[m * d : (m + 1) * d]).astype(np.float64)
+        part = np.array(z[m * d : (m + 1) * d], np.float32).astype(np.float64)
         code.append(int(np.square(words - part).sum(1).argmin()))
     return code
 

@@ -32,7 +32,8 @@ ARCHIVES = [*EXPECTED, "classic.kin.zip"]
 
 
 def expected(name: str) -> dict[str, Any]:
-    return EXPECTED[name.removesuffix(".zip")]
+    found: dict[str, Any] = EXPECTED[name.removesuffix(".zip")]
+    return found
 
 
 @cache

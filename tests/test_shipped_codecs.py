@@ -22,7 +22,8 @@ DEFAULT_ID = "2fdb989952757d5bf6e9b8409c5b138564d173cc5097adc402f2b974a5a0298a"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
 
 # A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents
-# as little-endian 32-bit integers, and of its pixels. Archives hold such payloads: they must decode so for ever.
+# as little-endian 32-bit integers, and of its pixels. Archives hold such payloads: they must decode
+# so for ever.
 GOLDEN_CODE = "7d4909417786d7ed"
 GOLDEN_PAYLOAD = (
     "fff78e1411294f42d6d97251880f90c27b74ef79f9e653a7646851e3bedec28772cafa4e2aea5f8e98e20e4071ca86"

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -73,18 +73,22 @@ class Chooser:
         self._codec = codec
         self.codec_id, self.quantizer = codec.codec_id, codec.quantizer
         self.to_bytes, self.descriptors = codec.to_bytes, codec.descriptors
-        self.decode = codec.decode
+        self.decode, self.rates = codec.decode, codec.rates
+        self.encode_measured = codec.encode_measured
         self.payload: Payload = best
 
     def encode(
         self,
         images: Sequence[Image],
         *,
-        quality: int = 60,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
         escape: Escape = "auto",
         threads: int | None = None,
     ) -> list[Packet]:
-        del escape, threads
+        del min_psnr, escape, threads
+        if not isinstance(quality, int):
+            raise CodecError("golden archives are written at one quality at a time")
         codes = pack_codes(self._codec.embed(images), K=self.quantizer.K)
         packets = []
         for image, code in zip(images, codes, strict=True):
@@ -221,7 +225,7 @@ def learned_archive(path: Path) -> None:
     description = {"name": "tiny", "data": ["synthetic"], "seed": 0, "note": "ü"}
     codec = freeze_learned(description)
     noise = 255 * np.random.default_rng(8).integers(0, 2, (24, 24, 3), np.uint8)
-    images = {
+    images: dict[int, list[tuple[str, str | None, Pixels]]] = {
         30: [("low/rgb", "low", picture(40, 48, 1)), ("low/grey", None, picture(21, 11, 2, 1))],
         62: [
             ("rgb", "middle", picture(32, 32, 3)),
@@ -272,7 +276,9 @@ def expected(path: Path) -> dict[str, Any]:
             )
             if entry.kind is Kind.AVIF:
                 save_drawn(pixels, drawn_name(path, entry.id))
-        which = ["codec"] if embedded is None else ["codec", "embedder"]
+        which: list[Literal["codec", "embedder"]] = ["codec"]
+        if embedded is not None:
+            which.append("embedder")
         return {
             "archive": path.name,
             "images": images,
