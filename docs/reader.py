@@ -197,7 +197,8 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
             check_runs(runs, 9_999_999_999, name)
     for entry in body["segments"]:
         check_segment_entry(entry, name)
-    return body
+    found: dict[str, Any] = body
+    return found
 
 
 def check_file_entry(entry: Any, name: str, keys: set[str]) -> None:
@@ -355,7 +356,7 @@ class Segment:
         code = self.codes[row]
         head = struct.pack("<BBBBII", kind, quality, channels, len(code), width, height)
         payload = self.data[self.starts[row] : self.starts[row + 1]]
-        return zlib.crc32(head + code + payload) == self.columns["checksum"][row]
+        return bool(zlib.crc32(head + code + payload) == self.columns["checksum"][row])
 
 
 def segment_name(entry: Mapping[str, Any]) -> str:
