@@ -141,14 +141,15 @@ def memory(found: Results) -> str:
 def own(found: Results) -> str:
     """What codecs of one's own gain."""
     lines = [
-        "| collection | images | minutes | against | BD-rate, % | pays from, images |",
-        "|---|--:|--:|---|--:|--:|",
+        "| collection | start | images | minutes | against | BD-rate, % | pays from, images |",
+        "|---|---|--:|--:|---|--:|--:|",
     ]
     for row in found["rows"]:
         for gain in row["gains"]:
             pays = "never" if gain["pays_from"] is None else f"{gain['pays_from']:,}"
             lines.append(
-                f"| {row['data']} | {row['images']:,} | {row['minutes']:.1f} | {gain['against']} "
+                f"| {row['data']} | {row['start']} | {row['images']:,} | {row['minutes']:.1f} "
+                f"| {gain['against']} "
                 f"| {percent(gain['bd_rate_percent'])} | {pays} |"
             )
     return "\n".join(lines)

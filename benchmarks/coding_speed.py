@@ -6,7 +6,6 @@ round: each codec once, then each again, so that what slows the machine for a wh
 
 from __future__ import annotations
 
-import inspect
 import io
 import os
 import time
@@ -54,9 +53,7 @@ class Coder:
 
 def load_codec(spec: str, threads: int) -> Codec:
     """Load a codec whose networks use so many threads."""
-    known = inspect.signature(Codec.load).parameters
-    options = {"threads": threads} if "threads" in known else {}
-    return Codec.load(spec, **options)
+    return Codec.load(spec, threads=threads)
 
 
 def ours(codec: Codec, escape: Escape, threads: int) -> Coder:

@@ -26,7 +26,7 @@ from kinpack.metrics import bd_rate, psnr
 from machine import run_head
 from result_file import save_results
 
-QUALITIES = (28, 36, 44, 52, 60, 68, 76)
+QUALITIES = (24, 32, 40, 48, 56, 64, 72)
 LOW, HIGH = 26.0, 36.0
 CODE_BYTES = 8
 BATCH = 250

@@ -41,7 +41,7 @@ from kinpack.sources import open_source
 from machine import run_head
 from result_file import save_results
 
-QUALITIES = (28, 36, 44, 52, 60, 68, 76)
+QUALITIES = (24, 32, 40, 48, 56, 64, 72)
 LOW, HIGH = 26.0, 36.0
 CODE_BITS = 64
 SEED = 5
@@ -128,7 +128,7 @@ class Context:
                 )
             else:
                 images = list(np.ascontiguousarray(patches.transpose(0, 2, 3, 1)))
-                codes = self.embedder.embed(images)
+                codes = self.embedder.codes(images)
                 z_q = torch.from_numpy(self.embedder.quantizer.decode(codes))
                 z_q = z_q / z_q.std().clamp_min(1e-6)
         e: Tensor = self.code_context(z_q)
@@ -167,10 +167,10 @@ def learn(context: Context, sampler: PatchSampler, *, minutes: float) -> int:
         quality = torch.randint(24, 83, (len(patches),)).float()
         delta = quantiser_step(quality).view(-1, 1, 1, 1)
         _, made = context.steps(patches, quality)
-        bits = sum((gaussian_bits(y, m, s, delta) * mask).sum() for y, m, s, mask in made)
-        loss = bits / len(patches) / 1024
+        bits = [(gaussian_bits(y, m, s, delta) * mask).sum() for y, m, s, mask in made]
+        loss = torch.stack(bits).sum() / len(patches) / 1024
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(context.parameters(), 1.0)
         optimiser.step()
         step += 1

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from data import is_held_out
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("data", choices=("fashion-mnist", "emoji"))
     parser.add_argument("--fashion", type=Path, metavar="DIR", help="Fashion-MNIST, Parquet")
     parser.add_argument("--emoji", type=Path, metavar="DIR", help="emoji, a folder a category")
+    parser.add_argument("--start", choices=("default", "none"), default="default")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, required=True, help="folder of codecs, checkpoints")
@@ -60,18 +62,19 @@ def main() -> None:
         source = Learnable(open_source(args.emoji))
     else:
         source = open_source(args.fashion, split="train")
+    training = TrainingConfig(minutes=args.minutes, seed=SEED)
     learned = learn_codec(
         [source],
-        start=shipped_start("default"),
-        training=TrainingConfig(minutes=args.minutes, seed=SEED, **FROM_A_START),
-        work=args.work / args.data,
+        start=None if args.start == "none" else shipped_start("default"),
+        training=training if args.start == "none" else replace(training, **FROM_A_START),
+        work=args.work / f"{args.data}-{args.start}",
         name=args.data,
         threads=args.threads,
         log_line=lambda line: print(json.dumps(line), file=sys.stderr),
         log_every=50,
         hold_out=HOLD_OUT,
     )
-    file = args.work / f"{args.data}.kinc"
+    file = args.work / f"{args.data}-{args.start}.kinc"
     file.write_bytes(learned.codec.to_bytes())
     gains = measure_gains(learned.codec, learned.held_out, shipped=Codec.load("default"))
     for line in gains.lines():
@@ -83,6 +86,7 @@ def main() -> None:
         "minutes": header["minutes"],
         "steps": header["steps"],
         "threads": args.threads,
+        "start": args.start,
         "codec_id": learned.codec.codec_id,
         "codec_bytes": learned.codec.n_bytes,
         "held_out": gains.images,
@@ -90,8 +94,13 @@ def main() -> None:
         "machine": run_head(seed=SEED),
     }
     results = load_results(args.output)
-    rows = [r for r in results.get("rows", []) if r["data"] != args.data] + [row]
-    save_results(args.output, {"rows": sorted(rows, key=lambda r: r["data"], reverse=True)})
+    rows = [
+        r for r in results.get("rows", []) if (r["data"], r["start"]) != (args.data, args.start)
+    ]
+    rows.append(row)
+    save_results(
+        args.output, {"rows": sorted(rows, key=lambda r: (r["data"], r["start"]), reverse=True)}
+    )
 
 
 if __name__ == "__main__":

@@ -167,6 +167,17 @@ def object_faults(result: dict[str, Any]) -> list[str]:
     return _table("tried | number", [[text, result[name]] for name, text in names.items()])
 
 
+def fuzz(result: dict[str, Any]) -> list[str]:
+    """Cases that fuzzing made of each sort of file."""
+    rows: list[list[Any]] = [
+        [name, counts["cases"], counts["refused"], counts["read"]]
+        for name, counts in result["sorts"].items()
+    ]
+    sums = [sum(row[column] for row in rows) for column in range(1, 4)]
+    rows.append([f"**all, in {result['minutes']:g} minutes**", *sums])
+    return _table("changed | cases | refused | read", rows)
+
+
 #: name -> what makes the table of its result file
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
@@ -176,6 +187,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "soak": soak,
     "damage": damage,
     "object-faults": object_faults,
+    "fuzz": fuzz,
 }
 
 

@@ -22,7 +22,7 @@ Word = str | os.PathLike[str]
 
 def environment(home: Path) -> dict[str, str]:
     """An environment with an empty home and no way to the hub."""
-    kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "LANG", "PYTHONPATH") if key in os.environ}
     return {**kept, "HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kinpack.archive.coder import Escape
 from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, pack_codes
+from kinpack.codec.rates import Rates
 from kinpack.errors import ImageError, PayloadError
 from kinpack.images import Image
 from kinpack.items import Item
@@ -36,25 +37,45 @@ class FakeCodec:
         self,
         images: Sequence[Image],
         *,
-        quality: int = 60,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
         escape: Escape = "auto",
         threads: int | None = None,
     ) -> list[Packet]:
         if not len(images):
             return []
         codes = pack_codes(self.quantizer.encode(self.descriptors(images)))
+        qualities = np.broadcast_to(60 if quality is None else quality, (len(images),))
         return [
             Packet(
                 width=image.shape[1],
                 height=image.shape[0],
                 channels=image.shape[2],
                 kind=Kind.WEBP_LOSSLESS,
-                quality=quality,
+                quality=int(q),
                 code=code.tobytes(),
                 payload=zlib.compress(image.tobytes(), 1),
             )
-            for image, code in zip(images, codes, strict=True)
+            for image, code, q in zip(images, codes, qualities, strict=True)
         ]
+
+    def encode_measured(
+        self, images: Sequence[Image], **options: Any
+    ) -> tuple[list[Packet], NDArray[np.float64]]:
+        return self.encode(images, **options), np.full(len(images), np.inf)
+
+    def rates(
+        self,
+        images: Sequence[Image],
+        *,
+        qualities: Sequence[int],
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> Rates:
+        rates = Rates.empty(len(images), len(qualities))
+        rates.n_bytes[:] = [[len(packet.payload)] for packet in self.encode(images)]
+        rates.psnr[:], rates.kind[:] = np.inf, Kind.WEBP_LOSSLESS
+        return rates
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         images = []

@@ -153,10 +153,13 @@ def test_squared_error_by_a_plain_loop() -> None:
         expected = 0.0
         for y in range(7):
             for x in range(5):
-                opacity = int(a[y, x, 3]) / 255 if channels == 4 else 1.0
+                opacity = int(a[y, x, 3]) if channels == 4 else 255
                 colours = min(channels, 3)
                 for c in range(colours):
-                    on_white = [opacity * int(p[y, x, c]) + (1 - opacity) * 255 for p in (a, b)]
+                    on_white = [
+                        (opacity * int(p[y, x, c]) + (255 - opacity) * 255 + 127) // 255
+                        for p in (a, b)
+                    ]
                     expected += (on_white[0] - on_white[1]) ** 2 / colours
         assert squared_error(a, b) == pytest.approx(expected)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinpack.codec import codec as codec_module
+from kinpack.codec import choosing
+from kinpack.codec.choosing import Chooser
 from kinpack.codec.classic import candidates, squared_error
 from kinpack.codec.codec import Codec
 from kinpack.codec.escape import FEATURES, EscapeRule, features
+from kinpack.codec.learned_image import LearnedImages
 from kinpack.codec.packet import Kind
 from kinpack.codec.quality import lam
 from kinpack.errors import CodecError
@@ -60,15 +62,15 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
         tried.append(image.shape)
         return list(candidates(image, quality=quality))
 
-    monkeypatch.setattr(codec_module, "candidates", spy)
-    for threshold, count in ((1e9, 0), (-1e9, 6)):
-        codec.__dict__["_escape_rule"] = EscapeRule((0.0,) * FEATURES, threshold)
-        codec.encode(images(), quality=50)
+    monkeypatch.setattr(choosing, "candidates", spy)
+    learned = LearnedImages(codec.learned_coder())
+    codes = codec.embed(images())
+    never, everywhere = (EscapeRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
+    for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
+        chooser = Chooser(lambda: learned, rule)
+        chooser.at_quality(images(), codes, [50] * 6, escape="auto", threads=1)
         assert len(tried) == count
         tried.clear()
-    codec.__dict__["_escape_rule"] = None
-    codec.encode(images(), quality=50)
-    assert len(tried) == 6
 
 
 def test_features_of_nothing_and_of_one_pixel() -> None:

@@ -100,7 +100,7 @@ def test_odd_but_safe_names_are_kept(name: str) -> None:
 
 
 part = st.text(st.sampled_from("aAbé.e\u0301ß~2x"), min_size=1, max_size=5).filter(
-    lambda text: text not in (".", "..")
+    lambda text: text.strip(".") != ""
 )
 ids = st.lists(
     st.lists(part, min_size=1, max_size=3)

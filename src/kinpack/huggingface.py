@@ -158,6 +158,9 @@ def open_tables(
 
     if any(file.lower().endswith(".parquet") for file in files):
         files = [file for file in files if file.lower().endswith(".parquet")]
+    for file in files:  # a named pipe would block until somebody writes
+        if (root / file).exists() and not (root / file).is_file():
+            raise SourceError(f"{shown(root / file)}: not a regular file; leave it out")
     by_split: dict[str, list[Path]] = {}
     configurations: set[str] = set()
     for file in files:

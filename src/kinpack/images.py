@@ -20,6 +20,7 @@ import PIL.Image
 
 from kinpack.colour import to_plain_mode
 from kinpack.errors import ImageError
+from kinpack.pixel_limit import VARIABLE, most_pixels, too_many
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """A uint8 array (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, C-contiguous, sides 1 to 65,535."""
@@ -144,6 +145,7 @@ def _open(file: BinaryIO, n_bytes: int, *, size: int | None, where: str) -> Imag
     """Decode a picture file of ``n_bytes`` bytes."""
     if n_bytes == 0:
         raise ImageError(f"{where}: the file is empty; replace it or leave it out")
+    most_pixels()  # Pillow's own limit may have to be raised first
     try:
         picture = PIL.Image.open(file, formats=_DECODERS)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
@@ -161,6 +163,7 @@ def _open(file: BinaryIO, n_bytes: int, *, size: int | None, where: str) -> Imag
 def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool = False) -> Image:
     """Turn an opened picture into an image; ``draft`` lets a JPEG be decoded at a fraction."""
     full = picture.size
+    _refuse_bomb(full, where)
     try:
         if draft and size is not None and max(full) > 2 * size:
             # Twice the target is left for the filter, as Pillow's own thumbnails do.
@@ -168,6 +171,7 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
         picture.load()
         if not draft:
             full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
+        _refuse_bomb(full, where)
         if 0 in full:
             raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
         upright = _UPRIGHT.get(_orientation(picture))
@@ -201,11 +205,15 @@ def _orientation(picture: PIL.Image.Image) -> int:
         return 1
 
 
+def _refuse_bomb(size: tuple[int, int], where: str) -> None:
+    if what := too_many(*size):
+        raise ImageError(f"{where}: {what}")
+
+
 def _bomb(where: str) -> ImageError:
-    limit = 2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)
     return ImageError(
-        f"{where}: more pixels than the limit against decompression bombs ({limit}); reduce it "
-        "first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        f"{where}: more pixels than the limit against decompression bombs ({most_pixels():,}); "
+        f"reduce it first or, if you trust it, raise the environment variable {VARIABLE}"
     )
 
 

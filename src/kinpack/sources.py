@@ -45,6 +45,9 @@ Spec: TypeAlias = (
 # An owner and a name, as the hub shows them; a path of another form is never looked up there.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TABLES = (".parquet", ".arrow")
+# Folders that are entered once more, by links: without a limit, links among a few folders make
+# more paths than there is time for.
+_MOST_LINKED = 10_000
 
 
 def open_source(
@@ -281,6 +284,8 @@ def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
     tables: list[str] = []
     others: Counter[str] = Counter()
     pending = [("", root, frozenset({_identity(os.stat(root))}))]  # noqa: PTH116
+    entered: set[tuple[int, int]] = set()
+    again = 0
     while pending:
         prefix, folder, above = pending.pop()
         try:
@@ -293,6 +298,13 @@ def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
                     if _is_folder(entry):
                         identity = _identity(entry.stat())
                         if identity not in above:  # else a link leads back up
+                            again += identity in entered
+                            entered.add(identity)
+                            if again > _MOST_LINKED:
+                                raise SourceError(
+                                    f"{shown(root)}: its links lead to the same folders more than "
+                                    f"{_MOST_LINKED:,} times; remove some of them"
+                                )
                             pending.append((name + "/", entry.path, above | {identity}))
                     elif is_picture_name(entry.name):
                         pictures.append(name)

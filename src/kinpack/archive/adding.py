@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kinpack.archive.coder import Coder, Escape
-from kinpack.archive.loading import load_ahead
+from kinpack.archive.fitting import GRID, Fitting
+from kinpack.archive.intake import COMING, Batch, Intake
+from kinpack.archive.intake import Progress as Progress
 from kinpack.archive.manifest import Manifest
-from kinpack.archive.segment import PIXEL_BYTES, ROWS
+from kinpack.archive.reached import TARGETS, Reached, bytes_on_disk, following
+from kinpack.archive.segment import ROWS
 from kinpack.archive.segment_stream import SegmentStream
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
-from kinpack.errors import ArchiveError, ImageError
-from kinpack.images import Image
+from kinpack.errors import ArchiveError
 from kinpack.items import Item
 
 if TYPE_CHECKING:
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 Duplicates: TypeAlias = Literal["error", "skip", "replace"]
 """What happens to an image whose id is there already: refuse all, keep the old, take the new."""
 
-Progress: TypeAlias = Callable[[int], None]
-"""Called with the number of images just done."""
+DEFAULT_QUALITY = 60
 
-
-_COMING = -1
-"""Place of an image that is not stored yet."""
+_ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -41,20 +39,27 @@ class AddReport:
         skipped: images left out since their id was there.
         replaced: images that took the place of one of the same id.
         broken: ids of pictures that could not be read, each with the reason.
+        lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
+            was given; an exact image counts 60.
+        mean_psnr: likewise.
     """
 
     added: int = 0
     skipped: int = 0
     replaced: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+    lowest_psnr: float | None = None
+    mean_psnr: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddOptions:
-    """How a source is added.
+    """How a source is added: at a quality (by default 60), to a PSNR, or into a number of bytes.
 
     Attributes:
         quality: 1 to 100; 100 is lossless.
+        min_psnr: PSNR in dB that every image is to have, 1 to 100.
+        max_bytes: of the whole new archive but its codec and embedder; as high a mean PSNR as fits.
         escape: whether a classic payload may stand in for a learned one.
         on_duplicate: what happens to an image whose id is there already.
         skip_broken: whether pictures that cannot be read are left out and reported.
@@ -62,7 +67,9 @@ class AddOptions:
         threads: for loading and coding; by default as many as suit the machine.
     """
 
-    quality: int = 60
+    quality: int | None = None
+    min_psnr: float | None = None
+    max_bytes: int | None = None
     escape: Escape = "auto"
     on_duplicate: Duplicates = "error"
     skip_broken: bool = False
@@ -76,6 +83,22 @@ class AddOptions:
             )
         if self.batch < 1:
             raise ArchiveError(f"batch is {self.batch}; it is at least 1")
+        given = [n for n in ("quality", *TARGETS) if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ArchiveError(f"{' and '.join(given)} exclude each other; give one of them")
+        if self.min_psnr is not None and not 1 <= self.min_psnr <= 100:
+            raise ArchiveError(f"min_psnr is {self.min_psnr}; it goes from 1 to 100 dB")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ArchiveError(f"max_bytes is {self.max_bytes}; it is at least 1")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The quality or the target, by its name."""
+        if self.min_psnr is not None:
+            return {"min_psnr": self.min_psnr}
+        if self.max_bytes is not None:
+            return {"max_bytes": self.max_bytes}
+        return {"quality": DEFAULT_QUALITY if self.quality is None else self.quality}
 
 
 class Addition:
@@ -102,50 +125,37 @@ class Addition:
         self._coder = coder
         self._embedder = embedder
         self._options = options
-        self._report = AddReport()
         self._stream = SegmentStream(store, snapshot.manifest.codec)
-        self._places: dict[str, int] = {}  # id -> segment * ROWS + row of its newest image
+        self._intake = self._new_intake()
+        self._replaced = 0
         self._dead: dict[int, list[int]] = {}  # segment -> rows that a later image replaced
+        self._psnr: dict[str, float] = {}  # of each image's packet, where a target was given
         self._offered = False
 
-    def take(self, items: Iterable[Item], progress: Progress | None = None) -> None:
+    def take(
+        self,
+        items: Iterable[Item],
+        progress: Progress | None = None,
+        measuring: Progress | None = None,
+    ) -> None:
         """Load, code and store images; nobody sees them before the commit.
 
         Args:
-            items: the images.
+            items: the images; read twice with ``max_bytes``.
             progress: called with the number of images just done.
+            measuring: called likewise while images are only measured, for ``max_bytes``.
 
         Raises:
-            ArchiveError: an id is there already, or the archive cannot be written.
+            ArchiveError: an id is there already, the archive cannot be written, or the images
+                cannot fit.
             ImageError: a picture cannot be read.
         """
-        done = progress or _silent
-        batch: list[tuple[Item, Image]] = []
-        pixels = 0
-        loaded = load_ahead(
-            self._wanted(items, done), threads=self._options.threads, ahead=self._options.batch
-        )
-        with closing(loaded):
-            for item, image in loaded:
-                if isinstance(image, ImageError):
-                    if not self._options.skip_broken:
-                        raise image
-                    self._report.broken.append((item.id, str(image)))
-                    done(1)
-                    continue
-                batch.append((item, image))
-                pixels += image.nbytes
-                if len(batch) >= self._options.batch or pixels >= PIXEL_BYTES:
-                    self._encode(batch)
-                    done(len(batch))
-                    batch, pixels = [], 0
-        if batch:
-            self._encode(batch)
-            done(len(batch))
-        self._stream.flush()
-        for name, _ in self._report.broken:
-            if self._places.get(name) == _COMING:
-                del self._places[name]
+        if self._options.max_bytes is None:
+            self._store_all(items, progress or _silent)
+        else:
+            self._store_within(
+                self._options.max_bytes, items, progress or _silent, measuring or _silent
+            )
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
         """The manifest that adds the images to a state.
@@ -160,37 +170,10 @@ class Addition:
             ArchiveError: the state has an id that was to be added.
         """
         self._offered = False
-        options, report = self._options, self._report
-        there = [name for name in self._places if name in base.positions]
-        dead = {segment: list(rows) for segment, rows in self._dead.items()}
-        old = base.manifest.segments
-        skipped = 0
-        if there and options.on_duplicate == "error":
-            raise self._duplicate(there[0], "is there already")
-        if there and options.on_duplicate == "skip":
-            skipped = len(there)
-            for name in there:
-                _kill(dead, self._places[name])
-        elif there:
-            old = base.without(base.positions[name] for name in there)
-        report = replace(
-            report,
-            added=len(self._places) - len(there),
-            skipped=report.skipped + skipped,
-            replaced=report.replaced + len(there) - skipped,
-        )
-        if not report.added and not report.replaced:
+        manifest, report = self._proposed(base)
+        if manifest is None:
             self.discard()
-            return None, report
-        new = (entry.without(dead.get(i, ())) for i, entry in enumerate(self._stream.entries))
-        change = {
-            "verb": "add",
-            "added": report.added,
-            "replaced": report.replaced,
-            "quality": options.quality,
-        }
-        manifest = base.manifest.following((*old, *new), change)
-        self._offered = True
+        self._offered = manifest is not None
         return manifest, report
 
     def discard(self) -> None:
@@ -198,42 +181,159 @@ class Addition:
         if not self._offered:
             self._stream.discard()
 
-    def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
-        for item in items:
-            twice = item.id in self._places
-            if twice or item.id in self._snapshot.positions:
-                if self._options.on_duplicate == "error":
-                    raise self._duplicate(item.id, "comes twice" if twice else "is there already")
-                if self._options.on_duplicate == "skip":
-                    self._report.skipped += 1
-                    done(1)
-                    continue
-            self._places.setdefault(item.id, _COMING)
-            yield item
+    def _proposed(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
+        options, places = self._options, self._intake.places
+        there = [name for name in places if name in base.positions]
+        dead = {segment: list(rows) for segment, rows in self._dead.items()}
+        old = base.manifest.segments
+        skipped: set[str] = set()
+        if there and options.on_duplicate == "error":
+            raise self._intake.duplicate(there[0], "is there already")
+        if there and options.on_duplicate == "skip":
+            skipped.update(there)
+            for name in there:
+                _kill(dead, places[name])
+        elif there:
+            old = base.without(base.positions[name] for name in there)
+        report = AddReport(
+            added=len(places) - len(there),
+            skipped=self._intake.skipped + len(skipped),
+            replaced=self._replaced + len(there) - len(skipped),
+            broken=self._intake.broken,
+        )
+        if not report.added and not report.replaced:
+            return None, report
+        reached = None
+        if self._psnr:
+            reached = Reached.of(self._psnr[name] for name in places if name not in skipped)
+            report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
+        new = (entry.without(dead.get(i, ())) for i, entry in enumerate(self._stream.entries))
+        change = {"verb": "add", "added": report.added, "replaced": report.replaced}
+        return following(base.manifest, (*old, *new), change, options.asked, reached), report
 
-    def _encode(self, batch: list[tuple[Item, Image]]) -> None:
+    def _store_within(
+        self, limit: int, items: Iterable[Item], progress: Progress, measuring: Progress
+    ) -> None:
+        """Read the images twice: once to choose their qualities, then to store them."""
+        where = self._store.where("")
+        if self._snapshot.manifest.number:
+            raise ArchiveError(
+                f"{where}: max_bytes is for a new archive; add to this one with a quality or "
+                "min_psnr"
+            )
+        if iter(items) is items:
+            raise ArchiveError(
+                f"{where}: with max_bytes images are read twice, but these can be read only once; "
+                "give a list or a source"
+            )
+        fitting = Fitting(
+            self._snapshot.manifest,
+            self._options.asked,
+            code_bytes=self._coder.quantizer.code_bytes,
+            embedder_code_bytes=self._embedder.code_bytes if self._embedder else 0,
+            where=where,
+        )
+        for batch in self._new_intake().batches(items, measuring):
+            images = [image for _, image in batch]
+            rates = self._coder.rates(
+                images,
+                qualities=GRID,
+                escape=self._options.escape,
+                threads=self._options.threads,
+            )
+            fitting.take(batch, rates)
+        allowed = limit
+        for _ in range(_ATTEMPTS):
+            self._store_all(items, progress, zip(fitting.ids, fitting.plan(allowed), strict=True))
+            manifest, _ = self._proposed(self._snapshot)
+            beyond = bytes_on_disk(manifest) - limit if manifest else 0
+            if beyond <= 0:
+                return
+            # The encoders gave other bytes than when they were measured.
+            allowed -= beyond
+            self._begin_again()
+            progress = _silent
+        raise ArchiveError(
+            f"{where}: the images do not come out at the sizes measured, and miss {limit:,} bytes; "
+            f"allow more, or ask for {allowed:,}"
+        )
+
+    def _store_all(
+        self,
+        items: Iterable[Item],
+        done: Progress,
+        plan: Iterator[tuple[str, int]] | None = None,
+    ) -> None:
+        """Code and store images, each at its planned quality if there is a plan."""
+        for batch in self._intake.batches(items, done):
+            qualities = None if plan is None else self._planned(batch, plan)
+            self._encode(batch, qualities)
+        if plan is not None and next(plan, None) is not None:
+            raise self._changed()
+        self._stream.flush()
+
+    def _planned(self, batch: Batch, plan: Iterator[tuple[str, int]]) -> list[int]:
+        qualities = []
+        for item, _ in batch:
+            name, quality = next(plan, ("", 0))
+            if name != item.id:
+                raise self._changed()
+            qualities.append(quality)
+        return qualities
+
+    def _encode(self, batch: Batch, qualities: list[int] | None) -> None:
         options = self._options
         images = [image for _, image in batch]
-        packets = self._coder.encode(
-            images,
-            quality=options.quality,
-            escape=options.escape,
-            threads=options.threads,
-        )
+        if options.min_psnr is None and qualities is None:
+            packets = self._coder.encode(
+                images,
+                quality=options.quality,
+                escape=options.escape,
+                threads=options.threads,
+            )
+        else:
+            packets, psnr = self._coder.encode_measured(
+                images,
+                quality=qualities,
+                min_psnr=options.min_psnr,
+                escape=options.escape,
+                threads=options.threads,
+            )
+            self._psnr.update(zip((item.id for item, _ in batch), psnr.tolist(), strict=True))
         codes = [b""] * len(images)
         if self._embedder is not None:
             codes = self._embedder.packed(images, threads=options.threads)
+        places = self._intake.places
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
-            if self._places[item.id] != _COMING:
-                _kill(self._dead, self._places[item.id])
-                self._report.replaced += 1
+            if places[item.id] != COMING:
+                _kill(self._dead, places[item.id])
+                self._replaced += 1
             segment, row = self._stream.add(item.id, item.label, packet, code)
-            self._places[item.id] = segment * ROWS + row
+            places[item.id] = segment * ROWS + row
 
-    def _duplicate(self, name: str, what: str) -> ArchiveError:
+    def _begin_again(self) -> None:
+        """Forget all that was stored."""
+        self._stream.discard()
+        self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
+        self._intake = self._new_intake()
+        self._replaced = 0
+        self._dead, self._psnr = {}, {}
+
+    def _new_intake(self) -> Intake:
+        options = self._options
+        return Intake(
+            self._snapshot.positions,
+            where=self._store.where(""),
+            on_duplicate=options.on_duplicate,
+            skip_broken=options.skip_broken,
+            batch=options.batch,
+            threads=options.threads,
+        )
+
+    def _changed(self) -> ArchiveError:
         return ArchiveError(
-            f"{self._store.where('')}: the id {name!r} {what}; leave it out, or choose "
-            "--on-duplicate skip or --on-duplicate replace"
+            f"{self._store.where('')}: the images were others when they were read again; leave "
+            "them alone while they are packed"
         )
 
 

@@ -185,21 +185,29 @@ class Archive(Reader):
         self,
         source: Iterable[Item],
         *,
-        quality: int = 60,
+        quality: int | None = None,
+        min_psnr: float | None = None,
+        max_bytes: int | None = None,
         escape: Escape = "auto",
         on_duplicate: Duplicates = "error",
         skip_broken: bool = False,
         batch: int = 256,
         threads: int | None = None,
         progress: Progress | None = None,
+        measuring: Progress | None = None,
     ) -> AddReport:
         """Add images in one commit: all of them appear, durably, or none.
 
-        What was there is not touched. An error, Ctrl-C or a kill leaves the former state.
+        What was there is not touched. An error, Ctrl-C or a kill leaves the former state. Of
+        ``quality``, ``min_psnr`` and ``max_bytes`` at most one may be given. What a target asked
+        for and what was reached is noted in the manifest.
 
         Args:
             source: the images: a ``Source``, or items.
-            quality: 1 to 100; 100 is lossless.
+            quality: 1 to 100, by default 60; 100 is lossless.
+            min_psnr: PSNR in dB that every image is to have, 1 to 100; checked by decoding it.
+            max_bytes: in a new archive, the bytes that all its files but the codec's and the
+                embedder's may take; the best mean PSNR that fits. The source is read twice.
             escape: whether a classic payload may stand in for a learned one: ``auto`` where it
                 serves better, ``off`` never, ``always``.
             on_duplicate: for an id that is there already: ``error`` refuses the whole source,
@@ -209,17 +217,22 @@ class Archive(Reader):
             batch: images coded at a time.
             threads: for loading and coding; by default as many as suit the machine.
             progress: called with the number of images just done.
+            measuring: called likewise on the first reading for ``max_bytes``.
 
         Returns:
-            How many were added, skipped and replaced, and which were broken.
+            How many were added, skipped and replaced, which were broken, and, where a target was
+            given, the PSNR that was reached.
 
         Raises:
-            ArchiveError: an id is there already, the disk is full, the place is read-only.
+            ArchiveError: an id is there already, the disk is full, the place is read-only, or the
+                images cannot fit.
             ImageError: a picture cannot be read.
             SourceError: the source fails.
         """
         options = AddOptions(
             quality=quality,
+            min_psnr=min_psnr,
+            max_bytes=max_bytes,
             escape=escape,
             on_duplicate=on_duplicate,
             skip_broken=skip_broken,
@@ -230,7 +243,7 @@ class Archive(Reader):
             failed, self._failed = self._failed, True
             addition = Addition(self._store, self._snapshot, self.codec, self.embedder, options)
             try:
-                addition.take(source, progress)
+                addition.take(source, progress, measuring)
                 report = self._commit(addition.following)
             except BaseException:
                 addition.discard()

@@ -14,6 +14,10 @@ LARGEST = 1 << 60
 """Largest integer that a field may hold."""
 
 
+DEEPEST = 64
+"""How deep the values that a user chooses may be nested."""
+
+
 class MalformedError(ArchiveError):
     """A file is not of the form that it should have; the text says why."""
 
@@ -95,6 +99,21 @@ def hexadecimal(values: Mapping[str, Any], key: str, digits: int) -> str:
     if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
         raise MalformedError(f"{key} is {value!r}, not {digits} hexadecimal digits")
     return value
+
+
+def shallow(value: Any, what: str) -> None:
+    """See that JSON values are not nested deeper than any reader follows.
+
+    Raises:
+        MalformedError: they are.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [one for one in level if isinstance(one, (dict, list))]
+        if not inner:
+            return
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+    raise MalformedError(f"its {what} are nested deeper than {DEEPEST}")
 
 
 def of_type(values: Mapping[str, Any], key: str, kind: type) -> Any:

@@ -18,6 +18,7 @@ from kinpack.images import Image
 
 if TYPE_CHECKING:
     from kinpack.codec.embedder import Embedder
+    from kinpack.codec.rates import Rates
 
 Escape: TypeAlias = Literal["auto", "off", "always"]
 """Whether a classic payload may stand in for a learned one: where better, never, always."""
@@ -41,11 +42,33 @@ class Coder(Protocol):
         self,
         images: Sequence[Image],
         *,
-        quality: int = 60,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
         escape: Escape = "auto",
         threads: int | None = None,
     ) -> list[Packet]:
         """Code images, each by itself."""
+
+    def encode_measured(
+        self,
+        images: Sequence[Image],
+        *,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> tuple[list[Packet], NDArray[np.float64]]:
+        """Code images, and measure the PSNR in dB, (n,), of what their packets draw."""
+
+    def rates(
+        self,
+        images: Sequence[Image],
+        *,
+        qualities: Sequence[int],
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> Rates:
+        """Size and PSNR of images at several qualities."""
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw packets again, each by itself."""

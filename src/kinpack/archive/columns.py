@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.manifest import FORMAT
+from kinpack.archive.parquet_limits import check_limits, most_text
 
 SMALL = ("id", "label", "length", "width", "height", "channels", "quality", "kind", "checksum")
 """Columns after ``payload`` and ``code``, in their order."""
@@ -192,6 +193,7 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_limits(tail, offset=offset, rows=rows)
     file = pq.ParquetFile(_as_file(tail, offset), read_dictionary=["label"])
     metadata = file.metadata
     if metadata.num_row_groups != 1 or metadata.num_rows != rows:
@@ -203,6 +205,7 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
     column = {name: table.column(name).chunk(0) for name in table.column_names}
     for name in ("id", "label"):
         column[name].validate(full=True)  # offsets, indices, UTF-8: the file may be a stranger's
+    _check_labels(column["label"], most_text(rows))
     if column["id"].type != pa.string() or column["id"].null_count:
         raise ValueError("its ids are not all text")
     number = {name: _numbers(column[name], name) for name in _NUMBERS}
@@ -230,6 +233,22 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
         kind=number["kind"],
         checksum=number["checksum"],
     )
+
+
+def _check_labels(labels: Any, most: int) -> None:
+    """See that labels do not become too long when each row gets its own."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(labels.type) or labels.dictionary.type != pa.string():
+        raise ValueError(f"its labels are of the type {labels.type}")
+    words = labels.dictionary
+    longest = max((len(word.as_buffer()) for word in words if word.is_valid), default=0)
+    if longest * len(labels) <= most:
+        return
+    lengths = np.array([len(word.as_buffer()) if word.is_valid else 0 for word in words])
+    places = [place for place in labels.indices.to_pylist() if place is not None]
+    if int(lengths[places].sum()) > most:
+        raise ValueError(f"its labels are longer than {most} bytes together")
 
 
 def _as_file(tail: bytes, offset: int) -> Any:

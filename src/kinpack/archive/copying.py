@@ -16,6 +16,7 @@ from kinpack.archive.code_file import read_code_file
 from kinpack.archive.coder import read_codec, read_embedder
 from kinpack.archive.commit import commit_first
 from kinpack.archive.manifest import Manifest
+from kinpack.archive.reached import REACHED
 from kinpack.archive.reader import Reader
 from kinpack.archive.segment import Segment, is_small
 from kinpack.archive.segment_entry import SegmentEntry
@@ -113,7 +114,8 @@ def _write(
         manifest = Manifest.unborn(
             first.codec,
             len(codec),
-            first.metadata,
+            # What one of several has reached says nothing of all of them together.
+            {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1},
             embedder=first.embedder,
             embedder_bytes=first.embedder_bytes,
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from kinpack.archive.manifest import FORMAT
+from kinpack.archive.reached import REACHED, TARGETS
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Kind
@@ -29,7 +31,9 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         ``embedder_bytes`` and ``embedder_code_bytes`` (of its code of an image), counts by
         ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
         ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
-        newest commit, and ``metadata``.
+        newest commit, and ``metadata``. Where the archive was packed to a target also ``asked``
+        (``min_psnr`` or ``max_bytes``) and ``reached`` by the images that were packed then:
+        ``images``, ``lowest_psnr``, ``mean_psnr`` and ``bytes``.
 
     Raises:
         ArchiveError: a file is missing or damaged.
@@ -84,8 +88,17 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         "number": manifest.number,
         "created": manifest.created,
         "kinpack": manifest.writer,
+        **_targets(manifest.metadata),
         "metadata": dict(manifest.metadata),
     }
+
+
+def _targets(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of the archive when it was packed, and what was reached."""
+    if REACHED not in metadata:
+        return {}
+    asked = {key: metadata[key] for key in TARGETS if key in metadata}
+    return {"asked": asked, REACHED: metadata[REACHED]}
 
 
 def _kind_name(kind: int) -> str:

@@ -15,6 +15,7 @@ from kinpack.archive.canonical import (
     canonical,
     digest,
     sealed,
+    shallow,
 )
 from kinpack.archive.segment_entry import Runs, SegmentEntry
 from kinpack.errors import ArchiveError
@@ -84,6 +85,7 @@ class Manifest:
         """
         try:
             plain = json.loads(canonical(dict(metadata or {})))
+            shallow(plain, "metadata")
         except (TypeError, ValueError, RecursionError) as error:
             raise ArchiveError(f"metadata of an archive must be JSON values: {error}") from error
         return cls(
@@ -99,7 +101,13 @@ class Manifest:
             embedder_bytes=embedder_bytes,
         )
 
-    def following(self, segments: tuple[SegmentEntry, ...], change: Mapping[str, Any]) -> Manifest:
+    def following(
+        self,
+        segments: tuple[SegmentEntry, ...],
+        change: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Manifest:
         """The next commit.
 
         Its file says only what has changed since an earlier one where that is short: since the one
@@ -109,6 +117,7 @@ class Manifest:
         Args:
             segments: all segments of the new state; those without a live row are left out.
             change: what the commit does, JSON values.
+            metadata: what the archive notes from the first commit on; else it stays what it was.
         """
         left = tuple(segment for segment in segments if segment.live)
         return Manifest(
@@ -119,7 +128,7 @@ class Manifest:
             codec=self.codec,
             codec_bytes=self.codec_bytes,
             segments=left,
-            metadata=self.metadata,
+            metadata=self.metadata if metadata is None else dict(metadata),
             change=dict(change),
             base=self._base_of_next(left),
             embedder=self.embedder,

@@ -13,6 +13,7 @@ from kinpack.archive.canonical import (
     integer,
     of_type,
     same_keys,
+    shallow,
     unsealed,
 )
 from kinpack.archive.manifest import FORMAT, Manifest
@@ -90,6 +91,8 @@ class Record:
         same_keys(body, expected, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
+        shallow(body["change"], "values of change")
+        shallow(body.get("metadata"), "metadata")
         number = integer(body, "number", 1, _HIGHEST)
         base, deleted, codec, codec_bytes = None, {}, "", 0
         embedder, embedder_bytes = "", 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kinpack.archive.code_file import read_codes
 from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
+from kinpack.archive.parquet_limits import most_text
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Kind, Packet
@@ -27,6 +28,9 @@ ROWS = 1 << 16
 
 PIXEL_BYTES = 64 << 20
 """Pixels that are held decoded at a time, at most one image more."""
+
+LONGEST_TEXT = 1 << 16
+"""Most bytes of an id or a label."""
 
 _READ_BYTES = 4 << 20
 
@@ -42,7 +46,7 @@ class Entry:
         height: pixels down.
         channels: 1 grey, 3 RGB, 4 RGBA.
         kind: how the payload is coded.
-        quality: the quality that was asked for, 1 to 100.
+        quality: at which it was coded, 1 to 100.
         length: bytes of the payload.
     """
 
@@ -76,6 +80,7 @@ class SegmentWriter:
         self._payloads = bytearray()
         self._codes = bytearray()
         self._code_bytes = 0
+        self._text_bytes = 0
         self._columns: dict[str, list[Any]] = {name: [] for name in SMALL}
 
     @property
@@ -86,7 +91,11 @@ class SegmentWriter:
     @property
     def full(self) -> bool:
         """Whether it is time to ``finish``."""
-        return self.rows >= ROWS or len(self._payloads) >= PAYLOAD_BYTES
+        return (
+            self.rows >= ROWS
+            or len(self._payloads) >= PAYLOAD_BYTES
+            or self._text_bytes + 2 * LONGEST_TEXT > most_text(self.rows)
+        )
 
     def add(self, id: str, label: str | None, packet: Packet) -> None:  # noqa: A002
         """Append one image.
@@ -105,6 +114,11 @@ class SegmentWriter:
                 raise ArchiveError(
                     f"{self._where}: {text!r} is no valid Unicode text; rename the file or label"
                 )
+            if text is not None and len(text.encode()) > LONGEST_TEXT:
+                raise ArchiveError(
+                    f"{self._where}: {text[:40]!r}… has {len(text.encode()):,} bytes; an id or a "
+                    f"label has at most {LONGEST_TEXT:,}: shorten it"
+                )
         if not id:
             raise ArchiveError(f"{self._where}: an image has an empty id; give it a name")
         if not packet.code or (self.rows and len(packet.code) != self._code_bytes):
@@ -113,6 +127,7 @@ class SegmentWriter:
                 f"those before it {self._code_bytes}; one archive takes the codes of one codec"
             )
         self._code_bytes = len(packet.code)
+        self._text_bytes += len(id.encode()) + len((label or "").encode())
         self._payloads += packet.payload
         self._codes += packet.code
         row = (
@@ -193,6 +208,11 @@ class Segment:
         if self._index is None:
             self._index = self._read_index()
         return self._index
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its index is in memory."""
+        return self._index is not None
 
     @property
     def embedder_codes(self) -> NDArray[np.uint8] | None:

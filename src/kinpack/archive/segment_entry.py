@@ -13,6 +13,13 @@ Runs: TypeAlias = tuple[tuple[int, int], ...]
 """Rows as ``(first, one past the last)``, ascending and apart."""
 
 
+MOST_ROWS = 1 << 20
+"""Most images in a segment; writers begin another one long before."""
+
+_LEAST_BYTES = 5
+"""Bytes that each image takes of an index at least: a product code and a checksum, not packed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
     """What a manifest says of one segment.
@@ -112,8 +119,10 @@ class SegmentEntry:
         coded = isinstance(values, Mapping) and "codes" in values
         same_keys(values, fields if coded else fields - {"codes"}, "segment")
         n_bytes = integer(values, "bytes", 1)
-        rows = integer(values, "rows", 1)
+        rows = integer(values, "rows", 1, MOST_ROWS)
         index_offset = integer(values, "index_offset", 4, n_bytes - 1)
+        if rows * _LEAST_BYTES > n_bytes - index_offset:
+            raise MalformedError(f"{rows} rows are more than {n_bytes} bytes can hold")
         return cls(
             name=hexadecimal(values, "name", 32),
             bytes=n_bytes,

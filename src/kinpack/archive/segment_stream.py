@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from kinpack.archive.code_file import code_file
 from kinpack.archive.segment import SegmentWriter
 from kinpack.archive.segment_entry import SegmentEntry
-from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
 from kinpack.errors import ArchiveError
+
+
+class Sink(Protocol):
+    """The part of a ``Store`` that files are written to."""
+
+    def where(self, name: str) -> str:
+        """How messages call a file, or for an empty name the store itself."""
+        ...
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        """Write a file, whole and durably, only if absent; False if the name was taken."""
+        ...
+
+    def delete(self, *names: str) -> None:
+        """Remove files, durably; one that is not there is no error."""
+        ...
 
 
 class SegmentStream:
@@ -27,7 +43,7 @@ class SegmentStream:
         rows: images in all of them and in the one that is being gathered.
     """
 
-    def __init__(self, store: Store, codec: str) -> None:
+    def __init__(self, store: Sink, codec: str) -> None:
         self.entries: list[SegmentEntry] = []
         self.rows = 0
         self._store = store

@@ -46,6 +46,7 @@ class Snapshot:
             self.segments += [
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
+        self._live: dict[int, NDArray[np.int64]] = {}
         self._former: tuple[dict[str, int], int] | None = None
         if former is not None and same == len(former.segments) and "positions" in vars(former):
             self._former = former.positions, same  # only something was added to them
@@ -61,7 +62,7 @@ class Snapshot:
         """
         part = bisect_right(self._ends, position)
         inside = position - (self._ends[part - 1] if part else 0)
-        rows = self._rows[part]
+        rows = self._rows(part)
         return self.segments[part], inside if rows is None else int(rows[inside])
 
     @cached_property
@@ -180,14 +181,21 @@ class Snapshot:
             for entry in self.manifest.segments
         )
 
-    @cached_property
-    def _rows(self) -> list[NDArray[np.int64] | None]:
-        """Live rows of every segment, ``None`` where all are."""
-        return [live_rows(entry) if entry.deleted else None for entry in self.manifest.segments]
+    def _rows(self, part: int) -> NDArray[np.int64] | None:
+        """Live rows of a segment, ``None`` where all are; remembered once its index is read."""
+        entry = self.segments[part].entry
+        if not entry.deleted:
+            return None
+        rows = self._live.get(part)
+        if rows is None:
+            rows = live_rows(entry)
+            if self.segments[part].is_read:
+                self._live[part] = rows
+        return rows
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
         """Every segment with its live rows, ascending; ``None`` where all are."""
-        return zip(self.segments, self._rows, strict=True)
+        return ((segment, self._rows(part)) for part, segment in enumerate(self.segments))
 
 
 def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:

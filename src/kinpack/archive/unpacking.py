@@ -27,7 +27,13 @@ _SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Names that Windows gives to devices in every folder, whatever their suffix.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.I)
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?", re.I)
+# Windows drops these at the end of a name.
+_DROPPED = " ."
+# What file systems hold: a name of 255 bytes, with room for a suffix and a number; a path.
+_NAME_BYTES = 240
+_PATH_BYTES = 3000
+_DEEPEST = 64
 # Most that waits to be written.
 _WAITING_BYTES = 64 << 20
 _WAITING = 64
@@ -116,8 +122,8 @@ def file_names(
     for name in ids:
         if fault := _fault(name):
             raise ArchiveError(
-                f"{where}: the id {name!r} {fault}: no safe path to unpack to; fetch such images "
-                f"one by one: kinpack get ARCHIVE ID -o FILE"
+                f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
+                "images one by one: kinpack get ARCHIVE ID -o FILE"
             )
     suffix = _SUFFIXES[format]
     short = [_without_suffix(name) + suffix for name in ids]
@@ -127,12 +133,13 @@ def file_names(
         for name, file in zip(ids, short, strict=True)
     ]
     taken = {_key(TABLE), *map(_key, _folders(wanted))}
+    numbers: dict[str, int] = {}  # the last that was given: many equal ids take no longer each
     files = []
     for file in wanted:
-        chosen, number = file, 1
+        chosen, key = file, _key(file)
         while _key(chosen) in taken:
-            number += 1
-            chosen = f"{file.removesuffix(suffix)}~{number}{suffix}"
+            numbers[key] = numbers.get(key, 1) + 1
+            chosen = f"{file.removesuffix(suffix)}~{numbers[key]}{suffix}"
         taken.add(_key(chosen))
         files.append(chosen)
     return files
@@ -143,6 +150,11 @@ def _without_suffix(name: str) -> str:
     return stem if suffix.lower() in SUFFIXES else name
 
 
+def _short(name: str) -> str:
+    """An id for messages, however long it is."""
+    return repr(name) if len(name) <= _NAME_BYTES else f"{name[:_NAME_BYTES]!r}…"
+
+
 def _fault(name: str) -> str | None:
     """Why an id is no safe path below a folder, if it is not."""
     parts = name.split("/")
@@ -150,8 +162,14 @@ def _fault(name: str) -> str | None:
         return "is an absolute path"
     if ".." in parts:
         return "leads upward"
-    if "" in parts or "." in parts:
+    if not all(part.rstrip(_DROPPED) for part in parts):
         return "has an empty part"
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        return "is no valid Unicode text"
+    if max(sizes) > _NAME_BYTES or sum(sizes) > _PATH_BYTES or len(parts) > _DEEPEST:
+        return "is longer or deeper than paths can be"
     if _DRIVE.match(name):
         return "begins with a drive letter"
     if "\\" in name or _CONTROL.search(name):
@@ -165,7 +183,10 @@ def _fault(name: str) -> str | None:
 
 def _key(file: str) -> str:
     """What two files share that cannot be told apart on every file system."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
+    if not any(f"{end}/" in f"{text}/" for end in _DROPPED):
+        return text
+    return "/".join(part.rstrip(_DROPPED) for part in text.split("/"))
 
 
 def _folders(files: Iterable[str]) -> set[str]:
@@ -203,6 +224,10 @@ def _make(root: Path, name: str) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise refusal(error, shown(folder), "unpack") from error
+    except RuntimeError as error:  # a loop of links, before Python 3.13
+        raise ArchiveError(
+            f"{shown(folder)}: a link leads back to itself; unpack to an empty folder"
+        ) from error
     if not inside:
         raise ArchiveError(
             f"{shown(folder)}: a link leads out of {shown(root)}; unpack to an empty folder"

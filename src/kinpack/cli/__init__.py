@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, learning, lifecycle
+from kinpack.cli import archives, learning, lifecycle, packing
 from kinpack.cli.program import Program
 
 app = typer.Typer(
@@ -51,8 +51,8 @@ def program(
 
 
 for _command in (
-    archives.pack,
-    archives.add,
+    packing.pack,
+    packing.add,
     archives.unpack,
     archives.get,
     archives.search,

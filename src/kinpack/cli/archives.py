@@ -1,4 +1,4 @@
-"""The commands on archives: pack, add, unpack, get, search, info, verify, ls."""
+"""The commands that read archives: unpack, get, search, info, verify, ls."""
 
 from __future__ import annotations
 
@@ -11,140 +11,20 @@ import typer
 
 from kinpack.cli.options import (
     ArchiveArgument,
-    ArchiveOutput,
     At,
-    Escape,
     Force,
     Json,
-    OnDuplicate,
     Output,
-    Quality,
     Quiet,
-    Size,
-    SkipBroken,
-    Sources,
-    Split,
     Threads,
-    open_together,
     refuse_existing,
 )
 from kinpack.cli.reporting import Report, columns, one_line
-from kinpack.errors import ArchiveError, SourceError
+from kinpack.errors import ArchiveError
 from kinpack.images import load_image, save_image, shown
-from kinpack.sources import subset
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding import AddReport
-    from kinpack.archive.archive import Archive
-
-DEFAULT_QUALITY = 60
-
-
-def pack(
-    source: Sources,
-    output: ArchiveOutput,
-    codec: Annotated[
-        str, typer.Option(metavar="CODEC", help="A .kinc file, or classic, or default.")
-    ] = "default",
-    embedder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EMBEDDER",
-            help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
-        ),
-    ] = None,
-    quality: Quality = DEFAULT_QUALITY,
-    size: Size = None,
-    split: Split = None,
-    escape: Escape = "auto",
-    on_duplicate: OnDuplicate = "error",
-    skip_broken: SkipBroken = False,
-    threads: Threads = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Take the first so many only.")
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Pack a collection into a new archive.
-
-    Example:
-      kinpack pack photos -o photos.kin --size 256
-    """
-    from kinpack.archive.archive import Archive
-    from kinpack.codec.codec import Codec
-    from kinpack.codec.embedder import Embedder
-
-    report = Report(json=json, quiet=quiet)
-    loaded = Codec.load(codec)
-    embeds = None if embedder is None else Embedder.load(embedder)
-    metadata = {"codec": loaded.name, "quality": quality, "size": size or None, "escape": escape}
-    if embeds:
-        metadata["embedder"] = embeds.name
-    with Archive.create(output, loaded, embedder=embeds, metadata=metadata) as archive:
-        images = open_together(source, size=size, split=split)
-        if limit is not None:
-            images = subset(images, stop=limit)
-        with report.meter("packing", len(images)) as meter:
-            added = archive.add(
-                images,
-                quality=quality,
-                escape=escape,
-                on_duplicate=on_duplicate,
-                skip_broken=skip_broken,
-                threads=threads,
-                progress=meter.advance,
-            )
-        _warn_of_broken(report, added)
-        if not added.added:
-            raise SourceError(
-                f"{images.name}: none of its {len(images)} pictures can be read; check that they "
-                "are pictures"
-            )
-        _report_added(report, archive, added)
-
-
-def add(
-    archive: ArchiveArgument,
-    source: Sources,
-    quality: Annotated[
-        int | None, typer.Option(metavar="Q", min=1, max=100, help="1 to 100.")
-    ] = None,
-    size: Size = None,
-    split: Split = None,
-    on_duplicate: OnDuplicate = "error",
-    skip_broken: SkipBroken = False,
-    threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Add a collection to an archive, with its codec and embedder.
-
-    What is there is not touched. Quality and size are those that the archive was packed with,
-    unless others are given.
-
-    Example:
-      kinpack add photos.kin more
-    """
-    from kinpack.archive.archive import Archive
-
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive) as opened:
-        noted = opened.manifest.metadata
-        size = noted.get("size") if size is None else size
-        images = open_together(source, size=size, split=split)
-        with report.meter("adding", len(images)) as meter:
-            added = opened.add(
-                images,
-                quality=noted.get("quality", DEFAULT_QUALITY) if quality is None else quality,
-                escape=noted.get("escape", "auto"),
-                on_duplicate=on_duplicate,
-                skip_broken=skip_broken,
-                threads=threads,
-                progress=meter.advance,
-            )
-        _warn_of_broken(report, added)
-        _report_added(report, opened, added)
+    pass
 
 
 def unpack(
@@ -349,22 +229,3 @@ def ls(
             for one in chosen
         )
         Report(json=json, quiet=quiet).result(rows, lines)
-
-
-def _warn_of_broken(report: Report, added: AddReport) -> None:
-    for _, reason in added.broken:
-        report.warn(f"left out: {reason}")
-
-
-def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
-    facts = archive.info()
-    words = [f"{added.added:,} images added"]
-    words += [f"{added.replaced:,} replaced"] if added.replaced else []
-    words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
-    words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
-    broken = [{"id": name, "reason": reason} for name, reason in added.broken]
-    report.done(
-        {**asdict(added), "broken": broken, **facts},
-        f"{shown(archive.path)}: {', '.join(words)}; {facts['images']:,} images in "
-        f"{facts['bytes_on_disk']:,} bytes, {facts['bytes_per_image']:,.1f} an image",
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -56,7 +58,44 @@ ArchiveOutput: TypeAlias = Annotated[
     ),
 ]
 Quality: TypeAlias = Annotated[
-    int, typer.Option(metavar="Q", min=1, max=100, help="1 to 100; 100 is lossless.")
+    int | None,
+    typer.Option(metavar="Q", min=1, max=100, help="1 to 100, by default 60; 100 is lossless."),
+]
+MinPsnr: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DB",
+        min=1,
+        max=100,
+        help="In place of a quality: the PSNR that every image is to have, in the fewest bytes.",
+    ),
+]
+
+
+def byte_count(text: str) -> int:
+    """Read a number of bytes, with or without a decimal unit: 500k, 20M, 1.5G, 20000.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.strip(), flags=re.IGNORECASE)
+    count = int(Decimal(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    if count < 1:
+        raise typer.BadParameter(f"{text!r} is no number of bytes; write it as 500k, 20M or 1.5G")
+    return count
+
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+
+MaxBytes: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="BYTES",
+        parser=byte_count,
+        help="In place of a quality: what the archive may take on the disk, its codec's and "
+        "embedder's files not counted, as 500k, 20M or 1.5G (of 1,000s); the best mean PSNR that "
+        "fits. Reads the pictures twice.",
+    ),
 ]
 Size: TypeAlias = Annotated[
     int | None,
@@ -119,3 +158,14 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise KinpackError(f"{shown(path)}: is a folder; name a file to write")
     if os.path.lexists(path) and not force:
         raise KinpackError(f"{shown(path)}: this file exists; replace it with --force")
+
+
+def refuse_several(**options: object) -> None:
+    """See that at most one of several options is given, by their names in Python.
+
+    Raises:
+        typer.BadParameter: more are.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them")

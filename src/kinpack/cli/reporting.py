@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -95,6 +96,28 @@ class Report:
                 transient=True,
             ) as bar:
                 yield _Bar(bar, bar.add_task(doing, total=total, state=""), total)
+
+    @contextmanager
+    def meters(self, *doing: str, total: int) -> Iterator[list[Callable[[int], None]]]:
+        """Show the progress of jobs that follow each other, one bar after the other.
+
+        Args:
+            doing: what each does, as in "packing".
+            total: how many images there are, the same for each.
+
+        Yields:
+            What counts images that are done, for each job.
+        """
+        with ExitStack() as stack:
+            shown_now: list[tuple[str, Meter]] = []
+
+            def advance(job: str, count: int) -> None:
+                if not shown_now or shown_now[0][0] != job:
+                    stack.close()
+                    shown_now[:] = [(job, stack.enter_context(self.meter(job, total)))]
+                shown_now[0][1].advance(count)
+
+            yield [partial(advance, job) for job in doing]
 
 
 class _Silent:

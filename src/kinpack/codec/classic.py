@@ -8,7 +8,8 @@ its payload is that of each tile in turn, its length before it (`varint`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from kinpack.codec.webp import (
 )
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
-from kinpack.images import Image
+from kinpack.images import Image, composite_on_white
 
 TILE = 8192
 """Longest side, in pixels, of what is coded in one piece."""
@@ -58,6 +59,15 @@ class Candidate:
         """Bits, and what the error is worth in bits at a quality: the less, the better."""
         return 8 * len(self.payload) + lam(quality) * self.error
 
+    def psnr(self, pixels: int) -> float:
+        """PSNR in dB of what it draws, for an image of so many pixels; infinite where exact."""
+        return psnr_of(self.error, pixels)
+
+
+def psnr_of(error: float, pixels: int) -> float:
+    """PSNR in dB for a squared error as `squared_error` counts it; infinite without any."""
+    return 10 * math.log10(255**2 * pixels / error) if error else math.inf
+
 
 def encode_classic(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) -> tuple[Kind, bytes]:
     """Encode an image in the way that costs least at a quality.
@@ -80,13 +90,20 @@ def encode_classic(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) ->
     return best.kind, best.payload
 
 
-def candidates(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) -> list[Candidate]:
+def candidates(
+    image: Image,
+    *,
+    quality: int,
+    speed: int = DEFAULT_SPEED,
+    kinds: Sequence[Kind] | None = None,
+) -> list[Candidate]:
     """Encode an image in each way that may cost least at a quality.
 
     Args:
         image: uint8 (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, sides 1 to 65,535.
         quality: 1 to 100; 100 keeps every value, the colour under alpha 0 too.
         speed: of the AVIF encoder, 0 (slowest, fewest bytes) to 10.
+        kinds: the classic ones to try; by default those that may cost least.
 
     Returns:
         At least one candidate, of each kind at most one. Alpha is exact in all of them.
@@ -96,7 +113,7 @@ def candidates(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) -> lis
     """
     if not 1 <= quality <= 100:
         raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")
-    kinds = _promising(image, quality)
+    kinds = _promising(image, quality) if kinds is None else list(kinds)
     tiles = [
         _encode_tile(np.ascontiguousarray(image[place]), kinds, quality, speed)
         for place in _places(*image.shape[:2])
@@ -153,22 +170,27 @@ def squared_error(image: Image, picture: Image) -> float:
 
     Args:
         image: uint8 (H, W, C).
-        picture: uint8 (H, W, C); its alpha is that of ``image``.
+        picture: uint8 (H, W, C).
 
     Returns:
         The sum over pixels of the mean over colour channels of the squared difference, 8-bit scale;
-        with alpha, that of both composited on white.
+        with alpha, that of both as `composite_on_white` lays them over white.
     """
     total = 0.0
     colours = 1 if image.shape[2] == 1 else 3
     step = max(1, _BLOCK // image.shape[1])
     for first in range(0, len(image), step):
-        rows = slice(first, first + step)
-        difference = image[rows, :, :colours].astype(np.float32) - picture[rows, :, :colours]
+        a, b = image[first : first + step], picture[first : first + step]
         if image.shape[2] == 4:
-            difference *= image[rows, :, 3:].astype(np.float32) / 255
+            a, b = composite_on_white(a), composite_on_white(b)
+        difference = a.astype(np.float32) - b
         total += float(np.square(difference).sum(dtype=np.float64))
     return total / colours
+
+
+def lossy_kind() -> Kind:
+    """The kind of lossy classic payload: AVIF, or WebP where Pillow was built without AVIF."""
+    return Kind.AVIF if features.check("avif") else Kind.WEBP
 
 
 def _promising(image: Image, quality: int) -> list[Kind]:
@@ -180,10 +202,12 @@ def _promising(image: Image, quality: int) -> list[Kind]:
     """
     if quality == 100:
         return [Kind.WEBP_LOSSLESS]
-    lossy = Kind.AVIF if features.check("avif") else Kind.WEBP
-    if quality >= _LOSSLESS_FROM or _has_few_colours(image):
-        return [lossy, Kind.WEBP_LOSSLESS]
-    return [lossy]
+    return [lossy_kind(), Kind.WEBP_LOSSLESS] if may_be_lossless(image, quality) else [lossy_kind()]
+
+
+def may_be_lossless(image: Image, quality: float) -> bool:
+    """Whether exact pixels may cost least at a quality: at a high one, or in drawings."""
+    return quality >= _LOSSLESS_FROM or _has_few_colours(image)
 
 
 def _has_few_colours(image: Image) -> bool:
@@ -221,6 +245,8 @@ def _encode_tile(image: Image, kinds: list[Kind], quality: int, speed: int) -> l
         else:
             part = encode_webp(colour, webp_quality=webp_quality(quality))
             drawn = decode_webp(part, **size)
+        if channels == 4:
+            drawn = np.dstack([drawn, image[:, :, 3]])
         made.append(Candidate(kind, head + part, squared_error(image, drawn)))
     return made
 

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.classic import Candidate, candidates, decode_classic
+from kinpack.codec.choosing import Chooser
+from kinpack.codec.choosing import Escape as Escape
 from kinpack.codec.container import Container, read_container
-from kinpack.codec.descriptor import LinearDescriptor
-from kinpack.codec.escape import EscapeRule, features
-from kinpack.codec.latent_coder import LatentCoder
-from kinpack.codec.latent_format import LatentFormat
-from kinpack.codec.learned import MAX_SIDE, LearnedCoder
+from kinpack.codec.decoding import Decoder
+from kinpack.codec.encoding import DEFAULT_QUALITY as DEFAULT_QUALITY
+from kinpack.codec.encoding import Encoder, psnr_of_packets
+from kinpack.codec.escape import EscapeRule
+from kinpack.codec.learned import LearnedCoder
 from kinpack.codec.learned_image import LearnedImages
-from kinpack.codec.networks import Engine, Network
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import ProductQuantizer, pack_codes, unpack_codes
-from kinpack.codec.self_test import SelfTest
-from kinpack.entropy.tables import FrequencyTables
-from kinpack.errors import CodecError, ImageError, PayloadError
-from kinpack.images import Image, area_reduction, validate_image
+from kinpack.codec.networks import Engine
+from kinpack.codec.packet import Packet
+from kinpack.codec.parts import CodecParts
+from kinpack.codec.rates import Rates
+from kinpack.errors import CodecError
+from kinpack.images import Image, validate_image
 
 SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
-DEFAULT_QUALITY = 60
 SUFFIX = ".kinc"
-
-_BATCH = 256
-_log = logging.getLogger(__name__)
-
-Escape = Literal["auto", "off", "always"]
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 class Codec:
@@ -64,12 +54,12 @@ class Codec:
         engine: Engine | None = None,
         optimise: bool = True,
     ) -> None:
-        self._container, self._data, self._threads = container, data, threads
-        self._engine, self._optimise = engine, optimise
+        self._parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
+        self._data = data
         self.header = dict(container.header)
         self.codec_id = hashlib.sha256(data).hexdigest()
-        self.quantizer = ProductQuantizer(self._array("codebooks").astype(np.float32))
-        self._descriptors = self._descriptor()
+        self.quantizer = self._parts.quantizer
+        self._descriptors = self._parts.descriptors()
 
     @classmethod
     def from_container(cls, container: Container) -> Self:
@@ -166,19 +156,22 @@ class Codec:
         self,
         images: Sequence[Image],
         *,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
         escape: Escape = "auto",
         threads: int | None = None,
     ) -> list[Packet]:
-        """Encode images, each by itself.
+        """Encode images, each by itself, at a quality or to a PSNR.
 
-        Where learned and classic payloads are both tried, the one with the least
+        At a quality, where learned and classic payloads are both tried, the one with the least
         bits + lam(quality) · squared error is kept; with "always", of those that take no more bytes
-        than the smallest classic one.
+        than the smallest classic one. To a PSNR (sMIC, eq. 1), each image gets the smallest payload
+        found that reaches it, at a quality of its own; see ``encode_measured``.
 
         Args:
             images: uint8 (H, W, C) each, C = 1 grey, 3 RGB, 4 RGBA.
-            quality: 1 to 100; 100 is lossless.
+            quality: 1 to 100, of all or of each, by default 60; 100 is lossless.
+            min_psnr: PSNR in dB that every image must have, 1 to 100; without a quality.
             escape: whether classic payloads are tried beside learned ones: "auto" where the codec's
                 own prediction says that one may win, "always" for each image, "off" never.
             threads: that work at a time; None takes as many as there are cores.
@@ -188,17 +181,81 @@ class Codec:
 
         Raises:
             ImageError: an array is no image, or too large.
-            CodecError: the quality is out of range.
+            CodecError: a quality or a PSNR is out of range, or both are given.
         """
-        if not 1 <= quality <= 100:
-            raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")
-        if escape not in ("auto", "off", "always"):
-            raise CodecError(f"escape {escape!r} is not known: use auto, off or always")
+        if min_psnr is None:
+            return self._encoder.encode(images, quality, escape=escape, threads=threads)
+        return self.encode_measured(
+            images, quality=quality, min_psnr=min_psnr, escape=escape, threads=threads
+        )[0]
+
+    def encode_measured(
+        self,
+        images: Sequence[Image],
+        *,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> tuple[list[Packet], NDArray[np.float64]]:
+        """Encode images as ``encode`` does, decode the packets, and measure what they draw.
+
+        With ``min_psnr``, an image whose packet does not draw it that well is kept exactly.
+
+        Args:
+            images: as for ``encode``, and so are the options.
+            quality: 1 to 100, of all or of each.
+            min_psnr: PSNR in dB that every image must have, 1 to 100.
+            escape: whether classic payloads are tried beside learned ones. With "off" an image that
+                no learned payload brings to ``min_psnr`` still gets an exact classic one.
+            threads: workers for classic payloads.
+
+        Returns:
+            A packet for each image, and (n,) float64, the PSNR in dB of each one's picture against
+            the image (both on white where there is alpha); infinite where it is exact.
+
+        Raises:
+            ImageError: an array is no image, or too large.
+            CodecError: a quality or a PSNR is out of range, or both are given.
+        """
+        if min_psnr is None:
+            packets = self._encoder.encode(images, quality, escape=escape, threads=threads)
+            return packets, self.psnr(images, packets, threads=threads)
+        if quality is not None:
+            raise CodecError("quality and min_psnr exclude each other; give one of them")
+        return self._encoder.encode_to_psnr(images, min_psnr, escape=escape, threads=threads)
+
+    def psnr(
+        self, images: Sequence[Image], packets: Sequence[Packet], *, threads: int | None = None
+    ) -> NDArray[np.float64]:
+        """Measure what packets draw.
+
+        Args:
+            images: uint8 (H, W, C) each, as they were given to ``encode``.
+            packets: of each image.
+            threads: workers for classic payloads.
+
+        Returns:
+            (n,) float64, PSNR in dB of each one's own picture; infinite where it is exact.
+        """
         whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
-        packets: list[Packet] = []
-        for first in range(0, len(whole), _BATCH):
-            packets += self._encode(whole[first : first + _BATCH], quality, escape, threads)
-        return packets
+        return psnr_of_packets(whole, packets, self._decoder, threads=threads)
+
+    def rates(
+        self,
+        images: Sequence[Image],
+        *,
+        qualities: Sequence[int],
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> Rates:
+        """Size and PSNR of images at several qualities; the options are those of ``encode``.
+
+        Raises:
+            ImageError: an array is no image, or too large.
+            CodecError: a quality is out of range.
+        """
+        return self._encoder.rates(images, qualities, escape=escape, threads=threads)
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw the images of packets.
@@ -211,23 +268,11 @@ class Codec:
             uint8 (H, W, C) for each packet.
 
         Raises:
-            PayloadError: a payload is damaged.
+            PayloadError: a payload is damaged, or states more pixels than the limit
+                (`kinpack.pixel_limit`).
             CodecError: a packet needs a learned codec, and this is none.
         """
-        images: list[Image | None] = [None] * len(packets)
-        learned: list[int] = []
-        classic: list[int] = []
-        for i, packet in enumerate(packets):
-            (learned if packet.kind is Kind.LEARNED else classic).append(i)
-        for first in range(0, len(learned), _BATCH):
-            part = learned[first : first + _BATCH]
-            drawn = self._decode_learned([packets[i] for i in part], threads)
-            for i, image in zip(part, drawn, strict=True):
-                images[i] = image
-        drawn = _map(_decode_classic, [packets[i] for i in classic], threads)
-        for i, image in zip(classic, drawn, strict=True):
-            images[i] = image
-        return [image for image in images if image is not None]
+        return self._decoder.decode(packets, threads=threads)
 
     def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Describe images by what the product code quantises.
@@ -274,193 +319,26 @@ class Codec:
         Raises:
             CodecError: the codec's parts do not fit together.
         """
-        latent = LatentFormat.from_dict(self.header.get("latent", {}))
-        code_context = self._integers("code_context")
-        if code_context.shape[:2] != (self.quantizer.M, self.quantizer.K):
-            raise CodecError(
-                f"the product code of codec {self.name!r} does not fit its payloads; make it anew"
-            )
-        latents = LatentCoder(
-            latent,
-            context=[self._network(f"context{i}", engine) for i in range(len(latent.steps))],
-            code_context=code_context,
-            tables=FrequencyTables(
-                counts=self._integers("table_counts"),
-                starts=self._integers("table_starts"),
-                lows=self._integers("table_lows"),
-            ),
-            step_units=self._integers("step_units"),
-            table_shift=self._integers("table_shift"),
-            inward_shifts=self._integers("inward_shifts"),
-            error_bits=self._array("error_bits").astype(np.float64),
-        )
-        return LearnedCoder(
-            latents,
-            analysis=self._network("analysis"),
-            synthesis=self._network("synthesis", engine),
-        )
+        return self._parts.untested_coder(engine)
 
     @cached_property
     def _learned(self) -> LearnedImages:
-        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
-        coders = [self.untested_coder(engine=engine) for engine in engines]
-        test = SelfTest.from_dict(
-            self.header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
-        )
-        failures = []
-        for engine, coder in zip(engines, coders, strict=True):
-            failure = test.failure(coder)
-            if failure is None:
-                return LearnedImages(coder)
-            failures.append(failure)
-            _log.warning("kinpack: codec %r in %s: %s", self.name, engine, failure)
-        raise failures[0]
-
-    def _network(self, name: str, engine: Engine = "onnxruntime") -> Network:
-        graph = self._container.blobs.get(name)
-        if graph is None:
-            raise CodecError(f"codec {self.name!r} lacks the network {name!r}; make it anew")
-        return Network(
-            graph, name=name, threads=self._threads, engine=engine, optimise=self._optimise
-        )
-
-    def _array(self, name: str) -> NDArray[Any]:
-        array = self._container.arrays.get(name)
-        if array is None:
-            raise CodecError(f"codec {self.name!r} lacks the array {name!r}; make it anew")
-        return array
-
-    def _integers(self, name: str) -> NDArray[np.int64]:
-        array = self._array(name)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise CodecError(
-                f"the array {name!r} of codec {self.name!r} does not hold integers; make it anew"
-            )
-        return array.astype(np.int64)
-
-    def _descriptor(self) -> Callable[[Sequence[Image]], NDArray[np.float32]]:
-        if self.header.get("code") == "network":
-            network = self._network("code")
-            return lambda images: _describe(network, images, self.quantizer.D)
-        arrays = {
-            key.removeprefix("descriptor_"): value
-            for key, value in self._container.arrays.items()
-            if key.startswith("descriptor_")
-        }
-        return LinearDescriptor.from_dict(self.header.get("descriptor", {}), arrays).descriptors
-
-    def _encode(
-        self, images: Sequence[Image], quality: int, escape: Escape, threads: int | None
-    ) -> list[Packet]:
-        codes = self.embed(images)
-        packed = pack_codes(codes, K=self.quantizer.K)
-        choices: list[list[Candidate]] = [[] for _ in images]
-        learned = self.is_learned and quality < 100
-        if learned:
-            small = [i for i, image in enumerate(images) if max(image.shape[:2]) <= MAX_SIDE]
-            made = self._learned.encode(
-                [images[i] for i in small],
-                codes[small],
-                quality=quality,
-                draw=escape != "off",
-                threads=threads,
-            )
-            for i, candidate in zip(small, made, strict=True):
-                choices[i].append(candidate)
-        if not learned or escape != "off":
-            trying = self._worth_trying(images, choices, quality, escape)
-            tried = _map(lambda i: candidates(images[i], quality=quality), trying, threads)
-            for i, more in zip(trying, tried, strict=True):
-                choices[i] = (
-                    _no_larger(choices[i], more) if escape == "always" else [*choices[i], *more]
-                )
-        packets = []
-        for i, image in enumerate(images):
-            if not choices[i]:
-                height, width = image.shape[:2]
-                raise ImageError(
-                    f"an image of {width}×{height} pixels is too large for learned payloads "
-                    f"({MAX_SIDE} a side); reduce it, or allow classic payloads"
-                )
-            best = min(choices[i], key=lambda candidate: candidate.cost(quality))
-            packets.append(_packet(image, best, quality, packed[i].tobytes()))
-        return packets
-
-    def _worth_trying(
-        self,
-        images: Sequence[Image],
-        choices: Sequence[list[Candidate]],
-        quality: int,
-        escape: Escape,
-    ) -> list[int]:
-        """Images that a classic payload is tried for: all, or those where it may win."""
-        rule = self._escape_rule
-        if escape == "always" or rule is None:
-            return list(range(len(images)))
-        known = [i for i, choice in enumerate(choices) if choice]
-        seen = features([images[i] for i in known], [choices[i][0] for i in known], quality=quality)
-        may_win = dict(zip(known, rule.may_win(seen).tolist(), strict=True))
-        return [i for i in range(len(images)) if may_win.get(i, True)]
+        return LearnedImages(self._parts.tested_coder())
 
     @cached_property
-    def _escape_rule(self) -> EscapeRule | None:
+    def _decoder(self) -> Decoder:
+        return Decoder(self._coder_of_images, self.quantizer, name=self.name)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
         values = self.header.get("escape")
-        return None if values is None else EscapeRule.from_dict(values)
+        rule = None if values is None else EscapeRule.from_dict(values)
+        chooser = Chooser(self._coder_of_images, rule)
+        return Encoder(chooser, self.embed, self._decoder, K=self.quantizer.K)
 
-    def _decode_learned(self, packets: Sequence[Packet], threads: int | None) -> list[Image]:
-        if not self.is_learned:
-            raise CodecError(
-                f"codec {self.name!r} has no learned payloads, but a packet is one: "
-                "use the codec it was made with"
-            )
-        width = self.quantizer.code_bytes
-        if any(len(packet.code) != width for packet in packets):
-            raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
-        packed = np.frombuffer(b"".join(p.code for p in packets), dtype=np.uint8)
-        codes = unpack_codes(packed.reshape(-1, width), self.quantizer.M, K=self.quantizer.K)
-        return self._learned.decode(packets, codes, threads=threads)
-
-
-def _packet(image: Image, candidate: Candidate, quality: int, code: bytes) -> Packet:
-    height, width, channels = image.shape
-    return Packet(width, height, channels, candidate.kind, quality, code, candidate.payload)
-
-
-def _no_larger(learned: list[Candidate], classic: list[Candidate]) -> list[Candidate]:
-    """Of all candidates those that take no more bytes than the smallest classic one."""
-    most = min(len(candidate.payload) for candidate in classic)
-    return [candidate for candidate in (*learned, *classic) if len(candidate.payload) <= most]
-
-
-def _decode_classic(packet: Packet) -> Image:
-    return decode_classic(
-        packet.kind,
-        packet.payload,
-        width=packet.width,
-        height=packet.height,
-        channels=packet.channels,
-    )
-
-
-def _describe(network: Network, images: Sequence[Image], D: int) -> NDArray[np.float32]:
-    parts = []
-    for first in range(0, len(images), _BATCH):
-        reductions = [area_reduction(image, 32) for image in images[first : first + _BATCH]]
-        x = np.stack(reductions).transpose(0, 3, 1, 2).astype(np.float32)
-        z = network(x / np.float32(255) - np.float32(0.5))
-        if z.shape != (len(x), D):
-            raise network.fault(f"gives an array of shape {z.shape}, not {(len(x), D)}")
-        parts.append(z)
-    return np.concatenate(parts)
-
-
-def _map(function: Callable[[S], T], items: Iterable[S], threads: int | None) -> list[T]:
-    """Apply in order, in threads: the image libraries let go of the interpreter's lock."""
-    todo = list(items)
-    if threads == 1 or len(todo) < 2:
-        return [function(item) for item in todo]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, todo))
+    @property
+    def _coder_of_images(self) -> Callable[[], LearnedImages] | None:
+        return (lambda: self._learned) if self.is_learned else None
 
 
 def describe(codec: Codec) -> dict[str, Any]:

@@ -72,29 +72,30 @@ class EscapeRule:
 
 
 def features(
-    images: Sequence[Image], learned: Sequence[Candidate], *, quality: int
+    images: Sequence[Image], learned: Sequence[Candidate], *, quality: int | Sequence[int]
 ) -> NDArray[np.float64]:
     """What is known of images once their learned payloads are there.
 
     Args:
         images: uint8 (H, W, C) each.
         learned: the learned payload of each.
-        quality: at which they were made.
+        quality: at which all, or each, were made.
 
     Returns:
         (n, FEATURES) float64: 1, log2 of bits and of squared error a pixel, quality, share of
         pixels like their left neighbour, log2 of the number of colours, log2 of the size.
     """
+    qualities = [quality] * len(images) if isinstance(quality, int) else quality
     rows = [
         (
             1.0,
             math.log2(8 * len(candidate.payload) / _pixels(image) + 1e-2),
             math.log2(candidate.error / _pixels(image) + 1e-2),
-            (quality - 50) / 20,
+            (q - 50) / 20,
             *_flatness(image),
             math.log2(_pixels(image)) / 10,
         )
-        for image, candidate in zip(images, learned, strict=True)
+        for image, candidate, q in zip(images, learned, qualities, strict=True)
     ]
     return np.array(rows, dtype=np.float64).reshape(-1, FEATURES)
 

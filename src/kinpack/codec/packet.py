@@ -33,7 +33,7 @@ class Packet:
         height: pixels down, 1 to 65,535.
         channels: 1 grey, 3 RGB, 4 RGBA.
         kind: how ``payload`` is coded.
-        quality: the quality that was asked for, 1 to 100 (100 is lossless).
+        quality: at which the image was coded, 1 to 100 (100 is lossless).
         code: the packed product code, 8 bytes for M = 16 books of K = 16 words; byte j holds
             sub-index 2j in its low and sub-index 2j + 1 in its high four bits.
         payload: the coded picture.

@@ -44,6 +44,11 @@ def aimed_psnr(quality: float) -> float:
     return _CENTRE_PSNR + _PSNR_STEP * (quality - _CENTRE)
 
 
+def quality_for_psnr(psnr: float) -> float:
+    """Quality that aims at a PSNR in dB; beyond 1 to 100 for one that none aims at."""
+    return _CENTRE + (psnr - _CENTRE_PSNR) / _PSNR_STEP
+
+
 def avif_quality(quality: float) -> int:
     """AVIF's own quality, 0 to 100, that comes nearest to what a quality aims at."""
     return _own_quality(_AVIF, quality)

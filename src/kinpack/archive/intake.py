@@ -1,0 +1,112 @@
+"""Intake: the images of a source in batches, without broken ones and those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import closing
+from typing import TypeAlias
+
+from kinpack.archive.loading import load_ahead
+from kinpack.archive.segment import PIXEL_BYTES
+from kinpack.errors import ArchiveError, ImageError
+from kinpack.images import Image
+from kinpack.items import Item
+
+Progress: TypeAlias = Callable[[int], None]
+"""Called with the number of images just done."""
+
+Batch: TypeAlias = list[tuple[Item, Image]]
+
+COMING = -1
+"""Place of an image that is not stored yet."""
+
+
+class Intake:
+    """Reads a source once.
+
+    Args:
+        there: ids that are there already.
+        where: the archive's name for messages.
+        on_duplicate: ``error``, ``skip`` or ``replace``, for an id that is there or comes twice.
+        skip_broken: whether pictures that cannot be read are left out and noted.
+        batch: images a batch, fewer where they are large.
+        threads: to load with.
+
+    Attributes:
+        places: a place for each id that was taken; ``COMING`` until somebody says where.
+        skipped: images left out since their id was there.
+        broken: ids of pictures that could not be read, each with the reason.
+    """
+
+    def __init__(
+        self,
+        there: Container[str],
+        *,
+        where: str,
+        on_duplicate: str,
+        skip_broken: bool,
+        batch: int,
+        threads: int | None,
+    ) -> None:
+        self.places: dict[str, int] = {}
+        self.skipped = 0
+        self.broken: list[tuple[str, str]] = []
+        self._there, self._where = there, where
+        self._on_duplicate, self._skip_broken = on_duplicate, skip_broken
+        self._batch, self._threads = batch, threads
+
+    def batches(self, items: Iterable[Item], done: Progress) -> Iterator[Batch]:
+        """Load the images of a source.
+
+        Args:
+            items: the images.
+            done: called with the number of images left out, and of those in a batch as soon as the
+                next one is asked for.
+
+        Raises:
+            ArchiveError: an id is there already.
+            ImageError: a picture cannot be read.
+        """
+        batch: Batch = []
+        pixels = 0
+        loaded = load_ahead(self._wanted(items, done), threads=self._threads, ahead=self._batch)
+        with closing(loaded):
+            for item, image in loaded:
+                if isinstance(image, ImageError):
+                    if not self._skip_broken:
+                        raise image
+                    self.broken.append((item.id, str(image)))
+                    done(1)
+                    continue
+                batch.append((item, image))
+                pixels += image.nbytes
+                if len(batch) >= self._batch or pixels >= PIXEL_BYTES:
+                    yield batch
+                    done(len(batch))
+                    batch, pixels = [], 0
+        if batch:
+            yield batch
+            done(len(batch))
+        for name, _ in self.broken:
+            if self.places.get(name) == COMING:
+                del self.places[name]
+
+    def duplicate(self, name: str, what: str) -> ArchiveError:
+        """The error for an id that may not come."""
+        return ArchiveError(
+            f"{self._where}: the id {name!r} {what}; leave it out, or choose "
+            "--on-duplicate skip or --on-duplicate replace"
+        )
+
+    def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
+        for item in items:
+            twice = item.id in self.places
+            if twice or item.id in self._there:
+                if self._on_duplicate == "error":
+                    raise self.duplicate(item.id, "comes twice" if twice else "is there already")
+                if self._on_duplicate == "skip":
+                    self.skipped += 1
+                    done(1)
+                    continue
+            self.places.setdefault(item.id, COMING)
+            yield item

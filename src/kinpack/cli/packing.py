@@ -1,0 +1,242 @@
+"""The commands that fill archives: pack and add."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinpack.cli.learning import LONGEST_SIDE, learn_from, work_beside
+from kinpack.cli.options import (
+    ArchiveArgument,
+    ArchiveOutput,
+    Escape,
+    Json,
+    MaxBytes,
+    MinPsnr,
+    OnDuplicate,
+    Quality,
+    Quiet,
+    Size,
+    SkipBroken,
+    Sources,
+    Split,
+    Threads,
+    open_together,
+    refuse_several,
+)
+from kinpack.cli.reporting import Report
+from kinpack.errors import ArchiveError, SourceError
+from kinpack.images import shown
+from kinpack.sources import subset
+
+if TYPE_CHECKING:
+    from kinpack.archive.adding import AddReport
+    from kinpack.archive.archive import Archive
+    from kinpack.codec.codec import Codec
+
+
+def pack(
+    context: typer.Context,
+    source: Sources,
+    output: ArchiveOutput,
+    codec: Annotated[
+        str | None,
+        typer.Option(metavar="CODEC", help="A .kinc file, or classic, or default, the default."),
+    ] = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Learn a codec of the collection's own first.")
+    ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0.01, help="How long to learn.  [default: 20]"),
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMBEDDER",
+            help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
+        ),
+    ] = None,
+    quality: Quality = None,
+    min_psnr: MinPsnr = None,
+    max_bytes: MaxBytes = None,
+    size: Size = None,
+    split: Split = None,
+    escape: Escape = "auto",
+    on_duplicate: OnDuplicate = "error",
+    skip_broken: SkipBroken = False,
+    threads: Threads = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Take the first so many only.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pack a collection into a new archive.
+
+    Example:
+      kinpack pack photos -o photos.kin --size 256
+      kinpack pack photos -o true.kin --min-psnr 36
+      kinpack pack photos -o small.kin --max-bytes 20M
+      kinpack pack photos -o own.kin --learn --minutes 20
+    """
+    refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
+    refuse_several(codec=codec, learn=learn or None)
+    if minutes is not None and not learn:
+        raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
+    from kinpack.archive.adding import AddOptions
+    from kinpack.archive.archive import Archive
+    from kinpack.codec.codec import Codec
+    from kinpack.codec.embedder import Embedder
+
+    report = Report(json=json, quiet=quiet)
+    loaded = (
+        _learned(context, source, output, report, minutes, size, split, skip_broken, threads)
+        if learn
+        else Codec.load(codec or "default")
+    )
+    embeds = None if embedder is None else Embedder.load(embedder)
+    asked = AddOptions(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes).asked
+    metadata = {"codec": loaded.name, **asked, "size": size or None, "escape": escape}
+    if embeds:
+        metadata["embedder"] = embeds.name
+    with Archive.create(output, loaded, embedder=embeds, metadata=metadata) as archive:
+        images = open_together(source, size=size, split=split)
+        if limit is not None:
+            images = subset(images, stop=limit)
+        with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
+            added = archive.add(
+                images,
+                quality=quality,
+                min_psnr=min_psnr,
+                max_bytes=max_bytes,
+                escape=escape,
+                on_duplicate=on_duplicate,
+                skip_broken=skip_broken,
+                threads=threads,
+                progress=packing,
+                measuring=measuring,
+            )
+        _warn_of_broken(report, added)
+        if not added.added:
+            raise SourceError(
+                f"{images.name}: none of its {len(images)} pictures can be read; check that they "
+                "are pictures"
+            )
+        _report_added(report, archive, added)
+
+
+def add(
+    archive: ArchiveArgument,
+    source: Sources,
+    quality: Annotated[
+        int | None, typer.Option(metavar="Q", min=1, max=100, help="1 to 100.")
+    ] = None,
+    min_psnr: MinPsnr = None,
+    size: Size = None,
+    split: Split = None,
+    on_duplicate: OnDuplicate = "error",
+    skip_broken: SkipBroken = False,
+    threads: Threads = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a collection to an archive, with its codec and embedder.
+
+    What is there is not touched. Quality or PSNR, and size, are those that the archive was packed
+    with, unless others are given; one that was packed into a number of bytes needs them.
+
+    Example:
+      kinpack add photos.kin more
+    """
+    refuse_several(quality=quality, min_psnr=min_psnr)
+    from kinpack.archive.archive import Archive
+
+    report = Report(json=json, quiet=quiet)
+    with Archive.open(archive) as opened:
+        noted = opened.manifest.metadata
+        size = noted.get("size") if size is None else size
+        if quality is None and min_psnr is None:
+            if "max_bytes" in noted:
+                raise ArchiveError(
+                    f"{shown(archive)}: packed with --max-bytes, which says nothing of more "
+                    "images; add them with --quality or --min-psnr"
+                )
+            min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
+        images = open_together(source, size=size, split=split)
+        with report.meter("adding", len(images)) as meter:
+            added = opened.add(
+                images,
+                quality=quality,
+                min_psnr=min_psnr,
+                escape=noted.get("escape", "auto"),
+                on_duplicate=on_duplicate,
+                skip_broken=skip_broken,
+                threads=threads,
+                progress=meter.advance,
+            )
+        _warn_of_broken(report, added)
+        _report_added(report, opened, added)
+
+
+def _learned(
+    context: typer.Context,
+    source: list[str],
+    output: Path | str,
+    report: Report,
+    minutes: float | None,
+    size: int | None,
+    split: str | None,
+    skip_broken: bool,
+    threads: int | None,
+) -> Codec:
+    """Learn a codec of what is packed; its checkpoints lie beside the archive until it is there."""
+    remote = "://" in str(output)
+    place = Path(str(output).rstrip("/").rpartition("/")[2]) if remote else Path(output)
+    if not remote and os.path.lexists(place):  # before minutes are spent
+        raise ArchiveError(f"{shown(place)}: exists already; choose another name")
+    work = work_beside(place)
+    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
+    codec, gains = learn_from(
+        [open_together(source, size=side, split=split)],
+        report=report,
+        work=work,
+        name=place.stem,
+        minutes=minutes,
+        skip_broken=skip_broken,
+        threads=threads,
+        command=context.find_root().obj,
+    )
+    for line in gains.lines():
+        report.say(line)
+    shutil.rmtree(work)
+    return codec
+
+
+def _warn_of_broken(report: Report, added: AddReport) -> None:
+    for _, reason in added.broken:
+        report.warn(f"left out: {reason}")
+
+
+def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
+    facts = archive.info()
+    images, n_bytes = facts["images"], facts["bytes_on_disk"]
+    words = [f"{added.added:,} images added"]
+    words += [f"{added.replaced:,} replaced"] if added.replaced else []
+    words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
+    words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
+    broken = [{"id": name, "reason": reason} for name, reason in added.broken]
+    if added.lowest_psnr is not None and added.mean_psnr is not None:
+        words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
+    asked = facts.get("asked", {}).get("max_bytes")
+    within = f" of {asked:,} allowed, beside the codec's {facts['codec_bytes']:,}" if asked else ""
+    report.done(
+        {**asdict(added), "broken": broken, **facts},
+        f"{shown(archive.path)}: {', '.join(words)}; {images:,} images in {n_bytes:,} bytes"
+        f"{within}, {facts['bytes_per_image']:,.1f} an image",
+    )

@@ -1,0 +1,231 @@
+"""Choosing: which payload, learned or classic, an image gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.classic import Candidate, candidates, lossy_kind, may_be_lossless
+from kinpack.codec.escape import EscapeRule, features
+from kinpack.codec.learned import MAX_SIDE
+from kinpack.codec.learned_image import LearnedImages
+from kinpack.codec.packet import Kind
+from kinpack.codec.psnr_search import PsnrSearch
+from kinpack.errors import ImageError
+from kinpack.images import Image
+
+Escape = Literal["auto", "off", "always"]
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Choice(NamedTuple):
+    """A payload, and the quality at which it was made."""
+
+    quality: int
+    candidate: Candidate
+
+
+class Chooser:
+    """Makes the payloads that an image may have, and keeps one.
+
+    Args:
+        learned: gives the coder of learned payloads; None for a codec that has none.
+        rule: where a classic payload is worth a try beside a learned one; None for everywhere.
+    """
+
+    def __init__(
+        self, learned: Callable[[], LearnedImages] | None, rule: EscapeRule | None
+    ) -> None:
+        self._learned, self._rule = learned, rule
+
+    def at_quality(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        *,
+        escape: Escape,
+        threads: int | None,
+        measured: bool = False,
+    ) -> list[Choice]:
+        """Keep the payload that costs least at each image's quality.
+
+        Args:
+            images: uint8 (H, W, C) each.
+            codes: (n, M) sub-indices of each.
+            qualities: 1 to 100, of each.
+            escape: whether classic payloads are tried beside learned ones.
+            threads: that work at a time.
+            measured: whether the error of a payload is wanted that has no rival.
+
+        Returns:
+            One choice for each image.
+
+        Raises:
+            ImageError: an image is too large for learned payloads, and no others are allowed.
+        """
+        found: list[list[Candidate]] = [[] for _ in images]
+        draw = measured or escape != "off"
+        rows = [i for i, q in enumerate(qualities) if q < 100 and self._can_learn(images[i])]
+        for i, made in zip(
+            rows,
+            self._encode_learned(
+                images, codes, rows, [qualities[i] for i in rows], draw=draw, threads=threads
+            ),
+            strict=True,
+        ):
+            found[i].append(made)
+        if escape == "off" and self._learned:
+            trying = [i for i, q in enumerate(qualities) if q == 100]
+        else:
+            learned = [(q, of[0]) if of else None for q, of in zip(qualities, found, strict=True)]
+            trying = self._worth_trying(images, learned, escape)
+        tried = in_threads(
+            lambda i: candidates(images[i], quality=qualities[i]), trying, threads=threads
+        )
+        for i, more in zip(trying, tried, strict=True):
+            found[i] = no_larger(found[i], more) if escape == "always" else [*found[i], *more]
+        choices = []
+        for image, of, quality in zip(images, found, qualities, strict=True):
+            if not of:
+                height, width = image.shape[:2]
+                raise ImageError(
+                    f"an image of {width}×{height} pixels is too large for learned payloads "
+                    f"({MAX_SIDE} a side); reduce it, or allow classic payloads"
+                )
+            choices.append(Choice(quality, min(of, key=lambda one: one.cost(quality))))
+        return choices
+
+    def at_psnr(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        target: float,
+        *,
+        escape: Escape,
+        threads: int | None,
+    ) -> list[Choice]:
+        """Keep the smallest payload of those found that reach a PSNR.
+
+        Each image has a quality of its own, found by `PsnrSearch`; all images whose search goes on
+        are encoded together. An image that no allowed payload brings there is kept exactly.
+
+        Args:
+            images: uint8 (H, W, C) each.
+            codes: (n, M) sub-indices of each.
+            target: PSNR in dB, of each image.
+            escape: whether classic payloads are tried beside learned ones.
+            threads: that work at a time.
+
+        Returns:
+            One choice for each image.
+        """
+        searches = [PsnrSearch(target, _pixels(image)) for image in images]
+        rows = [i for i, image in enumerate(images) if self._can_learn(image)]
+        while True:
+            asked = {i: quality for i in rows if (quality := searches[i].next) is not None}
+            if not asked:
+                break
+            going, qualities = list(asked), list(asked.values())
+            made = self._encode_learned(images, codes, going, qualities, draw=True, threads=threads)
+            for i, quality, one in zip(going, qualities, made, strict=True):
+                searches[i].tell(quality, one)
+        best = [Choice(*search.best) if search.best else None for search in searches]
+        trying = (
+            [i for i, choice in enumerate(best) if choice is None]
+            if escape == "off" and self._learned
+            else self._worth_trying(images, best, escape)
+        )
+        only_exact = escape == "off" and self._learned is not None
+        tried = in_threads(
+            lambda i: _classic_at_psnr(images[i], target, exact=only_exact), trying, threads=threads
+        )
+        for i, other in zip(trying, tried, strict=True):
+            mine = best[i]
+            if mine is None or len(other.candidate.payload) < len(mine.candidate.payload):
+                best[i] = other
+        return [choice for choice in best if choice is not None]
+
+    def _can_learn(self, image: Image) -> bool:
+        return self._learned is not None and max(image.shape[:2]) <= MAX_SIDE
+
+    def _encode_learned(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        rows: Sequence[int],
+        qualities: Sequence[int],
+        *,
+        draw: bool,
+        threads: int | None,
+    ) -> list[Candidate]:
+        if self._learned is None or not rows:
+            return []
+        chosen = [images[i] for i in rows]
+        return self._learned().encode(
+            chosen, codes[rows], quality=qualities, draw=draw, threads=threads
+        )
+
+    def _worth_trying(
+        self,
+        images: Sequence[Image],
+        learned: Sequence[tuple[int, Candidate] | None],
+        escape: Escape,
+    ) -> list[int]:
+        """Images that a classic payload is tried for: all, or those where it may win."""
+        if escape == "always" or self._rule is None:
+            return list(range(len(images)))
+        known = [(i, *one) for i, one in enumerate(learned) if one is not None]
+        seen = features(
+            [images[i] for i, _, _ in known],
+            [candidate for _, _, candidate in known],
+            quality=[quality for _, quality, _ in known],
+        )
+        may_win = dict(zip((i for i, _, _ in known), self._rule.may_win(seen), strict=True))
+        return [i for i in range(len(images)) if may_win.get(i, True)]
+
+
+def exactly(image: Image) -> Choice:
+    """The payload that draws an image exactly, as far as it is seen.
+
+    Colour under alpha 0 is not kept, so quality 100 is stated only where there is no alpha.
+    """
+    (made,) = candidates(image, quality=99, kinds=[Kind.WEBP_LOSSLESS])
+    return Choice(99 if image.shape[2] == 4 else 100, made)
+
+
+def no_larger(learned: list[Candidate], classic: list[Candidate]) -> list[Candidate]:
+    """Of all candidates those that take no more bytes than the smallest classic one."""
+    most = min(len(candidate.payload) for candidate in classic)
+    return [candidate for candidate in (*learned, *classic) if len(candidate.payload) <= most]
+
+
+def in_threads(function: Callable[[S], T], items: Iterable[S], *, threads: int | None) -> list[T]:
+    """Apply in order, in threads: the image libraries let go of the interpreter's lock."""
+    todo = list(items)
+    if threads == 1 or len(todo) < 2:
+        return [function(item) for item in todo]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, todo))
+
+
+def _classic_at_psnr(image: Image, target: float, *, exact: bool) -> Choice:
+    """The smallest classic payload found that reaches a PSNR, or with ``exact`` the exact one."""
+    search = PsnrSearch(target, _pixels(image))
+    while not exact and (quality := search.next) is not None:
+        search.tell(quality, candidates(image, quality=quality, kinds=[lossy_kind()])[0])
+    if search.best is None:
+        return exactly(image)
+    lossy = Choice(*search.best)
+    if not may_be_lossless(image, lossy.quality):
+        return lossy
+    return min(lossy, exactly(image), key=lambda choice: len(choice.candidate.payload))
+
+
+def _pixels(image: Image) -> int:
+    return int(image.shape[0]) * int(image.shape[1])

@@ -1,0 +1,80 @@
+"""Decoding: the images of packets, learned and classic, several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kinpack.codec.choosing import in_threads
+from kinpack.codec.classic import decode_classic
+from kinpack.codec.learned_image import LearnedImages
+from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.product_code import ProductQuantizer, unpack_codes
+from kinpack.errors import CodecError, PayloadError
+from kinpack.images import Image
+from kinpack.pixel_limit import too_many
+
+_BATCH = 256
+
+
+class Decoder:
+    """Draws the images of packets.
+
+    Args:
+        learned: gives the coder of learned payloads; None for a codec that has none.
+        quantizer: of the product codes.
+        name: the codec's, for messages.
+    """
+
+    def __init__(
+        self,
+        learned: Callable[[], LearnedImages] | None,
+        quantizer: ProductQuantizer,
+        *,
+        name: str,
+    ) -> None:
+        self._learned, self._quantizer, self._name = learned, quantizer, name
+
+    def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
+        """Draw images; see ``Codec.decode``."""
+        for packet in packets:
+            if what := too_many(packet.width, packet.height):
+                raise PayloadError(f"a packet of {len(packet.payload)} bytes states {what}")
+        images: list[Image | None] = [None] * len(packets)
+        learned: list[int] = []
+        classic: list[int] = []
+        for i, packet in enumerate(packets):
+            (learned if packet.kind is Kind.LEARNED else classic).append(i)
+        for first in range(0, len(learned), _BATCH):
+            part = learned[first : first + _BATCH]
+            drawn = self._draw_learned([packets[i] for i in part], threads)
+            for i, image in zip(part, drawn, strict=True):
+                images[i] = image
+        drawn = in_threads(_decode_classic, [packets[i] for i in classic], threads=threads)
+        for i, image in zip(classic, drawn, strict=True):
+            images[i] = image
+        return [image for image in images if image is not None]
+
+    def _draw_learned(self, packets: Sequence[Packet], threads: int | None) -> list[Image]:
+        if self._learned is None:
+            raise CodecError(
+                f"codec {self._name!r} has no learned payloads, but a packet is one: "
+                "use the codec it was made with"
+            )
+        width = self._quantizer.code_bytes
+        if any(len(packet.code) != width for packet in packets):
+            raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
+        packed = np.frombuffer(b"".join(p.code for p in packets), dtype=np.uint8)
+        codes = unpack_codes(packed.reshape(-1, width), self._quantizer.M, K=self._quantizer.K)
+        return self._learned().decode(packets, codes, threads=threads)
+
+
+def _decode_classic(packet: Packet) -> Image:
+    return decode_classic(
+        packet.kind,
+        packet.payload,
+        width=packet.width,
+        height=packet.height,
+        channels=packet.channels,
+    )

@@ -1,0 +1,178 @@
+"""Encoding: images to packets, at a quality or to a PSNR, and what qualities would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.choosing import Choice, Chooser, Escape, exactly
+from kinpack.codec.classic import psnr_of, squared_error
+from kinpack.codec.decoding import Decoder
+from kinpack.codec.packet import Packet
+from kinpack.codec.product_code import pack_codes
+from kinpack.codec.rates import Rates
+from kinpack.errors import CodecError, ImageError
+from kinpack.images import Image, validate_image
+from kinpack.pixel_limit import too_many
+
+DEFAULT_QUALITY = 60
+
+_BATCH = 256
+
+
+class Encoder:
+    """Makes packets of images; the options are those of ``Codec.encode``.
+
+    Args:
+        chooser: makes and chooses payloads.
+        embed: gives the sub-indices (n, M) of images.
+        decoder: draws packets, as anybody will.
+        K: words of a codebook.
+    """
+
+    def __init__(
+        self,
+        chooser: Chooser,
+        embed: Callable[[Sequence[Image]], NDArray[np.uint8]],
+        decoder: Decoder,
+        *,
+        K: int,
+    ) -> None:
+        self._chooser, self._embed, self._decoder, self._K = chooser, embed, decoder, K
+
+    def encode(
+        self,
+        images: Sequence[Image],
+        quality: int | Sequence[int] | None,
+        *,
+        escape: Escape,
+        threads: int | None,
+    ) -> list[Packet]:
+        """Encode images at a quality of all, or of each."""
+        packets: list[Packet] = []
+        for part, qualities in _parts(images, quality, escape):
+            codes = self._embed(part)
+            choices = self._chooser.at_quality(
+                part, codes, qualities, escape=escape, threads=threads
+            )
+            packets += self._packets(part, codes, choices)
+        return packets
+
+    def encode_to_psnr(
+        self,
+        images: Sequence[Image],
+        min_psnr: float,
+        *,
+        escape: Escape,
+        threads: int | None,
+    ) -> tuple[list[Packet], NDArray[np.float64]]:
+        """Encode images to a PSNR, see that they reach it, and keep exactly those that do not."""
+        if not 1 <= min_psnr <= 100:
+            raise CodecError(f"min_psnr {min_psnr} is out of range: it goes from 1 to 100 dB")
+        packets: list[Packet] = []
+        reached = [np.zeros(0)]
+        for part, _ in _parts(images, None, escape):
+            codes = self._embed(part)
+            choices = self._chooser.at_psnr(part, codes, min_psnr, escape=escape, threads=threads)
+            made = self._packets(part, codes, choices)
+            psnr = psnr_of_packets(part, made, self._decoder, threads=threads)
+            for i in np.flatnonzero(psnr < min_psnr).tolist():
+                exact = [exactly(part[i])]
+                made[i : i + 1] = self._packets([part[i]], codes[i : i + 1], exact)
+                psnr[i] = psnr_of_packets([part[i]], [made[i]], self._decoder, threads=1)[0]
+                if psnr[i] < min_psnr:
+                    raise CodecError(
+                        "a lossless payload is not drawn exactly: the installed Pillow is faulty; "
+                        "install the version that kinpack's constraints name"
+                    )
+            packets += made
+            reached.append(psnr)
+        return packets, np.concatenate(reached)
+
+    def rates(
+        self,
+        images: Sequence[Image],
+        qualities: Sequence[int],
+        *,
+        escape: Escape,
+        threads: int | None,
+    ) -> Rates:
+        """Size and PSNR at several qualities."""
+        for quality in qualities:
+            _check(quality)
+        rates = Rates.empty(len(images), len(qualities))
+        first = 0
+        for part, _ in _parts(images, None, escape):
+            codes = self._embed(part)
+            for j, quality in enumerate(qualities):
+                choices = self._chooser.at_quality(
+                    part,
+                    codes,
+                    [quality] * len(part),
+                    escape=escape,
+                    threads=threads,
+                    measured=True,
+                )
+                for i, (image, (_, made)) in enumerate(zip(part, choices, strict=True), first):
+                    rates.n_bytes[i, j], rates.kind[i, j] = len(made.payload), made.kind
+                    rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
+            first += len(part)
+        return rates
+
+    def _packets(
+        self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]
+    ) -> list[Packet]:
+        packed = pack_codes(codes, K=self._K)
+        return [
+            Packet(
+                width=image.shape[1],
+                height=image.shape[0],
+                channels=image.shape[2],
+                kind=choice.candidate.kind,
+                quality=choice.quality,
+                code=code.tobytes(),
+                payload=choice.candidate.payload,
+            )
+            for image, code, choice in zip(images, packed, choices, strict=True)
+        ]
+
+
+def psnr_of_packets(
+    images: Sequence[Image], packets: Sequence[Packet], decoder: Decoder, *, threads: int | None
+) -> NDArray[np.float64]:
+    """PSNR in dB, (n,), of what packets draw for images; infinite where it is exact."""
+    drawn = decoder.decode(packets, threads=threads)
+    return np.array(
+        [
+            psnr_of(squared_error(image, picture), image.shape[0] * image.shape[1])
+            for image, picture in zip(images, drawn, strict=True)
+        ]
+    )
+
+
+def _parts(
+    images: Sequence[Image], quality: int | Sequence[int] | None, escape: Escape
+) -> Iterator[tuple[list[Image], list[int]]]:
+    """Checked images and their qualities, so many at a time as are coded together."""
+    if escape not in ("auto", "off", "always"):
+        raise CodecError(f"escape {escape!r} is not known: use auto, off or always")
+    asked = DEFAULT_QUALITY if quality is None else quality
+    each = np.asarray(asked)
+    for q in each.ravel().tolist():
+        _check(q)
+    if each.ndim and each.shape != (len(images),):
+        raise CodecError(f"{each.size} qualities for {len(images)} images; give one, or one each")
+    qualities = [int(q) for q in np.broadcast_to(each, (len(images),))]
+    whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
+    for i, image in enumerate(whole):  # what is encoded can be drawn again
+        if what := too_many(image.shape[1], image.shape[0]):
+            raise ImageError(f"image {i}: {what}")
+    for first in range(0, len(whole), _BATCH):
+        yield whole[first : first + _BATCH], qualities[first : first + _BATCH]
+
+
+def _check(quality: int) -> None:
+    if not 1 <= quality <= 100:
+        raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")

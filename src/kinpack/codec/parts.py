@@ -1,0 +1,161 @@
+"""The parts of a codec file: its networks, arrays and tables, checked and made ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.container import Container
+from kinpack.codec.descriptor import LinearDescriptor
+from kinpack.codec.latent_coder import LatentCoder
+from kinpack.codec.latent_format import LatentFormat
+from kinpack.codec.learned import LearnedCoder
+from kinpack.codec.networks import Engine, Network
+from kinpack.codec.product_code import ProductQuantizer
+from kinpack.codec.self_test import SelfTest
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.errors import CodecError
+from kinpack.images import Image, area_reduction
+
+Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
+
+_BATCH = 256
+_log = logging.getLogger(__name__)
+
+
+class CodecParts:
+    """Makes what a codec needs of what its file holds.
+
+    Args:
+        container: the file's content.
+        threads: of the networks; None leaves the choice to the runtime.
+        engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
+            fails the file's test packets.
+        optimise: whether onnxruntime may rearrange the graphs.
+
+    Raises:
+        CodecError: the file has no codebooks.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        *,
+        threads: int | None = None,
+        engine: Engine | None = None,
+        optimise: bool = True,
+    ) -> None:
+        self._container, self._threads = container, threads
+        self._engine, self._optimise = engine, optimise
+        self._header = container.header
+        self._name = str(self._header.get("name", "unnamed"))
+        self.quantizer = ProductQuantizer(self._array("codebooks").astype(np.float32))
+
+    def untested_coder(self, engine: Engine) -> LearnedCoder:
+        """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
+
+        Args:
+            engine: what runs them; what only encodes runs in onnxruntime.
+
+        Raises:
+            CodecError: the codec's parts do not fit together.
+        """
+        latent = LatentFormat.from_dict(self._header.get("latent", {}))
+        code_context = self._integers("code_context")
+        if code_context.shape[:2] != (self.quantizer.M, self.quantizer.K):
+            raise CodecError(
+                f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
+            )
+        latents = LatentCoder(
+            latent,
+            context=[self._network(f"context{i}", engine) for i in range(len(latent.steps))],
+            code_context=code_context,
+            tables=FrequencyTables(
+                counts=self._integers("table_counts"),
+                starts=self._integers("table_starts"),
+                lows=self._integers("table_lows"),
+            ),
+            step_units=self._integers("step_units"),
+            table_shift=self._integers("table_shift"),
+            inward_shifts=self._integers("inward_shifts"),
+            error_bits=self._array("error_bits").astype(np.float64),
+        )
+        return LearnedCoder(
+            latents,
+            analysis=self._network("analysis"),
+            synthesis=self._network("synthesis", engine),
+        )
+
+    def tested_coder(self) -> LearnedCoder:
+        """Coder of learned payloads in the first engine that passes the file's test packets.
+
+        Raises:
+            CodecError: the codec's parts do not fit together, or no engine passes.
+        """
+        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
+        coders = [self.untested_coder(engine) for engine in engines]
+        test = SelfTest.from_dict(
+            self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
+        )
+        failures = []
+        for engine, coder in zip(engines, coders, strict=True):
+            failure = test.failure(coder)
+            if failure is None:
+                return coder
+            failures.append(failure)
+            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
+        raise failures[0]
+
+    def descriptors(self) -> Descriptors:
+        """What describes images for the product code: n images to (n, D) float32.
+
+        Raises:
+            CodecError: the file lacks a part of it.
+        """
+        if self._header.get("code") == "network":
+            network = self._network("code")
+            return lambda images: _describe(network, images, self.quantizer.D)
+        arrays = {
+            key.removeprefix("descriptor_"): value
+            for key, value in self._container.arrays.items()
+            if key.startswith("descriptor_")
+        }
+        return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays).descriptors
+
+    def _network(self, name: str, engine: Engine = "onnxruntime") -> Network:
+        graph = self._container.blobs.get(name)
+        if graph is None:
+            raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
+        return Network(
+            graph, name=name, threads=self._threads, engine=engine, optimise=self._optimise
+        )
+
+    def _array(self, name: str) -> NDArray[Any]:
+        array = self._container.arrays.get(name)
+        if array is None:
+            raise CodecError(f"codec {self._name!r} lacks the array {name!r}; make it anew")
+        return array
+
+    def _integers(self, name: str) -> NDArray[np.int64]:
+        array = self._array(name)
+        if not np.issubdtype(array.dtype, np.integer):
+            raise CodecError(
+                f"the array {name!r} of codec {self._name!r} does not hold integers; make it anew"
+            )
+        return array.astype(np.int64)
+
+
+def _describe(network: Network, images: Sequence[Image], D: int) -> NDArray[np.float32]:
+    parts = []
+    for first in range(0, len(images), _BATCH):
+        reductions = [area_reduction(image, 32) for image in images[first : first + _BATCH]]
+        x = np.stack(reductions).transpose(0, 3, 1, 2).astype(np.float32)
+        z = network(x / np.float32(255) - np.float32(0.5))
+        if z.shape != (len(x), D):
+            raise network.fault(f"gives an array of shape {z.shape}, not {(len(x), D)}")
+        parts.append(z)
+    return np.concatenate(parts)
