@@ -21,6 +21,7 @@ from kinpack.archive.coder import Escape
 from kinpack.codec.codec import Codec
 from kinpack.codec.packet import Kind, Packet
 from kinpack.codec.product_code import ProductQuantizer, unpack_codes
+from kinpack.codec.rates import Rates
 from kinpack.images import Image
 from kinpack.items import Item
 
@@ -188,12 +189,36 @@ class ReplayingCoder:
         self,
         images: Sequence[Image],
         *,
-        quality: int = QUALITY,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
         escape: Escape = "auto",
         threads: int | None = None,
     ) -> list[Packet]:
         """The packets of the images that one pixel each stands for."""
         return [self._rows.packet(number_of(image)) for image in images]
+
+    def encode_measured(
+        self,
+        images: Sequence[Image],
+        *,
+        quality: int | Sequence[int] | None = None,
+        min_psnr: float | None = None,
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> tuple[list[Packet], NDArray[np.float64]]:
+        """The packets; what they draw is nobody's picture here."""
+        return self.encode(images), np.zeros(len(images))
+
+    def rates(
+        self,
+        images: Sequence[Image],
+        *,
+        qualities: Sequence[int],
+        escape: Escape = "auto",
+        threads: int | None = None,
+    ) -> Rates:
+        """What the codec itself says."""
+        return self._codec.rates(images, qualities=qualities, escape=escape, threads=threads)
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw packets again."""
