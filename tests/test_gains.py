@@ -53,15 +53,20 @@ def test_the_rule_keeps_nearly_all_savings_and_tries_few() -> None:
     rng = np.random.default_rng(0)
     seen = np.concatenate([np.ones((2000, 1)), rng.normal(size=(2000, FEATURES - 1))], axis=1)
     gains = 2 * seen[:, 1] - seen[:, 3] - 3 + 0.3 * rng.normal(size=2000)
-    rule = fitted_rule(seen, gains)
+    # A second group saves a hundredth as much: that must not be given up for the first.
+    groups = rng.random(2000) < 0.5
+    gains[groups] *= 0.01
+    rule = fitted_rule(seen, gains, groups=groups)
     tried = rule.may_win(seen)
-    assert gains[tried].clip(0).sum() >= KEPT * gains.clip(0).sum()
-    assert tried.mean() < 2 * (gains > 0).mean() + 0.02
+    for group in (groups, ~groups):
+        assert gains[tried & group].clip(0).sum() >= KEPT * gains[group].clip(0).sum()
+    assert tried.mean() < 3 * (gains > 0).mean() + 0.02
 
 
 def test_a_rule_where_nothing_wins_tries_nothing() -> None:
     seen = np.ones((50, FEATURES))
-    assert not fitted_rule(seen, -np.ones(50)).may_win(seen).any()
+    groups = np.arange(50) < 20
+    assert not fitted_rule(seen, -np.ones(50), groups=groups).may_win(seen).any()
 
 
 def test_drawings_have_few_colours() -> None:

@@ -18,7 +18,7 @@ from kinpack.metrics import mean_average_precision, psnr
 from kinpack.search.distance import asymmetric_table
 from kinpack.search.scan import top_k
 
-DEFAULT_ID = "2fdb989952757d5bf6e9b8409c5b138564d173cc5097adc402f2b974a5a0298a"
+DEFAULT_ID = "67756a4e693051383b820719f9140ab06d615739d963b4c846acdab52a564b0c"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
 
 # A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents

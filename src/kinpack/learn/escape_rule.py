@@ -17,7 +17,7 @@ from kinpack.images import Image
 
 QUALITIES = (32, 48, 60, 76, 90)
 KEPT = 0.98
-"""Share of the saving of all classic payloads that the rule has to keep."""
+"""Share of what classic payloads save that the rule has to keep, on pictures and on drawings."""
 
 _ROUNDS = 30
 _RIDGE = 1.0
@@ -33,28 +33,32 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> EscapeRule:
 
     Returns:
         The rule: a logistic regression, weighted by what is at stake, and the largest threshold
-        that keeps 98 % of the saving.
+        that keeps 98 % of the saving on the pictures as well as on the drawings.
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
     coder = LearnedImages(codec.untested_coder())
     codes = codec.embed(images)
     seen, gains = [], []
+    groups = np.tile(np.arange(len(images)) < len(pictures), len(QUALITIES))
     for quality in QUALITIES:
         learned = coder.encode(images, codes, quality=quality)
         seen.append(features(images, learned, quality=quality))
         for image, candidate in zip(images, learned, strict=True):
             best = min(c.cost(quality) for c in candidates(image, quality=quality))
             gains.append((candidate.cost(quality) - best) / (image.shape[0] * image.shape[1]))
-    return fitted_rule(np.concatenate(seen), np.array(gains))
+    return fitted_rule(np.concatenate(seen), np.array(gains), groups=groups)
 
 
-def fitted_rule(seen: NDArray[np.float64], gains: NDArray[np.float64]) -> EscapeRule:
+def fitted_rule(
+    seen: NDArray[np.float64], gains: NDArray[np.float64], *, groups: NDArray[np.bool_]
+) -> EscapeRule:
     """Rule fitted to what classic payloads gained.
 
     Args:
         seen: (n, FEATURES).
         gains: (n,) what the best classic payload costs less than the learned one, a pixel; negative
             where it loses.
+        groups: (n,) which of two groups each belongs to; either's saving is kept.
     """
     wins = gains > 0
     stake = np.abs(gains) / max(np.abs(gains).mean(), 1e-12)
@@ -69,12 +73,18 @@ def fitted_rule(seen: NDArray[np.float64], gains: NDArray[np.float64]) -> Escape
         curve = (seen * (stake * p * (1 - p))[:, None]).T @ seen + _RIDGE * np.eye(FEATURES)
         weights = weights + np.linalg.solve(curve, slope)
     scores = seen @ weights
+    kept = [_kept(scores[group], gains[group]) for group in (groups, ~groups)]
+    return EscapeRule(tuple(weights.tolist()), min(kept))
+
+
+def _kept(scores: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
+    """Largest threshold from which on nearly all of a group's saving lies."""
     order = np.argsort(-scores)
     saving = np.cumsum(gains[order].clip(0))
     if not len(saving) or saving[-1] <= 0:
-        return EscapeRule(tuple(weights.tolist()), float(scores.max(initial=0)) + 1)
+        return float(scores.max(initial=0)) + 1
     last = int(np.searchsorted(saving, KEPT * saving[-1]))
-    return EscapeRule(tuple(weights.tolist()), float(scores[order[min(last, len(order) - 1)]]))
+    return float(scores[order[min(last, len(order) - 1)]])
 
 
 def drawings(n: int, *, side: int = 48, seed: int = 0) -> list[Image]:
