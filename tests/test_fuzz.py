@@ -10,10 +10,6 @@ from collections.abc import Callable
 
 import pytest
 
-pytest.importorskip("torch")
-pytest.importorskip("lightning")
-pytest.importorskip("onnx")
-
 import reliability.fuzz as fuzzing
 from kinpack.errors import KinpackError
 from reliability import ROOT
@@ -21,8 +17,6 @@ from reliability.fuzz import _NAMES, chance_of, tried
 from reliability.fuzz_seeds import Seeds, make_seeds
 from reliability.fuzz_targets import Case, cases
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part, varint
-
-pytestmark = pytest.mark.learn
 
 EACH = 8
 
