@@ -8,6 +8,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -372,7 +373,7 @@ def test_names_that_windows_takes_for_one_are_told_apart() -> None:
 
 def test_many_equal_ids_take_linear_time() -> None:
     for ids in (["x"] * 10_000, ["X" if n % 2 else "x" for n in range(10_000)]):
-        files = soon(lambda ids=ids: file_names(ids, "png", where="a.kin"), 5)
+        files = soon(partial(file_names, ids, "png", where="a.kin"), 5)
         assert len({file.casefold() for file in files}) == len(ids)
 
 

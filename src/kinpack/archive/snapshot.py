@@ -107,7 +107,7 @@ class Snapshot:
             if part.shape[1] != parts[0].shape[1]:
                 raise ArchiveError(
                     f"{segment.where}: its {what} have {part.shape[1]} bytes each, those of the "
-                    f"first segment {parts[0].shape[1]}; make the archive anew with: kinpack repair"
+                    f"first segment {parts[0].shape[1]}; restore the file from a copy"
                 )
         codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         codes.setflags(write=False)
