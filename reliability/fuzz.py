@@ -16,6 +16,7 @@ import ctypes
 import multiprocessing
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -92,7 +93,8 @@ def tried(case: Case, chance: random.Random) -> tuple[bool, str | None]:
         elif _out_of_memory(error):
             fault = f"refused after memory ran out: {_place(error)}"
     except Exception as error:  # whatever it is, it is a finding
-        fault = f"{type(error).__name__}: {str(error)[:200]!r}: {_place(error)}"
+        text = re.sub(r"\d+", "N", str(error)[:200])  # else each number is a fault of its own
+        fault = f"{type(error).__name__}: {text!r}: {_place(error)}"
     took = time.process_time() - began
     if fault is None and took > SLOW:
         fault = f"slow: more than {SLOW:g} s"

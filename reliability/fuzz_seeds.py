@@ -17,6 +17,7 @@ from kinpack.archive.sealing import seal
 from kinpack.codec.codec import Codec
 from kinpack.codec.packet import Packet
 from kinpack.images import Image, to_pil
+from reliability import ROOT
 from reliability.acts import segments_of
 from tiny_embedder import soft_picture, tiny_embedder
 
@@ -58,10 +59,9 @@ def load_seeds(path: Path) -> Seeds:
 
 
 def make_seeds() -> Seeds:
-    """Make them; the learned codec is trained for a few steps, which takes some seconds."""
-    from tiny_codec import tiny_codec
-
-    classic, learned = Codec.load("classic"), tiny_codec()
+    """Make them: the learned codec is that of a golden archive."""
+    (file,) = (ROOT / "tests" / "golden" / "format-1" / "learned.kin" / "codecs").glob("*.kinc")
+    classic, learned = Codec.load("classic"), Codec.load(file)
     images = _images()
     archive, sealed = _archives(classic, images)
     packets = [

@@ -242,10 +242,12 @@ def _check_labels(labels: Any, most: int) -> None:
     if not pa.types.is_dictionary(labels.type) or labels.dictionary.type != pa.string():
         raise ValueError(f"its labels are of the type {labels.type}")
     words = labels.dictionary
-    longest = max((len(word.as_buffer()) for word in words if word.is_valid), default=0)
-    if longest * len(labels) <= most:
+    if not len(words):
         return
-    lengths = np.array([len(word.as_buffer()) if word.is_valid else 0 for word in words])
+    ends = np.frombuffer(words.buffers()[1], np.int32, len(words) + 1, 4 * words.offset)
+    lengths = np.diff(ends.astype(np.int64))
+    if int(lengths.max()) * len(labels) <= most:
+        return
     places = [place for place in labels.indices.to_pylist() if place is not None]
     if int(lengths[places].sum()) > most:
         raise ValueError(f"its labels are longer than {most} bytes together")

@@ -15,6 +15,7 @@ from kinpack.archive.segment import PIXEL_BYTES, Entry, Segment
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
+from kinpack.errors import ArchiveError
 
 
 class Snapshot:
@@ -82,9 +83,7 @@ class Snapshot:
             segment.index.codes if rows is None else segment.index.codes[rows]
             for segment, rows in self.parts()
         ]
-        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        codes.setflags(write=False)
-        return codes
+        return self._joined(parts, "product codes")
 
     @cached_property
     def embedder_codes(self) -> NDArray[np.uint8]:
@@ -100,6 +99,16 @@ class Snapshot:
             parts.append(codes if rows is None else codes[rows])
         if len(parts) > 1:
             del parts[0]
+        return self._joined(parts, "codes of the embedder")
+
+    def _joined(self, parts: list[NDArray[np.uint8]], what: str) -> NDArray[np.uint8]:
+        """The codes of all segments, which an archive of one codec and embedder has alike."""
+        for segment, part in zip(self.segments, parts, strict=False):
+            if part.shape[1] != parts[0].shape[1]:
+                raise ArchiveError(
+                    f"{segment.where}: its {what} have {part.shape[1]} bytes each, those of the "
+                    f"first segment {parts[0].shape[1]}; restore the file from a copy"
+                )
         codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
         codes.setflags(write=False)
         return codes
