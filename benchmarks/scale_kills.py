@@ -89,7 +89,7 @@ def killed_writer(name: str, path: Path, packets: Path, delay: float) -> int:
     Returns:
         Images that must be there: those of the beginning, and of acknowledged batches.
     """
-    command = [sys.executable, __file__, name, path, packets]
+    command = [sys.executable, __file__, name, str(path), str(packets)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         output = writer.stdout or io.StringIO()
         said = output.readline()

@@ -188,7 +188,7 @@ def scan(name: str, path: Path, rows: Rows, count: int) -> dict[str, Any]:
 def decode(rows: Rows) -> dict[str, Any]:
     """Decode the packets that were encoded, one at a time: a codec's work, the same everywhere."""
     codec = Codec.load("classic")
-    taken = [timed(lambda packet=packet: codec.decode([packet])) for packet in rows.packets]  # type: ignore[misc]
+    taken = [timed(lambda packet=packet: codec.decode([packet])) for packet in rows.packets]
     return spread(taken[1:] or taken)
 
 
@@ -281,7 +281,7 @@ def run_step(
     Raises:
         KinpackError: it failed; its output has been shown.
     """
-    words = [step, "--store", name, "--path", path, "--packets", packets]
+    words = [step, "--store", name, "--path", str(path), "--packets", str(packets)]
     words += ["--images", str(count), "--append", str(more)]
     command = [sys.executable, __file__, *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
