@@ -76,12 +76,14 @@ def test_the_command_learns_packs_and_tells(tmp_path: Path, photos: Path) -> Non
     user = User(tmp_path)
     facts = user.asks("learn", "photos", "-o", "my.kinc", "--steps", "3", "--threads", "1")
     assert facts["name"] == "my"
-    assert (facts["steps"], facts["seed"], facts["images"], facts["classes"]) == (3, 0, 20, 2)
+    assert (facts["steps"], facts["seed"], facts["images"], facts["classes"]) == (3, 0, 19, 2)
     assert facts["data"] == [{"name": "photos", "images": 20}]
     assert facts["command"] == "kinpack learn photos -o my.kinc --steps 3 --threads 1 --json"
     assert facts["training"]["alignment"] == 0.1
     assert {"created", "kinpack", "torch", "machine", "minutes"} <= set(facts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.kinc", "photos"]
+    gains = facts.pop("gains")
+    assert (gains["images"], gains["codec_bytes"]) == (1, facts["codec_bytes"])
     assert user.asks("info", "my.kinc") == facts
     assert "kinpack learn photos" in user.works("info", "my.kinc")
 
