@@ -177,12 +177,13 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
     config = TrainingConfig(steps=4000, learning_rate=1e-3, decay_from=0.5)
     task = CodecTraining(sampler(), network=NETWORK, training=config)
     group: dict[str, float] = {}
+    others: dict[str, float] = {}
 
     class Trainer:
         """As much of a trainer as the schedule looks at."""
 
         global_step = 0
-        optimizers = (type("Optimiser", (), {"param_groups": [group]}),)
+        optimizers = (type("Optimiser", (), {"param_groups": [group, others]}),)
         should_stop = False
 
     rates = {}
@@ -192,6 +193,7 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
         task._trainer = trainer
         task.on_train_batch_start(0, 0)
         rates[step] = group["lr"]
+        assert others["lr"] == group["lr"]  # nothing is held without a warm start
     assert rates[0] == pytest.approx(1e-3 / WARM_UP_STEPS)
     assert rates[WARM_UP_STEPS - 1] == rates[1000] == rates[2000] == 1e-3
     assert rates[3000] == pytest.approx(0.505e-3)
