@@ -176,7 +176,7 @@ def test_peak_memory_is_a_high_water_mark() -> None:
     )
     grown, after = map(float, done.stdout.split())
     assert 80 < grown < 200
-    assert after >= grown
+    assert after > grown - 2  # the kernel counts in batches
 
 
 def test_mosaic_repeats_its_images(rng: np.random.Generator) -> None:
