@@ -212,10 +212,15 @@ def may_be_lossless(image: Image, quality: float) -> bool:
 
 def _has_few_colours(image: Image) -> bool:
     """Whether a sample of pixels has at most 32 colours, as drawings and tiny images do."""
+    return sampled_colours(image) <= _FEW_COLOURS
+
+
+def sampled_colours(image: Image) -> int:
+    """Number of colours among some four thousand pixels of an image, uint8 (H, W, C)."""
     pixels = image.reshape(-1, image.shape[2])
     sample = pixels[:: max(1, len(pixels) // _SAMPLE)].astype(np.uint32)
     weights = np.array([1 << (8 * channel) for channel in range(image.shape[2])], dtype=np.uint32)
-    return len(np.unique(sample @ weights)) <= _FEW_COLOURS
+    return len(np.unique(sample @ weights))
 
 
 def _places(height: int, width: int) -> Iterator[tuple[slice, slice]]:

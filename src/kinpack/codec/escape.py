@@ -15,14 +15,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.classic import Candidate
+from kinpack.codec.classic import Candidate, sampled_colours
 from kinpack.errors import CodecError
 from kinpack.images import Image
 
 FEATURES = 7
 """Numbers that `features` gives for an image."""
-
-_SAMPLE = 4096
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,5 @@ def _pixels(image: Image) -> int:
 def _flatness(image: Image) -> tuple[float, float]:
     """Share of pixels like their left neighbour, and log2 of the colours in a sample."""
     same = (image[:, 1:] == image[:, :-1]).all(2)
-    pixels = image.reshape(-1, image.shape[2])
-    sample = pixels[:: max(1, len(pixels) // _SAMPLE)].astype(np.uint32)
-    weights = np.array([1 << (8 * channel) for channel in range(image.shape[2])], dtype=np.uint32)
     share = float(same.mean()) if same.size else 1.0
-    return share, math.log2(len(np.unique(sample @ weights)))
+    return share, math.log2(sampled_colours(image))

@@ -97,12 +97,14 @@ class CodecParts:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
         engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
-        coders = [self.untested_coder(engine) for engine in engines]
+        coder = self.untested_coder(engines[0])
         test = SelfTest.from_dict(
             self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
         )
         failures = []
-        for engine, coder in zip(engines, coders, strict=True):
+        for engine in engines:
+            if failures:
+                coder = self.untested_coder(engine)
             failure = test.failure(coder)
             if failure is None:
                 return coder

@@ -27,6 +27,7 @@ from kinpack.learn.integer_networks import (
     integer_graph,
     least_unit,
     quantise_layer,
+    real_weights,
 )
 from kinpack.learn.integer_synthesis import integer_synthesis
 from kinpack.learn.model import (
@@ -222,16 +223,10 @@ def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
 def _integer(
     layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, low: int, high: int
 ) -> IntegerLayer:
-    weight, bias = _real(layer)
+    weight, bias = real_weights(layer)
     return quantise_layer(
         weight, bias, input_unit=unit_in, output_unit=unit_out, low=low, high=high
     )
-
-
-def _real(layer: nn.Conv2d) -> tuple[Floats, Floats]:
-    """Weights and biases of a layer."""
-    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
-    return layer.weight.double().numpy(), bias.double().numpy()
 
 
 def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
@@ -241,7 +236,7 @@ def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats
     arithmetic; it gets the finest that does not.
     """
     reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
-    weight, bias = _real(layer)
+    weight, bias = real_weights(layer)
     finest = least_unit(weight, bias, input_unit=input_unit)
     # A channel without weights has no finest unit: any above 0 will do.
     return np.maximum(reach / ACTIVATION, finest).clip(1e-12)

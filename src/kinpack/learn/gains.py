@@ -133,9 +133,7 @@ def _point(
     """Mean bytes and mean PSNR."""
     psnrs: NDArray[np.float64] = np.array(
         [
-            10 * math.log10(255**2 * image.shape[0] * image.shape[1] / c.error)
-            if c.error
-            else _EXACT_PSNR
+            c.psnr(image.shape[0] * image.shape[1]) if c.error else _EXACT_PSNR
             for image, c in zip(images, made, strict=True)
         ]
     )

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from kinpack.errors import CodecError
 from kinpack.learn.onnx_graph import GraphWriter
@@ -127,22 +129,42 @@ def integer_graph(
         channels_out: channels of the last layer.
     """
     writer = GraphWriter()
-    unit = np.exp2(-input_shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
-    at = writer.node("Mul", ["x", writer.constant(unit)])
-    at = writer.node("Add", [at, writer.constant(np.array(0.5, dtype=np.float32))])
-    at = writer.clip(writer.node("Floor", [at]), -ACTIVATION, ACTIVATION)
+    at = append_reading(writer, "x", np.exp2(-input_shift.astype(np.float64)), low=-ACTIVATION)
     for layer in layers:
-        at = writer.convolution(
-            at,
-            layer.weight,
-            layer.bias.astype(np.float32),
-            padding=layer.weight.shape[2] // 2,
-        )
-        unit = np.exp2(-layer.shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
-        at = writer.node("Floor", [writer.node("Mul", [at, writer.constant(unit)])])
-        at = writer.clip(at, layer.low, layer.high)
+        at = append_layer(writer, at, layer)
     shape = ["n", len(input_shift), "h", "w"]
     return writer.to_bytes(at, inputs=shape, outputs=["n", channels_out, "h", "w"])
+
+
+def append_reading(writer: GraphWriter, at: str, factor: Floats, *, low: int) -> str:
+    """Append floor(value · factor + ½), clipped: what a layer reads in 8 bits.
+
+    Args:
+        writer: of the graph.
+        at: value to read.
+        factor: (channels,) or (1,) powers of two.
+        low: smallest result; the largest is ``ACTIVATION``.
+    """
+    planes = factor.astype(np.float32)[None, :, None, None]
+    at = writer.node("Mul", [at, writer.constant(planes)])
+    at = writer.node("Add", [at, writer.constant(np.array(0.5, dtype=np.float32))])
+    return writer.clip(writer.node("Floor", [at]), low, ACTIVATION)
+
+
+def append_layer(writer: GraphWriter, at: str, layer: IntegerLayer) -> str:
+    """Append a layer that pads its kernel to keep the size."""
+    padding = layer.weight.shape[2] // 2
+    bias = layer.bias.astype(np.float32)
+    at = writer.convolution(at, layer.weight, bias, padding=padding)
+    unit = np.exp2(-layer.shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
+    at = writer.node("Floor", [writer.node("Mul", [at, writer.constant(unit)])])
+    return writer.clip(at, layer.low, layer.high)
+
+
+def real_weights(layer: nn.Conv2d) -> tuple[Floats, Floats]:
+    """Weights (out, in, k, k) and biases (out,) of a convolution, float64."""
+    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
+    return layer.weight.detach().double().numpy(), bias.detach().double().numpy()
 
 
 def _shift(weight: Floats, bias: float, largest_input: int) -> int:

@@ -24,8 +24,11 @@ from kinpack.learn.integer_networks import (
     EXACT,
     Floats,
     IntegerLayer,
+    append_layer,
+    append_reading,
     least_unit,
     quantise_layer,
+    real_weights,
 )
 from kinpack.learn.networks import Residual, Synthesis
 from kinpack.learn.onnx_graph import GraphWriter
@@ -75,7 +78,7 @@ def integer_synthesis(synthesis: Synthesis, seen: Sequence[Tensor], *, input_uni
 
 def _block_transform(writer: GraphWriter, layer: nn.Conv2d, input_unit: Floats) -> str:
     """Append the 1×1 layer from whole latents to the samples of blocks, in 2^-LEVEL_BITS levels."""
-    weight, bias = _real(layer)
+    weight, bias = real_weights(layer)
     levels = 255 * 2.0**LEVEL_BITS
     scaled: Floats = weight[:, :, 0, 0] * input_unit * levels
     # The sum of high parts is scaled by 2^(15 − shift): a whole number up to 15.
@@ -147,8 +150,8 @@ def _entrance(
     """Append the reading of latents in 8 bits and a sign."""
     reach = _reach(seen) / input_unit
     shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
-    at = _scaled(writer, "x", np.exp2(-shift))
-    return writer.clip(at, -ACTIVATION, ACTIVATION), input_unit * np.exp2(shift), seen
+    at = append_reading(writer, "x", np.exp2(-shift), low=-ACTIVATION)
+    return at, input_unit * np.exp2(shift), seen
 
 
 @torch.no_grad()
@@ -166,21 +169,23 @@ def _append_part(
         reach = np.maximum(reach, _reach(values))
     unit, hidden_units = _stream_units(part, unit_in, reach, hidden_reach)
     layer = _quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), STREAM)
-    at = _layer(writer, at, layer)
+    at = append_layer(writer, at, layer)
     if part.upscale > 1:
         at = writer.node("DepthToSpace", [at], blocksize=part.upscale, mode="CRD")
     for block, hidden_unit in zip(part.blocks, hidden_units, strict=True):
         down = _quantised(block.down, unit * _READ, hidden_unit, ACTIVATION, low=0)
         up = _quantised(block.up, hidden_unit, unit, STREAM)
-        inner = _layer(writer, _read(writer, at, low=0), down)
-        at = writer.node("Add", [at, _layer(writer, inner, up)])
+        inner = append_layer(writer, append_reading(writer, at, _READING, low=0), down)
+        at = writer.node("Add", [at, append_layer(writer, inner, up)])
         at = writer.clip(at, -STREAM, STREAM)
     if part.relu:
         values = [torch.relu(x) for x in values]
-    return _read(writer, at, low=0 if part.relu else -ACTIVATION), unit * _READ, values
+    at = append_reading(writer, at, _READING, low=0 if part.relu else -ACTIVATION)
+    return at, unit * _READ, values
 
 
 _READ = float(1 << READ_SHIFT)
+_READING = np.array([1 / _READ])
 _ROUNDS = 8
 
 
@@ -192,16 +197,16 @@ def _stream_units(
     As fine as the calibration's reach lets them be, and coarser where the weights that lead there
     would leave exact arithmetic.
     """
-    weight, bias = _real(part.layer)
+    weight, bias = real_weights(part.layer)
     finest = least_unit(weight, bias, input_unit=unit_in).reshape(-1, part.upscale**2).max(1)
     unit = np.maximum(np.maximum(reach / (ACTIVATION * _READ), finest), 1e-12)
     for _ in range(_ROUNDS):
         hidden_units, coarser = [], unit
         for block, hidden in zip(part.blocks, hidden_reach, strict=True):
-            weight, bias = _real(block.down)
+            weight, bias = real_weights(block.down)
             finest = least_unit(weight, bias, input_unit=unit * _READ)
             hidden_units.append(np.maximum(np.maximum(hidden / ACTIVATION, finest), 1e-12))
-            weight, bias = _real(block.up)
+            weight, bias = real_weights(block.up)
             finest = least_unit(weight, bias, input_unit=hidden_units[-1])
             coarser = np.maximum(coarser, finest)
         if (coarser <= unit).all():
@@ -213,14 +218,14 @@ def _stream_units(
 def _last(writer: GraphWriter, at: str, unit: Floats, layer: nn.Conv2d) -> str:
     """Append the layer that gives levels, and the shuffle to full resolution."""
     level = np.full(layer.out_channels, 1 / (255 * 2.0**LEVEL_BITS))
-    at = _layer(writer, at, _quantised(layer, unit, level, STREAM))
+    at = append_layer(writer, at, _quantised(layer, unit, level, STREAM))
     return writer.node("DepthToSpace", [at], blocksize=2, mode="CRD")
 
 
 def _quantised(
     layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, high: int, *, low: int | None = None
 ) -> IntegerLayer:
-    weight, bias = _real(layer)
+    weight, bias = real_weights(layer)
     made = quantise_layer(
         weight,
         bias,
@@ -234,38 +239,10 @@ def _quantised(
     return made
 
 
-def _layer(writer: GraphWriter, at: str, layer: IntegerLayer) -> str:
-    padding = layer.weight.shape[2] // 2
-    bias = layer.bias.astype(np.float32)
-    at = writer.convolution(at, layer.weight, bias, padding=padding)
-    factor = np.exp2(-layer.shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
-    at = writer.node("Floor", [writer.node("Mul", [at, writer.constant(factor)])])
-    return writer.clip(at, layer.low, layer.high)
-
-
-def _read(writer: GraphWriter, at: str, *, low: int) -> str:
-    """Append the reading of a stream in 8 bits, rounded."""
-    return writer.clip(_scaled(writer, at, np.array([1 / _READ])), low, ACTIVATION)
-
-
-def _scaled(writer: GraphWriter, at: str, factor: Floats) -> str:
-    """Append floor(value · factor + ½), the factors powers of two."""
-    planes = factor.astype(np.float32)[None, :, None, None]
-    at = writer.node("Mul", [at, writer.constant(planes)])
-    half = writer.constant(np.array(0.5, dtype=np.float32))
-    return writer.node("Floor", [writer.node("Add", [at, half])])
-
-
 def _halved(writer: GraphWriter, at: str, times: int) -> str:
     """Append floor(value / 2^times)."""
     factor = writer.constant(np.array(2.0**-times, dtype=np.float32))
     return writer.node("Floor", [writer.node("Mul", [at, factor])])
-
-
-def _real(layer: nn.Conv2d) -> tuple[Floats, Floats]:
-    """Weights and biases of a layer."""
-    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
-    return layer.weight.detach().double().numpy(), bias.detach().double().numpy()
 
 
 def _reach(values: Sequence[Tensor]) -> Floats:
