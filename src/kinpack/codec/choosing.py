@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.causal_alpha import CausalAlpha
 from kinpack.codec.classic import Candidate, candidates, lossy_kind, may_be_lossless
 from kinpack.codec.escape import EscapeRule, features
 from kinpack.codec.learned import MAX_SIDE
@@ -36,12 +37,16 @@ class Chooser:
     Args:
         learned: gives the coder of learned payloads; None for a codec that has none.
         rule: where a classic payload is worth a try beside a learned one; None for everywhere.
+        alpha: codes alpha planes in fewer bytes; None for a codec that has not learned to.
     """
 
     def __init__(
-        self, learned: Callable[[], LearnedImages] | None, rule: EscapeRule | None
+        self,
+        learned: Callable[[], LearnedImages] | None,
+        rule: EscapeRule | None,
+        alpha: CausalAlpha | None = None,
     ) -> None:
-        self._learned, self._rule = learned, rule
+        self._learned, self._rule, self._alpha = learned, rule, alpha
 
     def at_quality(
         self,
@@ -90,6 +95,7 @@ class Chooser:
         )
         for i, more in zip(trying, tried, strict=True):
             found[i] = no_larger(found[i], more) if escape == "always" else [*found[i], *more]
+        found = self._with_own_alpha(images, found)
         choices = []
         for image, of, quality in zip(images, found, qualities, strict=True):
             if not of:
@@ -136,6 +142,7 @@ class Chooser:
             for i, quality, one in zip(going, qualities, made, strict=True):
                 searches[i].tell(quality, one)
         best = [Choice(*search.best) if search.best else None for search in searches]
+        parts = self._alpha.parts(images) if self._alpha else [b""] * len(images)
         trying = (
             [i for i, choice in enumerate(best) if choice is None]
             if escape == "off" and self._learned
@@ -145,11 +152,23 @@ class Chooser:
         tried = in_threads(
             lambda i: _classic_at_psnr(images[i], target, exact=only_exact), trying, threads=threads
         )
-        for i, other in zip(trying, tried, strict=True):
-            mine = best[i]
+        best = [one and _shortened(one, part) for one, part in zip(best, parts, strict=True)]
+        for i, classic in zip(trying, tried, strict=True):
+            mine, other = best[i], _shortened(classic, parts[i])
             if mine is None or len(other.candidate.payload) < len(mine.candidate.payload):
                 best[i] = other
         return [choice for choice in best if choice is not None]
+
+    def _with_own_alpha(
+        self, images: Sequence[Image], found: Sequence[list[Candidate]]
+    ) -> list[list[Candidate]]:
+        if self._alpha is None:
+            return list(found)
+        parts = self._alpha.parts(images)
+        return [
+            [CausalAlpha.shortened(candidate, part) for candidate in of]
+            for of, part in zip(found, parts, strict=True)
+        ]
 
     def _can_learn(self, image: Image) -> bool:
         return self._learned is not None and max(image.shape[:2]) <= MAX_SIDE
@@ -188,6 +207,11 @@ class Chooser:
         )
         may_win = dict(zip((i for i, _, _ in known), self._rule.may_win(seen), strict=True))
         return [i for i in range(len(images)) if may_win.get(i, True)]
+
+
+def _shortened(choice: Choice, part: bytes) -> Choice:
+    """A choice whose payload has this alpha part, where its own is longer."""
+    return Choice(choice.quality, CausalAlpha.shortened(choice.candidate, part))
 
 
 def exactly(image: Image) -> Choice:

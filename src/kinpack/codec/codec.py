@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.causal_alpha import CausalAlpha
+from kinpack.codec.causal_image import CausalImages
 from kinpack.codec.choosing import Chooser
 from kinpack.codec.choosing import Escape as Escape
 from kinpack.codec.container import Container, read_container
@@ -321,19 +323,34 @@ class Codec:
         """
         return self._parts.untested_coder(engine)
 
+    def untested_causal(self, *, engine: Engine = "onnxruntime") -> CausalImages | None:
+        """Coder of causal payloads, not yet tested; None for a codec that has none.
+
+        Args:
+            engine: what runs its restoration.
+
+        Raises:
+            CodecError: its parts do not fit together.
+        """
+        return self._parts.untested_causal(engine)
+
     @cached_property
     def _learned(self) -> LearnedImages:
-        return LearnedImages(self._parts.tested_coder())
+        return LearnedImages(self._parts.tested_coder(), self._parts.tested_causal())
+
+    @cached_property
+    def _alpha(self) -> CausalAlpha | None:
+        return self._parts.causal_alpha()
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self._coder_of_images, self.quantizer, name=self.name)
+        return Decoder(self._coder_of_images, self.quantizer, name=self.name, alpha=self._alpha)
 
     @cached_property
     def _encoder(self) -> Encoder:
         values = self.header.get("escape")
         rule = None if values is None else EscapeRule.from_dict(values)
-        chooser = Chooser(self._coder_of_images, rule)
+        chooser = Chooser(self._coder_of_images, rule, self._alpha)
         return Encoder(chooser, self.embed, self._decoder, K=self.quantizer.K)
 
     @property
@@ -344,6 +361,8 @@ class Codec:
 def describe(codec: Codec) -> dict[str, Any]:
     """Plain facts about a codec, for people and machines."""
     keep = {
-        k: v for k, v in codec.header.items() if k not in ("latent", "descriptor", "test", "escape")
+        k: v
+        for k, v in codec.header.items()
+        if k not in ("latent", "descriptor", "test", "escape", "causal_test")
     }
     return {**keep, "codec_id": codec.codec_id, "codec_bytes": codec.n_bytes}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from kinpack.codec.causal_alpha import CausalAlpha, with_planes
 from kinpack.codec.choosing import in_threads
 from kinpack.codec.classic import decode_classic
 from kinpack.codec.learned_image import LearnedImages
@@ -25,6 +26,7 @@ class Decoder:
         learned: gives the coder of learned payloads; None for a codec that has none.
         quantizer: of the product codes.
         name: the codec's, for messages.
+        alpha: of alpha planes that the codec has learned to code; None for a codec that has not.
     """
 
     def __init__(
@@ -33,19 +35,28 @@ class Decoder:
         quantizer: ProductQuantizer,
         *,
         name: str,
+        alpha: CausalAlpha | None = None,
     ) -> None:
         self._learned, self._quantizer, self._name = learned, quantizer, name
+        self._alpha = alpha
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw images; see ``Codec.decode``."""
         for packet in packets:
             if what := too_many(packet.width, packet.height):
                 raise PayloadError(f"a packet of {len(packet.payload)} bytes states {what}")
+        if self._alpha is not None:
+            packets, planes = self._alpha.taken_off(packets)
+            if planes:
+                return with_planes(self._decode(packets, threads), planes)
+        return self._decode(packets, threads)
+
+    def _decode(self, packets: Sequence[Packet], threads: int | None) -> list[Image]:
         images: list[Image | None] = [None] * len(packets)
         learned: list[int] = []
         classic: list[int] = []
         for i, packet in enumerate(packets):
-            (learned if packet.kind is Kind.LEARNED else classic).append(i)
+            (learned if packet.kind in (Kind.LEARNED, Kind.CAUSAL) else classic).append(i)
         for first in range(0, len(learned), _BATCH):
             part = learned[first : first + _BATCH]
             drawn = self._draw_learned([packets[i] for i in part], threads)

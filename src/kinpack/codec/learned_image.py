@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
+from kinpack.codec.causal_image import CausalImages
 from kinpack.codec.classic import Candidate, squared_error
 from kinpack.codec.learned import LearnedCoder, Qualities
 from kinpack.codec.packet import Kind, Packet
+from kinpack.errors import CodecError
 from kinpack.images import Image
 
 PART = 64
@@ -28,10 +30,12 @@ class LearnedImages:
 
     Args:
         coder: of RGB pictures.
+        causal: codes grey images pixel by pixel, where the codec has learned to; of both payloads
+            the one that costs less is kept.
     """
 
-    def __init__(self, coder: LearnedCoder) -> None:
-        self.coder = coder
+    def __init__(self, coder: LearnedCoder, causal: CausalImages | None = None) -> None:
+        self.coder, self._causal = coder, causal
 
     def encode(
         self,
@@ -68,6 +72,9 @@ class LearnedImages:
         quality: NDArray[np.int64],
         draw: bool,
     ) -> list[Candidate]:
+        grey = [i for i, image in enumerate(images) if self._causal and self._causal.takes(image)]
+        # Costs are compared, so what both draw is needed.
+        draw = draw or bool(grey)
         pictures = [_as_picture(image) for image in images]
         payloads, drawn = self.coder.encode(pictures, codes, quality=quality, draw=draw)
         made = []
@@ -76,6 +83,11 @@ class LearnedImages:
                 payload = join(encode_alpha(image[:, :, 3]), payload)
             error = squared_error(image, _of_sort(image, drawn[i])) if draw else 0.0
             made.append(Candidate(Kind.LEARNED, payload, error))
+        if self._causal and grey:
+            qualities = [int(quality[i]) for i in grey]
+            others = self._causal.encode([images[i] for i in grey], codes[grey], qualities)
+            for i, q, other in zip(grey, qualities, others, strict=True):
+                made[i] = min(made[i], other, key=lambda one: one.cost(q))
         return made
 
     def decode(
@@ -97,12 +109,28 @@ class LearnedImages:
 
         Raises:
             PayloadError: a payload is damaged.
+            CodecError: a packet is causal, and the codec has no such payloads.
         """
+        images: list[Image | None] = [None] * len(packets)
+        for causal in (False, True):
+            chosen = [i for i, p in enumerate(packets) if (p.kind is Kind.CAUSAL) is causal]
+            drawn = self._drawn([packets[i] for i in chosen], codes[chosen], causal, threads)
+            for i, image in zip(chosen, drawn, strict=True):
+                images[i] = image
+        return [image for image in images if image is not None]
 
-        def part(rows: slice) -> list[Image]:
-            return self._decode(packets[rows], codes[rows])
-
-        return in_parts(part, len(packets), threads)
+    def _drawn(
+        self, packets: Sequence[Packet], codes: NDArray[np.uint8], causal: bool, threads: int | None
+    ) -> list[Image]:
+        decode = self._decode
+        if causal and packets:
+            if self._causal is None:
+                raise CodecError(
+                    "the codec has no causal payloads, but a packet is one: "
+                    "use the codec it was made with"
+                )
+            decode = self._causal.decode
+        return in_parts(lambda rows: decode(packets[rows], codes[rows]), len(packets), threads)
 
     def _decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
         sizes = [(packet.height, packet.width) for packet in packets]

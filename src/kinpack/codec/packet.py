@@ -22,6 +22,7 @@ class Kind(IntEnum):
     WEBP = 2
     WEBP_LOSSLESS = 3
     LEARNED = 4
+    CAUSAL = 5
 
 
 @dataclass(frozen=True, slots=True)

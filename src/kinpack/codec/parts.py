@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.causal_alpha import CausalAlpha
+from kinpack.codec.causal_coder import CausalCoder
+from kinpack.codec.causal_image import CausalImages, CausalTest
+from kinpack.codec.causal_model import CausalModel
 from kinpack.codec.container import Container
 from kinpack.codec.descriptor import LinearDescriptor
 from kinpack.codec.latent_coder import LatentCoder
@@ -18,7 +22,7 @@ from kinpack.codec.networks import Engine, Network
 from kinpack.codec.product_code import ProductQuantizer
 from kinpack.codec.self_test import SelfTest
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, KinpackError
 from kinpack.images import Image, area_reduction
 
 Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
@@ -101,7 +105,7 @@ class CodecParts:
         test = SelfTest.from_dict(
             self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
         )
-        failures = []
+        failures: list[KinpackError] = []
         for engine in engines:
             if failures:
                 coder = self.untested_coder(engine)
@@ -111,6 +115,59 @@ class CodecParts:
             failures.append(failure)
             _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
         raise failures[0]
+
+    def untested_causal(self, engine: Engine) -> CausalImages | None:
+        """Coder of causal payloads whose restoration runs in an engine; None if there is none.
+
+        Raises:
+            CodecError: its parts do not fit together.
+        """
+        if "causal_steps" not in self._container.arrays:
+            return None
+        model = CausalModel.from_arrays(self._container.arrays, "grey")
+        shape = model.code_context.shape
+        if shape[2] and shape[:2] != (self.quantizer.M, self.quantizer.K):
+            raise CodecError(
+                f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
+            )
+        return CausalImages(
+            CausalCoder(model),
+            self._network("restoration", engine),
+            self._integers("causal_steps"),
+        )
+
+    def tested_causal(self) -> CausalImages | None:
+        """Coder of causal payloads in the first engine that passes the file's test packets.
+
+        Raises:
+            CodecError: the codec's parts do not fit together, or no engine passes.
+        """
+        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
+        failures: list[KinpackError] = []
+        for engine in engines:
+            images = self.untested_causal(engine)
+            if images is None:
+                return None
+            test = CausalTest.from_dict(self._header.get("causal_test", {}))
+            failure = test.failure(images, M=self.quantizer.M)
+            if failure is None:
+                return images
+            failures.append(failure)
+            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
+        raise failures[0]
+
+    def causal_alpha(self) -> CausalAlpha | None:
+        """Coder of alpha planes; None if the codec has none.
+
+        Raises:
+            CodecError: its network is out of range.
+        """
+        if "alpha_code" not in self._container.arrays:
+            return None
+        model = CausalModel.from_arrays(self._container.arrays, "alpha")
+        if model.code_context.shape[2]:
+            raise CodecError(f"codec {self._name!r} has an alpha network of codes; make it anew")
+        return CausalAlpha(CausalCoder(model))
 
     def descriptors(self) -> Descriptors:
         """What describes images for the product code: n images to (n, D) float32.

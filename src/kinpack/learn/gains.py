@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from kinpack.codec.classic import Candidate, candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned_image import LearnedImages
 from kinpack.errors import KinpackError
 from kinpack.images import Image
 from kinpack.metrics import bd_rate
@@ -118,18 +117,16 @@ def _difference(curve: Curve, own: Curve) -> float:
 
 
 def _learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
-    coder, codes = LearnedImages(codec.learned_coder()), codec.embed(images)
-    width = codec.quantizer.code_bytes
-    return [_point(images, coder.encode(images, codes, quality=q), more=width) for q in QUALITIES]
+    rates = codec.rates(images, qualities=QUALITIES, escape="off")
+    psnrs = np.minimum(rates.psnr, _EXACT_PSNR).mean(0)
+    return list(zip(rates.n_bytes.mean(0) + codec.quantizer.code_bytes, psnrs, strict=True))
 
 
 def _avif_curve(images: Sequence[Image]) -> Curve:
     return [_point(images, [candidates(i, quality=q)[0] for i in images]) for q in QUALITIES]
 
 
-def _point(
-    images: Sequence[Image], made: Sequence[Candidate], *, more: int = 0
-) -> tuple[float, float]:
+def _point(images: Sequence[Image], made: Sequence[Candidate]) -> tuple[float, float]:
     """Mean bytes and mean PSNR."""
     psnrs: NDArray[np.float64] = np.array(
         [
@@ -137,5 +134,5 @@ def _point(
             for image, c in zip(images, made, strict=True)
         ]
     )
-    sizes = [len(candidate.payload) + more for candidate in made]
+    sizes = [len(candidate.payload) for candidate in made]
     return float(np.mean(sizes)), float(psnrs.mean())

@@ -21,10 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 import kinpack
+from kinpack.codec.causal_image import MOST_PIXELS
 from kinpack.codec.codec import Codec
 from kinpack.errors import CodecError, ImageError, SourceError
 from kinpack.images import composite_on_white, load_image, shown, to_pil
 from kinpack.items import Item, Source
+from kinpack.learn.causal import CausalPlan, with_alpha, with_grey
 from kinpack.learn.config import NetworkConfig, TrainingConfig
 from kinpack.learn.freeze import freeze
 from kinpack.learn.model import CodecModel
@@ -43,6 +45,10 @@ FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
 """Training's values where weights are already good: small steps, falling early."""
 HOLD_OUT_SHARE = 20
 """Of so many images at most one is held out."""
+GREY_SHARE, ALPHA_SHARE = 0.6, 0.25
+"""Shares of the budget for coding grey images, and alpha planes, pixel by pixel."""
+LEAST_ALPHAS = 20
+"""Alpha planes that are worth learning from."""
 ALIGNMENT = 0.1
 """Weight of the alignment by class, where there are classes and none is given."""
 
@@ -59,15 +65,41 @@ class Collection:
 
     Attributes:
         images: uint8 (H, W, 3) each, sides up to ``LONGEST_SIDE``.
+        items: that they were read from.
+        grey: whether each is grey.
+        alphas: uint8 (H, W) alpha plane of each; None where all of it is opaque.
         labels: class of each image, −1 where unknown.
         classes: what the classes are called, by number.
         broken: ids of pictures that were left out since they cannot be read.
     """
 
     images: list[NDArray[np.uint8]]
+    items: list[Item]
+    grey: list[bool]
+    alphas: list[NDArray[np.uint8] | None]
     labels: list[int]
     classes: list[str]
     broken: list[str]
+
+
+@dataclass(frozen=True)
+class Read:
+    """A picture as it is learned from.
+
+    Attributes:
+        image: uint8 (H, W, 3), laid over white.
+        grey: whether it is grey.
+        alpha: uint8 (H, W); None where all is opaque.
+    """
+
+    image: NDArray[np.uint8]
+    grey: bool
+    alpha: NDArray[np.uint8] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.image.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
 
 @dataclass(frozen=True)
@@ -76,7 +108,7 @@ class Learned:
 
     Attributes:
         codec: the codec.
-        held_out: images that it was not learned from.
+        held_out: images that it was not learned from, as they were read: grey, RGB or RGBA.
         model: the trained model that it was frozen from.
     """
 
@@ -106,7 +138,9 @@ def learn_codec(
     """Learn a codec from collections of pictures.
 
     With at least two labels among the pictures, and ``use_labels``, the product code is aligned by
-    class, with the weight ``training.alignment``, or 0.1 where that is 0.
+    class, with the weight ``training.alignment``, or 0.1 where that is 0. Where half of the
+    pictures are grey, or some have alpha, a part of the budget goes into coding those pixel by
+    pixel (`kinpack.learn.causal`).
 
     Args:
         sources: the collections; the labels of several are kept apart.
@@ -153,15 +187,17 @@ def learn_codec(
         seed=training.seed,
     )
     patches = calibration_patches(sampler, n=calibration)
+    shares = causal_shares(found)
+    transform = replace(training, minutes=training.minutes * (1 - sum(shares.values())))
     try:
         model = train(
             sampler,
             network=network,
-            training=training,
+            training=transform,
             folder=folder,
             start=start.state if start else None,
             threads=threads,
-            log_line=log_line,
+            log_line=log_line and _scaled(log_line, 1 - sum(shares.values())),
             log_every=log_every,
         )
     except SystemExit as stop:
@@ -179,7 +215,7 @@ def learn_codec(
         "machine": _machine(),
         "seed": training.seed,
         "steps": int(spent["global_step"]),
-        "minutes": round(float(spent["elapsed"]) / 60, 2),
+        "minutes": round(float(spent["elapsed"]) / 60 + training.minutes * sum(shares.values()), 2),
         "images": len(learned),
         "held_out": len(held),
         "start": start.codec_id if start else None,
@@ -188,10 +224,71 @@ def learn_codec(
         "classes": len(found.classes),
         "training": training.to_dict(),
         "network": network.to_dict(),
+        "causal": sorted(shares),
         **(description or {}),
     }
     codec = freeze(model, patches, description=header)
-    return Learned(codec, [found.images[i] for i in sorted(held)], model)
+    codec = _with_causal(
+        codec, found, learned, shares, training=training, folder=folder, log_line=log_line
+    )
+    return Learned(codec, [_original(found.items[i]) for i in sorted(held)], model)
+
+
+def causal_shares(found: Collection) -> dict[str, float]:
+    """Share of the budget that coding pixel by pixel gets, by what it is learned for."""
+    small = [image.shape[0] * image.shape[1] <= MOST_PIXELS for image in found.images]
+    grey = sum(grey and fits for grey, fits in zip(found.grey, small, strict=True))
+    alphas = sum(a is not None and a.size <= MOST_PIXELS for a in found.alphas)
+    shares = {}
+    if 2 * grey >= len(found.images):
+        shares["grey"] = GREY_SHARE
+    if alphas >= LEAST_ALPHAS:
+        shares["alpha"] = ALPHA_SHARE
+    return shares
+
+
+def _with_causal(
+    codec: Codec,
+    found: Collection,
+    learned: Sequence[int],
+    shares: Mapping[str, float],
+    *,
+    training: TrainingConfig,
+    folder: Path,
+    log_line: Log | None,
+) -> Codec:
+    """The codec with what is learned pixel by pixel."""
+    spent = 1 - sum(shares.values())
+    for name, share in shares.items():
+
+        def log(
+            run: str, part: float, loss: float, spent: float = spent, share: float = share
+        ) -> None:
+            if log_line:
+                log_line({"step": 0, "bpp": loss, "progress": spent + share * part, "loss": loss})
+
+        plan = CausalPlan(
+            folder,
+            minutes=training.minutes * share,
+            steps=training.steps,
+            seed=training.seed,
+            quality_low=training.quality_low,
+            quality_high=training.quality_high,
+            log=log,
+        )
+        if name == "grey":
+            images = [found.images[i][:, :, :1] for i in learned if found.grey[i]]
+            codec = with_grey(codec, images, plan)
+        else:
+            planes = [plane for i in learned if (plane := found.alphas[i]) is not None]
+            codec = with_alpha(codec, planes, plan)
+        spent += share
+    return codec
+
+
+def _scaled(log_line: Log, share: float) -> Log:
+    """A log whose progress counts for a share of the whole."""
+    return lambda line: log_line({**line, "progress": share * line["progress"]})
 
 
 def read_collection(
@@ -223,7 +320,7 @@ def read_collection(
     """
     # Every picture draws a lot; those with the lowest ones are kept, so that one pass suffices.
     lots = np.random.default_rng((seed, 1))
-    kept: list[tuple[float, int, NDArray[np.uint8], str | None]] = []  # a heap, highest lot first
+    kept: list[tuple[float, int, Read, Item, str | None]] = []  # a heap, highest lot first
     n_bytes, highest = 0, 1.0
     broken: list[str] = []
     numbered = enumerate(_items(sources))
@@ -240,10 +337,10 @@ def read_collection(
                     _log.warning("kinpack: left out: %s", image)
                     broken.append(item.id)
                     continue
-                heapq.heappush(kept, (-lot, i, image, label))
+                heapq.heappush(kept, (-lot, i, image, item, label))
                 n_bytes += image.nbytes
                 while len(kept) > most_images or (n_bytes > most_bytes and len(kept) > 1):
-                    lot, _, image, _ = heapq.heappop(kept)
+                    lot, _, image, _, _ = heapq.heappop(kept)
                     highest, n_bytes = -lot, n_bytes - image.nbytes
             if progress:
                 progress(len(chunk))
@@ -253,11 +350,14 @@ def read_collection(
             f"{names}: there is no picture to learn from; name a source that has some"
         )
     kept.sort(key=lambda one: one[1])
-    classes = sorted({label for _, _, _, label in kept if label is not None})
+    classes = sorted({label for *_, label in kept if label is not None})
     number = {label: i for i, label in enumerate(classes)}
     return Collection(
-        images=[image for _, _, image, _ in kept],
-        labels=[-1 if label is None else number[label] for _, _, _, label in kept],
+        images=[read.image for _, _, read, _, _ in kept],
+        items=[item for _, _, _, item, _ in kept],
+        grey=[read.grey for _, _, read, _, _ in kept],
+        alphas=[read.alpha for _, _, read, _, _ in kept],
+        labels=[-1 if label is None else number[label] for *_, label in kept],
         classes=classes,
         broken=broken,
     )
@@ -296,14 +396,23 @@ def _items(sources: Sequence[Source]) -> Iterator[tuple[Item, str | None]]:
             yield item, label
 
 
-def _load(item: Item) -> NDArray[np.uint8] | ImageError:
+def _load(item: Item) -> Read | ImageError:
     try:
-        image = item.load()
-        if max(image.shape[:2]) > LONGEST_SIDE:
-            image = load_image(to_pil(image), size=LONGEST_SIDE, where=item.id)
+        image = _original(item)
     except ImageError as error:
         return error
-    return composite_on_white(image)
+    alpha = image[:, :, 3].copy() if image.shape[2] == 4 else None
+    if alpha is not None and (alpha == 255).all():
+        alpha = None
+    return Read(composite_on_white(image), image.shape[2] == 1, alpha)
+
+
+def _original(item: Item) -> NDArray[np.uint8]:
+    """A picture as it is read, reduced where it is large."""
+    image = item.load()
+    if max(image.shape[:2]) > LONGEST_SIDE:
+        image = load_image(to_pil(image), size=LONGEST_SIDE, where=item.id)
+    return image
 
 
 def _public(name: str) -> str:
