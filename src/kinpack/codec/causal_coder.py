@@ -55,6 +55,8 @@ class CausalCoder:
             The messages.
         """
         n, height, width = planes.shape
+        if not n:
+            return []
         levels = levels_of(planes, step).reshape(n, -1)
         order = np.concatenate(waves(height, width))
         context = self._model.context_of(codes)
@@ -98,6 +100,8 @@ class CausalCoder:
         readers = [self._reader(message) for message in messages]
         context = self._model.context_of(codes)
         frame = Frame(len(messages), *size)
+        if not readers:
+            return frame.values
         for pixels in waves(*size):
             counts = self._counts(frame, pixels, context, step)
             try:

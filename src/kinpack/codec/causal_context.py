@@ -56,7 +56,7 @@ class Frame:
     @property
     def values(self) -> NDArray[np.uint8]:
         """(n, height, width), a view."""
-        whole = self._cells.reshape(len(self._cells), -1, self._pitch)
+        whole = self._cells.reshape(len(self._cells), self.height + MARGIN, self._pitch)
         return whole[:, MARGIN:, MARGIN : MARGIN + self.width]
 
     def put(self, pixels: Ints, values: NDArray[np.uint8]) -> None:

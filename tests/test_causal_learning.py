@@ -1,0 +1,301 @@
+"""Learning to code pixel by pixel: losses by plain loops, freezing, resuming, whole codecs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+
+from kinpack.codec.causal_coder import CausalCoder  # noqa: E402
+from kinpack.codec.causal_context import PLANES, Frame  # noqa: E402
+from kinpack.codec.codec import Codec  # noqa: E402
+from kinpack.codec.container import Container, read_container  # noqa: E402
+from kinpack.codec.logistic_mixture import level_count, levels_of, values_of  # noqa: E402
+from kinpack.codec.packet import Kind  # noqa: E402
+from kinpack.errors import CodecError, KinpackError  # noqa: E402
+from kinpack.items import Item  # noqa: E402
+from kinpack.learn.budgeted import Budget, run_budget  # noqa: E402
+from kinpack.learn.causal import CausalPlan, grey_steps, with_alpha, with_grey  # noqa: E402
+from kinpack.learn.causal_samples import PixelSamples  # noqa: E402
+from kinpack.learn.causal_training import (  # noqa: E402
+    CausalConfig,
+    CausalNetwork,
+    frozen,
+    mixture_bits,
+    train_causal,
+)
+from kinpack.learn.learning import causal_shares, read_collection  # noqa: E402
+from test_causal import plane, rgba  # noqa: E402
+from tiny_codec import tiny_codec  # noqa: E402
+
+pytestmark = pytest.mark.learn
+
+Plane = NDArray[np.uint8]
+
+
+def budget(folder: Path, steps: int, name: str = "run") -> Budget:
+    return Budget(minutes=1, steps=steps, seed=3, checkpoint=folder / f"{name}.ckpt")
+
+
+def plan(folder: Path, steps: int) -> CausalPlan:
+    return CausalPlan(folder, 1, steps, 0, quality_low=30, quality_high=80)
+
+
+# --- samples --------------------------------------------------------------------------------------
+
+
+def test_samples_are_what_the_coder_tells_the_network() -> None:
+    planes = [plane(9, 13, 0), plane(6, 4, 1), plane(1, 1, 2)]
+    x, values, (image, step), weights = PixelSamples(planes).draw(
+        np.random.default_rng(0), 400, np.array([1, 7, 40])
+    )
+    assert weights.mean() == pytest.approx(1, abs=1e-5)
+    for row, value, i, delta in zip(x, values, image, step, strict=True):
+        height, width = planes[i].shape
+        frame = Frame(1, height, width)
+        rounded = values_of(levels_of(planes[i], int(delta)), int(delta))
+        frame.values[:] = rounded
+        told = frame.inputs(np.arange(height * width), step=int(delta))[0]
+        same = [p for p in range(height * width) if (told[p] == row).all()]
+        assert any(min(int(value), 255) == rounded.flat[p] for p in same)
+
+
+def test_all_flat_planes_can_be_drawn_from() -> None:
+    samples = PixelSamples([np.zeros((5, 5), np.uint8)])
+    x, values, _, weights = samples.draw(np.random.default_rng(0), 10, np.array([1]))
+    assert len(x) == 10
+    assert not values.any()
+    assert (weights == 1).all()
+
+
+# --- the loss -------------------------------------------------------------------------------------
+
+
+def bits_by_loops(said: list[float], value: int, step: int) -> float:
+    """−log2 of the probability of a cell, PixelCNN++ (2), with the loss's floor."""
+    logs, means, scales = said[:3], said[3:6], said[6:]
+    total = sum(math.exp(one) for one in logs)
+    p = 0.0
+    for log, mean, scale in zip(logs, means, scales, strict=True):
+        s = 2 ** min(7.0, max(-3.0, scale))
+        centre = 64 * mean + 100
+        upper = (
+            1.0 if value + step / 2 > 255 else 1 / (1 + math.exp(-(value + step / 2 - centre) / s))
+        )
+        lower = 0.0 if value <= 0 else 1 / (1 + math.exp(-(value - step / 2 - centre) / s))
+        p += math.exp(log) / total * (upper - lower)
+    return -math.log2(p * (1 - 1e-5) + 1e-5)
+
+
+def test_bits_by_loops(rng: np.random.Generator) -> None:
+    said = rng.normal(0, 1, (60, 9)) * np.repeat([1, 0.5, 2], 3) + np.repeat([0, 0, 5], 3)
+    step = rng.integers(1, 60, 60)
+    values = rng.integers(0, 5, 60) * step
+    made = mixture_bits(torch.tensor(said), torch.tensor(values), torch.tensor(step))
+    expected = [
+        bits_by_loops(row.tolist(), int(v), int(d))
+        for row, v, d in zip(said, values, step, strict=True)
+    ]
+    assert made.numpy() == pytest.approx(np.array(expected), rel=1e-9)
+
+
+def test_gradient_of_the_bits() -> None:
+    said = torch.tensor(np.random.default_rng(0).normal(0, 1, (5, 9)) + np.repeat([0, 0, 5], 3))
+    said.requires_grad_(True)
+    values, step = torch.tensor([0.0, 20, 40, 100, 260]), torch.full((5,), 20.0)
+    assert torch.autograd.gradcheck(lambda x: mixture_bits(x, values, step), said)
+
+
+def bits_of_counts(said: torch.Tensor, values: torch.Tensor, step: int) -> float:
+    """Bits of all values under the network, with the 1 that the coder adds to each count."""
+    logs = said[:, :3]
+    total = 2**18 * torch.exp(logs - logs.amax(1, keepdim=True)).sum(1)
+    bits = mixture_bits(said, values, torch.full((len(values),), float(step)))
+    p = (torch.exp2(-bits) - 1e-5) / (1 - 1e-5)
+    return float(-torch.log2((p * total + 1) / (total + level_count(step))).sum())
+
+
+# --- freezing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_code", [False, True])
+def test_integers_predict_as_the_network_does(tmp_path: Path, with_code: bool) -> None:
+    """Real bytes are within 1 % + 3 bytes of what the float network would pay."""
+    planes = [plane(20, 16, i) for i in range(40)]
+    codes = np.random.default_rng(0).integers(0, 8, (40, 6)).astype(np.uint8)
+    model = train_causal(
+        planes,
+        codes if with_code else None,
+        steps=np.array([1, 12]),
+        K=8,
+        config=CausalConfig(hidden=16, places=with_code),
+        budget=budget(tmp_path, 40),
+    )
+    assert model.sees_places is with_code
+    network = CausalNetwork(CausalConfig(hidden=16, places=with_code), M=6 if with_code else 0, K=8)
+    state = torch.load(tmp_path / "run.ckpt", weights_only=True)["network"]
+    network.load_state_dict(state)
+    own = codes if with_code else np.zeros((40, 0), np.uint8)
+    for step in (1, 12):
+        frame = Frame(40, 20, 16)
+        frame.values[:] = values_of(levels_of(np.stack(planes), step), step)
+        x = torch.from_numpy(frame.inputs(np.arange(320), step=step).reshape(-1, PLANES))
+        known = torch.from_numpy(np.repeat(codes, 320, 0).astype(np.int64)) if with_code else None
+        with torch.no_grad():
+            said = network(x, known)
+        values = torch.from_numpy((levels_of(np.stack(planes), step) * step).reshape(-1))
+        bits = bits_of_counts(said.double(), values.double(), step)
+        messages = CausalCoder(model).encode(np.stack(planes), own, step=step)
+        assert sum(map(len, messages)) <= bits / 8 * 1.01 + 3 * 40
+
+
+def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path) -> None:
+    def run(folder: Path, steps: list[int]) -> NDArray[np.float32]:
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 1)
+
+        def loss(number: int) -> torch.Tensor:
+            generator = torch.Generator().manual_seed(number)
+            x = torch.randn(8, 3, generator=generator)
+            return (network(x) - x.sum(1, keepdim=True)).square().mean()
+
+        for many in steps:
+            run_budget(network, loss, replace(budget(folder, many)), learning_rate=0.01)
+        weight: NDArray[np.float32] = network.weight.detach().numpy()
+        return weight
+
+    for name in ("whole", "twice"):
+        (tmp_path / name).mkdir()
+    whole = run(tmp_path / "whole", [40])
+    assert (run(tmp_path / "twice", [40, 40]) == whole).all()
+    (tmp_path / "twice" / "run.ckpt").write_bytes(b"no checkpoint")
+    with pytest.raises(CodecError, match="delete it to start anew"):
+        run(tmp_path / "twice", [40])
+
+
+def test_frozen_without_places_sees_none() -> None:
+    network = CausalNetwork(CausalConfig(hidden=8, places=False))
+    x = torch.randint(0, 256, (100, PLANES))
+    model = frozen(network, x, None)
+    assert not model.sees_places
+    assert model.code_context.shape[2] == 0
+
+
+# --- whole codecs ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawing_codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    folder = tmp_path_factory.mktemp("causal")
+    planes = [plane(20, 16, i) for i in range(60)]
+    codec = with_grey(tiny_codec(), [one[:, :, None] for one in planes], plan(folder, 60))
+    return with_alpha(codec, planes, plan(folder, 60))
+
+
+def test_grey_images_are_coded_pixel_by_pixel_where_that_costs_least(drawing_codec: Codec) -> None:
+    images = [plane(20, 16, 100 + i)[:, :, None] for i in range(6)]
+    images += [plane(1, 1, 0)[:, :, None], plane(3, 40, 1)[:, :, None]]
+    packets = drawing_codec.encode(images, quality=60, escape="off")
+    assert Kind.CAUSAL in {packet.kind for packet in packets}
+    before = tiny_codec().encode(images, quality=60, escape="off")
+    for packet, other, image in zip(packets, before, images, strict=True):
+        cost = drawing_codec.decode([packet])[0].shape == image.shape
+        assert cost
+        if packet.kind is Kind.LEARNED:
+            assert packet.payload == other.payload
+    # One by one, on one thread and with the other engine: the same pixels.
+    drawn = drawing_codec.decode(packets, threads=2)
+    numpy = Codec.from_bytes(drawing_codec.to_bytes(), where="it", engine="numpy")
+    for packet, picture in zip(packets, drawn, strict=True):
+        assert (drawing_codec.decode([packet], threads=1)[0] == picture).all()
+        assert (numpy.decode([packet])[0] == picture).all()
+
+
+def test_a_psnr_is_reached(drawing_codec: Codec) -> None:
+    images = [plane(20, 16, 200 + i)[:, :, None] for i in range(4)]
+    packets, psnr = drawing_codec.encode_measured(images, min_psnr=32)
+    assert psnr.min() >= 32
+    assert len(packets) == 4
+
+
+def test_alpha_is_exact_and_never_longer(drawing_codec: Codec) -> None:
+    images = [rgba(20, 16, i) for i in range(5)]
+    for escape in ("off", "always"):
+        packets = drawing_codec.encode(images, quality=60, escape=escape)  # type: ignore[arg-type]
+        before = tiny_codec().encode(images, quality=60, escape=escape)  # type: ignore[arg-type]
+        for packet, other, picture, image in zip(
+            packets, before, drawing_codec.decode(packets), images, strict=True
+        ):
+            assert len(packet.payload) <= len(other.payload)
+            assert (picture[:, :, 3] == image[:, :, 3]).all()
+        assert sum(len(p.payload) for p in packets) < sum(len(p.payload) for p in before)
+        with pytest.raises(KinpackError):
+            tiny_codec().decode(packets)
+
+
+def test_other_codecs_refuse_causal_packets(drawing_codec: Codec) -> None:
+    images = [plane(20, 16, 300 + i)[:, :, None] for i in range(6)]
+    packets = [
+        p for p in drawing_codec.encode(images, quality=60, escape="off") if p.kind is Kind.CAUSAL
+    ]
+    assert packets
+    with pytest.raises(CodecError, match="no causal payloads"):
+        tiny_codec().decode(packets)
+    for values in ({"channels": 3}, {"quality": 100}, {"width": 300, "height": 300}):
+        with pytest.raises(KinpackError, match="damaged"):
+            drawing_codec.decode([replace(packets[0], **values)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("break_it", ["steps", "test", "graph"])
+def test_faulty_files_are_refused(drawing_codec: Codec, break_it: str) -> None:
+    whole = read_container(drawing_codec.to_bytes(), where="it")
+    header, blobs, arrays = dict(whole.header), dict(whole.blobs), dict(whole.arrays)
+    if break_it == "steps":
+        arrays["causal_steps"] = np.zeros(101, np.int32)
+    elif break_it == "test":
+        header["causal_test"] = {**header["causal_test"], "sha256": "0" * 64}
+    else:
+        del blobs["restoration"]
+    codec = Codec.from_container(Container(header, blobs, arrays))
+    with pytest.raises(CodecError):
+        codec.encode([plane(8, 8, 0)[:, :, None]], quality=50, escape="off")
+
+
+def test_steps_halve_every_sixteen_qualities() -> None:
+    steps = grey_steps()
+    assert steps.shape == (101,)
+    assert steps[50] == 23
+    assert steps[34] == 46
+    assert (np.diff(steps) <= 0).all()
+    assert steps.min() >= 1
+
+
+class Listed:
+    """A source of arrays."""
+
+    name = "listed"
+
+    def __init__(self, images: list[Plane]) -> None:
+        self._items = [Item(str(i), None, lambda one=one: one) for i, one in enumerate(images)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._items)
+
+
+def test_what_is_learned_pixel_by_pixel_depends_on_the_collection() -> None:
+    grey = [plane(8, 8, i)[:, :, None] for i in range(4)]
+    colour = [np.dstack([one] * 3) for one in grey]
+    transparent = [rgba(8, 8, i) for i in range(25)]
+    assert causal_shares(read_collection([Listed(colour)])) == {}
+    assert set(causal_shares(read_collection([Listed(grey)]))) == {"grey"}
+    assert set(causal_shares(read_collection([Listed([*colour, *transparent])]))) == {"alpha"}
+    assert causal_shares(read_collection([Listed([*colour, *transparent[:5]])])) == {}
