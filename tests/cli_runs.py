@@ -1,4 +1,4 @@
-"""Runs of the ``kinpack`` command as a user has it, in a process of its own."""
+"""Runs of the ``kinpack`` command: as a user has it, in a process of its own, or in this one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner, Result
+
+from kinpack.cli import app
 
 PROGRAM = Path(sys.executable).parent / "kinpack"
 
@@ -68,6 +71,28 @@ class User:
         found, out, errors = self.run(*words, preexec_fn=before)
         assert found == code, f"kinpack {words}: exit {found}\n{out}{errors}"
         return one_error(errors)
+
+
+def run(*words: Word, code: int = 0) -> Result:
+    """Run a command in this process, which must end with an exit code."""
+    result = CliRunner().invoke(app, [os.fspath(word) for word in words])
+    assert result.exit_code == code, f"{words}: {result.output}"
+    return result
+
+
+def ask(*words: Word) -> Any:
+    """The JSON answer of a command in this process, which prints nothing else."""
+    result = run(*words, "--json")
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def pack_six(folder: Path) -> Path:
+    """An archive in a folder, of six pictures of two labels that lie beside it."""
+    pictures(folder / "photos", 3, label="beach")
+    pictures(folder / "photos", 3, label="forest", seed=50)
+    run("pack", folder / "photos", "-o", folder / "photos.kin", "--codec", "classic", "--quiet")
+    return folder / "photos.kin"
 
 
 def one_error(errors: str) -> str:

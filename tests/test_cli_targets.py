@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from cli_runs import User, one_error, pictures
-from kinpack.cli import app
+from cli_runs import User, ask, one_error, pictures, run
 from kinpack.cli.options import byte_count
 from kinpack.cli.reporting import Report
 from kinpack.metrics import psnr
 from kinpack.sources import open_source
-
-
-def run(*words: str | Path, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, f"{words}: {result.output}"
-    return result
-
-
-def ask(*words: str | Path) -> Any:
-    return json.loads(run(*words, "--json").stdout)
 
 
 @pytest.fixture(scope="module")
