@@ -9,12 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import s3_server
 
 # A busy machine is no failure, and a run on one machine repeats on another.
-settings.register_profile("kinpack", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "kinpack",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("kinpack")
 
 # A shell that is not interactive starts what runs in its background with Ctrl-C ignored, and every
