@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import kinpack
-from cli_runs import PROGRAM, ask, pack_six, pictures, run
+from cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
@@ -318,6 +318,8 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
         "kinpack: packing: 50%, halfway",
         "kinpack: verifying: 21 images",
     ]
+    assert without_progress(errors) == ""
+    assert without_progress(told := "kinpack: error: 21 images\n") == told
 
 
 def test_progress_is_a_bar_on_a_terminal(
