@@ -6,6 +6,9 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # Further arguments to pytest, for example PYTEST_ARGS="-k archive -x".
 PYTEST_ARGS ?=
+# Processes that share the tests, file by file; each uses one thread where a library gives the choice.
+TEST_PROCESSES ?= auto
+PYTEST := -m pytest --numprocesses $(TEST_PROCESSES) --maxprocesses 4 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -25,10 +28,10 @@ demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnai
 	@.venv-demo/bin/python benchmarks/demo.py
 
 test: .venv/.installed ## the whole test suite (installs torch)
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 test-runtime: .venv-runtime/.installed ## the tests that need no torch, where there is none
-	.venv-runtime/bin/python -m pytest -m "not learn" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv-runtime/bin/python $(PYTEST) -m "not learn" $(PYTEST_ARGS)
 
 check: .venv/.installed ## format check, lint, types, then all tests, documentation examples among them
 	.venv/bin/ruff format --check .

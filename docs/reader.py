@@ -371,10 +371,11 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
     require(len(data) == entry["bytes"], name, f"it has {len(data)} bytes, not {entry['bytes']}")
     holds = zlib.crc32(data[offset:]) == entry["index_crc32"]
     require(holds, name, "the CRC-32 of its index does not hold")
+    # Threads of Arrow may let go of these bytes after Python has ended, which aborts the process.
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         schema = file.schema_arrow
-        table = file.read(columns=["code", *COLUMNS])
+        table = file.read(columns=["code", *COLUMNS], use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as error:
         raise DamageError(f"{name}: it is no Parquet file of a segment: {error}") from error
@@ -686,7 +687,8 @@ class Check:
                 if codec is not None:
                     codec.unpack(segment.codes[row], where)
         if whole:
-            table = pq.ParquetFile(pa.BufferReader(segment.data)).read(columns=["payload"])
+            file = pq.ParquetFile(pa.BufferReader(segment.data))
+            table = file.read(columns=["payload"], use_threads=False)
             payloads = b"".join(table.column("payload").to_pylist())
             same = payloads == segment.data[segment.starts[0] : segment.starts[-1]]
             require(same, segment.name, "its payloads do not lie where they should")

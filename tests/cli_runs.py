@@ -1,9 +1,10 @@
-"""Runs of the ``kinpack`` command as a user has it, in a process of its own."""
+"""Runs of the ``kinpack`` command: as a user has it, in a process of its own, or in this one."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner, Result
+
+from kinpack.cli import app
 
 PROGRAM = Path(sys.executable).parent / "kinpack"
 
@@ -56,7 +60,9 @@ class User:
     def works(self, *words: Word) -> str:
         """Run a command that must work, and say nothing but its output."""
         code, out, errors = self.run(*words)
-        assert (code, errors) == (0, ""), f"kinpack {words}: exit {code}\n{out}{errors}"
+        assert (code, without_progress(errors)) == (0, ""), (
+            f"kinpack {words}: exit {code}\n{out}{errors}"
+        )
         return out
 
     def asks(self, *words: Word) -> Any:
@@ -70,8 +76,41 @@ class User:
         return one_error(errors)
 
 
+def run(*words: Word, code: int = 0) -> Result:
+    """Run a command in this process, which must end with an exit code."""
+    result = CliRunner().invoke(app, [os.fspath(word) for word in words])
+    assert result.exit_code == code, f"{words}: {result.output}"
+    return result
+
+
+def ask(*words: Word) -> Any:
+    """The JSON answer of a command in this process, which prints nothing else."""
+    result = run(*words, "--json")
+    assert without_progress(result.stderr) == ""
+    return json.loads(result.stdout)
+
+
+def pack_six(folder: Path) -> Path:
+    """An archive in a folder, of six pictures of two labels that lie beside it."""
+    pictures(folder / "photos", 3, label="beach")
+    pictures(folder / "photos", 3, label="forest", seed=50)
+    run("pack", folder / "photos", "-o", folder / "photos.kin", "--codec", "classic", "--quiet")
+    return folder / "photos.kin"
+
+
+def without_progress(errors: str) -> str:
+    """Standard error without the lines that tell every ten seconds how far a command has come."""
+    return re.sub(
+        r"^kinpack: (?!error)[a-z ]+: ([\d,]+( of [\d,]+)? images|\d+%, .*)\n",
+        "",
+        errors,
+        flags=re.M,
+    )
+
+
 def one_error(errors: str) -> str:
     """What the only line of standard error says, without its beginning."""
+    errors = without_progress(errors)
     assert errors.startswith("kinpack: error: "), errors
     assert errors.count("\n") == 1, errors
     assert errors.endswith("\n")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import s3_server
 
 # A busy machine is no failure, and a run on one machine repeats on another.
-settings.register_profile("kinpack", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "kinpack",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("kinpack")
+
+# A shell that is not interactive starts what runs in its background with Ctrl-C ignored, and every
+# child inherits that: the commands that tests interrupt would never notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

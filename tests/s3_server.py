@@ -24,7 +24,8 @@ from pathlib import Path
 
 KEY, SECRET, REGION = "kinpack", "kinpack-secret", "us-east-1"
 BUCKET = "kin"
-_SECONDS_TO_START = 60
+_SECONDS_TO_START = 180
+_ATTEMPTS = 3
 
 
 def binary() -> str | None:
@@ -42,6 +43,21 @@ def running(folder: Path) -> Iterator[str]:
     Yields:
         The endpoint, ``http://127.0.0.1:…``.
     """
+    for attempt in range(_ATTEMPTS):
+        process, endpoint = _start(folder / str(attempt))
+        try:
+            if _is_ready(process, endpoint):
+                yield endpoint
+                return
+        finally:
+            process.kill()  # its files are thrown away
+            process.wait()
+    raise RuntimeError(f"the server did not start: {(folder / str(attempt) / 'log').read_text()}")
+
+
+def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server on free ports; another program may still be quicker to take one of them."""
+    folder.mkdir()
     identity = {
         "name": KEY,
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
@@ -62,17 +78,17 @@ def running(folder: Path) -> Iterator[str]:
     ]  # fmt: skip
     endpoint = f"http://127.0.0.1:{port}"
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + _SECONDS_TO_START
-        while not _make_bucket(endpoint):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {(folder / 'log').read_text()}")
-            time.sleep(0.05)
-        yield endpoint
-    finally:
-        process.kill()  # its files are thrown away
-        process.wait()
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT), endpoint
+
+
+def _is_ready(process: subprocess.Popen[bytes], endpoint: str) -> bool:
+    """Wait until a server has a bucket; false where it ends, or takes too long."""
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not _make_bucket(endpoint):
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _make_bucket(endpoint: str) -> bool:

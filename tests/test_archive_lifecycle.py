@@ -491,7 +491,10 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps)
 def test_any_life_is_that_of_a_dictionary(
     tmp_path: Path, life: list[tuple[str, list[int]]]

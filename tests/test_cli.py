@@ -10,14 +10,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import kinpack
-from cli_runs import PROGRAM, pictures
-from kinpack.cli import app
+from cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
@@ -26,25 +23,10 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def run(*words: str | Path, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, f"{words}: {result.output}"
-    return result
-
-
-def ask(*words: str | Path) -> Any:
-    """The JSON answer of a command."""
-    return json.loads(run(*words, "--json").stdout)
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of six pictures of two labels; nobody changes it."""
-    folder = tmp_path_factory.mktemp("packed")
-    pictures(folder / "photos", 3, label="beach")
-    pictures(folder / "photos", 3, label="forest", seed=50)
-    run("pack", folder / "photos", "-o", folder / "photos.kin", "--codec", "classic", "--quiet")
-    return folder / "photos.kin"
+    return pack_six(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -336,6 +318,8 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
         "kinpack: packing: 50%, halfway",
         "kinpack: verifying: 21 images",
     ]
+    assert without_progress(errors) == ""
+    assert without_progress(told := "kinpack: error: 21 images\n") == told
 
 
 def test_progress_is_a_bar_on_a_terminal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -305,13 +307,25 @@ def many(folder: Path, count: int) -> None:
         os.link(first, folder / f"{index:05}.png")
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until a path is there, while a process runs."""
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait until something holds, while a process runs."""
     deadline = time.monotonic() + 300
-    while not path.exists():
+    while not ready():
         assert process.poll() is None, "the command ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether somebody writes in an archive's folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @pytest.mark.parametrize(
@@ -320,7 +334,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def test_an_interrupted_pack_leaves_nothing(user: User, number: signal.Signals, code: int) -> None:
     many(user.folder / "photos", 3000)
     process = user.start("pack", "photos", "-o", "x.kin", *CLASSIC)
-    wait_for(user.folder / ".x.kin.partial" / "codecs", process)
+    wait_for((user.folder / ".x.kin.partial" / "codecs").exists, process)
     time.sleep(0.5)
     process.send_signal(number)
     out, errors = process.communicate(timeout=300)
@@ -337,7 +351,8 @@ def test_an_interrupted_add_leaves_the_archive(user: User) -> None:
     before = {path: path.stat().st_mtime_ns for path in (user.folder / "x.kin").rglob("*.*")}
     many(user.folder / "photos", 3000)
     process = user.start("add", "x.kin", "photos")
-    time.sleep(1.5)
+    wait_for(lambda: is_locked(user.folder / "x.kin"), process)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
@@ -350,7 +365,7 @@ def test_an_interrupted_unpack_leaves_whole_files(user: User) -> None:
     many(user.folder / "photos", 1000)
     user.works("pack", "photos", "-o", "x.kin", *CLASSIC, "--quiet", "--size", "24")
     process = user.start("unpack", "x.kin", "-o", "out")
-    wait_for(user.folder / "out" / "00010.png", process)
+    wait_for((user.folder / "out" / "00010.png").exists, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=300)
     if process.returncode:  # it may have been quicker

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from cli_runs import one_error, pictures
+from cli_runs import ask, one_error, pictures, run
 from kinpack.archive.archive import Archive
-from kinpack.cli import app
 from kinpack.images import load_image
 from tiny_embedder import GOLDEN, tiny_embedder
-
-
-def run(*words: str | Path, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, f"{words}: {result.output}"
-    return result
-
-
-def ask(*words: str | Path) -> Any:
-    """The JSON answer of a command, which prints nothing else."""
-    result = run(*words, "--json")
-    assert result.stderr == ""
-    return json.loads(result.stdout)
 
 
 @pytest.fixture

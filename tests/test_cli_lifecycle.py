@@ -5,36 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from cli_runs import one_error, pictures
-from kinpack.cli import app
-
-
-def run(*words: str | Path, code: int = 0) -> Any:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == code, f"{words}: {result.output}"
-    return result
-
-
-def ask(*words: str | Path) -> Any:
-    """The JSON answer of a command, which prints nothing else."""
-    result = run(*words, "--json")
-    assert result.stderr == ""
-    return json.loads(result.stdout)
+from cli_runs import ask, one_error, pack_six, run
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of six pictures of two labels; nobody changes it."""
-    folder = tmp_path_factory.mktemp("packed")
-    pictures(folder / "photos", 3, label="beach")
-    pictures(folder / "photos", 3, label="forest", seed=50)
-    run("pack", folder / "photos", "-o", folder / "photos.kin", "--codec", "classic", "--quiet")
-    return folder / "photos.kin"
+    return pack_six(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture

@@ -167,13 +167,13 @@ def bomb(graph: bytes, shape: tuple[int, ...] = (1, 4, 16, 16)) -> str:
     x = np.zeros(shape, np.float32)
     said = []
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     engines: tuple[Engine, ...] = ("onnxruntime", "numpy")
     for engine in engines:
         with pytest.raises(CodecError) as caught:
             Network(graph, name="net", engine=engine)(x)
         said.append(str(caught.value))
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 5

@@ -97,10 +97,10 @@ def imports(module: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_import_is_fast() -> None:
-    code = "import time; t = time.perf_counter(); import kinpack; print(time.perf_counter() - t)"
+    code = "import time; t = time.process_time(); import kinpack; print(time.process_time() - t)"
     run_python(code)  # compiles the modules
     seconds = statistics.median(float(run_python(code)) for _ in range(5))
-    assert seconds < 0.3
+    assert seconds < 0.3  # of the processor: others on the machine take no part
 
 
 @pytest.mark.parametrize("name", ["kinpack", "kinpack.cli"])

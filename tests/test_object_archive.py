@@ -149,7 +149,10 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps)
 @pytest.mark.usefixtures("small_segments")
 def test_any_life_is_that_of_a_dictionary(

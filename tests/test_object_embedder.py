@@ -172,7 +172,7 @@ def test_codes_that_dead_writers_leave_go_with_gc(
 
 
 def test_what_codes_cost_and_survive(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with FaultProxy(s3_endpoint, patience=0.8).running() as proxy:
+    with FaultProxy(s3_endpoint, patience=1.6).running() as proxy:
         use_server(proxy.endpoint, monkeypatch)
         address = make_embedded(f"s3://kin/{uuid.uuid4().hex}/a.kin")
 
@@ -204,7 +204,7 @@ def test_what_codes_cost_and_survive(s3_endpoint: str, monkeypatch: pytest.Monke
             proxy.reset()
             proxy.plan = plan
             source = soft(1, first=30 + number)
-            with hurried(0.4), reopened(address) as archive:
+            with hurried(0.8), reopened(address) as archive:
                 archive.add(source)
             assert once
             wanted.update(by_id(source))

@@ -474,9 +474,9 @@ def test_nothing_is_allocated_for_what_is_stated() -> None:
     ids=["fields", "sides", "attributes", "packed", "inputs"],
 )
 def test_many_small_things_are_refused_in_time(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refusal(data)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:

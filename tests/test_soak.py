@@ -1,4 +1,4 @@
-"""Many processes at one archive: 20 seconds of ``reliability.soak``, and how it judges."""
+"""Many processes at one archive: 15 seconds of ``reliability.soak``, and how it judges."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from trial_runs import trial
 
 
 def test_soak(tmp_path: Path) -> None:
-    words = ("--minutes", 1 / 3, "--writers", 2, "--readers", 1, "--min-age", 6, "--hold", 2)
-    result = trial("soak", tmp_path, *words)
-    assert result["commits"] > 0
-    assert result["images_read"] > 0
-    assert result["compactions"] > 0
-    assert sum(result["kills"].values()) > 0
+    words = ("--writers", 2, "--readers", 1, "--min-age", 6, "--hold", 2)
+    for minutes in (1 / 4, 1, 4):  # the longer ones where the machine is busy
+        result = trial("soak", tmp_path, "--minutes", minutes, *words)
+        kills = sum(result["kills"].values())
+        seen = (result["commits"], result["images_read"], result["compactions"], kills)
+        if all(seen):
+            break
+    assert min(seen) > 0
 
 
 def test_what_is_wrong_is_seen() -> None:

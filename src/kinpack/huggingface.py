@@ -314,7 +314,8 @@ def _read(paths: Sequence[Path], columns: _Columns) -> Iterator[Any]:
 def _open_arrow(path: Path) -> Any:
     import pyarrow as pa
 
-    return pa.ipc.open_stream(pa.memory_map(os.fspath(path)))
+    alone = pa.ipc.IpcReadOptions(use_threads=False)  # as for Parquet: nothing runs on after a read
+    return pa.ipc.open_stream(pa.memory_map(os.fspath(path)), options=alone)
 
 
 def _listed(names: Sequence[str]) -> str:
