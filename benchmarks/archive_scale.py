@@ -8,7 +8,8 @@ one of them, varied by its number (`scale_rows`), and every store keeps the same
 of the stores is measured, not that of a codec. Parts: `stores` writes, appends to, opens, reads and
 scans each of them, every step in a process of its own; `kills` kills a process that appends to it;
 `commits` adds images to an archive one by one, and compacts it. A part that is measured takes the
-place of its former result; the others stay.
+place of its former result; the others stay. With --resume an output file of a run that was cut off
+is gone on with: the parts, and of the first the stores, that it has are not measured again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +41,11 @@ Save: TypeAlias = Callable[[str, dict[str, Any]], None]
 
 
 def measure(
-    options: argparse.Namespace, folder: Path, log: Callable[[str], None], save: Save
+    options: argparse.Namespace,
+    folder: Path,
+    log: Callable[[str], None],
+    save: Save,
+    former: Mapping[str, dict[str, Any]],
 ) -> None:
     """Measure the parts that are asked for.
 
@@ -49,6 +54,8 @@ def measure(
         folder: where stores are made, and removed again.
         log: told what is being measured.
         save: given what has been measured.
+        former: what was measured before, by part; of these only stores that are missing are
+            measured.
     """
     packets = folder / "packets.npz"
     made: dict[str, Any] = {}
@@ -66,11 +73,12 @@ def measure(
             append=options.append,
             log=log,
             save=lambda found: save("stores", {**made, **found}),
+            former=former.get("stores", {}).get("rows"),
         )
-    if "kills" in options.parts:
+    if "kills" in options.parts and "kills" not in former:
         found = kill_all(folder, packets, options.stores, kills=options.kills, log=log)
         save("kills", {**made, **found})
-    if "commits" in options.parts:
+    if "commits" in options.parts and "commits" not in former:
         log(f"{options.commits} commits of one image")
         save("commits", commits.measure(folder / "many.kin", options.commits))
 
@@ -103,6 +111,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--packets", type=int, default=2000, help="real packets to make")
     parser.add_argument("--commits", type=int, default=10_000, help="of one image each")
     parser.add_argument("--kills", type=int, default=20, help="of each store's writer")
+    parser.add_argument("--resume", action="store_true", help="keep what the output file has")
     parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as Parquet files; "
                         "else the pictures of the packets are made up")  # fmt: skip
     parser.add_argument("--folder", type=Path, help="where to make the stores")
@@ -116,7 +125,9 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             log = partial(print, flush=True)
-            measure(options, Path(folder), log, saver(options.output))
+            resumed = options.resume and options.output.exists()
+            former = json.loads(options.output.read_text()) if resumed else {}
+            measure(options, Path(folder), log, saver(options.output), former)
     except KinpackError as error:
         sys.exit(f"archive_scale: {error}")
     print_result(json.loads(options.output.read_text()))

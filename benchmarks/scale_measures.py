@@ -219,6 +219,7 @@ def measure_all(
     log: Callable[[str], None],
     run: Step | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
+    former: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure stores, one after the other; each is removed when it has been.
 
@@ -230,6 +231,7 @@ def measure_all(
         log: told what is being measured.
         run: what runs a step; by default ``run_step``.
         save: given what has been measured, after each store.
+        former: rows of stores that were measured before, and are not measured again.
 
     Returns:
         JSON values: ``decoding``, and ``rows`` by the store's name.
@@ -242,6 +244,9 @@ def measure_all(
     result = {"decoding": run("decode", "", folder, packets, 0, 0), "rows": rows}
     found: dict[int, list[list[str]]] = {}
     for name, count in sizes.items():
+        if former and name in former:
+            rows[name] = former[name]
+            continue
         contender = CONTENDERS[name]
         head = {"title": contender.title, "note": contender.note, "images": count}
         if name == "lance" and importlib.util.find_spec("lance") is None:

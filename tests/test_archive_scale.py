@@ -87,6 +87,11 @@ def test_stores_hold_the_same(packets: Path, tmp_path: Path) -> None:
     )
     assert list(result["rows"]) == NAMES
     assert list(tmp_path.iterdir()) == []
+    again = scale_measures.measure_all(
+        tmp_path, packets, dict.fromkeys(NAMES, IMAGES), append=MORE, log=said.append,
+        run=lambda step, *_: {"step": step}, former=result["rows"],
+    )  # fmt: skip
+    assert again == {"decoding": {"step": "decode"}, "rows": result["rows"]}
     for name, row in result["rows"].items():
         assert row["size"]["over_payload"] > 8 - 1e-9, name  # the code at least
         assert row["append"]["total"] == row["images"] + MORE * (1 + row["append"]["calls"])
@@ -167,6 +172,13 @@ def test_a_small_run(tmp_path: Path) -> None:
     assert result["commits"]["images"] == result["commits"]["compacted"]["images"] == 3
     assert str(tmp_path) not in output.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["archive.json"]
+    words[words.index("commits")] = "kills"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "archive_scale.py", *map(str, words), "--resume"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "1 kills" not in done.stdout
+    assert json.loads(output.read_text()) == result
 
 
 def test_numbers_of_the_page_come_from_the_result_file() -> None:

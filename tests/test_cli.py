@@ -105,7 +105,7 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("copy", "x.kin"),
         ("seal", "x.kin"),
         ("export", "x.kin", "-o", "out"),
-        ("export", "x.kin", "-o", "out", "--format", "lance"),
+        ("export", "x.kin", "-o", "out", "--format", "zarr"),
         ("repair", "x.kin"),
         ("unseal", "x.kin.zip"),
         ("merge", "-o", "x.kin"),

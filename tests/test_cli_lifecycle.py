@@ -102,12 +102,14 @@ def test_a_sealed_archive_serves_every_command_that_reads(archive: Path, tmp_pat
     assert "is a file, no archive" in one_error(run("ls", tmp_path / "note.txt", code=1).stderr)
 
 
-@pytest.mark.parametrize("form", ["parquet", "webdataset", "imagefolder"])
+@pytest.mark.parametrize("form", ["parquet", "lance", "webdataset", "imagefolder"])
 def test_exports(packed: Path, tmp_path: Path, form: str) -> None:
+    if form == "lance":
+        pytest.importorskip("lance")
     words = ("export", packed, "-o", tmp_path / "out", "--format", form)
     assert ask(*words, "--picture", "webp")["images"] == 6
     assert "this path exists" in one_error(run(*words, code=1).stderr)
-    if form != "webdataset":
+    if form in ("parquet", "imagefolder"):
         assert ask("pack", tmp_path / "out", "-o", tmp_path / "b.kin", "--codec", "classic")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import tarfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from fake_codec import FakeSource, pictures
 from kinpack.archive import exporting
 from kinpack.archive.archive import Archive
 from kinpack.archive.exporting import export
-from kinpack.errors import ArchiveError, PayloadError
+from kinpack.errors import ArchiveError, MissingExtraError, PayloadError
 from kinpack.images import load_image
 from kinpack.sources import open_source
 
 SOURCE = pictures(30)
+LANCE = ["lance"] if find_spec("lance") else []
 Rows = list[tuple[str, str | None, Any]]
 
 
@@ -62,6 +65,12 @@ def tar_rows(folder: Path) -> Rows:
     return rows
 
 
+def lance_rows(folder: Path) -> Rows:
+    table = pytest.importorskip("lance").dataset(str(folder)).to_table()
+    assert table.schema.names == ["id", "label", "image"]
+    return [(row["id"], row["label"], load_image(row["image"])) for row in table.to_pylist()]
+
+
 @pytest.mark.parametrize("shard_bytes", [1, 700, 1 << 28])
 @pytest.mark.parametrize("form", ["parquet", "webdataset"])
 def test_every_image_is_in_a_shard(
@@ -91,6 +100,33 @@ def test_parquet_is_a_data_set(archive: Path, tmp_path: Path) -> None:
     assert list(frame["id"]) == [name for name, *_ in SOURCE.images]
 
 
+@pytest.mark.parametrize("group", [1, 7, 1000])
+def test_a_lance_data_set(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    lance = pytest.importorskip("lance")
+    monkeypatch.setattr(exporting, "_GROUP", group)
+    done: list[int] = []
+    with reopened(archive) as opened:
+        assert export(opened, tmp_path / "out", "lance", progress=done.append) == sum(done) == 30
+    same(lance_rows(tmp_path / "out"))
+    one = lance.dataset(str(tmp_path / "out")).to_table(filter="id = 'set/00007'")
+    assert one.num_rows == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_without_the_extra_lance_is_not_exported(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lance", None)
+    with (
+        reopened(archive) as opened,
+        pytest.raises(MissingExtraError, match=r"pip install 'kinpack\[lance\]'"),
+    ):
+        export(opened, tmp_path / "out", "lance")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_image_folder(archive: Path, tmp_path: Path) -> None:
     with reopened(archive) as opened:
         assert export(opened, tmp_path / "out", "imagefolder") == 30
@@ -115,7 +151,7 @@ def test_what_cannot_be_exported(archive: Path, tmp_path: Path) -> None:
     ):
         export(opened, tmp_path / "out", "imagefolder")
     (tmp_path / "there").mkdir()
-    forms: list[Any] = ["parquet", "webdataset", "imagefolder"]
+    forms: list[Any] = ["parquet", *LANCE, "webdataset", "imagefolder"]
     with reopened(archive) as opened:
         for form in forms:
             with pytest.raises(ArchiveError, match="this path exists; name a new folder"):
@@ -135,7 +171,7 @@ def test_an_interrupted_export_leaves_nothing(
         raise PayloadError("it cannot be drawn")
 
     monkeypatch.setattr(exporting, "encode_image", fail)
-    forms: list[Any] = ["parquet", "webdataset"]
+    forms: list[Any] = ["parquet", *LANCE, "webdataset"]
     with reopened(archive) as opened:
         for form in forms:
             with pytest.raises(PayloadError):

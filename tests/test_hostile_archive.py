@@ -21,7 +21,7 @@ import pytest
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.canonical import DEEPEST, sealed
-from kinpack.archive.columns import parse_index
+from kinpack.archive.columns import Tail
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.parquet_limits import most_text, prefix_bytes
 from kinpack.archive.record import Record
@@ -206,7 +206,7 @@ def read(data: bytes, rows: int) -> Any:
     """The index of a segment, read from where its payloads end."""
     group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
     offset = group.column(1).dictionary_page_offset or group.column(1).data_page_offset
-    return parse_index(data[offset:], offset=offset, rows=rows, payload_bytes=0)
+    return Tail(data[offset:], offset=offset, rows=rows, payload_bytes=0).index()
 
 
 def test_plain_segments_are_read() -> None:
@@ -257,7 +257,7 @@ def test_every_number_of_the_footer_may_be_absurd() -> None:
         for new in (b"\xff\xff\xff\xff\x0f", b"\x7f", b"\0"):
             tail = data[offset:place] + new + data[place + 1 :]
             try:
-                index = parse_index(tail, offset=offset, rows=9, payload_bytes=0)
+                index = Tail(tail, offset=offset, rows=9, payload_bytes=0).index()
             except (ArithmeticError, LookupError, OSError, TypeError, ValueError):
                 continue
             assert len(index.ids) == 9
@@ -308,7 +308,7 @@ def test_writers_refuse_what_readers_would() -> None:
         rows += 1
     data, entry = writer.finish()
     tail = bytes(data[entry.index_offset :])
-    index = parse_index(tail, offset=entry.index_offset, rows=rows, payload_bytes=rows)
+    index = Tail(tail, offset=entry.index_offset, rows=rows, payload_bytes=rows).index()
     assert len(index.ids) == rows > 5
 
 

@@ -169,6 +169,21 @@ def test_numbers_that_are_not_finite_are_refused(name: str, factor: float) -> No
     assert "numbers that are not finite" in refusal(change)
 
 
+@pytest.mark.parametrize(("name", "kernel"), [("synthesis", 81), ("context1", 3)])
+def test_networks_that_see_beyond_a_halo_are_refused(name: str, kernel: int) -> None:
+    def blurred(writer: GraphWriter, at: str) -> str:
+        channels = 3 if name == "synthesis" else 12
+        weight = np.zeros((channels, 1, kernel, 1), np.float32)
+        weight[:, :, kernel // 2] = 1  # what it gives is the same
+        pads = [kernel // 2, 0, kernel // 2, 0]
+        return writer.node("Conv", [at, writer.constant(weight)], group=channels, pads=pads)
+
+    def change(parts: Content) -> None:
+        parts[1][name] = graph_of(name, blurred)
+
+    assert f"network '{name}' of the codec cannot be run in tiles: it sees" in refusal(change)
+
+
 def test_huge_numbers_do_no_harm() -> None:
     parts = content()
     parts[1]["analysis"] = graph_of("analysis", scaled(1e38))

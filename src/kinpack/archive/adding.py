@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kinpack.archive.coder import Coder, Escape
 from kinpack.archive.fitting import GRID, Fitting
-from kinpack.archive.intake import COMING, Batch, Intake
+from kinpack.archive.intake import Batch, Intake
 from kinpack.archive.intake import Progress as Progress
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.reached import TARGETS, Reached, bytes_on_disk, following
-from kinpack.archive.segment import ROWS
+from kinpack.archive.segment import Segment
 from kinpack.archive.segment_stream import SegmentStream
 from kinpack.archive.snapshot import Snapshot
 from kinpack.archive.store import Store
@@ -127,9 +131,9 @@ class Addition:
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
         self._intake = self._new_intake()
-        self._replaced = 0
-        self._dead: dict[int, list[int]] = {}  # segment -> rows that a later image replaced
-        self._psnr: dict[str, float] = {}  # of each image's packet, where a target was given
+        self._dead = array("Q")  # rows that a later image replaced
+        self._old = array("Q")  # positions in the snapshot of images that one of these replaces
+        self._psnr = array("d")  # of each row, where a target was given
         self._offered = False
 
     def take(
@@ -182,34 +186,67 @@ class Addition:
             self._stream.discard()
 
     def _proposed(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
-        options, places = self._options, self._intake.places
-        there = [name for name in places if name in base.positions]
-        dead = {segment: list(rows) for segment, rows in self._dead.items()}
+        policy, stream = self._options.on_duplicate, self._stream
+        rows, positions = self._there(base)
+        if policy == "error" and len(rows):
+            segment, row = base.locate(int(positions[0]))
+            raise self._intake.duplicate(segment.ids[row].as_py(), "is there already")
+        living = np.ones(stream.rows, bool)
+        living[np.frombuffer(self._dead, np.uint64)] = False
+        skipped = replaced = 0
         old = base.manifest.segments
-        skipped: set[str] = set()
-        if there and options.on_duplicate == "error":
-            raise self._intake.duplicate(there[0], "is there already")
-        if there and options.on_duplicate == "skip":
-            skipped.update(there)
-            for name in there:
-                _kill(dead, places[name])
-        elif there:
-            old = base.without(base.positions[name] for name in there)
+        if policy == "skip":
+            living[rows] = False
+            skipped = len(rows)
+        elif len(positions):
+            replaced = len(positions)
+            old = base.without(positions.tolist())
+        left = int(living.sum())
         report = AddReport(
-            added=len(places) - len(there),
-            skipped=self._intake.skipped + len(skipped),
-            replaced=self._replaced + len(there) - len(skipped),
+            added=left - replaced,
+            skipped=self._intake.skipped + skipped,
+            replaced=len(self._dead) + replaced,
             broken=self._intake.broken,
         )
         if not report.added and not report.replaced:
             return None, report
         reached = None
         if self._psnr:
-            reached = Reached.of(self._psnr[name] for name in places if name not in skipped)
+            reached = Reached.of(np.frombuffer(self._psnr, np.float64)[living])
             report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
-        new = (entry.without(dead.get(i, ())) for i, entry in enumerate(self._stream.entries))
+        new = []
+        first = 0
+        for entry in stream.entries:
+            dead = np.flatnonzero(~living[first : first + entry.rows])
+            new.append(entry.without(dead.tolist()) if len(dead) else entry)
+            first += entry.rows
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
-        return following(base.manifest, (*old, *new), change, options.asked, reached), report
+        asked = self._options.asked
+        return following(base.manifest, (*old, *new), change, asked, reached), report
+
+    def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What a state holds of the images: their rows, and their positions there.
+
+        Of the state at the beginning that was noted, where it matters, as they came. Of another
+        one, after a lost race, the ids are read again from the segments that were stored.
+        """
+        if base is self._snapshot:
+            return np.zeros(0, np.int64), np.array(self._old, np.int64)
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for first, names in self._names():
+            positions = base.find_all(names)
+            rows = first + np.flatnonzero(positions >= 0)
+            found.append((rows, positions[positions >= 0]))
+        rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        living = ~np.isin(rows, np.array(self._dead, np.int64))
+        return rows[living], positions[living]
+
+    def _names(self) -> Iterator[tuple[int, list[str]]]:
+        """The ids of each segment that was stored, after the number of its first row."""
+        first = 0
+        for entry in self._stream.entries:
+            yield first, Segment(self._store, entry).ids.to_pylist()
+            first += entry.rows
 
     def _store_within(
         self, limit: int, items: Iterable[Item], progress: Progress, measuring: Progress
@@ -299,30 +336,30 @@ class Addition:
                 escape=options.escape,
                 threads=options.threads,
             )
-            self._psnr.update(zip((item.id for item, _ in batch), psnr.tolist(), strict=True))
+            self._psnr.extend(psnr.tolist())
         codes = [b""] * len(images)
         if self._embedder is not None:
             codes = self._embedder.packed(images, threads=options.threads)
-        places = self._intake.places
+        replacing = options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
-            if places[item.id] != COMING:
-                _kill(self._dead, places[item.id])
-                self._replaced += 1
-            segment, row = self._stream.add(item.id, item.label, packet, code)
-            places[item.id] = segment * ROWS + row
+            earlier = self._intake.taken.store(item.id)
+            if earlier is not None:
+                self._dead.append(earlier)
+            elif replacing and (position := self._snapshot.find(item.id)) is not None:
+                self._old.append(position)
+            self._stream.add(item.id, item.label, packet, code)
 
     def _begin_again(self) -> None:
         """Forget all that was stored."""
         self._stream.discard()
         self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
         self._intake = self._new_intake()
-        self._replaced = 0
-        self._dead, self._psnr = {}, {}
+        self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
 
     def _new_intake(self) -> Intake:
         options = self._options
         return Intake(
-            self._snapshot.positions,
+            self._snapshot,
             where=self._store.where(""),
             on_duplicate=options.on_duplicate,
             skip_broken=options.skip_broken,
@@ -335,12 +372,6 @@ class Addition:
             f"{self._store.where('')}: the images were others when they were read again; leave "
             "them alone while they are packed"
         )
-
-
-def _kill(dead: dict[int, list[int]], place: int) -> None:
-    """Note the row at a place as dead."""
-    segment, row = divmod(place, ROWS)
-    dead.setdefault(segment, []).append(row)
 
 
 def _silent(_: int) -> None:

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.manifest import FORMAT
-from kinpack.archive.parquet_limits import check_limits, most_text
+from kinpack.archive.parquet_limits import check_ids, check_limits, most_text
 
 SMALL = ("id", "label", "length", "width", "height", "channels", "quality", "kind", "checksum")
 """Columns after ``payload`` and ``code``, in their order."""
+
+UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
+"""What the Parquet library raises on files that are damaged, or none of its."""
 
 _DICTIONARY = ("label", "width", "height", "channels", "quality", "kind")
 _NUMBERS = {
@@ -177,8 +180,12 @@ def _chunk(metadata: Any, column: int) -> tuple[int, int]:
     return begin, begin + chunk.total_compressed_size
 
 
-def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> Index:
-    """Parse all columns but the payloads from the end of a file, and check that they fit.
+class Tail:
+    """The end of a segment's file, from which columns are decoded when they are asked for.
+
+    What its metadata declare is checked at once. Decoding raises ValueError where the columns are
+    not what the format says, or do not fit; the Parquet library's own errors (OSError, ValueError,
+    LookupError, TypeError) may come too.
 
     Args:
         tail: the file's bytes from the payloads' end on.
@@ -187,52 +194,98 @@ def parse_index(tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> I
         payload_bytes: sum of lengths that there must be.
 
     Raises:
-        ValueError: the columns are not what the format says, or do not fit; the Parquet library's
-            own errors (OSError, ValueError, LookupError, TypeError) may come too.
+        ValueError: the metadata are not those of such a segment, or declare too much.
     """
+
+    def __init__(self, tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> None:
+        self._id_pages = check_limits(tail, offset=offset, rows=rows)
+        self._tail, self._offset = tail, offset
+        self._rows, self._payload_bytes = rows, payload_bytes
+        self._ids: Any = None
+        self._codes: NDArray[np.uint8] | None = None
+
+    @property
+    def ids(self) -> Any:
+        """Arrow array of strings."""
+        if self._ids is None:
+            self._decode("id")
+        return self._ids
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """Packed product codes, uint8, shape (rows, bytes of a code)."""
+        if self._codes is None:
+            self._decode("code")
+        return np.asarray(self._codes)
+
+    def index(self) -> Index:
+        """All columns but the payloads."""
+        import pyarrow as pa
+
+        missing = [
+            name for name, known in (("code", self._codes), ("id", self._ids)) if known is None
+        ]
+        labels, *numbers = self._decode(*missing, "label", *_NUMBERS)
+        labels.validate(full=True)
+        _check_labels(labels, most_text(self._rows))
+        number = {n: _numbers(array, n) for n, array in zip(_NUMBERS, numbers, strict=True)}
+        lengths = number.pop("length").astype(np.int64)
+        if lengths.min() < 0 or int(lengths.sum()) != self._payload_bytes:
+            raise ValueError("its lengths do not add up to the payloads")
+        starts = np.full(self._rows + 1, self._offset - self._payload_bytes, np.int64)
+        starts[1:] += np.cumsum(lengths)
+        return Index(
+            ids=self.ids,
+            labels=labels.cast(pa.string()),
+            codes=self.codes,
+            starts=starts,
+            **number,
+        )
+
+    def _decode(self, *names: str) -> list[Any]:
+        """Read columns at once; keep ids and codes, and give the others."""
+        import pyarrow as pa
+
+        if "id" in names:
+            check_ids(self._tail, self._id_pages, rows=self._rows)
+        others = []
+        for name, array in zip(names, self._read(names), strict=True):
+            if name == "id":
+                array.validate(full=True)  # offsets, UTF-8: the file may be a stranger's
+                if array.type != pa.string() or array.null_count:
+                    raise ValueError("its ids are not all text")
+                self._ids = array
+            elif name == "code":
+                self._codes = _packed(array)
+            else:
+                others.append(array)
+        return others
+
+    def _read(self, names: Sequence[str]) -> list[Any]:
+        """Columns as Arrow arrays of so many rows."""
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(_as_file(self._tail, self._offset), read_dictionary=["label"])
+        metadata = file.metadata
+        if metadata.num_row_groups != 1 or metadata.num_rows != self._rows:
+            raise ValueError(f"it has not {self._rows} rows in one group")
+        # The accessors of a row group's metadata end the process on some damaged footers: not used.
+        table = file.read(columns=list(names), use_threads=False).combine_chunks()
+        if table.column_names != list(names) or len(table) != self._rows:
+            raise ValueError("it has not the columns of a segment")
+        return [table.column(name).chunk(0) for name in names]
+
+
+def _packed(array: Any) -> NDArray[np.uint8]:
+    """The rows of an Arrow array of bytes of one length, not copied."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    check_limits(tail, offset=offset, rows=rows)
-    file = pq.ParquetFile(_as_file(tail, offset), read_dictionary=["label"])
-    metadata = file.metadata
-    if metadata.num_row_groups != 1 or metadata.num_rows != rows:
-        raise ValueError(f"it has not {rows} rows in one group")
-    # The accessors of a row group's metadata end the process on some damaged footers: not used.
-    table = file.read(columns=["code", *SMALL], use_threads=False).combine_chunks()
-    if table.column_names != ["code", *SMALL] or len(table) != rows:
-        raise ValueError("it has not the columns of a segment")
-    column = {name: table.column(name).chunk(0) for name in table.column_names}
-    for name in ("id", "label"):
-        column[name].validate(full=True)  # offsets, indices, UTF-8: the file may be a stranger's
-    _check_labels(column["label"], most_text(rows))
-    if column["id"].type != pa.string() or column["id"].null_count:
-        raise ValueError("its ids are not all text")
-    number = {name: _numbers(column[name], name) for name in _NUMBERS}
-
-    lengths = number["length"].astype(np.int64)
-    if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
-        raise ValueError("its lengths do not add up to the payloads")
-    starts = np.full(rows + 1, offset - payload_bytes, np.int64)
-    starts[1:] += np.cumsum(lengths)
-
-    code = column["code"]
-    if not pa.types.is_fixed_size_binary(code.type) or not code.type.byte_width or code.null_count:
-        raise ValueError(f"its product codes are of the type {code.type}")
-    code_bytes = code.type.byte_width
-    codes = np.frombuffer(code.buffers()[1], np.uint8, rows * code_bytes, code.offset * code_bytes)
-    return Index(
-        ids=column["id"],
-        labels=column["label"].cast(pa.string()),
-        codes=codes.reshape(rows, code_bytes),
-        starts=starts,
-        width=number["width"],
-        height=number["height"],
-        channels=number["channels"],
-        quality=number["quality"],
-        kind=number["kind"],
-        checksum=number["checksum"],
-    )
+    kind = array.type
+    if not pa.types.is_fixed_size_binary(kind) or not kind.byte_width or array.null_count:
+        raise ValueError(f"its product codes are of the type {kind}")
+    size, rows = kind.byte_width, len(array)
+    codes = np.frombuffer(array.buffers()[1], np.uint8, rows * size, array.offset * size)
+    return codes.reshape(rows, size)
 
 
 def _check_labels(labels: Any, most: int) -> None:

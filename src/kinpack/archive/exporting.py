@@ -19,11 +19,11 @@ from kinpack.archive.noreplace import publish_folder
 from kinpack.archive.segment import Entry
 from kinpack.archive.store import refusal
 from kinpack.archive.unpacking import unpack
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, MissingExtraError
 from kinpack.images import Format, encode_image, shown
 
-Form: TypeAlias = Literal["parquet", "webdataset", "imagefolder"]
-"""Parquet files as the Hugging Face hub has them, tar files of WebDataset, a folder a class."""
+Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]
+"""Parquet as the Hugging Face hub has it, a Lance data set, tar files of WebDataset, or folders."""
 
 UNLABELLED = "unlabelled"
 """The class in an image folder of images that have no label."""
@@ -46,6 +46,8 @@ def export(
     - ``parquet``: ``train-00000.parquet`` and so on, with the columns ``image`` (a struct of
       ``bytes`` and ``path``), ``label`` (a class, null for none) and ``id``, described so that the
       ``datasets`` library and the hub show pictures and classes.
+    - ``lance``: a data set of the columns ``id``, ``label`` (null for none) and ``image``, the
+      bytes of a picture. Needs the extra ``lance``.
     - ``webdataset``: ``shard-000000.tar`` and so on; each image is a picture and a ``.json`` with
       ``id`` and ``label`` under the same running number.
     - ``imagefolder``: a folder for each label, and ``labels.csv``, which names every file.
@@ -67,9 +69,12 @@ def export(
         ArchiveError: the folder exists or cannot be written, a label is no name of a folder, or a
             file of the archive is missing or damaged.
         ImageError: the format cannot hold an image.
+        MissingExtraError: the package for Lance is not installed.
         PayloadError: a packet is damaged.
     """
     root = Path(folder)
+    if form == "lance":
+        _lance()  # told before anything is drawn
     if form == "imagefolder":
         if os.path.lexists(root):
             raise _existing(root)
@@ -79,6 +84,8 @@ def export(
         pictures = _pictures(archive, format, threads, progress)
         if form == "parquet":
             return _write_parquet(archive, part, format, pictures)
+        if form == "lance":
+            return _write_lance(part, pictures)
         return _write_tars(part, format, pictures)
 
 
@@ -147,6 +154,61 @@ def _write_parquet(
     if shard > 1 and not n_bytes:
         path.unlink()  # the last full shard was the end
     return count
+
+
+def _lance() -> Any:
+    """The library that writes Lance, or an error that says how to get it."""
+    try:
+        import lance
+    except ImportError as error:
+        raise MissingExtraError(
+            "to export as lance, install the extra: pip install 'kinpack[lance]'"
+        ) from error
+    return lance
+
+
+def _write_lance(folder: Path, pictures: _Pictures) -> int:
+    import pyarrow as pa
+
+    columns = [("id", pa.string()), ("label", pa.string()), ("image", pa.binary())]
+    schema = pa.schema(columns)
+    count = 0
+    failures: list[BaseException] = []
+
+    def batches() -> Iterator[Any]:
+        nonlocal count
+        try:
+            for group in _groups(pictures):
+                count += len(group)
+                rows = [(entry.id, entry.label, data) for entry, data in group]
+                arrays = zip(zip(*rows, strict=True), schema.types, strict=True)
+                yield pa.record_batch([pa.array(list(a), t) for a, t in arrays], schema=schema)
+        except BaseException as error:  # Lance would hand on no more than its text
+            failures.append(error)
+            raise
+
+    try:
+        reader = pa.RecordBatchReader.from_batches(schema, batches())
+        _lance().write_dataset(reader, str(folder), schema=schema)
+    except BaseException:
+        if failures:
+            raise failures[0] from None
+        raise
+    return count
+
+
+def _groups(pictures: _Pictures) -> Iterator[list[tuple[Entry, bytes]]]:
+    """Pictures some at a time: a thousand, or fewer where they are large."""
+    group: list[tuple[Entry, bytes]] = []
+    n_bytes = 0
+    for entry, data in pictures:
+        group.append((entry, data))
+        n_bytes += len(data)
+        if len(group) >= _GROUP or n_bytes >= _SHARD_BYTES:
+            yield group
+            group, n_bytes = [], 0
+    if group:
+        yield group
 
 
 def _write_tars(

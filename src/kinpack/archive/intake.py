@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from kinpack.archive.loading import load_ahead
 from kinpack.archive.segment import PIXEL_BYTES
+from kinpack.archive.taken import Taken
 from kinpack.errors import ArchiveError, ImageError
 from kinpack.images import Image
 from kinpack.items import Item
@@ -16,9 +17,6 @@ Progress: TypeAlias = Callable[[int], None]
 """Called with the number of images just done."""
 
 Batch: TypeAlias = list[tuple[Item, Image]]
-
-COMING = -1
-"""Place of an image that is not stored yet."""
 
 
 class Intake:
@@ -33,7 +31,7 @@ class Intake:
         threads: to load with.
 
     Attributes:
-        places: a place for each id that was taken; ``COMING`` until somebody says where.
+        taken: the ids that were taken; whoever stores an image says so there.
         skipped: images left out since their id was there.
         broken: ids of pictures that could not be read, each with the reason.
     """
@@ -48,7 +46,7 @@ class Intake:
         batch: int,
         threads: int | None,
     ) -> None:
-        self.places: dict[str, int] = {}
+        self.taken = Taken()
         self.skipped = 0
         self.broken: list[tuple[str, str]] = []
         self._there, self._where = there, where
@@ -87,9 +85,6 @@ class Intake:
         if batch:
             yield batch
             done(len(batch))
-        for name, _ in self.broken:
-            if self.places.get(name) == COMING:
-                del self.places[name]
 
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
@@ -100,7 +95,7 @@ class Intake:
 
     def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
         for item in items:
-            twice = item.id in self.places
+            twice = item.id in self.taken
             if twice or item.id in self._there:
                 if self._on_duplicate == "error":
                     raise self.duplicate(item.id, "comes twice" if twice else "is there already")
@@ -108,5 +103,5 @@ class Intake:
                     self.skipped += 1
                     done(1)
                     continue
-            self.places.setdefault(item.id, COMING)
+            self.taken.announce(item.id)
             yield item

@@ -7,7 +7,7 @@ encoding or a count that the bytes there do not bear out, and never makes long t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,23 @@ def most_text(rows: int) -> int:
     return (1 << 20) + (rows << 12)
 
 
-def check_limits(tail: bytes, *, offset: int, rows: int) -> None:
+IdPages: TypeAlias = tuple[int, int, bool]
+"""Where the pages of ids begin in a segment's tail, where they end, and whether they are packed."""
+
+
+def check_limits(tail: bytes, *, offset: int, rows: int) -> IdPages:
     """Hold the metadata at the end of a segment's file against what a segment must be.
+
+    How long ids become that share their beginnings is told by the ids alone: before these are
+    decoded, ``check_ids`` sees to it.
 
     Args:
         tail: the file's bytes from the payloads' end on.
         offset: byte in the file at which they begin.
         rows: images that there must be.
+
+    Returns:
+        What ``check_ids`` needs.
 
     Raises:
         ValueError: they are not those of a segment of so many images, or declare sizes that are
@@ -72,24 +82,50 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> None:
     if not isinstance(chunks, list) or len(chunks) != len(_COLUMNS) or group.get(3) != rows:
         raise ValueError("its row group is not that of a segment")
     place = 4
+    id_pages = 0, 0, False
     for (name, (kind, encodings)), chunk in zip(_COLUMNS.items(), chunks, strict=True):
         place = _check_chunk(chunk, name, kind, rows, place)
         if name == "payload":
             if place != offset:
                 raise ValueError("its payloads end elsewhere than stated")
             continue
-        start = chunk[3].get(11, chunk[3][9]) - offset
+        start, zstd = chunk[3].get(11, chunk[3][9]) - offset, chunk[3][4] == _ZSTD
         _check_pages(
             tail,
             (start, place - offset),
             rows=rows,
             most=_most_bytes(name, rows, code_bytes),
             encodings=encodings,
-            zstd=chunk[3][4] == _ZSTD,
-            prefixes=most_text(rows) if name == "id" else 0,
+            zstd=zstd,
         )
+        if name == "id":
+            id_pages = start, place - offset, zstd
     if place > offset + begin:
         raise ValueError("its columns reach into its footer")
+    return id_pages
+
+
+def check_ids(tail: bytes, pages: IdPages, *, rows: int) -> None:
+    """See that ids do not become too long when each is written out.
+
+    Args:
+        tail: the file's bytes from the payloads' end on.
+        pages: what ``check_limits`` gave for it.
+        rows: images that there must be.
+
+    Raises:
+        ValueError: they become longer than a segment's may be, or their lengths are broken.
+    """
+    start, stop, zstd = pages
+    _check_pages(
+        tail,
+        (start, stop),
+        rows=rows,
+        most=_most_bytes("id", rows, 0),
+        encodings=_COLUMNS["id"][1],
+        zstd=zstd,
+        prefixes=most_text(rows),
+    )
 
 
 def _most_bytes(name: str, rows: int, code_bytes: int) -> int:
@@ -144,7 +180,7 @@ def _check_pages(
     most: int,
     encodings: frozenset[int],
     zstd: bool,
-    prefixes: int,
+    prefixes: int = 0,
 ) -> None:
     """Walk over a column's pages: their values add up to the rows, their bytes to no more."""
     at, stop = span
@@ -213,24 +249,26 @@ def prefix_bytes(data: bytes, count: int) -> int:
     if count == 0:
         return 0
     per = block // minis
-    parts: list[tuple[int, int, int]] = []  # for each miniblock: smallest step, bits, place
+    smallest: list[int] = []  # step of each block
+    widths: list[bytes] = []  # bits of the steps in each of its miniblocks
+    places: list[int] = []  # where they begin
     left = count - 1
     while left > 0:
         step, at = _number(data, at)
-        step = step >> 1 ^ -(step & 1)
-        widths = data[at : at + minis]
-        at += minis
-        for bits in widths:
-            if left <= 0:
-                break
-            if bits > 32:
-                raise ValueError("the lengths of its ids are no lengths")
-            parts.append((step, bits, at))
-            at += per * bits // 8
-            left -= per
-        if len(widths) < minis or at > len(data):
+        bits = data[at : at + minis]
+        if len(bits) < minis:
             raise ValueError("the lengths of its ids end early")
-    steps = _steps(np.frombuffer(data, np.uint8), parts, per)[: count - 1]
+        if left < block:  # what is left out has no bytes, whatever width it states
+            used = -(-left // per)
+            bits = bits[:used] + bytes(minis - used)
+        smallest.append(step >> 1 ^ -(step & 1))
+        widths.append(bits)
+        places.append(at + minis)
+        at += minis + per * sum(bits) // 8
+        left -= block
+        if at > len(data):
+            raise ValueError("the lengths of its ids end early")
+    steps = _steps(np.frombuffer(data, np.uint8), smallest, widths, places, per)[: count - 1]
     lengths = value + np.cumsum(steps)
     least = min(value, int(lengths.min())) if count > 1 else value
     if least < 0 or (count > 1 and int(lengths.max()) > 1 << 31):
@@ -238,21 +276,28 @@ def prefix_bytes(data: bytes, count: int) -> int:
     return value + int(lengths.sum())
 
 
-def _steps(data: NDArray[np.uint8], parts: list[tuple[int, int, int]], per: int) -> NDArray[Any]:
+def _steps(
+    data: NDArray[np.uint8], smallest: list[int], widths: list[bytes], places: list[int], per: int
+) -> NDArray[np.int64]:
     """The differences that miniblocks hold, all with one width of bits at a time."""
-    made = np.zeros((len(parts), per), np.int64)
-    if not parts:
-        return made.ravel()
-    smallest, widths, places = (np.array(column, np.int64) for column in zip(*parts, strict=True))
-    if np.abs(smallest).max() > 1 << 32:
+    if not smallest:
+        return np.zeros(0, np.int64)
+    if max(map(abs, smallest)) > 1 << 32:
         raise ValueError("the lengths of its ids are no lengths")
-    for bits in np.unique(widths).tolist():
-        if bits:
-            chosen = np.flatnonzero(widths == bits)
-            raw = data[places[chosen][:, None] + np.arange(per * bits // 8)]
-            ones = np.unpackbits(raw, axis=1, bitorder="little").reshape(-1, per, bits)
-            made[chosen] = ones @ (1 << np.arange(bits, dtype=np.int64))
-    return np.asarray((made + smallest[:, None]).ravel())
+    bits = np.frombuffer(b"".join(widths), np.uint8).reshape(len(widths), -1).astype(np.int64)
+    if bits.max() > 32:
+        raise ValueError("the lengths of its ids are no lengths")
+    sizes = per * bits // 8
+    begins = (np.array(places)[:, None] + np.cumsum(sizes, axis=1) - sizes).ravel()
+    made = np.zeros((bits.size, per), np.int64)
+    for width in np.unique(bits).tolist():
+        if width:
+            chosen = np.flatnonzero(bits == width)
+            raw = data[begins[chosen][:, None] + np.arange(per * width // 8)]
+            ones = np.unpackbits(raw, axis=1, bitorder="little").reshape(-1, per, width)
+            made[chosen] = ones @ (1 << np.arange(width, dtype=np.int64))
+    steps: NDArray[np.int64] = made.reshape(len(widths), -1) + np.array(smallest)[:, None]
+    return steps.ravel()
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

@@ -124,7 +124,7 @@ class Reader:
         return len(self._snapshot)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._snapshot.positions
+        return name in self._snapshot
 
     @property
     def ids(self) -> list[str]:
@@ -316,13 +316,13 @@ class Reader:
         return asymmetric_table(quantizer, descriptors[0])
 
     def _position(self, snapshot: Snapshot, name: str) -> int:
-        try:
-            return snapshot.positions[name]
-        except KeyError:
+        position = snapshot.find(name)
+        if position is None:
             raise NotFoundError(
                 f"{self._store.where('')}: it holds no image {name!r}; "
                 "list its ids with: kinpack ls ARCHIVE"
-            ) from None
+            )
+        return position
 
     def _decode(
         self, names: Sequence[str], packets: Sequence[Packet], threads: int | None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.coder import Coder, read_codec
-from kinpack.archive.columns import SMALL, parse_index
+from kinpack.archive.columns import SMALL, UNREADABLE, Tail
 from kinpack.archive.commit import commit_first
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.opening import open_store
@@ -28,8 +28,6 @@ from kinpack.errors import ArchiveError, KinpackError
 
 if TYPE_CHECKING:
     from kinpack.codec.embedder import Embedder
-
-_UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
 
 
 @dataclass(slots=True)
@@ -282,7 +280,7 @@ class _Repair:
     def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
         """The ids of a segment whose index is damaged, as far as they can be read."""
         try:
-            index = parse_index(
+            tail = Tail(
                 self._store.read_range(
                     entry.file, entry.index_offset, entry.bytes - entry.index_offset
                 ),
@@ -290,9 +288,9 @@ class _Repair:
                 rows=entry.rows,
                 payload_bytes=entry.payload_bytes,
             )
-            ids = index.ids.to_pylist()
+            ids = tail.index().ids.to_pylist()
             return [ids[row] for row in rows]
-        except (KinpackError, AttributeError, *_UNREADABLE):
+        except (KinpackError, AttributeError, *UNREADABLE):
             return ["?"] * len(rows)
 
     def _whole_rows(self, name: str) -> Iterator[Row]:
@@ -303,14 +301,14 @@ class _Repair:
         try:
             file = pq.ParquetFile(pa.BufferReader(self._store.read(name)))
             table = file.read(use_threads=False).to_pylist()
-        except (KinpackError, *_UNREADABLE) as error:
+        except (KinpackError, *UNREADABLE) as error:
             reason = " ".join(str(error).split())
             self._report.notes.append(f"{self._store.where(name)}: cannot be read ({reason})")
             return
         for row in table:
             try:
                 packet = _packet(row)
-            except (KinpackError, *_UNREADABLE) as error:
+            except (KinpackError, *UNREADABLE) as error:
                 self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
                 continue
             yield Row(row["id"], row["label"], packet, None)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.code_file import read_codes
-from kinpack.archive.columns import SMALL, Index, contiguous_ends, parse_index, to_parquet
+from kinpack.archive.columns import SMALL, UNREADABLE, Index, Tail, contiguous_ends, to_parquet
+from kinpack.archive.image_entry import Entry as Entry
 from kinpack.archive.parquet_limits import most_text
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
@@ -34,30 +34,7 @@ LONGEST_TEXT = 1 << 16
 
 _READ_BYTES = 4 << 20
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What an archive tells of one image without reading its payload.
-
-    Attributes:
-        id: its name, unique in the archive.
-        label: its class, ``None`` if it has none.
-        width: pixels across.
-        height: pixels down.
-        channels: 1 grey, 3 RGB, 4 RGBA.
-        kind: how the payload is coded.
-        quality: at which it was coded, 1 to 100.
-        length: bytes of the payload.
-    """
-
-    id: str
-    label: str | None
-    width: int
-    height: int
-    channels: int
-    kind: Kind
-    quality: int
-    length: int
+_Column = TypeVar("_Column")
 
 
 def is_small(entry: SegmentEntry) -> bool:
@@ -186,10 +163,11 @@ class Segment:
     def __init__(self, store: Store, entry: SegmentEntry, former: Segment | None = None) -> None:
         self.entry = entry
         self._store = store
+        self._tail: Tail | None = None
         self._index: Index | None = None
         self._codes: NDArray[np.uint8] | None = None
         if former is not None and former.entry.sha256 == entry.sha256:
-            self._index = former._index
+            self._tail, self._index = former._tail, former._index
             if former.entry.codes == entry.codes:
                 self._codes = former._codes
 
@@ -206,13 +184,34 @@ class Segment:
             ArchiveError: the file is missing, truncated or damaged.
         """
         if self._index is None:
-            self._index = self._read_index()
+            self._index = self._decoded(lambda tail: tail.index())
+            self._tail = None
         return self._index
 
     @property
+    def ids(self) -> Any:
+        """The ids alone, an Arrow array of strings: less work than the whole index.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        index = self._index
+        return self._decoded(lambda tail: tail.ids) if index is None else index.ids
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """The packed product codes alone, uint8 (rows, bytes of a code).
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        index = self._index
+        return self._decoded(lambda tail: tail.codes) if index is None else index.codes
+
+    @property
     def is_read(self) -> bool:
-        """Whether its index is in memory."""
-        return self._index is not None
+        """Whether its index, or a part of it, is in memory."""
+        return self._index is not None or self._tail is not None
 
     @property
     def embedder_codes(self) -> NDArray[np.uint8] | None:
@@ -358,7 +357,27 @@ class Segment:
             "install a newer kinpack if one wrote it"
         )
 
-    def _read_index(self) -> Index:
+    def _decoded(self, decode: Callable[[Tail], _Column]) -> _Column:
+        """What is decoded of the index, which is read, and checked, at the first need."""
+        try:
+            tail = self._tail
+            if tail is None:
+                entry = self.entry
+                tail = self._tail = Tail(
+                    self._read_tail(),
+                    offset=entry.index_offset,
+                    rows=entry.rows,
+                    payload_bytes=entry.payload_bytes,
+                )
+            return decode(tail)
+        except (AttributeError, *UNREADABLE) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ArchiveError(
+                f"{self.where}: this is no segment of a kinpack archive ({reason}); restore the "
+                "file from a copy"
+            ) from error
+
+    def _read_tail(self) -> bytes:
         entry = self.entry
         tail = self._store.read_range(
             entry.file, entry.index_offset, entry.bytes - entry.index_offset
@@ -368,27 +387,7 @@ class Segment:
                 f"{self.where}: the index is damaged: its checksum does not hold; restore the file "
                 "from a copy"
             )
-        try:
-            return parse_index(
-                tail,
-                offset=entry.index_offset,
-                rows=entry.rows,
-                payload_bytes=entry.payload_bytes,
-            )
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            MemoryError,
-            OSError,
-            TypeError,
-            ValueError,
-        ) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ArchiveError(
-                f"{self.where}: this is no segment of a kinpack archive ({reason}); restore the "
-                "file from a copy"
-            ) from error
+        return tail
 
 
 def _is_text(text: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.archive.finding import Finder
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.segment import PIXEL_BYTES, Entry, Segment
 from kinpack.archive.segment_entry import SegmentEntry
@@ -48,9 +49,10 @@ class Snapshot:
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
-        self._former: tuple[dict[str, int], int] | None = None
-        if former is not None and same == len(former.segments) and "positions" in vars(former):
-            self._former = former.positions, same  # only something was added to them
+        earlier: Finder | None = None
+        if former is not None and same == len(former.segments):
+            earlier = former._finder  # only something was added
+        self._finder: Finder = Finder(self, earlier)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -66,13 +68,24 @@ class Snapshot:
         rows = self._rows(part)
         return self.segments[part], inside if rows is None else int(rows[inside])
 
-    @cached_property
-    def positions(self) -> dict[str, int]:
-        """Position of every id."""
-        former, first = self._former or ({}, 0)
-        self._former = None
-        new = enumerate(self._ids(first), start=len(former))
-        return {**former, **{name: position for position, name in new}}
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def find(self, name: str) -> int | None:
+        """The position of an id, ``None`` if it is not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        return self._finder.find(name)
+
+    def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The positions of many ids, int64, shape (names,); −1 for those that are not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        return self._finder.find_all(names)
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
@@ -80,8 +93,7 @@ class Snapshot:
         if not self.segments:
             return np.zeros((0, 8), np.uint8)
         parts = [
-            segment.index.codes if rows is None else segment.index.codes[rows]
-            for segment, rows in self.parts()
+            segment.codes if rows is None else segment.codes[rows] for segment, rows in self.parts()
         ]
         return self._joined(parts, "product codes")
 
@@ -115,12 +127,8 @@ class Snapshot:
 
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""
-        return self._ids(0)
-
-    def _ids(self, first: int) -> Iterator[str]:
-        """The ids from a segment on."""
-        for segment, rows in islice(self.parts(), first, None):
-            ids = segment.index.ids.to_pylist()
+        for segment, rows in self.parts():
+            ids = segment.ids.to_pylist()
             yield from ids if rows is None else (ids[row] for row in rows.tolist())
 
     def labels(self) -> Iterator[str | None]:
@@ -202,9 +210,16 @@ class Snapshot:
                 self._live[part] = rows
         return rows
 
-    def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
-        """Every segment with its live rows, ascending; ``None`` where all are."""
-        return ((segment, self._rows(part)) for part, segment in enumerate(self.segments))
+    def parts(self, position: int = 0) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
+        """Every segment with its live rows, ascending; ``None`` where all are.
+
+        Args:
+            position: at which the first segment that is wanted begins.
+        """
+        first = bisect_right(self._ends, position) if position else 0
+        return (
+            (self.segments[part], self._rows(part)) for part in range(first, len(self.segments))
+        )
 
 
 def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:

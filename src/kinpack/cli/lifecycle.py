@@ -247,7 +247,7 @@ def export(
     archive: ArchiveArgument,
     output: Output,
     form: Annotated[
-        Literal["parquet", "webdataset", "imagefolder"],
+        Literal["parquet", "lance", "webdataset", "imagefolder"],
         typer.Option("--format", help="The form of the data set."),
     ],
     picture: Annotated[

@@ -60,7 +60,18 @@ def check_constants(graph: Graph) -> None:
     Raises:
         CodecError: a step does not fit its inputs, or the steps take too much.
     """
-    _Walk(graph).run(total=MAX_STORED, work=MAX_STORED_WORK)
+    constant_shapes(graph)
+
+
+def constant_shapes(graph: Graph) -> Mapping[str, Shape]:
+    """Shapes of all values of a graph that do not depend on an input.
+
+    Raises:
+        CodecError: a step does not fit its inputs, or the steps take too much.
+    """
+    walk = _Walk(graph)
+    walk.run(total=MAX_STORED, work=MAX_STORED_WORK)
+    return walk.shapes
 
 
 def check_run(graph: Graph, shape: Shape) -> Shape:

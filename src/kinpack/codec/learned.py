@@ -33,7 +33,7 @@ TILE = 512
 """Longest side, in pixels, of what is coded in one message."""
 
 _BATCH_PIXELS = 1 << 18
-_ANALYSIS = Tiling(tile=256, halo=64, down=STRIDE)
+_ANALYSIS = Tiling(tile=256, halo=64, down=STRIDE, exact=False)
 _SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
 Picture = NDArray[np.uint8]

@@ -14,6 +14,7 @@ from kinpack.codec.graph_shapes import check_run
 from kinpack.codec.network_graph import Graph, network_fault
 from kinpack.codec.numpy_engine import NumpyEngine
 from kinpack.codec.onnx_reader import read_graph
+from kinpack.codec.receptive_field import check_tiles
 from kinpack.errors import CodecError
 
 Array = NDArray[np.float32]
@@ -55,6 +56,7 @@ class Network:
         self._graph: Graph | None = None
         self._run: Callable[[Array], Any] | None = None
         self._harmless: set[tuple[int, ...]] = set()
+        self._tiled: set[Tiling] = set()
         self._lock = threading.Lock()
 
     def __call__(self, x: Array) -> Array:
@@ -85,21 +87,44 @@ class Network:
         """Error that blames the codec file for what this network does."""
         return network_fault(what, name=self.name, owner=self._owner)
 
+    def check_tiles(self, tiling: Tiling) -> None:
+        """See, once, that pieces give what the whole gives; small pictures are no exception.
+
+        Args:
+            tiling: sizes of the pieces.
+
+        Raises:
+            CodecError: they would not.
+        """
+        if tiling in self._tiled:
+            return
+        with self._lock:
+            graph = self._read()
+        try:
+            check_tiles(graph, tile=tiling.tile, halo=tiling.halo, up=tiling.up, down=tiling.down)
+        except CodecError as error:
+            raise self.fault(f"cannot be run in tiles: it {error}") from error
+        self._tiled.add(tiling)
+
+    def _read(self) -> Graph:
+        if self._graph is None:
+            self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+        return self._graph
+
     def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
         """Check an input's shape, and start the engine if this is the first."""
         with self._lock:
-            if self._graph is None:
-                self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+            graph = self._read()
             if shape not in self._harmless:
                 try:
-                    check_run(self._graph, shape)
+                    check_run(graph, shape)
                 except CodecError as error:
                     raise self.fault(f"does not run ({error})") from error
                 if len(self._harmless) >= _REMEMBERED:
                     self._harmless.clear()
                 self._harmless.add(shape)
             if self._run is None:
-                self._run = self._engine_of(self._graph)
+                self._run = self._engine_of(graph)
             return self._run
 
     def _engine_of(self, graph: Graph) -> Callable[[Array], Any]:
@@ -138,12 +163,15 @@ class Tiling:
         halo: border added on each side at the input: at least what one output sees.
         up: output pixels for each input pixel along a side (1 where it shrinks).
         down: input pixels for each output pixel along a side (1 where it grows).
+        exact: whether all that decodes depends on it, so that a network is refused whose pieces
+            would not give what the whole gives.
     """
 
     tile: int
     halo: int
     up: int = 1
     down: int = 1
+    exact: bool = True
 
 
 def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> Array:
@@ -159,8 +187,11 @@ def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> A
         (n, channels, H·up/down, W·up/down), what one run of the whole would give.
 
     Raises:
-        CodecError: the network does not run, or gives another shape or numbers that are not finite.
+        CodecError: the network does not run, cannot be run in pieces, or gives another shape or
+            numbers that are not finite.
     """
+    if tiling.exact:
+        network.check_tiles(tiling)
     height, width = x.shape[2:]
     if height <= tiling.tile + 2 * tiling.halo and width <= tiling.tile + 2 * tiling.halo:
         return _run(network, x, tiling, channels)

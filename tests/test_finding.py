@@ -1,0 +1,177 @@
+"""Finding images by their ids, and remembering which were taken: what a dictionary would say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from archive_checks import CODEC, content, expected, make, renewed, reopened
+from fake_codec import FakeSource, pictures
+from kinpack.archive import finding, taken
+from kinpack.archive import segment as segment_module
+from kinpack.archive.archive import Archive
+from kinpack.archive.columns import Tail
+from kinpack.archive.finding import rows_of
+from kinpack.archive.hash_index import HashIndex
+from kinpack.archive.taken import Taken
+from kinpack.errors import NotFoundError
+
+few_hashes = st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=9)
+few_names = st.sampled_from(["a", "b", "ab", "é", "a\0", "\0", "aé", "\udc80", "x" * 300])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(few_hashes, max_size=12))
+def test_a_hash_index_is_a_dictionary_of_lists(batches: list[list[int]]) -> None:
+    index, states = HashIndex(), [HashIndex()]
+    for batch in batches:
+        index = index.extended(np.array(batch, np.int64))
+        states.append(index)
+    flat = [value for batch in batches for value in batch]
+    for state in states:  # none has changed
+        known = flat[: len(state)]
+        for value in {*flat, 5}:
+            wanted = [number for number, other in enumerate(known) if other == value]
+            assert list(state.numbers(value)) == wanted[::-1]
+        asked = np.array([*flat, 5], np.int64)
+        assert state.holds(asked).tolist() == [value in known for value in [*flat, 5]]
+
+
+def test_a_hash_index_has_few_layers() -> None:
+    index = HashIndex()
+    for value in range(1000):
+        index = index.extended(np.array([value], np.int64))
+    assert len(index) == 1000
+    assert len(index._layers) <= 10
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(few_names | st.integers(0, 60).map(str), max_size=150))
+def test_taken_ids_are_those_of_a_dictionary(
+    monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setattr(taken, "_FULL", 2)
+    ids, rows = Taken(), dict[str, int]()
+    for row, name in enumerate(names):
+        assert (name in ids) == (name in rows)
+        ids.announce(name)
+        assert name in ids
+        assert ids.store(name) == rows.get(name)
+        rows[name] = row
+        assert ids.rows == row + 1
+    assert all(name in ids for name in rows)
+    assert "never" not in ids
+
+
+def test_taken_ids_take_few_bytes() -> None:
+    ids = Taken()
+    for number in range(20_000):
+        assert ids.store(f"class-{number % 10}/{number:07d}.webp") is None
+    held = sum(part.__sizeof__() for part in (*ids._digests, *ids._rows))
+    assert held < 32 * 20_000
+    assert len(ids._digests) >= 128  # none is searched for long
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(few_names.filter(lambda name: "\udc80" not in name), max_size=20), few_names)
+def test_rows_of_a_text(names: list[str], name: str) -> None:
+    text = np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)
+    ids = pa.array(["x", *names, "y"], pa.string())[1:-1]
+    wanted = [row for row, other in enumerate(names) if other == name]
+    assert rows_of(ids, text).tolist() == wanted
+
+
+@pytest.mark.parametrize("looks", [0, 2, 1 << 40])
+def test_every_id_is_found_before_and_after_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(finding, "_LOOKS", looks)
+    path = make(tmp_path / "a.kin", pictures(30))
+    with reopened(path) as archive:
+        archive.remove([f"set/{number:05d}" for number in (0, 5, 8, 9, 10, 11, 29)])
+        archive.add(pictures(3, first=40))
+        for _ in range(3):
+            for position, name in enumerate(archive.ids):
+                assert archive.position(name) == position
+                assert archive.entry(name).id == name
+            for name in ("set/00005", "set/00029", "set/0000", "", "é"):
+                assert name not in archive
+                with pytest.raises(NotFoundError):
+                    archive.packet(name)
+        assert 7 not in archive
+        names = [*archive.ids, "set/00005", "nobody", archive.ids[3]]
+        places = archive._snapshot.find_all(names).tolist()
+        assert places == [*range(26), -1, -1, 3]
+        former = archive._snapshot
+        archive.add(renewed(50))
+        assert archive.position("set/00050") == 26
+        assert former.find("set/00050") is None
+        archive.remove(["set/00001"])
+        assert archive.position("set/00050") == 25
+        assert former.find("set/00001") == 0
+
+
+def test_a_first_read_decodes_no_more_than_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_module, "ROWS", 300)
+    monkeypatch.setattr(finding, "_WORTH", 0)
+    path = make(tmp_path / "a.kin", pictures(1200))
+    decoded: list[str] = []
+    decode = Tail._decode
+
+    def noted(tail: Tail, *names: str) -> Any:
+        decoded.append("+".join(names) if len(names) == 1 else "all")
+        return decode(tail, *names)
+
+    monkeypatch.setattr(Tail, "_decode", noted)
+    with reopened(path) as archive:
+        archive.packet("set/00700")
+        assert decoded == ["id", "id", "id", "all"]
+        archive.packet("set/00701")
+        assert decoded == ["id", "id", "id", "all"]
+        decoded.clear()
+        assert len(archive.codes) == 1200
+        assert decoded == ["code", "code", "code"]
+
+
+def test_a_race_lost_to_many_others_reads_the_ids_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_module, "ROWS", 4)
+    path = make(tmp_path / "a.kin")
+
+    def items() -> Any:
+        yield from pictures(9, first=20)
+        yield from renewed(21, 3)  # twice in the source; in the archive
+        with reopened(path) as other:
+            other.add(renewed(24, 28, 4), on_duplicate="replace")
+            other.remove(["set/00000"])
+            other.compact()
+
+    with reopened(path) as archive:
+        with pytest.raises(Exception, match="comes twice"):
+            archive.add(items())
+        report = archive.add(items(), on_duplicate="replace")
+        assert (report.added, report.replaced) == (7, 4)
+    wanted = {**expected(pictures(10)), **expected(renewed(4)), **expected(pictures(9, first=20))}
+    wanted |= expected(renewed(21, 3))
+    del wanted["set/00000"]
+    assert content(path) == wanted
+
+
+def test_min_psnr_counts_the_images_that_are_there(tmp_path: Path) -> None:
+    twice = FakeSource([*pictures(6).images, *renewed(1, 5).images])
+    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+        report = archive.add(twice, min_psnr=20, on_duplicate="replace")
+        assert archive.info()["metadata"]["reached"]["images"] == 6
+    assert (report.added, report.replaced) == (6, 2)
