@@ -18,7 +18,7 @@ from kinpack.codec.networks import Engine, Network
 from kinpack.codec.product_code import ProductQuantizer
 from kinpack.codec.self_test import SelfTest
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, KinpackError
 from kinpack.images import Image, area_reduction
 
 Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
@@ -101,7 +101,7 @@ class CodecParts:
         test = SelfTest.from_dict(
             self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
         )
-        failures = []
+        failures: list[KinpackError] = []
         for engine in engines:
             if failures:
                 coder = self.untested_coder(engine)

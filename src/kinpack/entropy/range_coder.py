@@ -114,7 +114,7 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     ranked = np.take_along_axis(contexts, order, 1)
     escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
     small = index.astype(np.int32)
-    models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+    models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
     coders = [writer.coder.encode for writer in writers]
     for row, t, first, last in runs:
         coders[row](small[row, first:last], models[t])
@@ -148,7 +148,7 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     index = np.empty(contexts.shape, dtype=np.int32)
     ranked = np.take_along_axis(contexts, order, 1)
     try:
-        models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+        models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
         coders = [reader.coder.decode for reader in readers]
         for row, t, first, last in runs:
             index[row, first:last] = coders[row](models[t], last - first)
