@@ -47,7 +47,7 @@ LOWEST, HIGHEST = 24, 82
 LOW, HIGH = 26.0, 36.0
 CODE_BITS = 64
 SEED = 5
-STEPS = 1500
+STEPS = 1200
 BATCH = 64
 LEARNED, FITTED = 24_576, 768
 """Pictures that context networks learn from, each at one quality, and that tables are fitted on."""
