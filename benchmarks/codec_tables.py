@@ -79,6 +79,7 @@ def ladder(found: Results) -> str:
         if row["part"]
     ]
     gained = [row["refitted_tables_percent"] for row in found["rows"]]
+    gained = [value for value in gained if value is not None] or [0.0]
     lines += [
         "",
         f"Each rung learned {found['steps']:,} steps of {found['batch']} pictures. Tables refitted "
