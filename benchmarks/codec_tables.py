@@ -68,6 +68,24 @@ def ladder(found: Results) -> str:
         f"| {percent(row['bd_rate_percent_paid']) if 'bd_rate_percent_paid' in row else ''} |"
         for row in found["rows"]
     ]
+    lines += [
+        "",
+        "| part of the shipped codec | BD-rate against the codec without it, % |",
+        "|---|--:|",
+    ]
+    lines += [
+        f"| {row['part']} | {percent(row['bd_rate_percent'])} |"
+        for row in found["parts"]
+        if row["part"]
+    ]
+    gained = [row["refitted_tables_percent"] for row in found["rows"]]
+    gained = [value for value in gained if value is not None] or [0.0]
+    lines += [
+        "",
+        f"Each rung learned {found['steps']:,} steps of {found['batch']} pictures. Tables refitted "
+        f"on symbols, in place of Gaussian ones: {percent(max(gained))} to "
+        f"{percent(min(gained))} %.",
+    ]
     return "\n".join(lines)
 
 

@@ -190,34 +190,44 @@ def run(arguments: argparse.Namespace) -> None:
     pictures = load_pictures("cifar10-toy", Folders(cifar=arguments.cifar))
     codec = Codec.load(arguments.codec)
     packets = encoded(codec, pictures.images[: arguments.images])
-    rows, reference = [], b""
+    rows: list[dict[str, Any]] = []
+    older = emulated_ways()
+    reference = b""
+
+    def done() -> dict[str, Any]:
+        """Results so far; written after every way, for emulated processors are slow."""
+        results = {
+            "differing_pixels": sum(row.get("differing_pixels", 0) for row in rows),
+            "refused": sum("refused" in row for row in rows),
+            "must": 0,
+            "ways": len(rows),
+            "packets": len(packets),
+            "qualities": list(QUALITIES),
+            "odd_sizes": [list(shape) for shape in ODD_SIZES],
+            "emulation": "qemu-user"
+            if older
+            else "not installed: onnxruntime ran on one processor",
+            "codec": {"name": codec.name, "codec_id": codec.codec_id, "bytes": codec.n_bytes},
+            "rows": rows,
+            "machine": run_head(seed=0),
+        }
+        if arguments.output is not None:
+            save_results(arguments.output, results)
+        return results
+
     for row, pixels in measure(packets, ways(), arguments.codec):
         reference = reference or pixels
         rows.append(row)
         print(line(row), flush=True)
+        done()
     places = spread(packets, EMULATED_PACKETS)
     few = [packets[i] for i in places]
     wanted = part_of(packets, reference, places)
-    older = emulated_ways()
     for row, _ in measure(few, older, arguments.codec, wanted):
         rows.append(row)
         print(line(row), flush=True)
-    results = {
-        "differing_pixels": sum(row.get("differing_pixels", 0) for row in rows),
-        "refused": sum("refused" in row for row in rows),
-        "must": 0,
-        "ways": len(rows),
-        "packets": len(packets),
-        "qualities": list(QUALITIES),
-        "odd_sizes": [list(shape) for shape in ODD_SIZES],
-        "emulation": "qemu-user" if older else "not installed: onnxruntime ran on one processor",
-        "codec": {"name": codec.name, "codec_id": codec.codec_id, "bytes": codec.n_bytes},
-        "rows": rows,
-        "machine": run_head(seed=0),
-    }
-    print_summary(results)
-    if arguments.output is not None:
-        save_results(arguments.output, results)
+        done()
+    print_summary(done())
 
 
 def line(row: dict[str, Any]) -> str:

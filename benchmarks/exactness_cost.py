@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,11 @@ from kinpack.metrics import bd_rate, psnr
 from machine import run_head
 from result_file import save_results
 
-QUALITIES = (24, 32, 40, 48, 56, 64, 72)
+QUALITIES = (24, 32, 40, 48, 56, 64, 72, 80)
 LOW, HIGH = 26.0, 36.0
 CODE_BYTES = 8
+MUST = 3.0
+"""Percent of bytes that exact pixels may cost."""
 BATCH = 250
 
 
@@ -42,9 +45,11 @@ def main() -> None:
     """Draw both, compare."""
     parser = argparse.ArgumentParser(description="Measure what exact pixels cost.")
     parser.add_argument("--cifar", type=Path, required=True, help="CIFAR-10 as Parquet files")
+    parser.add_argument("--images", type=int, help="measure so many pictures only, for a trial")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    images = load_pictures("cifar10-toy", Folders(cifar=args.cifar)).images
+    pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
+    images = (pictures if args.images is None else pictures.sample(args.images, seed=0)).images
     codec, start = Codec.load("default"), shipped_start("default")
     model = CodecModel(start.network)
     model.load_state_dict(start.state)
@@ -82,7 +87,8 @@ def main() -> None:
         low=LOW,
         high=HIGH,
     )
-    head = {"codec_id": codec.codec_id, "images": len(images), "range_db": [LOW, HIGH]}
+    head: dict[str, Any] = {"torch": torch.__version__, "must_percent": MUST}
+    head |= {"codec_id": codec.codec_id, "images": len(images), "range_db": [LOW, HIGH]}
     found = {"bd_rate_percent": round(100 * cost, 3), "rows": rows}
     save_results(args.output, {**run_head(seed=0), **head, **found})
     print(found["bd_rate_percent"])

@@ -3,10 +3,11 @@
     python benchmarks/photographs.py --photographs DIR --work runs/photographs --codec default \
         -o benchmarks/results/photographs.json
 
-The photographs that none of the shipped codecs has seen are measured whole (a part of them) and
-reduced to shorter sides of 64, 128 and 256 pixels (all of them), with classic payloads allowed
-(escape auto) and without. A figure is drawn beside the result file. JPEG XL takes part where the
-package ``pillow-jxl-plugin`` is installed. Finished points are kept in --work, as by bd_rate.py.
+The photographs that none of the shipped codecs has seen are measured whole and reduced to a shorter
+side of 256 pixels (a part of them, evenly spread) and of 128 and 64 pixels (all of them), with
+classic payloads allowed (escape auto) and without. A figure is drawn beside the result file. JPEG
+XL takes part where the package ``pillow-jxl-plugin`` is installed. Finished points are kept in
+--work, as by bd_rate.py.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from rivals import AVIF, JPEG, JPEG_XL, WEBP, has_jpeg_xl, jpeg_xl_version
 SIZES = {"whole": None, "256": 256, "128": 128, "64": 64}
 """Shorter side, in pixels, to which photographs are reduced."""
 PLAN = Plan(28, 38, points=7, sample=12)
-WHOLE_COUNT = 24
+COUNTS = {"whole": 16, "256": 40}
+"""Photographs of the large sizes; of the others all. So two idle cores take about ten minutes."""
 FILES = ("webp-file", "jpeg-file", "jxl-file")
 """Rivals that are counted as whole files; ours and AVIF's are payloads."""
 
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     if codec is not None and arguments.output is None:
         raise KinpackError("say where the results go: -o FILE.json")
     for size in arguments.sizes:
-        count = arguments.whole if size == "whole" else arguments.images
+        count = arguments.images or COUNTS.get(size)
         pictures = photographs(arguments.photographs, size, count=count)
         began = time.perf_counter()
         with ThreadPoolExecutor(arguments.threads) as workers:
@@ -91,6 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
             **run_head(seed=arguments.seed),
             "seconds": round(time.perf_counter() - began, 1),
             "images": len(pictures),
+            "evenly_spread_over": len(list(open_source(arguments.photographs))),
             "mean_pixels": round(pictures.pixels / len(pictures)),
             "jpeg_xl": jpeg_xl_version(),
             "codec": {"name": codec.name, "codec_id": codec.codec_id, "bytes": codec.n_bytes},
@@ -113,8 +116,7 @@ def main() -> None:
     parser.add_argument("--codec", help="a .kinc file, or default; without one only rivals")
     parser.add_argument("--work", type=Path, help="folder in which finished points are kept")
     parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=list(SIZES))
-    parser.add_argument("--images", type=int, help="photographs reduced; by default all")
-    parser.add_argument("--whole", type=int, default=WHOLE_COUNT, help="photographs left whole")
+    parser.add_argument("--images", type=int, help="photographs of each size, for a trial")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of samples for choosing settings")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; .png, .svg")

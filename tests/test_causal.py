@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal, getcontext
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def counts_by_loops(mixture: list[int], step: int) -> list[int]:
             total += weight * int(_sigmoid_table()[min(1024, max(-1024, k)) + 1024])
         reached.append(total)
     reached.append(sum(weights) << 16)
-    return [((b - a) >> 10) + 1 for a, b in zip(reached, reached[1:], strict=False)]
+    return [((b - a) >> 10) + 1 for a, b in pairwise(reached)]
 
 
 @given(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from kinpack.codec import choosing
 from kinpack.codec.choosing import Chooser
-from kinpack.codec.classic import candidates, squared_error
+from kinpack.codec.classic import DEFAULT_SPEED, Candidate, candidates, squared_error
 from kinpack.codec.codec import Codec
 from kinpack.codec.escape import FEATURES, EscapeRule, features
 from kinpack.codec.learned_image import LearnedImages
@@ -15,6 +17,7 @@ from kinpack.codec.packet import Kind
 from kinpack.codec.quality import lam
 from kinpack.errors import CodecError
 from kinpack.images import Image
+from pictures import waves
 
 
 def images() -> list[Image]:
@@ -71,6 +74,40 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
         chooser.at_quality(images(), codes, [50] * 6, escape="auto", threads=1)
         assert len(tried) == count
         tried.clear()
+
+
+@pytest.mark.parametrize("quality", [30, 60])
+def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality: int) -> None:
+    codec = Codec.load("default")
+    many = [waves(32, 32, 3, seed=seed) for seed in range(12)] + images()[:2]
+    learned = LearnedImages(codec.learned_coder()).encode(many, codec.embed(many), quality=quality)
+    speeds: list[int] = []
+
+    def noted(image: Image, **options: Any) -> list[Candidate]:
+        speeds.append(options.get("speed", DEFAULT_SPEED))
+        return candidates(image, **options)
+
+    monkeypatch.setattr(choosing, "candidates", noted)
+    doubtful = EscapeRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
+    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), doubtful)
+    codes, qualities = codec.embed(many), [quality] * len(many)
+    made = chooser.at_quality(many, codes, qualities, escape="auto", threads=1)
+    slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(choosing.QUICK_SPEED)
+    assert 0 < quick <= len(many)
+    assert slow < len(many)
+    for image, mine, choice in zip(many, learned, made, strict=True):
+        cost = choice.candidate.cost(quality)
+        if choosing.stands_a_chance(image, mine, quality=quality):
+            rivals = [mine, *candidates(image, quality=quality)]
+            assert cost == pytest.approx(min(c.cost(quality) for c in rivals))
+        else:
+            assert cost == pytest.approx(mine.cost(quality))
+    # Where the rule is sure of itself there is no quick one.
+    speeds.clear()
+    sure = EscapeRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
+    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), sure)
+    chooser.at_quality(many, codes, qualities, escape="auto", threads=1)
+    assert speeds == [DEFAULT_SPEED] * len(many)
 
 
 def test_features_of_nothing_and_of_one_pixel() -> None:

@@ -35,7 +35,7 @@ PARTS_OF_STEP = 64
 RESTORED_HALO = 8
 """Pixels that the restoration may see on each side."""
 
-_RESTORATION = Tiling(tile=256, halo=RESTORED_HALO)
+_RESTORATION = Tiling(tile=256, halo=RESTORED_HALO, exact=True)
 _TEST_SIZES = ((12, 12), (5, 9), (1, 1))
 _TEST_QUALITIES = (60, 30, 90)
 

@@ -20,6 +20,12 @@ from kinpack.errors import ImageError
 from kinpack.images import Image
 
 Escape = Literal["auto", "off", "always"]
+QUICK_SPEED = 8
+"""Speed of the AVIF encoder that tells whether a slow one is worth its time: seven times as fast at
+32×32, for 9 ± 8 % more bits and error."""
+QUICK_FACTOR, QUICK_BITS = 1.1, 60
+"""How much more than a learned payload a quick trial may cost, as a factor and in bits."""
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -86,13 +92,16 @@ class Chooser:
         ):
             found[i].append(made)
         if escape == "off" and self._learned:
-            trying = [i for i, q in enumerate(qualities) if q == 100]
+            trying = {i: True for i, q in enumerate(qualities) if q == 100}
         else:
             learned = [(q, of[0]) if of else None for q, of in zip(qualities, found, strict=True)]
             trying = self._worth_trying(images, learned, escape)
-        tried = in_threads(
-            lambda i: candidates(images[i], quality=qualities[i]), trying, threads=threads
-        )
+
+        def classic(i: int) -> list[Candidate]:
+            likely = trying[i] or stands_a_chance(images[i], found[i][0], quality=qualities[i])
+            return candidates(images[i], quality=qualities[i]) if likely else []
+
+        tried = in_threads(classic, trying, threads=threads)
         for i, more in zip(trying, tried, strict=True):
             found[i] = no_larger(found[i], more) if escape == "always" else [*found[i], *more]
         found = self._with_own_alpha(images, found)
@@ -144,7 +153,7 @@ class Chooser:
         best = [Choice(*search.best) if search.best else None for search in searches]
         parts = self._alpha.parts(images) if self._alpha else [b""] * len(images)
         trying = (
-            [i for i, choice in enumerate(best) if choice is None]
+            {i: True for i, choice in enumerate(best) if choice is None}
             if escape == "off" and self._learned
             else self._worth_trying(images, best, escape)
         )
@@ -195,18 +204,37 @@ class Chooser:
         images: Sequence[Image],
         learned: Sequence[tuple[int, Candidate] | None],
         escape: Escape,
-    ) -> list[int]:
-        """Images that a classic payload is tried for: all, or those where it may win."""
+    ) -> dict[int, bool]:
+        """Images that a classic payload is tried for, and whether it rather wins than loses."""
         if escape == "always" or self._rule is None:
-            return list(range(len(images)))
+            return dict.fromkeys(range(len(images)), True)
         known = [(i, *one) for i, one in enumerate(learned) if one is not None]
         seen = features(
             [images[i] for i, _, _ in known],
             [candidate for _, _, candidate in known],
             quality=[quality for _, quality, _ in known],
         )
-        may_win = dict(zip((i for i, _, _ in known), self._rule.may_win(seen), strict=True))
-        return [i for i in range(len(images)) if may_win.get(i, True)]
+        verdicts = zip(self._rule.may_win(seen), self._rule.likely_wins(seen), strict=True)
+        told = {i: verdict for (i, _, _), verdict in zip(known, verdicts, strict=True)}
+        sure = {i: told.get(i, (True, True)) for i in range(len(images))}
+        return {i: bool(likely) for i, (may, likely) in sure.items() if may}
+
+
+def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
+    """Tell by a quick AVIF whether a slow one may cost less than a learned payload.
+
+    Of 250 pictures of four sorts at three qualities, nearly 100 % of the saving stays (99.3 % of
+    the emptiest, small grey clothes at quality 30), for a fifth to a half of the time on CIFAR-10.
+
+    Args:
+        image: uint8 (H, W, C).
+        learned: its learned payload.
+        quality: 1 to 99, of both.
+    """
+    if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
+        return True
+    (quick,) = candidates(image, quality=quality, speed=QUICK_SPEED, kinds=[Kind.AVIF])
+    return quick.cost(quality) < QUICK_FACTOR * learned.cost(quality) + QUICK_BITS
 
 
 def _shortened(choice: Choice, part: bytes) -> Choice:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kinpack.codec.choosing import Choice, Chooser, Escape, exactly
 from kinpack.codec.classic import psnr_of, squared_error
 from kinpack.codec.decoding import Decoder
+from kinpack.codec.learned_image import in_parts
 from kinpack.codec.packet import Packet
 from kinpack.codec.product_code import pack_codes
 from kinpack.codec.rates import Rates
@@ -53,7 +54,7 @@ class Encoder:
         """Encode images at a quality of all, or of each."""
         packets: list[Packet] = []
         for part, qualities in _parts(images, quality, escape):
-            codes = self._embed(part)
+            codes = self._codes(part, threads)
             choices = self._chooser.at_quality(
                 part, codes, qualities, escape=escape, threads=threads
             )
@@ -74,7 +75,7 @@ class Encoder:
         packets: list[Packet] = []
         reached = [np.zeros(0)]
         for part, _ in _parts(images, None, escape):
-            codes = self._embed(part)
+            codes = self._codes(part, threads)
             choices = self._chooser.at_psnr(part, codes, min_psnr, escape=escape, threads=threads)
             made = self._packets(part, codes, choices)
             psnr = psnr_of_packets(part, made, self._decoder, threads=threads)
@@ -105,7 +106,7 @@ class Encoder:
         rates = Rates.empty(len(images), len(qualities))
         first = 0
         for part, _ in _parts(images, None, escape):
-            codes = self._embed(part)
+            codes = self._codes(part, threads)
             for j, quality in enumerate(qualities):
                 choices = self._chooser.at_quality(
                     part,
@@ -120,6 +121,12 @@ class Encoder:
                     rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
             first += len(part)
         return rates
+
+    def _codes(self, images: Sequence[Image], threads: int | None) -> NDArray[np.uint8]:
+        """Sub-indices (n, M) of images, in parts as they are encoded."""
+        return np.stack(
+            in_parts(lambda rows: list(self._embed(images[rows])), len(images), threads)
+        )
 
     def _packets(
         self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]

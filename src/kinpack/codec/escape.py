@@ -47,6 +47,19 @@ class EscapeRule:
         chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= self.threshold
         return chosen
 
+    def likely_wins(self, seen: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which images a classic payload rather wins than loses.
+
+        Args:
+            seen: (n, FEATURES) as `features` gives them.
+
+        Returns:
+            (n,) bool: a score from 0 on, the log of the odds where pictures count by what is at
+            stake.
+        """
+        chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= 0
+        return chosen
+
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as plain values."""
         return {"weights": list(self.weights), "threshold": self.threshold}

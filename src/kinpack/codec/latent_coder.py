@@ -12,11 +12,14 @@ from integer arithmetic, so that any machine decodes the same symbols from the s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.context_columns import ContextColumns
+from kinpack.codec.integer_layers import EXACT
 from kinpack.codec.latent_format import MAX_LIMIT, LatentFormat
 from kinpack.codec.networks import Network, Tiling, run_tiled
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
@@ -27,9 +30,6 @@ _CONTEXT = Tiling(tile=64, halo=1)
 
 _CELL = 256
 """Parts of a step in which the inward shift counts."""
-
-_EXACT = 1 << 24
-"""Integers of float32 are exact below this."""
 
 Ints = NDArray[np.int64]
 Emit = Callable[[Ints, Ints], None]
@@ -204,23 +204,51 @@ class LatentCoder:
         start, stop, parity = self.latent.steps[index]
         n, _, h, w = y_hat.shape
         M, _, E = self._code_context.shape
-        e = self._code_context[np.arange(M), codes].sum(1).clip(-255, 255)
-        x = np.empty((n, stop + E + 1, h, w), dtype=np.float32)
-        x[:, :stop] = y_hat[:, :stop]
-        x[:, stop : stop + E] = e[:, :, None, None]
-        x[:, stop + E] = quality[:, None, None] - 50
-        channels = stop - start
-        network = self._context[index]
-        y = run_tiled(network, x, _CONTEXT, channels=2 * channels)
+        planes = np.empty((n, E + 1), dtype=np.float32)
+        planes[:, :E] = self._code_context[np.arange(M), codes].sum(1).clip(-255, 255)
+        planes[:, E] = quality - 50
         where: NDArray[np.bool_] = np.ones((h, w), dtype=np.bool_)
         if parity >= 0:
             where = (np.arange(h)[:, None] + np.arange(w)) % 2 == parity
-        chosen = y[:, :, where]
-        if chosen.size and (_size(chosen) >= _EXACT or (np.floor(chosen) != chosen).any()):
-            raise network.fault("gives numbers that are no exact integers")
-        out: Ints = chosen.astype(np.int64)
+        columns = self._columns[index]
+        if columns is not None:
+            out = columns(y_hat, planes, where)
+        else:
+            out = self._convolved(index, y_hat, planes, where)
+        channels = stop - start
         table: Ints = out[:, channels:] + self._table_shift[quality][:, None, None]
         return where, out[:, :channels], table.clip(0, len(self.tables) - 1)
+
+    def _convolved(
+        self, index: int, y_hat: Ints, planes: NDArray[np.float32], where: NDArray[np.bool_]
+    ) -> Ints:
+        """What a step's network gives at some positions, from a run of all."""
+        start, stop, _ = self.latent.steps[index]
+        n, _, h, w = y_hat.shape
+        x = np.empty((n, stop + planes.shape[1], h, w), dtype=np.float32)
+        x[:, :stop] = y_hat[:, :stop]
+        x[:, stop:] = planes[:, :, None, None]
+        network = self._context[index]
+        chosen = run_tiled(network, x, _CONTEXT, channels=2 * (stop - start))[:, :, where]
+        if chosen.size and (_size(chosen) >= EXACT or (np.floor(chosen) != chosen).any()):
+            raise network.fault("gives numbers that are no exact integers")
+        return chosen.astype(np.int64)
+
+    @cached_property
+    def _columns(self) -> list[ContextColumns | None]:
+        """Each step's network as matrix products, where that is exact."""
+        known, made = 0, []
+        for (start, stop, _), network in zip(self.latent.steps, self._context, strict=True):
+            columns = ContextColumns.of(
+                network,
+                known=min(known, stop),
+                stop=stop,
+                outputs=2 * (stop - start),
+                planes=self._code_context.shape[2] + 1,
+            )
+            made.append(columns)
+            known = max(known, stop)
+        return made
 
     def _place(
         self,

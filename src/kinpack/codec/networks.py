@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,6 +83,39 @@ class Network:
         with np.errstate(invalid="ignore"):
             return y + np.float32(0)
 
+    @property
+    def graph(self) -> Graph:
+        """The graph, read and checked.
+
+        Raises:
+            CodecError: the graph is refused.
+        """
+        with self._lock:
+            return self._checked()
+
+    def session_of(self, graph: bytes) -> Callable[[Mapping[str, Array]], Array]:
+        """Start another graph in onnxruntime as this one would be, for instance this one rewritten.
+
+        Args:
+            graph: the serialised graph, of one output.
+
+        Returns:
+            What maps the inputs by their names to the output.
+
+        Raises:
+            CodecError: the graph does not load.
+        """
+        session = self._session(graph)
+
+        def run(inputs: Mapping[str, Array]) -> Array:
+            try:
+                y: Array = session.run(None, dict(inputs))[0]
+            except Exception as error:  # onnxruntime's errors share no base class
+                raise self.fault(f"does not run ({_line(error)})") from error
+            return y
+
+        return run
+
     def fault(self, what: str) -> CodecError:
         """Error that blames the codec file for what this network does."""
         return network_fault(what, name=self.name, owner=self._owner)
@@ -98,23 +131,17 @@ class Network:
         """
         if tiling in self._tiled:
             return
-        with self._lock:
-            graph = self._read()
+        graph = self.graph
         try:
             check_tiles(graph, tile=tiling.tile, halo=tiling.halo, up=tiling.up, down=tiling.down)
         except CodecError as error:
             raise self.fault(f"cannot be run in tiles: it {error}") from error
         self._tiled.add(tiling)
 
-    def _read(self) -> Graph:
-        if self._graph is None:
-            self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
-        return self._graph
-
     def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
         """Check an input's shape, and start the engine if this is the first."""
         with self._lock:
-            graph = self._read()
+            graph = self._checked()
             if shape not in self._harmless:
                 try:
                     check_run(graph, shape)
@@ -127,6 +154,11 @@ class Network:
                 self._run = self._engine_of(graph)
             return self._run
 
+    def _checked(self) -> Graph:
+        if self._graph is None:
+            self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+        return self._graph
+
     def _engine_of(self, graph: Graph) -> Callable[[Array], Any]:
         if self.engine == "numpy":
             try:
@@ -135,6 +167,10 @@ class Network:
                 raise CodecError(
                     f"network {self.name!r} of the {self._owner} {error}; run it in onnxruntime"
                 ) from error
+        session = self._session(self._bytes)
+        return lambda x: session.run([graph.output.name], {graph.input.name: x})[0]
+
+    def _session(self, graph: bytes) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -146,12 +182,9 @@ class Network:
         if not self._optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(
-                self._bytes, options, providers=["CPUExecutionProvider"]
-            )
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise self.fault(f"does not load ({_line(error)})") from error
-        return lambda x: session.run([graph.output.name], {graph.input.name: x})[0]
 
 
 @dataclass(frozen=True)

@@ -109,15 +109,14 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     if not symbols.size:
         return
     tables = writers[0].tables
-    order, runs = _runs(contexts)
+    order, ranked, runs = _runs(contexts)
     index = np.take_along_axis(tables.indices(symbols, contexts), order, 1)
-    ranked = np.take_along_axis(contexts, order, 1)
     escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
-    small = index.astype(np.int32)
-    models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+    small = index.astype(np.int32).ravel()
+    models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
     coders = [writer.coder.encode for writer in writers]
     for row, t, first, last in runs:
-        coders[row](small[row, first:last], models[t])
+        coders[row](small[first:last], models[t])
     for row in np.flatnonzero(escapes.any(1)).tolist():
         escaped = symbols[row, order[row]][escapes[row]]
         if np.abs(escaped).max() >= LIMIT:
@@ -144,14 +143,14 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     if not contexts.size:
         return symbols
     tables = readers[0].tables
-    order, runs = _runs(contexts)
+    order, ranked, runs = _runs(contexts)
     index = np.empty(contexts.shape, dtype=np.int32)
-    ranked = np.take_along_axis(contexts, order, 1)
+    flat = index.reshape(-1)
     try:
-        models = {t: tables.model(t) for t in np.unique(ranked).tolist()}
+        models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
         coders = [reader.coder.decode for reader in readers]
         for row, t, first, last in runs:
-            index[row, first:last] = coders[row](models[t], last - first)
+            flat[first:last] = coders[row](models[t], last - first)
         escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
         found = index + tables.lows[ranked]
         for row in np.flatnonzero(escapes.any(1)).tolist():
@@ -187,17 +186,18 @@ def trimmed(coder: Any) -> bytes:
     return candidate.to_bytes(total, "big").rstrip(b"\0")
 
 
-def _runs(contexts: Ints) -> tuple[Ints, list[tuple[int, int, int, int]]]:
-    """Order of each row by table, and (row, table, first, last) of each run in that order."""
+def _runs(contexts: Ints) -> tuple[Ints, Ints, list[tuple[int, int, int, int]]]:
+    """Order of each row by table, the tables in that order, and the runs of one table.
+
+    A run is (row, table, first, last), its places counted over all rows.
+    """
     # Radix sorting of small integers is several times as fast.
     small = contexts.astype(np.uint16) if int(contexts.max()) < 1 << 16 else contexts
     order = np.argsort(small, axis=1, kind="stable")
     ranked = np.take_along_axis(contexts, order, 1)
     first = np.ones(ranked.shape, dtype=np.bool_)
     first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    n = contexts.shape[1]
     starts = np.flatnonzero(first)
     lasts = np.append(starts[1:], contexts.size)
-    rows = starts // n
-    columns = (rows, ranked.ravel()[starts], starts - rows * n, lasts - rows * n)
-    return order, list(zip(*(column.tolist() for column in columns), strict=True))
+    columns = (starts // contexts.shape[1], ranked.ravel()[starts], starts, lasts)
+    return order, ranked, list(zip(*(column.tolist() for column in columns), strict=True))
