@@ -41,7 +41,8 @@ def plane(height: int, width: int, seed: int) -> Plane:
     y, x = np.arange(height)[:, None], np.arange(width)
     distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
     value = 255 * (height / 2.5 - distance).clip(0, 1) - rng.integers(0, 40, (height, width))
-    return value.clip(0, 255).astype(np.uint8)
+    made: Plane = value.clip(0, 255).astype(np.uint8)
+    return made
 
 
 # --- the arithmetic -------------------------------------------------------------------------------

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from kinpack.codec.causal_coder import CausalCoder  # noqa: E402
-from kinpack.codec.causal_context import PLANES, Frame  # noqa: E402
-from kinpack.codec.codec import Codec  # noqa: E402
-from kinpack.codec.container import Container, read_container  # noqa: E402
-from kinpack.codec.logistic_mixture import level_count, levels_of, values_of  # noqa: E402
-from kinpack.codec.packet import Kind  # noqa: E402
-from kinpack.errors import CodecError, KinpackError  # noqa: E402
-from kinpack.items import Item  # noqa: E402
-from kinpack.learn.budgeted import Budget, run_budget  # noqa: E402
-from kinpack.learn.causal import CausalPlan, grey_steps, with_alpha, with_grey  # noqa: E402
-from kinpack.learn.causal_samples import PixelSamples  # noqa: E402
-from kinpack.learn.causal_training import (  # noqa: E402
+import torch
+
+from kinpack.codec.causal_coder import CausalCoder
+from kinpack.codec.causal_context import PLANES, Frame
+from kinpack.codec.codec import Codec
+from kinpack.codec.container import Container, read_container
+from kinpack.codec.logistic_mixture import level_count, levels_of, values_of
+from kinpack.codec.packet import Kind
+from kinpack.errors import CodecError, KinpackError
+from kinpack.items import Item
+from kinpack.learn.budgeted import Budget, run_budget
+from kinpack.learn.causal import CausalPlan, grey_steps, with_alpha, with_grey
+from kinpack.learn.causal_samples import PixelSamples
+from kinpack.learn.causal_training import (
     CausalConfig,
     CausalNetwork,
     frozen,
     mixture_bits,
     train_causal,
 )
-from kinpack.learn.learning import causal_shares, read_collection  # noqa: E402
-from test_causal import plane, rgba  # noqa: E402
-from tiny_codec import tiny_codec  # noqa: E402
+from kinpack.learn.learning import causal_shares, read_collection
+from test_causal import plane, rgba
+from tiny_codec import tiny_codec
 
 pytestmark = pytest.mark.learn
 
@@ -163,7 +167,8 @@ def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path) -> None:
         def loss(number: int) -> torch.Tensor:
             generator = torch.Generator().manual_seed(number)
             x = torch.randn(8, 3, generator=generator)
-            return (network(x) - x.sum(1, keepdim=True)).square().mean()
+            value: torch.Tensor = (network(x) - x.sum(1, keepdim=True)).square().mean()
+            return value
 
         for many in steps:
             run_budget(network, loss, replace(budget(folder, many)), learning_rate=0.01)
@@ -227,8 +232,8 @@ def test_a_psnr_is_reached(drawing_codec: Codec) -> None:
 def test_alpha_is_exact_and_never_longer(drawing_codec: Codec) -> None:
     images = [rgba(20, 16, i) for i in range(5)]
     for escape in ("off", "always"):
-        packets = drawing_codec.encode(images, quality=60, escape=escape)  # type: ignore[arg-type]
-        before = tiny_codec().encode(images, quality=60, escape=escape)  # type: ignore[arg-type]
+        packets = drawing_codec.encode(images, quality=60, escape=escape)
+        before = tiny_codec().encode(images, quality=60, escape=escape)
         for packet, other, picture, image in zip(
             packets, before, drawing_codec.decode(packets), images, strict=True
         ):
@@ -282,12 +287,12 @@ class Listed:
     name = "listed"
 
     def __init__(self, images: list[Plane]) -> None:
-        self._items = [Item(str(i), None, lambda one=one: one) for i, one in enumerate(images)]
+        self._items = [Item(str(i), None, partial(np.copy, one)) for i, one in enumerate(images)]
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
 
 
