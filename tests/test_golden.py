@@ -61,7 +61,8 @@ def test_the_golden_files_hold_what_their_page_says() -> None:
     kinds = {image["kind"] for one in EXPECTED.values() for image in one["images"]}
     assert kinds == {kind.name for kind in Kind}
     channels = {(i["kind"], i["shape"][2]) for one in EXPECTED.values() for i in one["images"]}
-    assert channels == {(kind.name, n) for kind in Kind for n in (1, 3, 4)}
+    every = {(kind.name, n) for kind in Kind if kind is not Kind.CAUSAL for n in (1, 3, 4)}
+    assert channels == every | {("CAUSAL", 1)}
     bodies = [
         json.loads(file.read_bytes()) for file in (GOLDEN / "classic.kin/manifests").iterdir()
     ]
@@ -70,7 +71,7 @@ def test_the_golden_files_hold_what_their_page_says() -> None:
     assert numbers[5] == 4
     assert numbers[4] is None
     size = sum(file.stat().st_size for file in GOLDEN.parent.rglob("*") if file.is_file())
-    assert size < 400_000
+    assert size < 600_000
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

@@ -1,10 +1,10 @@
 """Write ``tests/golden/format-1``: once, for version 1 of the formats. Tests only read it.
 
-    python tests/write_golden.py [--anew]
+    python tests/write_golden.py [--anew | --add NAME]
 
 It needs torch. Encoders differ from machine to machine and change with their versions, so another
 run gives other bytes; what the files must say is in ``expected.json`` beside them. ``--anew``
-replaces them, which is allowed until the first release alone.
+replaces them, which is allowed until the first release alone; ``--add causal`` adds one archive.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -242,6 +243,37 @@ def learned_archive(path: Path) -> None:
         archive.add(Pictures([("exact", None, picture(12, 12, 10))]), quality=100)
 
 
+def causal_archive(path: Path) -> None:
+    """A tiny codec that codes grey images and alpha planes pixel by pixel, and some under it."""
+    from kinpack.learn.causal import CausalPlan, with_alpha, with_grey
+
+    codec = freeze_learned({"name": "tiny drawings", "data": ["synthetic"], "seed": 0})
+    planes = [shape(20, 16, seed) for seed in range(60)]
+    with tempfile.TemporaryDirectory() as folder:
+        plan = CausalPlan(Path(folder), 1, 60, 0, quality_low=25, quality_high=90, hidden=10)
+        codec = with_alpha(with_grey(codec, [p[:, :, None] for p in planes], plan), planes, plan)
+    with Archive.create(path, codec) as archive:
+        for quality, size in ((30, (18, 25)), (60, (27, 16)), (90, (9, 1))):
+            grey = [(f"{quality}/{seed}", None, shape(*size, seed)[:, :, None]) for seed in (1, 2)]
+            archive.add(Pictures(grey), quality=quality, escape="off")
+        for escape in ("off", "always"):
+            clear = [
+                (f"{escape}/{seed}", "alpha", np.dstack([picture(h, 14, seed), shape(h, 14, seed)]))
+                for seed, h in ((3, 17), (4, 21))
+            ]
+            archive.add(Pictures(clear), quality=50, escape=escape)  # type: ignore[arg-type]
+
+
+def shape(height: int, width: int, seed: int) -> Pixels:
+    """A plane with a shape of soft edges on an empty ground."""
+    rng = np.random.default_rng((seed, height, width))
+    y, x = np.arange(height)[:, None], np.arange(width)
+    distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
+    value = 255 * (height / 2.5 - distance).clip(0, 1) - rng.integers(0, 40, (height, width))
+    made: Pixels = value.clip(0, 255).astype(np.uint8)
+    return made
+
+
 def freeze_learned(description: dict[str, Any]) -> Codec:
     """The tiny network, trained for five steps and frozen."""
     from kinpack.learn.freeze import freeze
@@ -315,17 +347,28 @@ def main() -> None:
     """Write all files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--anew", action="store_true", help="replace what is there")
-    if parser.parse_args().anew and FOLDER.exists():
+    parser.add_argument("--add", choices=("causal",), help="add this one to what is there")
+    args = parser.parse_args()
+    listed = FOLDER / "expected.json"
+    if args.add:
+        causal_archive(FOLDER / "causal.kin")
+        known = [o for o in json.loads(listed.read_text("utf-8")) if o["archive"] != "causal.kin"]
+        found = [*known, expected(FOLDER / "causal.kin")]
+        listed.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return
+    if args.anew and FOLDER.exists():
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
     classic_archive(FOLDER / "classic.kin")
     wide_archive(FOLDER / "wide.kin")
     learned_archive(FOLDER / "learned.kin")
-    found = [expected(FOLDER / f"{name}.kin") for name in ("classic", "wide", "learned")]
+    causal_archive(FOLDER / "causal.kin")
+    names = ("classic", "wide", "learned", "causal")
+    found = [expected(FOLDER / f"{name}.kin") for name in names]
     with Archive.open(FOLDER / "classic.kin") as archive:
         seal(archive, FOLDER / "classic.kin.zip")
     text = json.dumps(found, indent=1, ensure_ascii=False)
-    (FOLDER / "expected.json").write_text(text + "\n", encoding="utf-8")
+    listed.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class CausalPlan:
         seed: of all draws.
         quality_low: lowest quality learned for.
         quality_high: highest one.
+        hidden: numbers of the networks' hidden layers; more predict better, and decode slower.
         log: as `kinpack.learn.budgeted.Budget` has it.
     """
 
@@ -43,6 +44,7 @@ class CausalPlan:
     seed: int
     quality_low: int
     quality_high: int
+    hidden: int = 64
     log: Callable[[str, float, float], None] | None = None
 
     def of(self, name: str, share: float) -> Budget:
@@ -77,7 +79,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
         codec.embed(fitting),
         steps=served,
         K=codec.quantizer.K,
-        config=CausalConfig(),
+        config=CausalConfig(hidden=plan.hidden),
         budget=plan.of("grey", 1 - RESTORATION_SHARE),
     )
     graph = train_restoration(
@@ -112,7 +114,7 @@ def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPl
         None,
         steps=np.array([1]),
         K=0,
-        config=CausalConfig(places=False),
+        config=CausalConfig(hidden=plan.hidden, places=False),
         budget=plan.of("alpha", 1.0),
     )
     whole = read_container(codec.to_bytes(), where="a codec")
