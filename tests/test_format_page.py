@@ -12,6 +12,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from itertools import pairwise, product
 from pathlib import Path
@@ -40,16 +41,16 @@ PAGE = (ROOT / "docs" / "format.md").read_text("utf-8")
 Pixels = NDArray[np.uint8]
 
 
-def range_decoder() -> Any:
-    """The class of the page, executed as it stands there."""
+def range_decoder() -> tuple[Any, Any]:
+    """The class of the page and its rule for counts, executed as they stand there."""
     block = re.search(r"```python\n(from bisect import.*?)\n```", PAGE, re.S)
     assert block is not None
     scope: dict[str, Any] = {"print": lambda value: None}
     exec(block[1], scope)  # noqa: S102 (the page is ours)
-    return scope["RangeDecoder"]
+    return scope["RangeDecoder"], scope["starts_of"]
 
 
-RangeDecoder = range_decoder()
+RangeDecoder, starts_of = range_decoder()
 
 
 # --- classic payloads -----------------------------------------------------------------------------
@@ -421,6 +422,98 @@ def test_learned_payloads_by_the_page() -> None:
             pixels = np.ascontiguousarray(image).tobytes()
             assert hashlib.sha256(pixels).hexdigest() == was["pixels"], was["id"]
     assert any(ESCAPED)
+
+
+# --- causal payloads ------------------------------------------------------------------------------
+
+
+def nearest(value: Decimal) -> int:
+    return int(value.to_integral_value(ROUND_HALF_EVEN))
+
+
+def causal_levels(
+    codec: Container, prefix: str, message: bytes, code: list[int], h: int, w: int, step: int
+) -> list[list[int]]:
+    """Values of a plane, in plain integers."""
+    arrays = {n.removeprefix(prefix): v.tolist() for n, v in codec.arrays.items()}
+    decoder = RangeDecoder(message, [], [])
+    values = [[0] * w for _ in range(h)]
+    e = [
+        min(255, max(-255, sum(arrays["code"][m][k][i] for m, k in enumerate(code))))
+        for i in range(len(arrays["code"][0][0]))
+    ]
+
+    def at(y: int, x: int) -> int:
+        return values[y][x] if 0 <= y < h and 0 <= x < w else 0
+
+    offsets = [(0, -d) for d in (1, 2, 3)] + [(-r, d) for r in (1, 2) for d in range(-3, 4)]
+    offsets += [(-3, d) for d in range(-2, 3)]
+    for y, x in sorted(
+        ((y, x) for y in range(h) for x in range(w)), key=lambda p: (p[1] + 4 * p[0], p[0])
+    ):
+        near = [at(y + dy, x + dx) for dy, dx in offsets]
+        mirrored = []
+        for d in (-1, 0, 1):
+            c = w - 1 - x + d
+            mirrored.append(at(y - max(0, (c - x) // 4 + 1), c))
+        inputs = [*near, *(255 * (v == 0) for v in near), *mirrored, min(2 * step, 255)]
+        inputs += [255 * y // max(1, h - 1), 255 * x // max(1, w - 1), *e]
+        for i in range(3):
+            weight, bias, shift = (arrays[f"{name}{i}"] for name in ("weight", "bias", "shift"))
+            low, high = (0, 4095) if i < 2 else (-32767, 32767)
+            sums = [
+                sum(v * row[o] for v, row in zip(inputs, weight, strict=True)) + b
+                for o, b in enumerate(bias)
+            ]
+            inputs = [min(high, max(low, a >> s)) for a, s in zip(sums, shift, strict=True)]
+        counts = causal_counts(inputs, step)
+        values[y][x] = min(255, step * decoder.entry(starts_of(counts)))
+    return values
+
+
+def causal_counts(outputs: list[int], step: int) -> list[int]:
+    logs, means, scales = outputs[:3], outputs[3:6], outputs[6:]
+    weights = [nearest(4096 * Decimal(2) ** (Decimal(-min(255, max(logs) - a)) / 16)) for a in logs]
+    reached = [0]
+    for j in range((510 + step) // (2 * step)):
+        total = 0
+        for weight, mean, scale in zip(weights, means, scales, strict=True):
+            inverse = nearest(2**18 / Decimal(2) ** (Decimal(min(28, max(-12, scale))) / 4))
+            k = (((2 * j + 1) * step * 8 - mean) * inverse) // 2**16
+            k = min(1024, max(-1024, k))
+            total += weight * SIGMOID[k]
+        reached.append(total)
+    reached.append(sum(weights) * 2**16)
+    return [(b - a) // 2**10 + 1 for a, b in pairwise(reached)]
+
+
+SIGMOID = {k: nearest(2**16 / (1 + (Decimal(-k) / 64).exp())) for k in range(-1024, 1025)}
+
+
+def test_causal_payloads_by_the_page() -> None:
+    codec = codec_of("causal.kin")
+    restoration = Network(codec.blobs["restoration"], name="restoration", engine="numpy")
+    seen = set()
+    with Archive.open(GOLDEN / "causal.kin") as archive:
+        for was in EXPECTED["causal.kin"]["images"]:
+            packet, (h, w, channels) = archive.packet(was["id"]), was["shape"]
+            if channels == 4:
+                length, at = varint(packet.payload, 0)
+                part = packet.payload[at : at + length]
+                assert part[0] == 3
+                plane = causal_levels(codec, "alpha_", part[1:], [], h, w, 1)
+                assert np.array_equal(archive.read(was["id"])[:, :, 3], plane)
+            elif was["kind"] == "CAUSAL":
+                code = unpacked(packet.code, len(codec.arrays["codebooks"]))
+                step = int(codec.arrays["causal_steps"][packet.quality])
+                plane = causal_levels(codec, "grey_", packet.payload, code, h, w, step)
+                values = np.array(plane)
+                x = np.array([[values, 255 * (values == 0), np.full((h, w), min(2 * step, 255))]])
+                said = restoration(x.astype(np.float32))[0, 0].astype(int)
+                drawn = (values + (said * step + 32) // 64).clip(0, 255).astype(np.uint8)
+                assert hashlib.sha256(drawn.tobytes()).hexdigest() == was["pixels"], was["id"]
+            seen.add((was["kind"], channels))
+    assert {("CAUSAL", 1), ("LEARNED", 4), ("AVIF", 4)} <= seen
 
 
 # --- the product code -----------------------------------------------------------------------------
