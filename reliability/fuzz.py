@@ -45,7 +45,7 @@ _HUNG = 120.0  # seconds without an end of a case
 _SLICE = 3.0  # seconds for one sort after the other
 _NAMES = (
     *("codec file", "network", "embedder file", "manifest", "segment", "file of codes"),
-    *("sealed archive", "learned payload", "AVIF payload", "WebP payload"),
+    *("sealed archive", "learned payload", "causal payload", "AVIF payload", "WebP payload"),
     *("lossless WebP payload", "alpha", "picture"),
 )
 

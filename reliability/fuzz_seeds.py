@@ -35,6 +35,7 @@ class Seeds:
             deleted rows and several states, by their names.
         sealed: the same, sealed.
         learned: packets of the tiny learned codec.
+        causal: packets of it that are coded pixel by pixel, or whose alpha is.
         classic: packets of the classic codec: AVIF, WebP, lossless WebP, with alpha and without.
         pictures: picture files of many formats.
     """
@@ -44,6 +45,7 @@ class Seeds:
     archive: dict[str, bytes]
     sealed: bytes
     learned: tuple[Packet, ...]
+    causal: tuple[Packet, ...]
     classic: tuple[Packet, ...]
     pictures: tuple[bytes, ...]
 
@@ -60,7 +62,8 @@ def load_seeds(path: Path) -> Seeds:
 
 def make_seeds() -> Seeds:
     """Make them: the learned codec is that of a golden archive."""
-    (file,) = (ROOT / "tests" / "golden" / "format-1" / "learned.kin" / "codecs").glob("*.kinc")
+    golden = ROOT / "tests" / "golden" / "format-1" / "causal.kin"
+    (file,) = (golden / "codecs").glob("*.kinc")
     classic, learned = Codec.load("classic"), Codec.load(file)
     images = _images()
     archive, sealed = _archives(classic, images)
@@ -69,12 +72,15 @@ def make_seeds() -> Seeds:
         for quality in (30, 95, 100)
         for packet in classic.encode(images, quality=quality, threads=1)
     ]
+    with Archive.open(golden) as kept:
+        causal = tuple(kept.packet(name) for name in kept.ids)
     return Seeds(
         codecs=(classic.to_bytes(), learned.to_bytes()),
         embedder=tiny_embedder().to_bytes(),
         archive=archive,
         sealed=sealed,
         learned=tuple(learned.encode(images, quality=40, escape="off", threads=1)),
+        causal=causal,
         classic=tuple(packets),
         pictures=_pictures(images),
     )

@@ -155,6 +155,7 @@ def cases(seeds: Seeds) -> dict[str, Case]:
         "file of codes": lambda c: read(MemoryStore(_with_codes(archive, c)), c),
         "sealed archive": lambda c: read(_sealed(seeds.sealed, c), c),
         "learned payload": lambda c: _payload(learned, seeds.learned, c),
+        "causal payload": lambda c: _payload(learned, seeds.causal, c),
         "AVIF payload": lambda c: _payload(classic, lossy[Kind.AVIF], c),
         "WebP payload": lambda c: _payload(classic, lossy[Kind.WEBP], c),
         "lossless WebP payload": lambda c: _payload(classic, lossy[Kind.WEBP_LOSSLESS], c),
