@@ -37,7 +37,7 @@ import pyarrow.parquet as pq
 FORMAT = 1
 LONGEST_CHAIN = 100
 MOST_SECTION_BYTES = 1 << 28
-KINDS = {1: "AVIF", 2: "WEBP", 3: "WEBP_LOSSLESS", 4: "LEARNED"}
+KINDS = {1: "AVIF", 2: "WEBP", 3: "WEBP_LOSSLESS", 4: "LEARNED", 5: "CAUSAL"}
 MAGICS = {"codec": b"\x89KINC\r\n\x1a", "embedder": b"\x89KINE\r\n\x1a"}
 NUMBERS = {
     "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint8": "B", "uint16": "H",

@@ -35,12 +35,13 @@ Plane = NDArray[np.uint8]
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 
 
-def plane(height: int, width: int, seed: int) -> Plane:
+def plane(height: int, width: int, seed: int, noise: int = 40) -> Plane:
     """A shape with soft edges on an empty ground."""
     rng = np.random.default_rng((seed, height, width))
     y, x = np.arange(height)[:, None], np.arange(width)
     distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
-    value = 255 * (height / 2.5 - distance).clip(0, 1) - rng.integers(0, 40, (height, width))
+    value = 255 * (height / 2.5 - distance).clip(0, 1)
+    value = value - rng.integers(0, noise + 1, (height, width))
     made: Plane = value.clip(0, 255).astype(np.uint8)
     return made
 
@@ -264,7 +265,7 @@ def test_other_arrays_are_refused(name: str, value: NDArray[np.generic] | None) 
 def rgba(height: int, width: int, seed: int) -> Plane:
     rng = np.random.default_rng(seed)
     colour = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    return np.dstack([colour, plane(height, width, seed)])
+    return np.dstack([colour, plane(height, width, seed, noise=0)])
 
 
 def test_alpha_parts_before_colours_of_any_kind() -> None:

@@ -200,7 +200,7 @@ def drawing_codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     folder = tmp_path_factory.mktemp("causal")
     planes = [plane(20, 16, i) for i in range(60)]
     codec = with_grey(tiny_codec(), [one[:, :, None] for one in planes], plan(folder, 60))
-    return with_alpha(codec, planes, plan(folder, 60))
+    return with_alpha(codec, [plane(20, 16, i, noise=0) for i in range(60)], plan(folder, 300))
 
 
 def test_grey_images_are_coded_pixel_by_pixel_where_that_costs_least(drawing_codec: Codec) -> None:

@@ -195,4 +195,5 @@ def test_codec_files_say_what_they_said() -> None:
         "classic.kin": ("classic", "linear", 16, 16),
         "wide.kin": ("classic", "linear", 3, 20),
         "learned.kin": ("learned", "network", 5, 8),
+        "causal.kin": ("learned", "network", 5, 8),
     }

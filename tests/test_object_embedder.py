@@ -182,9 +182,15 @@ def test_what_codes_cost_and_survive(s3_endpoint: str, monkeypatch: pytest.Monke
         with reopened(address) as archive:
             proxy.reset()
             archive.search("set/00001", 3)
-            assert asked("segments") == asked("codes") == ["GET"] * 3
+            # Of the three segments, the indices are read of those that hold the query and the hits.
+            indices = len(asked("segments"))
+            assert 1 <= indices <= 3
+            assert asked("codes") == ["GET"] * 3
             assert asked("embedders") == ["GET"]
-            assert len(proxy.seen) == 7
+            assert len(proxy.seen) == 4 + indices
+            proxy.reset()
+            archive.search("set/00009", 3)
+            assert len(proxy.seen) == len(asked("segments")) <= 3 - indices
             proxy.reset()
             archive.search("set/00009", 3)
             assert proxy.seen == []

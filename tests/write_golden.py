@@ -266,7 +266,7 @@ def causal_archive(path: Path) -> None:
                 )
                 for seed, h in ((3, 17), (4, 21))
             ]
-            archive.add(Pictures(clear), quality=50, escape=escape)  # type: ignore[arg-type]
+            archive.add(Pictures(clear), quality=50, escape=escape)
 
 
 def shape(height: int, width: int, seed: int, noise: int = 40) -> Pixels:

@@ -15,6 +15,7 @@ from kinpack.codec.container import Container, read_container
 from kinpack.errors import CodecError
 from kinpack.learn.budgeted import Budget
 from kinpack.learn.causal_training import CausalConfig, train_causal
+from kinpack.learn.escape_rule import calibrated_rule
 from kinpack.learn.restoration import train_restoration
 
 STEP_AT_50 = 22.8
@@ -96,6 +97,20 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     test = make_causal_test(images_coder, M=codec.quantizer.M)
     header = {**whole.header, "causal_test": test.to_dict()}
     return Codec.from_container(Container(header, blobs, arrays))
+
+
+def with_rule(codec: Codec, images: Sequence[NDArray[np.uint8]]) -> Codec:
+    """A codec whose rule for classic payloads is calibrated on images as they will be packed.
+
+    Args:
+        codec: a learned one, with all that it codes pixel by pixel.
+        images: uint8 (H, W, C) each, grey, RGB or RGBA, that it was learned from.
+    """
+    whole = read_container(codec.to_bytes(), where="a codec")
+    rule = calibrated_rule(codec, images).to_dict()
+    return Codec.from_container(
+        Container({**whole.header, "escape": rule}, whole.blobs, whole.arrays)
+    )
 
 
 def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPlan) -> Codec:

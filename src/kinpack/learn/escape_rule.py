@@ -15,7 +15,7 @@ from kinpack.codec.escape import FEATURES, EscapeRule, features
 from kinpack.codec.learned_image import LearnedImages
 from kinpack.images import Image
 
-QUALITIES = (32, 48, 60, 76, 90)
+QUALITIES = (20, 32, 48, 60, 76, 90)
 KEPT = 0.98
 """Share of what classic payloads save that the rule has to keep, on pictures and on drawings."""
 
@@ -28,15 +28,15 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> EscapeRule:
 
     Args:
         codec: a learned one.
-        pictures: uint8 (H, W, 3); drawings of few colours are added to them, since photographs
-            alone tell nothing about those.
+        pictures: uint8 (H, W, C), grey, RGB or RGBA as they will be packed; drawings of few colours
+            are added to them, since photographs alone tell nothing about those.
 
     Returns:
         The rule: a logistic regression, weighted by what is at stake, and the largest threshold
         that keeps 98 % of the saving on the pictures as well as on the drawings.
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
-    coder = LearnedImages(codec.untested_coder())
+    coder = LearnedImages(codec.untested_coder(), codec.untested_causal())
     codes = codec.embed(images)
     seen, gains = [], []
     groups = np.tile(np.arange(len(images)) < len(pictures), len(QUALITIES))
@@ -45,7 +45,8 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> EscapeRule:
         seen.append(features(images, learned, quality=quality))
         for image, candidate in zip(images, learned, strict=True):
             best = min(c.cost(quality) for c in candidates(image, quality=quality))
-            gains.append((candidate.cost(quality) - best) / (image.shape[0] * image.shape[1]))
+            # As a share, so that high qualities, which take most bits, do not decide alone.
+            gains.append(1 - best / max(candidate.cost(quality), 1.0))
     return fitted_rule(np.concatenate(seen), np.array(gains), groups=groups)
 
 
@@ -56,8 +57,8 @@ def fitted_rule(
 
     Args:
         seen: (n, FEATURES).
-        gains: (n,) what the best classic payload costs less than the learned one, a pixel; negative
-            where it loses.
+        gains: (n,) what the best classic payload costs less than the learned one, as a share of it
+            or in bits; negative where it loses.
         groups: (n,) which of two groups each belongs to; either's saving is kept.
     """
     wins = gains > 0

@@ -26,9 +26,9 @@ from kinpack.codec.codec import Codec
 from kinpack.errors import CodecError, ImageError, SourceError
 from kinpack.images import composite_on_white, load_image, shown, to_pil
 from kinpack.items import Item, Source
-from kinpack.learn.causal import CausalPlan, with_alpha, with_grey
+from kinpack.learn.causal import CausalPlan, with_alpha, with_grey, with_rule
 from kinpack.learn.config import NetworkConfig, TrainingConfig
-from kinpack.learn.freeze import freeze
+from kinpack.learn.freeze import ESCAPE_PATCHES, freeze
 from kinpack.learn.model import CodecModel
 from kinpack.learn.patches import SMALL, PatchSampler
 from kinpack.learn.start_file import Start
@@ -283,7 +283,10 @@ def _with_causal(
             planes = [plane for i in learned if (plane := found.alphas[i]) is not None]
             codec = with_alpha(codec, planes, plan)
         spent += share
-    return codec
+    if not shares:
+        return codec
+    every = max(1, len(learned) // ESCAPE_PATCHES)
+    return with_rule(codec, [_original(found.items[i]) for i in learned[::every]])
 
 
 def _scaled(log_line: Log, share: float) -> Log:
