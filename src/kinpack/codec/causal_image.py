@@ -28,7 +28,7 @@ from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import CodecError, KinpackError, PayloadError
 from kinpack.images import Image
 
-MOST_PIXELS = 1 << 16
+MOST_PIXELS = 1 << 14
 """Most pixels of an image that is coded so: beyond, decoding wave by wave would take too long."""
 PARTS_OF_STEP = 64
 """Parts of Δ in which the restoration counts."""
