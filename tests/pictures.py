@@ -42,3 +42,14 @@ def broken(payload: bytes, *, seed: int = 0, flips: int = 200) -> list[bytes]:
         changed[place] ^= int(value)
         flipped.append(bytes(changed))
     return cut + flipped
+
+
+def plane(height: int, width: int, seed: int, noise: int = 40) -> NDArray[np.uint8]:
+    """A shape with soft edges on an empty ground."""
+    rng = np.random.default_rng((seed, height, width))
+    y, x = np.arange(height)[:, None], np.arange(width)
+    distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
+    value = 255 * (height / 2.5 - distance).clip(0, 1)
+    value = value - rng.integers(0, noise + 1, (height, width))
+    made: NDArray[np.uint8] = value.clip(0, 255).astype(np.uint8)
+    return made

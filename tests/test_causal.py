@@ -30,20 +30,10 @@ from kinpack.codec.logistic_mixture import (
 )
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import CodecError, PayloadError
+from pictures import plane
 
 Plane = NDArray[np.uint8]
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))
-
-
-def plane(height: int, width: int, seed: int, noise: int = 40) -> Plane:
-    """A shape with soft edges on an empty ground."""
-    rng = np.random.default_rng((seed, height, width))
-    y, x = np.arange(height)[:, None], np.arange(width)
-    distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
-    value = 255 * (height / 2.5 - distance).clip(0, 1)
-    value = value - rng.integers(0, noise + 1, (height, width))
-    made: Plane = value.clip(0, 255).astype(np.uint8)
-    return made
 
 
 # --- the arithmetic -------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ from kinpack.learn.causal_training import (
     train_causal,
 )
 from kinpack.learn.learning import causal_shares, read_collection
-from test_causal import plane, rgba
+from pictures import plane
+from test_causal import rgba
 from tiny_codec import tiny_codec
 
 pytestmark = pytest.mark.learn

@@ -40,7 +40,7 @@ from kinpack.codec.webp import encode_webp
 from kinpack.errors import CodecError
 from kinpack.images import Image
 from kinpack.items import Item
-from pictures import grid, waves
+from pictures import grid, plane, waves
 from tiny_codec import NETWORK, patches, picture, tiny_model
 from tiny_embedder import tiny_embedder
 
@@ -248,36 +248,25 @@ def causal_archive(path: Path) -> None:
     from kinpack.learn.causal import CausalPlan, with_alpha, with_grey
 
     codec = freeze_learned({"name": "tiny drawings", "data": ["synthetic"], "seed": 0})
-    rough = [shape(20, 16, seed)[:, :, None] for seed in range(60)]
-    soft = [shape(20, 16, seed, noise=0) for seed in range(60)]
+    rough = [plane(20, 16, seed)[:, :, None] for seed in range(60)]
+    soft = [plane(20, 16, seed, noise=0) for seed in range(60)]
     with tempfile.TemporaryDirectory() as folder:
         plan = CausalPlan(Path(folder), 1, 300, 0, quality_low=25, quality_high=90, hidden=12)
         codec = with_alpha(with_grey(codec, rough, plan), soft, plan)
     with Archive.create(path, codec) as archive:
         for quality, size in ((30, (18, 25)), (60, (27, 16)), (90, (9, 1))):
-            grey = [(f"{quality}/{seed}", None, shape(*size, seed)[:, :, None]) for seed in (1, 2)]
+            grey = [(f"{quality}/{seed}", None, plane(*size, seed)[:, :, None]) for seed in (1, 2)]
             archive.add(Pictures(grey), quality=quality, escape="off")
         for escape in ("off", "always"):
             clear = [
                 (
                     f"{escape}/{seed}",
                     "alpha",
-                    np.dstack([picture(h, 14, seed), shape(h, 14, seed, noise=0)]),
+                    np.dstack([picture(h, 14, seed), plane(h, 14, seed, noise=0)]),
                 )
                 for seed, h in ((3, 17), (4, 21))
             ]
             archive.add(Pictures(clear), quality=50, escape=escape)
-
-
-def shape(height: int, width: int, seed: int, noise: int = 40) -> Pixels:
-    """A plane with a shape of soft edges on an empty ground."""
-    rng = np.random.default_rng((seed, height, width))
-    y, x = np.arange(height)[:, None], np.arange(width)
-    distance = np.hypot(y - height * rng.uniform(0.3, 0.7), x - width * rng.uniform(0.3, 0.7))
-    value = 255 * (height / 2.5 - distance).clip(0, 1)
-    value = value - rng.integers(0, noise + 1, (height, width))
-    made: Pixels = value.clip(0, 255).astype(np.uint8)
-    return made
 
 
 def freeze_learned(description: dict[str, Any]) -> Codec:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kinpack.codec.causal_context import PLANES, VALUES, Frame, waves
 from kinpack.codec.causal_model import CausalModel
 from kinpack.codec.logistic_mixture import level_count, levels_of, mixture_counts, values_of
-from kinpack.entropy.range_coder import trimmed
+from kinpack.entropy.range_coder import decoder_of, trimmed
 from kinpack.errors import PayloadError
 
 Ints = NDArray[np.int64]
@@ -97,7 +97,7 @@ class CausalCoder:
         Raises:
             PayloadError: a message is damaged.
         """
-        readers = [self._reader(message) for message in messages]
+        readers = [decoder_of(message) for message in messages]
         context = self._model.context_of(codes)
         frame = Frame(len(messages), *size)
         if not readers:
@@ -116,10 +116,6 @@ class CausalCoder:
                 raise PayloadError(f"an entropy-coded payload is damaged ({error})") from error
             frame.put(pixels, values_of(levels, step))
         return np.ascontiguousarray(frame.values)
-
-    def _reader(self, message: bytes) -> Any:
-        padded = message + b"\0" * (-len(message) % 4)
-        return self._queue.RangeDecoder(np.frombuffer(padded, dtype=">u4").astype(np.uint32))
 
     def _counts(self, frame: Frame, pixels: Ints, context: Ints, step: int) -> NDArray[np.float64]:
         """Frequencies (n, p, levels) of pixels (p,)."""

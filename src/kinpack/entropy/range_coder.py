@@ -72,12 +72,8 @@ class RangeReader:
     """
 
     def __init__(self, data: bytes, tables: FrequencyTables) -> None:
-        import constriction
-
         self.tables = tables
-        padded = data + b"\0" * (-len(data) % 4)
-        words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
-        self.coder: Any = constriction.stream.queue.RangeDecoder(words)
+        self.coder = decoder_of(data)
 
     def pull(self, contexts: Ints) -> Ints:
         """Decode the symbols that one call of ``push`` appended.
@@ -161,6 +157,15 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
         raise PayloadError(f"an entropy-coded payload is damaged ({error})") from error
     np.put_along_axis(symbols, order, found, 1)
     return symbols
+
+
+def decoder_of(data: bytes) -> Any:
+    """The library's range decoder of a message that ``trimmed`` has given."""
+    import constriction
+
+    padded = data + b"\0" * (-len(data) % 4)
+    words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
+    return constriction.stream.queue.RangeDecoder(words)
 
 
 def trimmed(coder: Any) -> bytes:

@@ -24,8 +24,8 @@ from kinpack.learn.integer_networks import (
     EXACT,
     Floats,
     IntegerLayer,
+    hidden_unit,
     integer_graph,
-    least_unit,
     quantise_layer,
     real_weights,
 )
@@ -197,8 +197,8 @@ def _context_graphs(model: CodecModel, inputs: Sequence[Tensor], code_unit: Floa
         shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION))).astype(np.int64)
         input_unit = planes * np.exp2(shift.astype(np.float64))
         hidden = torch.relu(first(seen))
-        unit_1 = _hidden_unit(hidden, first, input_unit)
-        unit_2 = _hidden_unit(torch.relu(second(hidden)), second, unit_1)
+        unit_1 = hidden_unit(hidden, first, input_unit)
+        unit_2 = hidden_unit(torch.relu(second(hidden)), second, unit_1)
         channels = step.stop - step.start
         unit_3 = np.concatenate(
             [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
@@ -227,19 +227,6 @@ def _integer(
     return quantise_layer(
         weight, bias, input_unit=unit_in, output_unit=unit_out, low=low, high=high
     )
-
-
-def _hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
-    """Real value of one unit of each hidden channel: its reach on the patches over 255.
-
-    A channel that the patches hardly excite would get a unit so fine that its weights leave exact
-    arithmetic; it gets the finest that does not.
-    """
-    reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
-    weight, bias = real_weights(layer)
-    finest = least_unit(weight, bias, input_unit=input_unit)
-    # A channel without weights has no finest unit: any above 0 will do.
-    return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
 
 def _seen(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from kinpack.errors import CodecError
 from kinpack.learn.onnx_graph import GraphWriter
@@ -116,6 +116,19 @@ def least_unit(
     sums = size.sum(1) * largest_input + np.abs(bias)
     finest: Floats = np.maximum(size.max(1) / WEIGHT, sums / room)
     return finest * (1 + 1e-6)
+
+
+def hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
+    """Real value of one unit of each hidden channel: its reach on the patches over 255.
+
+    A channel that the patches hardly excite would get a unit so fine that its weights leave exact
+    arithmetic; it gets the finest that does not.
+    """
+    reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
+    weight, bias = real_weights(layer)
+    finest = least_unit(weight, bias, input_unit=input_unit)
+    # A channel without weights has no finest unit: any above 0 will do.
+    return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
 
 def integer_graph(

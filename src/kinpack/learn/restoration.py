@@ -17,9 +17,8 @@ from kinpack.codec.causal_image import PARTS_OF_STEP
 from kinpack.learn.budgeted import Budget, run_budget
 from kinpack.learn.integer_networks import (
     ACTIVATION,
-    Floats,
+    hidden_unit,
     integer_graph,
-    least_unit,
     quantise_layer,
     real_weights,
 )
@@ -74,7 +73,7 @@ def train_restoration(
     network = Restoration()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def batch(number: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(number: int, n: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((budget.seed, 4, number))
         wanted = np.stack([_piece(planes[int(rng.integers(len(planes)))], rng) for _ in range(n)])
         step = steps[rng.integers(len(steps), size=n)][:, None, None]
@@ -87,17 +86,16 @@ def train_restoration(
         return (
             (torch.from_numpy(x).float() / 255).contiguous(memory_format=torch.channels_last),
             torch.from_numpy(error).float()[:, None],
-            torch.from_numpy(step).float(),
         )
 
     def loss(number: int) -> Tensor:
-        x, wanted, _ = batch(number, BATCH)
+        x, wanted = batch(number, BATCH)
         # A uniform error in a cell of width 1 has the mean square 1/12.
         value: Tensor = 12 * (network(x) - wanted).square().mean()
         return value
 
     run_budget(network, loss, budget, learning_rate=LEARNING_RATE)
-    seen, _, _ = batch(1 << 40, CALIBRATION)
+    seen, _ = batch(1 << 40, CALIBRATION)
     return frozen_restoration(network, seen)
 
 
@@ -110,9 +108,7 @@ def frozen_restoration(network: nn.Sequential, seen: Tensor) -> bytes:
     for layer in convolutions[:-1]:
         seen = torch.relu(layer(seen))
         weight, bias = real_weights(layer)
-        finest = least_unit(weight, bias, input_unit=unit)
-        reach = seen.amax((0, 2, 3)).double().numpy()
-        hidden: Floats = np.maximum(reach / ACTIVATION, finest).clip(1e-12)
+        hidden = hidden_unit(seen, layer, unit)
         layers.append(
             quantise_layer(
                 weight, bias, input_unit=unit, output_unit=hidden, low=0, high=ACTIVATION
