@@ -104,8 +104,16 @@ def variable(found: Results) -> str:
 
 
 def exactness(found: Results) -> str:
-    """Differing pixels by engine and processor."""
-    lines = [
+    """Packets of each codec, then differing pixels by engine and processor."""
+    lines = []
+    for codec in found["codecs"]:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in codec["packets"].items())
+        lines.append(
+            f"Packets of the codec {codec['name']}: {kinds}; {codec['with_alpha']:,} of them with "
+            "an alpha plane."
+        )
+    lines += [
+        "",
         "| engine | processor | ways | pixels compared | differing |",
         "|---|---|--:|--:|--:|",
     ]

@@ -21,6 +21,8 @@ QUALITIES = (25, 55, 85)
 ODD_SIZES = ((1, 1, 3), (1, 7, 3), (7, 5, 1), (31, 33, 3), (33, 65, 1), (100, 75, 3), (50, 50, 4))
 """Shapes (H, W, C) of further images."""
 EMULATED_PACKETS = 24
+DRAWINGS = 6
+"""Grey images, and images with transparency, beside those of odd sizes."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +84,31 @@ def odd_images(images: Sequence[Image]) -> list[Image]:
     return made
 
 
+def drawings(images: Sequence[Image]) -> list[Image]:
+    """Grey images, and images whose alpha plane is a silhouette with soft edges, of colour ones."""
+    grey = [image[:, :, 1:2] for image in images[:DRAWINGS]]
+    rising = (np.clip(4 * image[:, :, :1].astype(np.int64) - 384, 0, 255) for image in images)
+    clear = [
+        np.dstack([image, alpha.astype(np.uint8)])
+        for image, alpha in zip(images[:DRAWINGS], rising, strict=False)
+    ]
+    return [np.ascontiguousarray(image) for image in (*grey, *clear)]
+
+
 def encoded(codec: Codec, images: Sequence[Image]) -> list[Packet]:
-    """Learned packets of images at all qualities, the odd sizes first.
+    """Learned and causal packets of images at all qualities, odd sizes and drawings first.
 
     Raises:
-        KinpackError: a packet is not a learned one.
+        KinpackError: a packet is a classic one.
     """
-    whole = [*odd_images(images), *images]
+    whole = [*odd_images(images), *drawings(images), *images]
     packets = [
         packet
         for quality in QUALITIES
         for packet in codec.encode(whole, quality=quality, escape="off")
     ]
-    if any(packet.kind is not Kind.LEARNED for packet in packets):
-        raise KinpackError(f"codec {codec.name!r} gives other packets than learned ones")
+    if any(packet.kind not in (Kind.LEARNED, Kind.CAUSAL) for packet in packets):
+        raise KinpackError(f"codec {codec.name!r} gives classic packets")
     return packets
 
 

@@ -1,12 +1,13 @@
 """Whether the same packets give the same pixels in every engine, however it is run.
 
-    python benchmarks/exactness.py --cifar DIR --codec default \
+    python benchmarks/exactness.py --cifar DIR --codec default --codec FILE \
         -o benchmarks/results/exactness.json
 
-The first images of the toy database at three qualities, and images of odd sizes, are encoded once.
-Every combination of engine, threads, batch, graph optimisation and processor decodes the packets in
-a process of its own (`processor_switches`); pixels are compared with those of the first. Emulated
-processors take a small part of the packets, for they are slow.
+The first images of the toy database at three qualities, images of odd sizes, grey ones and such
+with transparency are encoded once. Codecs named after the first, for example such that code pixel
+by pixel, take fewer images. Every combination of engine, threads, batch, graph optimisation and
+processor decodes the packets in a process of its own (`processor_switches`); pixels are compared
+with those of the first. Emulated processors take a small part of the packets, for they are slow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +48,9 @@ from kinpack.images import Image
 from machine import run_head
 from processor_switches import Processor, blas_core, numpy_features
 from result_file import save_results
+
+FURTHER_IMAGES = 12
+"""Images of the toy database under each codec after the first."""
 
 
 def to_json(packet: Packet) -> dict[str, Any]:
@@ -188,46 +193,60 @@ def measure(
 def run(arguments: argparse.Namespace) -> None:
     """Encode, decode in all ways, print and write."""
     pictures = load_pictures("cifar10-toy", Folders(cifar=arguments.cifar))
-    codec = Codec.load(arguments.codec)
-    packets = encoded(codec, pictures.images[: arguments.images])
-    rows: list[dict[str, Any]] = []
     older = emulated_ways()
-    reference = b""
+    codecs: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
 
-    def done() -> dict[str, Any]:
-        """Results so far; written after every way, for emulated processors are slow."""
-        results = {
-            "differing_pixels": sum(row.get("differing_pixels", 0) for row in rows),
-            "refused": sum("refused" in row for row in rows),
-            "must": 0,
-            "ways": len(rows),
-            "packets": len(packets),
-            "qualities": list(QUALITIES),
-            "odd_sizes": [list(shape) for shape in ODD_SIZES],
-            "emulation": "qemu-user"
-            if older
-            else "not installed: onnxruntime ran on one processor",
-            "codec": {"name": codec.name, "codec_id": codec.codec_id, "bytes": codec.n_bytes},
-            "rows": rows,
-            "machine": run_head(seed=0),
-        }
+    def keep(row: dict[str, Any]) -> None:
+        """Print and write after every way, for emulated processors are slow."""
+        rows.append({"codec": codecs[-1]["name"], **row})
+        print(line(rows[-1]), flush=True)
         if arguments.output is not None:
-            save_results(arguments.output, results)
-        return results
+            save_results(arguments.output, summary(codecs, rows, emulated=bool(older)))
 
-    for row, pixels in measure(packets, ways(), arguments.codec):
-        reference = reference or pixels
-        rows.append(row)
-        print(line(row), flush=True)
-        done()
-    places = spread(packets, EMULATED_PACKETS)
-    few = [packets[i] for i in places]
-    wanted = part_of(packets, reference, places)
-    for row, _ in measure(few, older, arguments.codec, wanted):
-        rows.append(row)
-        print(line(row), flush=True)
-        done()
-    print_summary(done())
+    for place, spec in enumerate(arguments.codec or ["default"]):
+        codec = Codec.load(spec)
+        count = arguments.images if place == 0 else min(FURTHER_IMAGES, arguments.images)
+        packets = encoded(codec, pictures.images[:count])
+        codecs.append(described(codec, packets))
+        reference = b""
+        for row, pixels in measure(packets, ways(), spec):
+            reference = reference or pixels
+            keep(row)
+        places = spread(packets, EMULATED_PACKETS)
+        wanted = part_of(packets, reference, places)
+        for row, _ in measure([packets[i] for i in places], older, spec, wanted):
+            keep(row)
+    print_summary(summary(codecs, rows, emulated=bool(older)))
+
+
+def described(codec: Codec, packets: Sequence[Packet]) -> dict[str, Any]:
+    """What the results say of a codec and its packets."""
+    return {
+        "name": codec.name,
+        "codec_id": codec.codec_id,
+        "bytes": codec.n_bytes,
+        "packets": dict(Counter(packet.kind.name.lower() for packet in packets)),
+        "with_alpha": sum(packet.channels in (2, 4) for packet in packets),
+    }
+
+
+def summary(
+    codecs: list[dict[str, Any]], rows: list[dict[str, Any]], *, emulated: bool
+) -> dict[str, Any]:
+    """Results so far."""
+    return {
+        "differing_pixels": sum(row.get("differing_pixels", 0) for row in rows),
+        "refused": sum("refused" in row for row in rows),
+        "must": 0,
+        "ways": len(rows),
+        "qualities": list(QUALITIES),
+        "odd_sizes": [list(shape) for shape in ODD_SIZES],
+        "emulation": "qemu-user" if emulated else "not installed: onnxruntime ran on one processor",
+        "codecs": codecs,
+        "rows": rows,
+        "machine": run_head(seed=0),
+    }
 
 
 def line(row: dict[str, Any]) -> str:
@@ -239,8 +258,8 @@ def line(row: dict[str, Any]) -> str:
         else f"{row['differing_pixels']} of {row['pixels']} pixels differ, {row['seconds']} s"
     )
     return (
-        f"{row['engine']:11} {row['threads']} threads, batches of {row['batch']:2}, graphs "
-        f"{graphs:10}, {row['processor']:29}: {outcome}"
+        f"{row['codec']}: {row['engine']:11} {row['threads']} threads, batches of "
+        f"{row['batch']:2}, graphs {graphs:10}, {row['processor']:29}: {outcome}"
     )
 
 
@@ -264,7 +283,7 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Compare pixels over engines and processors.")
     parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as Parquet files")
-    parser.add_argument("--codec", default="default", help="a .kinc file, or default")
+    parser.add_argument("--codec", action="append", help="a .kinc file, or default; repeatable")
     parser.add_argument("--images", type=int, default=200, help="of the toy database")
     parser.add_argument("-o", "--output", type=Path, help="JSON file")
     parser.add_argument("--here", nargs=3, help=argparse.SUPPRESS)
@@ -274,7 +293,7 @@ def main() -> None:
             packets, pixels, words = arguments.here
             values = json.loads(words)
             way = Way(**{**values, "processor": Processor(**values["processor"])})
-            json.dump(decode_here(Path(packets), Path(pixels), arguments.codec, way), sys.stdout)
+            json.dump(decode_here(Path(packets), Path(pixels), arguments.codec[0], way), sys.stdout)
             return
         run(arguments)
     except KinpackError as error:

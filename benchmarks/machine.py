@@ -43,6 +43,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _without_place(word: str) -> str:
+    """An argument, or the value after its equals sign, with an absolute path cut."""
+    name, sign, value = word.rpartition("=")
+    return f"{name}{sign}{Path(value).name}" if Path(value).is_absolute() else word
+
+
 def run_head(*, seed: int) -> dict[str, Any]:
     """What a result file says of the run that made it.
 
@@ -54,7 +60,7 @@ def run_head(*, seed: int) -> dict[str, Any]:
         (UTC), and those of ``machine``.
     """
     program, *words = sys.argv
-    shown = [Path(word).name if Path(word).is_absolute() else word for word in words]
+    shown = [_without_place(word) for word in words]
     return {
         "command": " ".join(["python", f"benchmarks/{Path(program).name}", *shown]),
         "seed": seed,

@@ -92,6 +92,18 @@ def test_odd_sizes(rng: np.random.Generator) -> None:
     assert all(image.flags.c_contiguous for image in made)
 
 
+def test_drawings_are_coded_pixel_by_pixel(rng: np.random.Generator) -> None:
+    folder = Path(__file__).parent / "golden" / "format-1" / "causal.kin" / "codecs"
+    codec = Codec.load(str(next(folder.iterdir())))
+    made = images(rng, 12)
+    assert [image.shape[2] for image in decoding_ways.drawings(made)] == [1] * 6 + [4] * 6
+    packets = decoding_ways.encoded(codec, made[:12])
+    said = exactness.described(codec, packets)
+    assert said["packets"]["causal"] >= 6  # where the tiny codec's transform takes more
+    assert said["with_alpha"] == 7 * len(decoding_ways.QUALITIES)
+    assert sum(said["packets"].values()) == len(packets)
+
+
 def test_switches_switch_off() -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import processor_switches as p; "
