@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from kinpack.errors import KinpackError
 from kinpack.learn.losses import alignment_loss
+from kinpack.learn.precision import reduced_precision
 from papers.pqvae.augmentations import Views
 from papers.pqvae.backbone import Backbone, BackboneConfig
 from papers.pqvae.heads import nearest_pictures
@@ -271,7 +272,7 @@ class Run:
         views = views.contiguous(memory_format=torch.channels_last)
         for group in self._optimiser.param_groups:
             group["lr"] = c.learning_rate * self._schedule()
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+        with reduced_precision(self._device.type):
             z = self.projector(self.backbone(views)).float()
         loss = self._loss(z, self._labels[index])
         self._optimiser.zero_grad(set_to_none=True)
@@ -361,7 +362,7 @@ def descriptors(
         if views is not None:
             x = views.draw(x, generator=generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with reduced_precision(device.type):
             h = network(x).float()
             if views is None:
                 h = h + network(x.flip(3)).float()

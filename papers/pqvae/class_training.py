@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from kinpack.errors import KinpackError
 from kinpack.learn.losses import alignment_loss
+from kinpack.learn.precision import reduced_precision
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 from papers.result_files import written_whole
 
@@ -223,7 +224,7 @@ class ClassRun:
         x = _moved(x, moves[:, index], c.moved).contiguous(memory_format=torch.channels_last)
         self._set_rates()
         labels = self._labels[index.to(self._device)]
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+        with reduced_precision(self._device.type):
             h = self.network(x)
             logits = self.classifier(h)
         loss = cross_entropy(logits.float() * LOGIT_SCALE, labels, label_smoothing=c.smoothing)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinpack.learn.precision import reduced_precision
 from papers.experiment import Progress
 from papers.learning_rate import warmed_cosine
 from papers.pqvae.models import ModelConfig
@@ -52,7 +53,7 @@ def loss_of(network: QuantisedAutoencoder, x: Tensor) -> tuple[Tensor, dict[str,
         ``mse``, ``codebook``, ``commitment`` (sums of squares an item) and ``cross_entropy`` (bits
         an item).
     """
-    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+    with reduced_precision(x.device.type):
         y, out = network(x)
     mse = (y.float() - x).square().mean()
     if out is None:
@@ -72,8 +73,8 @@ def train(
     """Train a model from scratch.
 
     Adam, the learning rate warmed up and then falling as a cosine; arithmetic of the convolutions
-    in bfloat16, of the quantiser and the losses in float32. The same configuration gives the same
-    weights on one machine.
+    in bfloat16 where the processor has it, of the quantiser and the losses in float32. The same
+    configuration gives the same weights on one machine.
 
     Args:
         config: the model.

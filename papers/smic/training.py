@@ -16,6 +16,7 @@ from kinpack.learn.losses import (
     log_det_gram,
     same_class_matrix,
 )
+from kinpack.learn.precision import reduced_precision
 from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress
@@ -132,7 +133,7 @@ def _terms(
 ) -> list[Tensor]:
     """Loss of a batch and its parts: mean squared error, alignment, divergence (nats a pixel)."""
     align = divergence = x.new_zeros(())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with reduced_precision():
         if config.kl_weight:
             posterior = network.posterior(x)
             mean, z = posterior.mean, posterior.sample(generator)
