@@ -34,7 +34,8 @@ from kinpack.learn.causal_training import (
     mixture_bits,
     train_causal,
 )
-from kinpack.learn.learning import causal_shares, read_collection
+from kinpack.learn.collection import read_collection
+from kinpack.learn.learning import causal_shares
 from pictures import plane
 from test_causal import rgba
 from tiny_codec import tiny_codec

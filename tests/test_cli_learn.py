@@ -154,7 +154,7 @@ def test_ctrl_c_is_one_line_and_keeps_the_checkpoints(tmp_path: Path, photos: Pa
 
 
 def test_several_sources_keep_their_labels_apart(tmp_path: Path, photos: Path) -> None:
-    from kinpack.learn.learning import read_collection
+    from kinpack.learn.collection import read_collection
 
     shutil.copytree(photos, tmp_path / "copy")
     found = read_collection([open_source(photos), open_source(tmp_path / "copy")])
@@ -167,7 +167,7 @@ def squares(count: int, side: int = 8) -> NDArray[np.uint8]:
 
 
 def test_a_large_collection_is_sampled_without_a_bias() -> None:
-    from kinpack.learn.learning import read_collection
+    from kinpack.learn.collection import read_collection
 
     source = open_source(squares(200), labels=[str(number) for number in range(200)])
     counts = np.zeros(200)
@@ -188,7 +188,7 @@ def test_a_large_collection_is_sampled_without_a_bias() -> None:
 
 
 def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
-    from kinpack.learn.learning import read_collection
+    from kinpack.learn.collection import read_collection
 
     clear = np.zeros((4, 4, 4), np.uint8)
     grey = np.full((4, 4, 1), 7, np.uint8)
@@ -203,7 +203,7 @@ def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
 def test_broken_pictures_stop_or_are_left_out(
     tmp_path: Path, photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from kinpack.learn.learning import read_collection
+    from kinpack.learn.collection import read_collection
 
     (photos / "broken.jpg").write_text("no picture")
     with pytest.raises(ImageError, match=r"broken\.jpg"):

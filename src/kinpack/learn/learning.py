@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
-import json
-import logging
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +19,18 @@ from numpy.typing import NDArray
 import kinpack
 from kinpack.codec.causal_image import MOST_PIXELS
 from kinpack.codec.codec import Codec
-from kinpack.errors import CodecError, ImageError, SourceError
-from kinpack.images import composite_on_white, load_image, shown, to_pil
-from kinpack.items import Item, Source
+from kinpack.images import shown
+from kinpack.items import Source
 from kinpack.learn.causal import CausalPlan, with_alpha, with_grey, with_rule
+from kinpack.learn.collection import Collection, original, read_collection
 from kinpack.learn.config import NetworkConfig, TrainingConfig
 from kinpack.learn.freeze import ESCAPE_PATCHES, freeze
 from kinpack.learn.model import CodecModel
 from kinpack.learn.patches import SMALL, PatchSampler
+from kinpack.learn.run_folder import identity, take_up
 from kinpack.learn.start_file import Start
 from kinpack.learn.training import Log, train
 
-LONGEST_SIDE = 512
-"""Longest side, in pixels, to which pictures are reduced before learning from them."""
-MOST_IMAGES = 60_000
-"""Most images that are held to learn from; of larger collections a sample is drawn."""
-MOST_BYTES = 1_500_000_000
-"""Most bytes that these may take in memory."""
 CALIBRATION_PATCHES = 1024
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
 """Training's values where weights are already good: small steps, falling early."""
@@ -52,54 +43,7 @@ LEAST_ALPHAS = 20
 ALIGNMENT = 0.1
 """Weight of the alignment by class, where there are classes and none is given."""
 
-_log = logging.getLogger(__name__)
-
 _CALIBRATION_STEP = 1 << 40  # beyond all steps of training, so that its patches are others
-_AT_ONCE = 256
-_RUN = "run.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Images to learn from, held in memory.
-
-    Attributes:
-        images: uint8 (H, W, 3) each, sides up to ``LONGEST_SIDE``.
-        items: that they were read from.
-        grey: whether each is grey.
-        alphas: uint8 (H, W) alpha plane of each; None where all of it is opaque.
-        labels: class of each image, −1 where unknown.
-        classes: what the classes are called, by number.
-        broken: ids of pictures that were left out since they cannot be read.
-    """
-
-    images: list[NDArray[np.uint8]]
-    items: list[Item]
-    grey: list[bool]
-    alphas: list[NDArray[np.uint8] | None]
-    labels: list[int]
-    classes: list[str]
-    broken: list[str]
-
-
-@dataclass(frozen=True)
-class Read:
-    """A picture as it is learned from.
-
-    Attributes:
-        image: uint8 (H, W, 3), laid over white.
-        grey: whether it is grey.
-        alpha: uint8 (H, W); None where all is opaque.
-    """
-
-    image: NDArray[np.uint8]
-    grey: bool
-    alpha: NDArray[np.uint8] | None
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes."""
-        return self.image.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
 
 @dataclass(frozen=True)
@@ -179,7 +123,7 @@ def learn_codec(
     training = replace(training, alignment=_alignment(training, found, use_labels))
     data = [{"name": _public(source.name), "images": len(source)} for source in sources]
     held = _held_out(len(found.images), hold_out, training.seed)
-    _take_up(folder, _identity(data, network, training, start, len(held)))
+    take_up(folder, identity(data, network, training, start, len(held)))
     learned = [i for i in range(len(found.images)) if i not in held]
     sampler = PatchSampler(
         [found.images[i] for i in learned],
@@ -231,7 +175,7 @@ def learn_codec(
     codec = _with_causal(
         codec, found, learned, shares, training=training, folder=folder, log_line=log_line
     )
-    return Learned(codec, [_original(found.items[i]) for i in sorted(held)], model)
+    return Learned(codec, [original(found.items[i]) for i in sorted(held)], model)
 
 
 def causal_shares(found: Collection) -> dict[str, float]:
@@ -286,84 +230,12 @@ def _with_causal(
     if not shares:
         return codec
     every = max(1, len(learned) // ESCAPE_PATCHES)
-    return with_rule(codec, [_original(found.items[i]) for i in learned[::every]])
+    return with_rule(codec, [original(found.items[i]) for i in learned[::every]])
 
 
 def _scaled(log_line: Log, share: float) -> Log:
     """A log whose progress counts for a share of the whole."""
     return lambda line: log_line({**line, "progress": share * line["progress"]})
-
-
-def read_collection(
-    sources: Sequence[Source],
-    *,
-    seed: int = 0,
-    most_images: int = MOST_IMAGES,
-    most_bytes: int = MOST_BYTES,
-    threads: int | None = None,
-    skip_broken: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> Collection:
-    """Read pictures to learn from; of too many, a sample without a bias, fixed by the seed.
-
-    Transparent pictures are laid over white, grey ones become RGB, large ones are reduced.
-
-    Args:
-        sources: the collections.
-        seed: of the sample.
-        most_images: how many to keep.
-        most_bytes: how much memory they may take.
-        threads: to read with.
-        skip_broken: whether pictures that cannot be read are left out; else the first one stops.
-        progress: called with the number of images just read.
-
-    Raises:
-        SourceError: there is no image, or a source fails.
-        ImageError: a picture cannot be read.
-    """
-    # Every picture draws a lot; those with the lowest ones are kept, so that one pass suffices.
-    lots = np.random.default_rng((seed, 1))
-    kept: list[tuple[float, int, Read, Item, str | None]] = []  # a heap, highest lot first
-    n_bytes, highest = 0, 1.0
-    broken: list[str] = []
-    numbered = enumerate(_items(sources))
-    with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
-        while chunk := list(islice(numbered, _AT_ONCE)):
-            drawn = zip(lots.random(len(chunk)).tolist(), chunk, strict=True)
-            wanted = [(lot, i, item, label) for lot, (i, (item, label)) in drawn if lot < highest]
-            images = pool.map(_load, [item for _, _, item, _ in wanted])
-            for (lot, i, item, label), image in zip(wanted, images, strict=True):
-                if isinstance(image, ImageError):
-                    if not skip_broken:
-                        pool.shutdown(cancel_futures=True)
-                        raise image
-                    _log.warning("kinpack: left out: %s", image)
-                    broken.append(item.id)
-                    continue
-                heapq.heappush(kept, (-lot, i, image, item, label))
-                n_bytes += image.nbytes
-                while len(kept) > most_images or (n_bytes > most_bytes and len(kept) > 1):
-                    lot, _, image, _, _ = heapq.heappop(kept)
-                    highest, n_bytes = -lot, n_bytes - image.nbytes
-            if progress:
-                progress(len(chunk))
-    if not kept:
-        names = ", ".join(source.name for source in sources) or "no source"
-        raise SourceError(
-            f"{names}: there is no picture to learn from; name a source that has some"
-        )
-    kept.sort(key=lambda one: one[1])
-    classes = sorted({label for *_, label in kept if label is not None})
-    number = {label: i for i, label in enumerate(classes)}
-    return Collection(
-        images=[read.image for _, _, read, _, _ in kept],
-        items=[item for _, _, _, item, _ in kept],
-        grey=[read.grey for _, _, read, _, _ in kept],
-        alphas=[read.alpha for _, _, read, _, _ in kept],
-        labels=[-1 if label is None else number[label] for *_, label in kept],
-        classes=classes,
-        broken=broken,
-    )
 
 
 def calibration_patches(
@@ -389,35 +261,6 @@ def calibration_patches(
     return np.ascontiguousarray(np.concatenate(parts)[:n])
 
 
-def _items(sources: Sequence[Source]) -> Iterator[tuple[Item, str | None]]:
-    """All items with their labels, those of several sources told apart."""
-    for number, source in enumerate(sources):
-        for item in source:
-            label = item.label
-            if label is not None and len(sources) > 1:
-                label = f"{number}/{label}"
-            yield item, label
-
-
-def _load(item: Item) -> Read | ImageError:
-    try:
-        image = _original(item)
-    except ImageError as error:
-        return error
-    alpha = image[:, :, 3].copy() if image.shape[2] == 4 else None
-    if alpha is not None and (alpha == 255).all():
-        alpha = None
-    return Read(composite_on_white(image), image.shape[2] == 1, alpha)
-
-
-def _original(item: Item) -> NDArray[np.uint8]:
-    """A picture as it is read, reduced where it is large."""
-    image = item.load()
-    if max(image.shape[:2]) > LONGEST_SIDE:
-        image = load_image(to_pil(image), size=LONGEST_SIDE, where=item.id)
-    return image
-
-
 def _public(name: str) -> str:
     """The name of a source without the folders of this machine above it."""
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists()
@@ -434,47 +277,6 @@ def _held_out(images: int, most: int, seed: int) -> set[int]:
     """Images to measure with: drawn by the seed, a twentieth at most."""
     n = min(most, images // HOLD_OUT_SHARE)
     return set(np.random.default_rng((seed, 2)).permutation(images)[:n].tolist())
-
-
-def _identity(
-    data: Sequence[Mapping[str, Any]],
-    network: NetworkConfig,
-    training: TrainingConfig,
-    start: Start | None,
-    held_out: int,
-) -> dict[str, Any]:
-    """What two runs share if one may go on from the other's checkpoint, as JSON values."""
-    run: dict[str, Any] = {"data": data, "held out": held_out}
-    run["start"] = start.codec_id if start else None
-    run |= {f"network.{key}": value for key, value in network.to_dict().items()}
-    run |= {f"training.{key}": value for key, value in training.to_dict().items()}
-    for budget in ("minutes", "steps", "checkpoint_every"):
-        del run[f"training.{budget}"]
-    plain: dict[str, Any] = json.loads(json.dumps(run))
-    return plain
-
-
-def _take_up(folder: Path, run: Mapping[str, Any]) -> None:
-    """See that a folder holds no run, or this one, and note it there."""
-    note = folder / _RUN
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not note.exists():
-            part = note.with_suffix(".part")
-            part.write_text(json.dumps(run, indent=2) + "\n")
-            part.replace(note)
-        former = dict(json.loads(note.read_bytes()))
-    except (OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CodecError(
-            f"{shown(folder)}: cannot be used for checkpoints ({reason}); choose another folder"
-        ) from error
-    differing = [key for key in run if former.get(key) != run[key]]
-    if differing:
-        raise CodecError(
-            f"{shown(folder)}: holds the checkpoint of a run with other {', '.join(differing)}; "
-            "give what was given then, choose another folder, or remove this one"
-        )
 
 
 def _machine() -> str:
