@@ -43,6 +43,9 @@ def test_the_program_has_help_and_a_version() -> None:
     assert "Example:\n    kinpack pack" in text
     assert "..." not in text.partition("Commands:")[2], "a summary is too long for its line"
     assert run("--version").stdout == f"kinpack {kinpack.__version__}\n"
+    module = [sys.executable, "-m", "kinpack", "--version"]
+    said = subprocess.run(module, capture_output=True, text=True, check=True).stdout
+    assert said == f"kinpack {kinpack.__version__}\n"
 
 
 def test_help_is_fast() -> None:

@@ -66,6 +66,7 @@ def freeze(
     patches: NDArray[np.uint8],
     *,
     description: Mapping[str, Any],
+    calibrate_escape: bool = True,
 ) -> Codec:
     """Turn a trained model into a codec.
 
@@ -76,6 +77,8 @@ def freeze(
         model: trained model.
         patches: uint8 (n, 3, s, s), s a multiple of 32: for calibration and for the tables.
         description: plain values for the header (name, data, seed, …).
+        calibrate_escape: whether the rule of when to try classic payloads is calibrated, on the
+            patches; else they are always tried, until `with_rule` gives the codec one.
 
     Returns:
         The codec.
@@ -135,9 +138,11 @@ def freeze(
     # What the test packets decode to is what plain arithmetic makes of them.
     plain = build(tables).untested_coder(engine="numpy")
     test = make_test(plain, M=config.M, K=config.K)
-    tried = [np.ascontiguousarray(picture) for picture in pictures[:ESCAPE_PATCHES]]
-    rule = calibrated_rule(build(tables), tried)
-    codec = build(tables, test=test.to_dict(), escape=rule.to_dict())
+    more = {"test": test.to_dict()}
+    if calibrate_escape:
+        tried = [np.ascontiguousarray(picture) for picture in pictures[:ESCAPE_PATCHES]]
+        more["escape"] = calibrated_rule(build(tables), tried).to_dict()
+    codec = build(tables, **more)
     codec.learned_coder()
     return codec
 

@@ -171,7 +171,7 @@ def learn_codec(
         "causal": sorted(shares),
         **(description or {}),
     }
-    codec = freeze(model, patches, description=header)
+    codec = freeze(model, patches, description=header, calibrate_escape=not shares)
     codec = _with_causal(
         codec, found, learned, shares, training=training, folder=folder, log_line=log_line
     )
