@@ -66,12 +66,10 @@ class CausalCoder:
             part = slice(first, min(n, first + most))
             frame = Frame(part.stop - first, height, width)
             frame.values[:] = values_of(levels[part], step).reshape(-1, height, width)
-            pieces = [order[a : a + _AT_ONCE] for a in range(0, len(order), _AT_ONCE)]
-            coders = [self._queue.RangeEncoder() for _ in range(len(frame.values))]
-            for pixels in pieces:
-                counts = self._counts(frame, pixels, context[part], step)
-                for coder, row, own in zip(coders, counts, levels[part], strict=True):
-                    coder.encode(own[pixels].astype(np.int32), self._family, row)
+            counts = self._counts(frame, order, context[part], step)
+            coders = [self._queue.RangeEncoder() for _ in counts]
+            for coder, row, own in zip(coders, counts, levels[part], strict=True):
+                coder.encode(own[order].astype(np.int32), self._family, row)
             messages += [trimmed(coder) for coder in coders]
         return messages
 
