@@ -44,9 +44,11 @@ def machine() -> dict[str, Any]:
 
 
 def _without_place(word: str) -> str:
-    """An argument, or the value after its equals sign, with an absolute path cut."""
+    """An argument, or the value after its equals sign, with a path out of this folder cut."""
     name, sign, value = word.rpartition("=")
-    return f"{name}{sign}{Path(value).name}" if Path(value).is_absolute() else word
+    path = Path(value)
+    away = path.is_absolute() or ".." in path.parts
+    return f"{name}{sign}{path.name}" if away else word
 
 
 def run_head(*, seed: int) -> dict[str, Any]:
@@ -56,8 +58,8 @@ def run_head(*, seed: int) -> dict[str, Any]:
         seed: of whatever the run draws at random.
 
     Returns:
-        JSON values: ``command`` (absolute paths cut to their last part), ``seed``, ``created``
-        (UTC), and those of ``machine``.
+        JSON values: ``command`` (paths out of this folder cut to their last part), ``seed``,
+        ``created`` (UTC), and those of ``machine``.
     """
     program, *words = sys.argv
     shown = [_without_place(word) for word in words]

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rate_curves import rate_at
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -23,12 +25,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 UNMEASURED = "*Not measured yet.*"
 
 #: The data sets and qualities (mean PSNR in dB) of the table of rates.
-DATA = {"cifar10-test": "all 10,000", "cifar10-toy": "the first 2,000"}
-PSNR = (28, 30, 32)
+DATA = {"cifar10-toy": "CIFAR-10, 32 × 32", "thumbs64": "photographs, 64 × 64"}
+PSNR = (28, 30, 32, 34)
 
-#: How the table of rates calls each codec of the results, in its order.
+#: How the table of rates calls each curve of the results, in its order.
 CODECS = {
-    "kinpack": "kinpack",
+    "kinpack-auto": "kinpack",
     "kinpack-classic": "kinpack, classic payloads only",
     "avif-file": "AVIF files",
     "webp-file": "WebP files",
@@ -56,26 +58,25 @@ def demo_table(path: Path) -> str:
 
 
 def rate_table(path: Path) -> str:
-    """Bits a pixel of every codec at the same mean PSNR, as the benchmark has summarised them."""
-    summary: dict[str, Any] = json.loads(path.read_text())["summary"]
+    """Bits a pixel of every codec at the same mean PSNR, between the points of its curve."""
+    curves: dict[str, Any] = json.loads(path.read_text())["curves"]
     rows = [
         "| bits a pixel at | images | " + " | ".join(f"{psnr} dB" for psnr in PSNR) + " |",
         "|---|---|" + "--:|" * len(PSNR),
     ]
     for data, images in DATA.items():
-        rates = summary.get(data, {}).get("bits_per_pixel", {})
         for codec, name in CODECS.items():
-            if codec in rates:
-                values = [rates[codec][str(psnr)] for psnr in PSNR]
-                cells = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
-                rows.append(f"| {name} | {images} | {cells} |")
+            points = sorted((p["psnr_db"], p["bits_per_pixel"]) for p in curves[data][codec])
+            values = [rate_at(points, psnr) for psnr in PSNR]
+            cells = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
+            rows.append(f"| {name} | {images} | {cells} |")
     return "\n".join(rows)
 
 
 #: name -> (result file, what makes the table of it)
 TABLES: dict[str, tuple[Path, Callable[[Path], str]]] = {
     "demo": (RESULTS / "demo.json", demo_table),
-    "rates": (RESULTS / "rate_distortion.json", rate_table),
+    "rates": (RESULTS / "bd_rate.json", rate_table),
 }
 
 

@@ -335,10 +335,13 @@ def test_toy_database_of_cifar(shared: Path) -> None:
 
 
 def test_head_names_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    words = ["--cifar", str(tmp_path / "c"), "-q", "--codec", f"emoji={tmp_path / 'e.kinc'}", "a=b"]
+    words = ["--cifar", str(tmp_path / "c"), "-q", "--codec", f"emoji={tmp_path / 'e.kinc'}"]
+    words += ["../up/x", "down/y"]
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "x.py"), *words])
     head = machine.run_head(seed=7)
-    assert head["command"] == "python benchmarks/x.py --cifar c -q --codec emoji=e.kinc a=b"
+    assert (
+        head["command"] == "python benchmarks/x.py --cifar c -q --codec emoji=e.kinc x down/y"
+    )
     assert head["seed"] == 7
     assert head["packages"]["kinpack"]
     assert str(tmp_path) not in json.dumps(head)

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from kinpack.codec.container import MAGIC, MAX_BYTES, VERSION, Container, read_container
 from kinpack.errors import CodecError
+from kinpack.nesting import DEEPEST
 
 DTYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "float16", "float32", "float64"]
 
@@ -207,6 +208,28 @@ HEADERS = [b"", b"{", b"[]", b"7", b'"sections"', b"null", b"{}", b"\xff\xfe"]
 @pytest.mark.parametrize("header", [*HEADERS, b"[" * 100_000, b"1" * 9999])
 def test_senseless_headers_are_refused(header: bytes) -> None:
     assert "makes no sense" in refusal(signed(header, b""))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """An object so many levels deep, lists and objects in turn."""
+    value: Any = 1
+    for level in range(depth - 1, 0, -1):
+        value = [value] if level % 2 else {"a": value}
+    return {"a": value}
+
+
+@pytest.mark.parametrize("depth", [DEEPEST + 1, 990, 100_000])
+def test_deep_headers_are_refused(depth: int) -> None:
+    """Deeper than JSON is written again, but not than it is read: found by fuzzing."""
+    with pytest.raises(CodecError, match="nested deeper"):
+        Container(nested(depth), {}, {}).to_bytes()
+    deep = b'{"sections":[],"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+    assert "makes no sense" in refusal(signed(deep, b""))
+
+
+def test_headers_may_be_as_deep_as_the_limit() -> None:
+    kept = Container(nested(DEEPEST - 1), {}, {})
+    assert read_container(kept.to_bytes(), where="some.kinc").header == kept.header
 
 
 def test_a_header_longer_than_the_file_is_refused() -> None:

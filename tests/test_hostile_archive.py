@@ -20,7 +20,7 @@ import pytest
 
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.canonical import DEEPEST, sealed
+from kinpack.archive.canonical import sealed
 from kinpack.archive.columns import Tail
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.parquet_limits import most_text, prefix_bytes
@@ -35,6 +35,7 @@ from kinpack.codec.avif import rebuild
 from kinpack.codec.codec import Codec
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import ArchiveError, ImageError, PayloadError
+from kinpack.nesting import DEEPEST
 from tiny_embedder import soft_picture
 
 ENTRY = SegmentEntry(

@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 0.0,
     "colour": 0.5,
     "pixel_limit": 0.5,
+    "nesting": 0.5,
     "images": 1.0,
     "metrics": 1.0,
     "items": 1.2,

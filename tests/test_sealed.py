@@ -177,6 +177,18 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert content(path) == wanted
 
 
+def test_names_of_several_lines_are_told_on_one(sealed: Path, tmp_path: Path) -> None:
+    """Found by fuzzing: a file's name goes into the messages about it."""
+    path = tmp_path / "a.kin.zip"
+    path.write_bytes(sealed.read_bytes())
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("codes/a\nb.bin", b"")
+    path.write_bytes(path.read_bytes().replace(b"codes/a\nb.bin", b"codes/a\nc.bin", 1))
+    store = SealedStore(LocalFile(path))
+    assert [r"codes/a\nb.bin: its header in the zip" in fault for fault in store.faults()] == [True]
+    assert "\n" not in store.where("codes/a\nb.bin")
+
+
 def test_an_interrupted_seal_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     class Stop(BaseException):
         pass

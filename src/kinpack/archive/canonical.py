@@ -9,13 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kinpack.errors import ArchiveError
+from kinpack.nesting import DEEPEST, too_deep
 
 LARGEST = 1 << 60
 """Largest integer that a field may hold."""
-
-
-DEEPEST = 64
-"""How deep the values that a user chooses may be nested."""
 
 
 class MalformedError(ArchiveError):
@@ -107,13 +104,8 @@ def shallow(value: Any, what: str) -> None:
     Raises:
         MalformedError: they are.
     """
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = [one for one in level if isinstance(one, (dict, list))]
-        if not inner:
-            return
-        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
-    raise MalformedError(f"its {what} are nested deeper than {DEEPEST}")
+    if too_deep(value):
+        raise MalformedError(f"its {what} are nested deeper than {DEEPEST}")
 
 
 def of_type(values: Mapping[str, Any], key: str, kind: type) -> Any:

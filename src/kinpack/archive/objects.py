@@ -12,6 +12,7 @@ from typing import TypeVar
 from kinpack.archive import buckets
 from kinpack.archive.buckets import Address
 from kinpack.errors import ArchiveError
+from kinpack.images import shown
 
 ATTEMPTS = 3
 """How often a request is made whose answer is lost, beyond what obstore repeats by itself."""
@@ -58,7 +59,7 @@ class Objects:
 
     def where(self, name: str) -> str:
         """The address of an object, or of all for an empty name."""
-        return f"{self.address}/{name}" if name else str(self.address)
+        return f"{self.address}/{shown(name)}" if name else str(self.address)
 
     def get(self, name: str, start: int = 0, stop: int | None = None) -> tuple[bytes, int]:
         """Read an object, or a part of it.

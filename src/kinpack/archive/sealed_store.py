@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from kinpack.archive.ranged import RangedFile
 from kinpack.errors import ArchiveError
+from kinpack.images import shown
 
 SUFFIX = ".kin.zip"
 """How the names of sealed archives end, by custom."""
@@ -69,7 +70,7 @@ class SealedStore:
 
     def where(self, name: str) -> str:
         """The path or address of a file, or of the zip for an empty name."""
-        return f"{self._file.where}/{name}" if name else self._file.where
+        return f"{self._file.where}/{shown(name)}" if name else self._file.where
 
     def read(self, name: str) -> bytes:
         """The whole content of a file.

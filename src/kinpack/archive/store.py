@@ -16,6 +16,7 @@ from kinpack.archive.locks import lock_alone, lock_shared, release
 from kinpack.archive.noreplace import NoReplaceUnsupportedError, publish_file
 from kinpack.archive.synchronised import synchronise_folder, write_synchronised
 from kinpack.errors import ArchiveError
+from kinpack.images import shown
 
 TEMPORARY = ".tmp-"
 """Begin of the last part of a temporary file's name."""
@@ -143,7 +144,7 @@ class FolderStore:
 
     def where(self, name: str) -> str:
         """The path of a file, or of the folder for an empty name."""
-        return str(self.called / name) if name else str(self.called)
+        return shown(self.called / name if name else self.called)
 
     def read(self, name: str) -> bytes:
         """The whole content of a file.

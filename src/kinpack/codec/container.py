@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
+from kinpack.nesting import DEEPEST, too_deep
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ class Container:
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             fields = {"name": name, "dtype": array.dtype.name, "shape": list(array.shape)}
             _add(sections, stored, fields, little.tobytes())
+        if too_deep(self.header):
+            raise CodecError(
+                f"the {self.kind.what}'s description is nested deeper than {DEEPEST}; "
+                "use plainer values"
+            )
         try:
             header = json.dumps(
                 {**self.header, "sections": sections},
@@ -100,7 +106,7 @@ class Container:
                 sort_keys=True,
                 separators=(",", ":"),
             ).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise CodecError(
                 f"the {self.kind.what}'s description cannot be stored ({error}); use plain values"
             ) from error
@@ -158,6 +164,8 @@ def _parse(data: bytes, kind: FileKind) -> Container:
     header = json.loads(data[_PREFIX:start].decode())
     if not isinstance(header, dict):
         raise TypeError("the header is no object")
+    if too_deep(header):
+        raise ValueError(f"the header is nested deeper than {DEEPEST}")
     blobs: dict[str, bytes] = {}
     arrays: dict[str, NDArray[Any]] = {}
     room = MAX_BYTES
