@@ -339,9 +339,7 @@ def test_head_names_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     words += ["../up/x", "down/y"]
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "x.py"), *words])
     head = machine.run_head(seed=7)
-    assert (
-        head["command"] == "python benchmarks/x.py --cifar c -q --codec emoji=e.kinc x down/y"
-    )
+    assert head["command"] == "python benchmarks/x.py --cifar c -q --codec emoji=e.kinc x down/y"
     assert head["seed"] == 7
     assert head["packages"]["kinpack"]
     assert str(tmp_path) not in json.dumps(head)
