@@ -93,7 +93,7 @@ def mutated_json(value: Any, chance: random.Random) -> Any:
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         places = list(_places(made))
         if not places:
-            return chance.choice(_VALUES)
+            return _any_value(chance)
         holder, key = chance.choice(places)
         _change_value(holder, key, chance)
     return made
@@ -113,10 +113,15 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def _any_value(chance: random.Random) -> Any:
+    """One of the odd values: a copy, for what is changed later must not change them."""
+    return copy.deepcopy(chance.choice(_VALUES))
+
+
 def _change_value(holder: Any, key: Any, chance: random.Random) -> None:
     way, old = chance.randrange(9), holder[key]
     if way < 3:
-        holder[key] = chance.choice(_VALUES)
+        holder[key] = _any_value(chance)
     elif way == 3 and isinstance(old, (int, float)):
         holder[key] = old + chance.choice((-1, 1, -old, 255, 1 << 16))
     elif way == 4:

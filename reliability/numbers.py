@@ -188,6 +188,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "damage": damage,
     "object-faults": object_faults,
     "fuzz": fuzz,
+    "fuzz-hour": fuzz,
 }
 
 
