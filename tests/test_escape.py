@@ -110,6 +110,38 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     assert speeds == [DEFAULT_SPEED] * len(many)
 
 
+@pytest.mark.parametrize("quality", [30, 75])
+def test_larger_images_are_tried_at_the_best_setting(
+    monkeypatch: pytest.MonkeyPatch, quality: int
+) -> None:
+    codec = Codec.load("default")
+    small, large = waves(64, 64, 3, seed=1), waves(96, 80, 3, seed=1)
+    large[20:60, 10:70] = (250, 10, 10)  # edges, which AVIF draws for less
+    asked: list[tuple[int, int]] = []
+
+    def noted(image: Image, *, quality: int, **options: Any) -> list[Candidate]:
+        assert image is large
+        asked.append((quality, options.get("speed", DEFAULT_SPEED)))
+        return candidates(image, quality=quality, **options)
+
+    monkeypatch.setattr(choosing, "candidates", noted)
+    never = EscapeRule((0.0,) * FEATURES, 1e9)
+    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), never)
+    both = [small, large]
+    codes = codec.embed(both)
+    choices = chooser.at_quality(both, codes, [quality] * 2, escape="auto", threads=1)
+    *quick, last = asked
+    settings = [min(quality + step, 99) for step in choosing.FINER]
+    assert quick == [(setting, choosing.QUICK_SPEED) for setting in sorted(set(settings))]
+    assert last[0] in settings
+    assert last[1] == DEFAULT_SPEED
+    assert [choice.quality for choice in choices] == [quality] * 2
+    (learned,) = LearnedImages(codec.learned_coder()).encode([large], codes[1:], quality=quality)
+    assert choices[1].candidate.cost(quality) < learned.cost(quality)
+    assert choices[1].candidate.kind is Kind.AVIF
+    assert choices[0].candidate.kind is Kind.LEARNED
+
+
 def test_features_of_nothing_and_of_one_pixel() -> None:
     assert features([], [], quality=50).shape == (0, FEATURES)
     pixel = np.zeros((1, 1, 3), np.uint8)
