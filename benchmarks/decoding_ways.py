@@ -87,10 +87,9 @@ def odd_images(images: Sequence[Image]) -> list[Image]:
 def drawings(images: Sequence[Image]) -> list[Image]:
     """Grey images, and images whose alpha plane is a silhouette with soft edges, of colour ones."""
     grey = [image[:, :, 1:2] for image in images[:DRAWINGS]]
-    rising = (np.clip(4 * image[:, :, :1].astype(np.int64) - 384, 0, 255) for image in images)
     clear = [
-        np.dstack([image, alpha.astype(np.uint8)])
-        for image, alpha in zip(images[:DRAWINGS], rising, strict=False)
+        np.dstack([image, np.clip(4 * image[:, :, 0].astype(int) - 384, 0, 255).astype(np.uint8)])
+        for image in images[:DRAWINGS]
     ]
     return [np.ascontiguousarray(image) for image in (*grey, *clear)]
 

@@ -242,10 +242,7 @@ def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
         learned: its learned payload.
         quality: 1 to 99, of both.
     """
-    if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
-        return True
-    (quick,) = candidates(image, quality=quality, speed=QUICK_SPEED, kinds=[Kind.AVIF])
-    return quick.cost(quality) < QUICK_FACTOR * learned.cost(quality) + QUICK_BITS
+    return _promising_setting(image, learned, quality=quality, settings=[quality]) is not None
 
 
 def finer_classic(image: Image, learned: Candidate, *, quality: int) -> list[Candidate]:
@@ -261,16 +258,26 @@ def finer_classic(image: Image, learned: Candidate, *, quality: int) -> list[Can
     Returns:
         The payloads; an empty list where a quick AVIF says that they stand no chance.
     """
+    settings = sorted({min(quality + step, 99) for step in FINER})
+    best = _promising_setting(image, learned, quality=quality, settings=settings)
+    return [] if best is None else candidates(image, quality=best)
+
+
+def _promising_setting(
+    image: Image, learned: Candidate, *, quality: int, settings: Sequence[int]
+) -> int | None:
+    """The setting at which a quick AVIF costs least, the first where it can tell nothing.
+
+    None where a slow one would still cost more than the learned payload.
+    """
     if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
-        return candidates(image, quality=quality)
+        return settings[0]
     costs = {}
-    for setting in sorted({min(quality + step, 99) for step in FINER}):
+    for setting in settings:
         (quick,) = candidates(image, quality=setting, speed=QUICK_SPEED, kinds=[Kind.AVIF])
         costs[setting] = quick.cost(quality)
-    best = min(costs, key=lambda setting: costs[setting])
-    if costs[best] >= QUICK_FACTOR * learned.cost(quality) + QUICK_BITS:
-        return []
-    return candidates(image, quality=best)
+    best = min(settings, key=lambda setting: costs[setting])
+    return best if costs[best] < QUICK_FACTOR * learned.cost(quality) + QUICK_BITS else None
 
 
 def _shortened(choice: Choice, part: bytes) -> Choice:
