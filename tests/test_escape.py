@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinpack.codec import choosing
+from kinpack.codec import choosing, quick_trial
 from kinpack.codec.choosing import Chooser
 from kinpack.codec.classic import DEFAULT_SPEED, Candidate, candidates, squared_error
 from kinpack.codec.codec import Codec
@@ -87,17 +87,18 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
         speeds.append(options.get("speed", DEFAULT_SPEED))
         return candidates(image, **options)
 
-    monkeypatch.setattr(choosing, "candidates", noted)
+    for module in (choosing, quick_trial):
+        monkeypatch.setattr(module, "candidates", noted)
     doubtful = EscapeRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), doubtful)
     codes, qualities = codec.embed(many), [quality] * len(many)
     made = chooser.at_quality(many, codes, qualities, escape="auto", threads=1)
-    slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(choosing.QUICK_SPEED)
+    slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(quick_trial.QUICK_SPEED)
     assert 0 < quick <= len(many)
     assert slow < len(many)
     for image, mine, choice in zip(many, learned, made, strict=True):
         cost = choice.candidate.cost(quality)
-        if choosing.stands_a_chance(image, mine, quality=quality):
+        if quick_trial.stands_a_chance(image, mine, quality=quality):
             rivals = [mine, *candidates(image, quality=quality)]
             assert cost == pytest.approx(min(c.cost(quality) for c in rivals))
         else:
@@ -124,15 +125,16 @@ def test_larger_images_are_tried_at_the_best_setting(
         asked.append((quality, options.get("speed", DEFAULT_SPEED)))
         return candidates(image, quality=quality, **options)
 
-    monkeypatch.setattr(choosing, "candidates", noted)
+    for module in (choosing, quick_trial):
+        monkeypatch.setattr(module, "candidates", noted)
     never = EscapeRule((0.0,) * FEATURES, 1e9)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), never)
     both = [small, large]
     codes = codec.embed(both)
     choices = chooser.at_quality(both, codes, [quality] * 2, escape="auto", threads=1)
     *quick, last = asked
-    settings = [min(quality + step, 99) for step in choosing.FINER]
-    assert quick == [(setting, choosing.QUICK_SPEED) for setting in sorted(set(settings))]
+    settings = [min(quality + step, 99) for step in quick_trial.FINER]
+    assert quick == [(setting, quick_trial.QUICK_SPEED) for setting in sorted(set(settings))]
     assert last[0] in settings
     assert last[1] == DEFAULT_SPEED
     assert [choice.quality for choice in choices] == [quality] * 2
@@ -140,6 +142,51 @@ def test_larger_images_are_tried_at_the_best_setting(
     assert choices[1].candidate.cost(quality) < learned.cost(quality)
     assert choices[1].candidate.kind is Kind.AVIF
     assert choices[0].candidate.kind is Kind.LEARNED
+
+
+@pytest.mark.parametrize(
+    ("size", "shapes"),
+    [
+        ((1024, 1024), [(1024, 1024)]),
+        ((2, 4096), [(2, 4096)]),
+        ((1025, 1024), [(512, 1024)] * 2),
+        ((300, 4001), [(300, 512)] * 2),
+        ((2048, 3001), [(512, 512)] * 4),
+    ],
+)
+def test_large_images_are_tried_in_windows(
+    size: tuple[int, int], shapes: list[tuple[int, int]]
+) -> None:
+    image = np.arange(size[0] * size[1], dtype=np.uint32).reshape(*size, 1)
+    windows = quick_trial.windows_of(image)
+    assert [window.shape[:2] for window in windows] == shapes
+    # No two share a pixel, and they lie the same way from both ends.
+    seen = np.concatenate([window.ravel() for window in windows])
+    assert len(np.unique(seen)) == len(seen)
+    assert set(image.size - 1 - seen.astype(np.int64)) == set(seen.tolist())
+
+
+def test_a_large_image_is_tried_in_windows_and_encoded_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quick_trial, "WINDOW", 64)
+    monkeypatch.setattr(quick_trial, "WHOLE_PIXELS", 128 * 128)
+    codec = Codec.load("default")
+    large = waves(260, 72, 3, seed=3)
+    large[::7] = 200  # edges, which AVIF draws for less
+    asked: list[tuple[tuple[int, ...], int]] = []
+
+    def noted(image: Image, **options: Any) -> list[Candidate]:
+        asked.append((image.shape[:2], options.get("speed", DEFAULT_SPEED)))
+        return candidates(image, **options)
+
+    for module in (choosing, quick_trial):
+        monkeypatch.setattr(module, "candidates", noted)
+    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), None)
+    chooser.at_quality([large], codec.embed([large]), [50], escape="auto", threads=1)
+    *quick, last = asked
+    assert quick == [((64, 72), quick_trial.QUICK_SPEED)] * 2 * len(quick_trial.FINER)
+    assert last == ((260, 72), DEFAULT_SPEED)
 
 
 def test_features_of_nothing_and_of_one_pixel() -> None:

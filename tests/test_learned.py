@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -20,8 +21,9 @@ from torch import nn
 from kinpack.codec import latent_coder, learned
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned import MAX_SIDE, LearnedCoder
-from kinpack.codec.networks import Tiling, run_tiled
+from kinpack.codec.networks import run_tiled
 from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.tiling import Tiling
 from kinpack.errors import CodecError, ImageError, KinpackError, PayloadError
 from kinpack.images import Image
 from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
@@ -209,6 +211,31 @@ def test_large_pictures_go_through_in_pieces(codec: Codec, coder: LearnedCoder) 
     for axis in (0, 1):
         lines = error.mean(axis)
         assert lines.max() < 3 * lines.mean()
+
+
+def most_held(codec: Codec, coder: LearnedCoder, height: int, width: int) -> float:
+    """Most bytes taken while a picture is coded and drawn, beside it and its payload."""
+    image = picture(height, width, 4)
+    codes = codec.embed([image])
+    tracemalloc.start()
+    try:
+        payloads = coder.encode([image], codes, quality=40)[0]
+        encoding = tracemalloc.get_traced_memory()[1] - image.nbytes
+        tracemalloc.reset_peak()
+        coder.decode(payloads, codes, sizes=[(height, width)], quality=40)
+        decoding = tracemalloc.get_traced_memory()[1] - image.nbytes
+    finally:
+        tracemalloc.stop()
+    # A payload is put together of its messages, for a moment it is there twice.
+    return max(encoding - 2 * len(payloads[0]), decoding - len(payloads[0]))
+
+
+def test_memory_does_not_grow_with_a_picture(codec: Codec, coder: LearnedCoder) -> None:
+    least = most_held(codec, coder, 1100, 600)
+    assert most_held(codec, coder, 2600, 600) < 1.1 * least
+    # In a wide picture the latents of one row of tiles are held, 80 rows of them at most.
+    wider = 4 * (NETWORK.latent + 1) * 80 * (2000 // 8)
+    assert most_held(codec, coder, 600, 2600) < 1.1 * least + wider
 
 
 def test_too_large_pictures_are_refused(codec: Codec, coder: LearnedCoder) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade_graphs import Steps
-from kinpack.codec.networks import Network, Tiling, run_tiled
+from kinpack.codec.networks import Network, run_tiled
 from kinpack.codec.onnx_reader import read_graph
 from kinpack.codec.receptive_field import check_tiles
+from kinpack.codec.tiling import Tiling
 from kinpack.errors import CodecError
 
 TILE = 12

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from kinpack.codec.causal_coder import CausalCoder
 from kinpack.codec.classic import Candidate, squared_error
 from kinpack.codec.logistic_mixture import levels_of, values_of
-from kinpack.codec.networks import Network, Tiling, run_tiled
+from kinpack.codec.networks import Network, run_tiled
 from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.tiling import Tiling
 from kinpack.errors import CodecError, KinpackError, PayloadError
 from kinpack.images import Image
 

@@ -16,20 +16,14 @@ from kinpack.codec.learned import MAX_SIDE
 from kinpack.codec.learned_image import LearnedImages
 from kinpack.codec.packet import Kind
 from kinpack.codec.psnr_search import PsnrSearch
+from kinpack.codec.quick_trial import finer_setting, stands_a_chance, windows_of
 from kinpack.errors import ImageError
 from kinpack.images import Image
 
 Escape = Literal["auto", "off", "always"]
-QUICK_SPEED = 8
-"""Speed of the AVIF encoder that tells whether a slow one is worth its time: seven times as fast at
-32×32, for 9 ± 8 % more bits and error."""
 RULE_PIXELS = 64 * 64
 """Most pixels of an image that a rule is believed about: rules are calibrated on small pictures,
 and of larger ones AVIF takes fewer bytes more often."""
-FINER = (0, 4, 8, 12)
-"""Qualities that are added for AVIF, for trial, where an image has more pixels."""
-QUICK_FACTOR, QUICK_BITS = 1.1, 60
-"""How much more than a learned payload a quick trial may cost, as a factor and in bits."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -103,10 +97,20 @@ class Chooser:
             trying = self._worth_trying(images, learned, escape)
 
         def classic(i: int) -> list[Candidate]:
-            if escape == "auto" and found[i] and _pixels(images[i]) > RULE_PIXELS:
-                return finer_classic(images[i], found[i][0], quality=qualities[i])
-            likely = trying[i] or stands_a_chance(images[i], found[i][0], quality=qualities[i])
-            return candidates(images[i], quality=qualities[i]) if likely else []
+            image, quality = images[i], qualities[i]
+            if escape == "auto" and found[i] and _pixels(image) > RULE_PIXELS:
+                windows = windows_of(image)
+                n = len(windows)
+                rivals = found[i]
+                if n > 1:
+                    code, each = codes[[i] * n], [quality] * n
+                    rivals = self._encode_learned(
+                        windows, code, range(n), each, draw=True, threads=1
+                    )
+                setting = finer_setting(image, windows, rivals, quality=quality)
+                return [] if setting is None else candidates(image, quality=setting)
+            likely = trying[i] or stands_a_chance(image, found[i][0], quality=quality)
+            return candidates(image, quality=quality) if likely else []
 
         tried = in_threads(classic, trying, threads=threads)
         for i, more in zip(trying, tried, strict=True):
@@ -229,55 +233,6 @@ class Chooser:
             for i, (may, likely) in sure.items()
             if may or _pixels(images[i]) > RULE_PIXELS
         }
-
-
-def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
-    """Tell by a quick AVIF whether a slow one may cost less than a learned payload.
-
-    Of 250 pictures of four sorts at three qualities, nearly 100 % of the saving stays (99.3 % of
-    the emptiest, small grey clothes at quality 30), for a fifth to a half of the time on CIFAR-10.
-
-    Args:
-        image: uint8 (H, W, C).
-        learned: its learned payload.
-        quality: 1 to 99, of both.
-    """
-    return _promising_setting(image, learned, quality=quality, settings=[quality]) is not None
-
-
-def finer_classic(image: Image, learned: Candidate, *, quality: int) -> list[Candidate]:
-    """Classic payloads of a larger image, at the setting of AVIF that seems to cost least.
-
-    What a quality means to AVIF is set on small pictures; larger ones cost less at a finer setting.
-
-    Args:
-        image: uint8 (H, W, C).
-        learned: its learned payload.
-        quality: 1 to 99, by whose cost they are compared.
-
-    Returns:
-        The payloads; an empty list where a quick AVIF says that they stand no chance.
-    """
-    settings = sorted({min(quality + step, 99) for step in FINER})
-    best = _promising_setting(image, learned, quality=quality, settings=settings)
-    return [] if best is None else candidates(image, quality=best)
-
-
-def _promising_setting(
-    image: Image, learned: Candidate, *, quality: int, settings: Sequence[int]
-) -> int | None:
-    """The setting at which a quick AVIF costs least, the first where it can tell nothing.
-
-    None where a slow one would still cost more than the learned payload.
-    """
-    if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
-        return settings[0]
-    costs = {}
-    for setting in settings:
-        (quick,) = candidates(image, quality=setting, speed=QUICK_SPEED, kinds=[Kind.AVIF])
-        costs[setting] = quick.cost(quality)
-    best = min(settings, key=lambda setting: costs[setting])
-    return best if costs[best] < QUICK_FACTOR * learned.cost(quality) + QUICK_BITS else None
 
 
 def _shortened(choice: Choice, part: bytes) -> Choice:

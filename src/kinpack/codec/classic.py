@@ -38,7 +38,7 @@ DEFAULT_SPEED = 4
 _LOSSLESS_FROM = 90  # quality from which exact pixels may cost less than nearly exact ones
 _SAMPLE = 4096
 _FEW_COLOURS = 32
-_BLOCK = 1 << 20  # pixels whose error is summed at a time
+_BLOCK = 1 << 17  # pixels whose error is summed at a time
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from kinpack.codec.context_columns import ContextColumns
 from kinpack.codec.integer_layers import EXACT
 from kinpack.codec.latent_format import MAX_LIMIT, LatentFormat
-from kinpack.codec.networks import Network, Tiling, run_tiled
+from kinpack.codec.networks import Network, run_tiled
+from kinpack.codec.tiling import Tiling
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
 from kinpack.entropy.tables import ESCAPE_BITS, FrequencyTables
 from kinpack.errors import CodecError

@@ -9,19 +9,21 @@ The analysis is in floating point: the same picture may give different payloads 
 machines. All that a payload becomes is integer arithmetic, so that it gives the same pixels on all.
 
 Pictures of more than `TILE` pixels a side are coded in tiles, each a message of its own, and drawn
-band by band from the latents of three rows of tiles, so that there are no seams and memory does not
-grow with the picture's height.
+with the latents of neighbouring tiles in sight (`synthesis_window`), so that there are no seams.
+Beside the picture itself only some rows of latents are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.latent_coder import Ints, LatentCoder
-from kinpack.codec.networks import Array, Network, Tiling, run_tiled
+from kinpack.codec.networks import Array, Network, run_tiled
+from kinpack.codec.synthesis_window import SynthesisWindow
+from kinpack.codec.tiling import Tiling, pieces
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import ImageError, PayloadError
 
@@ -89,14 +91,9 @@ class LearnedCoder:
         for rows in _batches(sizes):
             if max(sizes[rows[0]]) > TILE:
                 (i,) = rows
-                messages: list[bytes] = []
-                bands = self._encoded_bands(pictures[i], codes[rows], q[rows], messages)
-                if draw:
-                    drawn[i] = self._drawn(bands, sizes[i], q[rows])
-                else:
-                    for _ in bands:
-                        pass
-                payloads[i] = b"".join(write_varint(len(m)) + m for m in messages)
+                payloads[i], large = self._encode_large(pictures[i], codes[rows], q[rows], draw)
+                if large is not None:
+                    drawn[i] = large
                 continue
             y = self._latents(np.stack([_padded(pictures[i]) for i in rows]), q[rows])
             y_hat, messages = self.latents.encode(y, codes[rows], quality=q[rows])
@@ -140,8 +137,7 @@ class LearnedCoder:
         for rows in _batches(sizes):
             if max(sizes[rows[0]]) > TILE:
                 (i,) = rows
-                bands = self._decoded_bands(payloads[i], codes[rows], sizes[i], q[rows])
-                pictures[i] = self._drawn(bands, sizes[i], q[rows])
+                pictures[i] = self._decode_large(payloads[i], codes[rows], sizes[i], q[rows])
                 continue
             messages = [payloads[i] for i in rows]
             size = sizes[rows[0]]
@@ -209,13 +205,10 @@ class LearnedCoder:
         return self.latents.symbols(self._latents(pictures, q), codes, quality=q)
 
     def _latents(self, pictures: Picture, quality: Ints) -> NDArray[np.float64]:
-        n, height, width, _ = pictures.shape
-        x = np.empty((n, 4, height, width), dtype=np.float32)
-        x[:, :3] = pictures.transpose(0, 3, 1, 2)
-        x[:, :3] /= 255
-        x[:, :3] -= 0.5
-        x[:, 3] = ((quality - 50) / 20)[:, None, None]
-        y = run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels)
+        x = _normalised(pictures, quality)
+        return self._units(run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels))
+
+    def _units(self, y: Array) -> NDArray[np.float64]:
         units = y.astype(np.float64) * (self.latent.gain * self.latent.unit)
         # No ŷ lies beyond the limit; symbols stay within the coder's range.
         return units.clip(-self.latent.limit, self.latent.limit)
@@ -225,71 +218,91 @@ class LearnedCoder:
         x: Array = np.empty((n, channels + 1, h, w), dtype=np.float32)
         x[:, :channels] = y_hat
         x[:, channels] = (quality - 50)[:, None, None]
+        return self._paint(x)
+
+    def _paint(self, x: Array) -> Picture:
         levels = run_tiled(self._synthesis, x, _SYNTHESIS, channels=3)
         if levels.size and (levels.min() < 0 or levels.max() > 255):
             raise self._synthesis.fault("gives levels beyond 0 to 255")
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
-    def _encoded_bands(
-        self, picture: Picture, code: NDArray[np.uint8], quality: Ints, messages: list[bytes]
-    ) -> Iterator[Ints]:
-        """ŷ of each row of tiles; their messages are appended as they are made."""
-        height, width = picture.shape[:2]
-        whole = -(-height // STRIDE) * STRIDE
-        for top, bottom in _spans(height, TILE):
-            bottom = whole if bottom == height else bottom
-            first, last = max(0, top - _ANALYSIS.halo), min(whole, bottom + _ANALYSIS.halo)
-            rows = _padded(picture[first : min(last, height)])
-            y = self._latents(rows[None], quality)
-            y = y[:, :, (top - first) // STRIDE : (bottom - first) // STRIDE]
-            tiles = []
-            for left, right in _spans(width, TILE):
-                part = y[:, :, :, left // STRIDE : -(-right // STRIDE)]
-                tile, (message,) = self.latents.encode(part, code, quality=quality)
-                messages.append(message)
-                tiles.append(tile.astype(np.int32))
-            yield np.concatenate(tiles, axis=3)
+    def _encode_large(
+        self, picture: Picture, code: NDArray[np.uint8], quality: Ints, draw: bool
+    ) -> tuple[bytes, Picture | None]:
+        """Payload of a picture in tiles, and the picture drawn, if it is wanted."""
+        size = (picture.shape[0], picture.shape[1])
+        window = self._window(size, quality) if draw else None
+        messages = []
+        for top, bottom in _spans(size[0]):
+            for left, right in _spans(size[1]):
+                y = self._latents_of_tile(picture, (top, bottom, left, right), quality)
+                y_hat, (message,) = self.latents.encode(y, code, quality=quality)
+                messages.append(write_varint(len(message)) + message)
+                if window is not None:
+                    window.put(left // STRIDE, y_hat)
+            if window is not None:
+                window.end_row((bottom - top) // STRIDE)
+        return b"".join(messages), window.picture if window is not None else None
 
-    def _decoded_bands(
+    def _latents_of_tile(
+        self, picture: Picture, tile: tuple[int, int, int, int], quality: Ints
+    ) -> NDArray[np.float64]:
+        """``y`` of a tile of a picture, which is seen around the tile too."""
+        top, bottom, left, right = tile
+        shape = (1, self.latent.channels, (bottom - top) // STRIDE, (right - left) // STRIDE)
+        y: Array = np.empty(shape, dtype=np.float32)
+        whole = (_whole(picture.shape[0]), _whole(picture.shape[1]))
+        for piece in pieces(whole, _ANALYSIS, region=tile):
+            part = _padded(picture[piece.source])
+            made = run_tiled(
+                self._analysis,
+                _normalised(part[None], quality),
+                _ANALYSIS,
+                channels=self.latent.channels,
+            )
+            y[:, :, *piece.place] = made[:, :, *piece.kept]
+        return self._units(y)
+
+    def _decode_large(
         self, payload: bytes, code: NDArray[np.uint8], size: tuple[int, int], quality: Ints
-    ) -> Iterator[Ints]:
-        """ŷ of each row of tiles."""
+    ) -> Picture:
+        """Draw a picture of a payload in tiles."""
+        window = self._window(size, quality)
         at = 0
-        for top, bottom in _spans(size[0], TILE):
-            tiles = []
-            for left, right in _spans(size[1], TILE):
+        for top, bottom in _spans(size[0]):
+            for left, right in _spans(size[1]):
                 length, at = read_varint(payload, at)
                 message, at = payload[at : at + length], at + length
-                h, w = -(-(bottom - top) // STRIDE), -(-(right - left) // STRIDE)
-                tile = self.latents.decode([message], code, size=(h, w), quality=quality)
-                tiles.append(tile.astype(np.int32))
-            yield np.concatenate(tiles, axis=3)
+                tile = ((bottom - top) // STRIDE, (right - left) // STRIDE)
+                y_hat = self.latents.decode([message], code, size=tile, quality=quality)
+                window.put(left // STRIDE, y_hat)
+            window.end_row((bottom - top) // STRIDE)
         if at != len(payload):
             raise PayloadError(
                 "a payload is damaged: its tiles do not fill it; restore the archive from a copy"
             )
+        return window.picture
 
-    def _drawn(self, bands: Iterator[Ints], size: tuple[int, int], quality: Ints) -> Picture:
-        """Draw a picture band by band, each with a halo of its neighbours."""
-        picture = np.empty((*size, 3), dtype=np.uint8)
-        halo, top = _SYNTHESIS.halo, 0
-        band: Ints | None = next(bands)
-        above: Ints | None = None
-        while band is not None:
-            below = next(bands, None)
-            parts = [band]
-            if above is not None:
-                parts.insert(0, above)
-            if below is not None:
-                parts.append(below[:, :, :halo])
-            skipped = 0 if above is None else above.shape[2] * STRIDE
-            drawn = self._draw(np.concatenate(parts, axis=2), quality)[0]
-            drawn = drawn[skipped : skipped + band.shape[2] * STRIDE]
-            rows = min(len(drawn), size[0] - top)
-            picture[top : top + rows] = drawn[:rows, : size[1]]
-            top += rows
-            above, band = band[:, :, -halo:], below
-        return picture
+    def _window(self, size: tuple[int, int], quality: Ints) -> SynthesisWindow:
+        return SynthesisWindow(
+            lambda x: self._paint(x)[0],
+            _SYNTHESIS,
+            channels=self.latent.channels,
+            rows=TILE // STRIDE,
+            size=size,
+            plane=int(quality[0]) - 50,
+        )
+
+
+def _normalised(pictures: Picture, quality: Ints) -> Array:
+    """Input of the analysis, (n, 4, H, W): RGB −0.5..0.5 and the quality plane."""
+    n, height, width, _ = pictures.shape
+    x: Array = np.empty((n, 4, height, width), dtype=np.float32)
+    x[:, :3] = pictures.transpose(0, 3, 1, 2)
+    x[:, :3] /= 255
+    x[:, :3] -= 0.5
+    x[:, 3] = ((quality - 50) / 20)[:, None, None]
+    return x
 
 
 def _each(quality: Qualities, n: int) -> Ints:
@@ -306,9 +319,15 @@ def _padded(picture: Picture) -> Picture:
     return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
 
 
-def _spans(side: int, tile: int) -> list[tuple[int, int]]:
-    """First and one past the last pixel of each tile along a side."""
-    return [(first, min(first + tile, side)) for first in range(0, side, tile)]
+def _whole(side: int) -> int:
+    """A side grown to a multiple of 8."""
+    return -(-side // STRIDE) * STRIDE
+
+
+def _spans(side: int) -> list[tuple[int, int]]:
+    """First and one past the last pixel of each tile along a side grown to a multiple of 8."""
+    whole = _whole(side)
+    return [(first, min(first + TILE, whole)) for first in range(0, whole, TILE)]
 
 
 def _batches(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -167,7 +167,7 @@ def in_parts(function: Callable[[slice], list[T]], n: int, threads: int | None) 
 def _as_picture(image: Image) -> Image:
     if image.shape[2] == 4:
         return fill_transparent(image[:, :, :3], image[:, :, 3])
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    return np.broadcast_to(image, (*image.shape[:2], 3))
 
 
 def _of_sort(image: Image, picture: Image) -> Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from kinpack.codec.network_graph import Graph, network_fault
 from kinpack.codec.numpy_engine import NumpyEngine
 from kinpack.codec.onnx_reader import read_graph
 from kinpack.codec.receptive_field import check_tiles
+from kinpack.codec.tiling import Tiling, pieces
 from kinpack.errors import CodecError
 
 Array = NDArray[np.float32]
@@ -177,6 +177,8 @@ class Network:
         options.log_severity_level = 4  # errors come as exceptions
         # Spinning workers cost other threads more than they save at these sizes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Plans of memory are kept for every shape of input; they save no time.
+        options.enable_mem_pattern = False
         if self._threads is not None:
             options.intra_op_num_threads = self._threads
         if not self._optimise:
@@ -185,26 +187,6 @@ class Network:
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise self.fault(f"does not load ({_line(error)})") from error
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How a network that maps pictures to pictures is run in pieces.
-
-    Attributes:
-        tile: side of a piece at the input, without its halo.
-        halo: border added on each side at the input: at least what one output sees.
-        up: output pixels for each input pixel along a side (1 where it shrinks).
-        down: input pixels for each output pixel along a side (1 where it grows).
-        exact: whether all that decodes depends on it, so that a network is refused whose pieces
-            would not give what the whole gives.
-    """
-
-    tile: int
-    halo: int
-    up: int = 1
-    down: int = 1
-    exact: bool = True
 
 
 def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> Array:
@@ -225,39 +207,26 @@ def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> A
     """
     if tiling.exact:
         network.check_tiles(tiling)
-    height, width = x.shape[2:]
+    n, _, height, width = x.shape
     if height <= tiling.tile + 2 * tiling.halo and width <= tiling.tile + 2 * tiling.halo:
         return _run(network, x, tiling, channels)
-    rows = []
-    for top in range(0, height, tiling.tile):
-        row = []
-        for left in range(0, width, tiling.tile):
-            a, b = max(0, top - tiling.halo), max(0, left - tiling.halo)
-            c = min(height, top + tiling.tile + tiling.halo)
-            d = min(width, left + tiling.tile + tiling.halo)
-            y = _run(network, x[:, :, a:c, b:d], tiling, channels)
-            y0, x0 = _scaled(top - a, tiling), _scaled(left - b, tiling)
-            h = _scaled(min(tiling.tile, height - top), tiling)
-            w = _scaled(min(tiling.tile, width - left), tiling)
-            row.append(y[:, :, y0 : y0 + h, x0 : x0 + w])
-        rows.append(np.concatenate(row, axis=3))
-    return np.concatenate(rows, axis=2)
+    y: Array = np.empty((n, channels, tiling.scaled(height), tiling.scaled(width)), np.float32)
+    for piece in pieces((height, width), tiling):
+        made = _run(network, x[:, :, *piece.source], tiling, channels)
+        y[:, :, *piece.place] = made[:, :, *piece.kept]
+    return y
 
 
 def _run(network: Network, x: Array, tiling: Tiling, channels: int) -> Array:
     """Run once, checking what comes out: a codec file may hold any network."""
     y = network(x)
     n, _, height, width = x.shape
-    shape = (n, channels, _scaled(height, tiling), _scaled(width, tiling))
+    shape = (n, channels, tiling.scaled(height), tiling.scaled(width))
     if y.shape != shape:
         raise network.fault(f"gives an array of shape {y.shape}, not {shape}")
     if not np.isfinite(y).all():
         raise network.fault("gives numbers that are not finite")
     return y
-
-
-def _scaled(length: int, tiling: Tiling) -> int:
-    return length * tiling.up // tiling.down
 
 
 def _line(error: Exception) -> str:

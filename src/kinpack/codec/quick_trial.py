@@ -1,0 +1,110 @@
+"""Quick trials: whether a slow AVIF is worth its time beside a learned payload, and how fine.
+
+An image of some size is tried whole; of a large one four windows are, so that the trial takes
+neither the time nor the memory that AVIF takes for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kinpack.codec.classic import Candidate, candidates, lossy_kind, may_be_lossless
+from kinpack.codec.packet import Kind
+from kinpack.images import Image
+
+QUICK_SPEED = 8
+"""Speed of the AVIF encoder that tells whether a slow one is worth its time: seven times as fast at
+32×32, for 9 ± 8 % more bits and error."""
+QUICK_FACTOR, QUICK_BITS = 1.1, 60
+"""How much more than a learned payload a quick trial may cost, as a factor and in bits."""
+FINER = (0, 4, 8, 12)
+"""Qualities that are added for AVIF, for trial, where an image has more pixels."""
+WINDOW = 512
+"""Side of a window, in pixels."""
+WHOLE_PIXELS = (2 * WINDOW) ** 2
+"""Most pixels of an image that is tried whole."""
+
+
+def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
+    """Tell by a quick AVIF whether a slow one may cost less than a learned payload.
+
+    Of 250 pictures of four sorts at three qualities, nearly 100 % of the saving stays (99.3 % of
+    the emptiest, small grey clothes at quality 30), for a fifth to a half of the time on CIFAR-10.
+
+    Args:
+        image: uint8 (H, W, C).
+        learned: its learned payload.
+        quality: 1 to 99, of both.
+    """
+    found = _promising_setting(image, [image], [learned], quality=quality, settings=[quality])
+    return found is not None
+
+
+def finer_setting(
+    image: Image, windows: Sequence[Image], learned: Sequence[Candidate], *, quality: int
+) -> int | None:
+    """The setting of AVIF, by kinpack's qualities, at which a larger image seems to cost least.
+
+    What a quality means to AVIF is set on small pictures; larger ones cost less at a finer setting.
+
+    Args:
+        image: uint8 (H, W, C).
+        windows: what is tried of it.
+        learned: the learned payloads of the windows.
+        quality: 1 to 99, by whose cost they are compared.
+
+    Returns:
+        1 to 99; None where AVIF stands no chance against learned payloads.
+    """
+    settings = sorted({min(quality + step, 99) for step in FINER})
+    return _promising_setting(image, windows, learned, quality=quality, settings=settings)
+
+
+def windows_of(image: Image) -> list[Image]:
+    """What is tried of an image: all of it, or of a large one the middles of its quarters.
+
+    Args:
+        image: uint8 (H, W, C).
+
+    Returns:
+        Up to four parts of at most 1024 × 1024 pixels together. A side of up to 1024 pixels is not
+        cut.
+    """
+    if image.shape[0] * image.shape[1] <= WHOLE_PIXELS:
+        return [image]
+    rows, columns = (_windows_along(side) for side in image.shape[:2])
+    return [np.ascontiguousarray(image[row, column]) for row in rows for column in columns]
+
+
+def _windows_along(side: int) -> list[slice]:
+    if side <= 2 * WINDOW:
+        return [slice(0, side)]
+    return [slice(at - WINDOW // 2, at + WINDOW // 2) for at in (side // 4, side - side // 4)]
+
+
+def _promising_setting(
+    image: Image,
+    windows: Sequence[Image],
+    learned: Sequence[Candidate],
+    *,
+    quality: int,
+    settings: Sequence[int],
+) -> int | None:
+    """The setting at which a quick AVIF costs least, the first where it can tell nothing.
+
+    None where a slow one would still cost more than the learned payloads.
+    """
+    if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
+        return settings[0]
+    costs = {}
+    for setting in settings:
+        quick = [
+            candidates(window, quality=setting, speed=QUICK_SPEED, kinds=[Kind.AVIF])[0]
+            for window in windows
+        ]
+        costs[setting] = sum(one.cost(quality) for one in quick)
+    best = min(settings, key=lambda setting: costs[setting])
+    most = QUICK_FACTOR * sum(one.cost(quality) for one in learned) + QUICK_BITS
+    return best if costs[best] < most else None
