@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.descriptor import LinearDescriptor
 from kinpack.codec.product_code import ProductQuantizer, pack_codes
-from kinpack.images import area_reduction
 from kinpack.metrics import mean_average_precision
 from kinpack.search.distance import DistanceTable, asymmetric_table, symmetric_table
 from kinpack.search.scan import CodeIndex

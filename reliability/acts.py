@@ -13,10 +13,10 @@ from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive import segment
 from kinpack.archive.archive import Archive
 from kinpack.archive.copying import copy
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.manifest import codec_file, manifest_file
 from kinpack.archive.sealing import seal
 from kinpack.archive.states import load_record, manifest_numbers
-from kinpack.archive.store import FolderStore
 from kinpack.archive.verify import verify
 
 CODEC = FakeCodec()

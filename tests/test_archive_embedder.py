@@ -13,18 +13,22 @@ import pytest
 
 from archive_checks import CODEC, content, expected, make, renewed, reopened
 from embedder_checks import by_id, check, make_embedded, soft
-from fake_codec import FakeSource, pictures
+from fake_codec import FakeCodec, FakeSource, pictures
+from kinpack.archive import batches as batches_module
 from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
 from kinpack.archive.canonical import sealed
 from kinpack.archive.copying import copy, merge
+from kinpack.archive.recoding import Recoder, Row
 from kinpack.archive.repairing import repair
 from kinpack.archive.sealing import seal, unseal
 from kinpack.archive.verify import verify
 from kinpack.codec.container import EMBEDDER_FILE, read_container
 from kinpack.codec.embedder import Embedder
+from kinpack.codec.packet import Packet
 from kinpack.codec.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
+from kinpack.images import Image
 from kinpack.search.distance import SearchError
 from tiny_embedder import soft_picture, tiny_embedder
 
@@ -332,3 +336,25 @@ def test_old_states_and_other_errors(tmp_path: Path) -> None:
             archive.search("nobody")
         with pytest.raises(SearchError, match="no mode"):
             archive.search(soft_picture(0), mode="best")  # type: ignore[arg-type]
+
+
+def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches_module, "PIXEL_BYTES", 3 * soft_picture(0).nbytes)
+    decoded: list[int] = []
+
+    class Counting(FakeCodec):
+        def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
+            decoded.append(len(packets))
+            return super().decode(packets, threads=threads)
+
+    codec, embedder = Counting(), tiny_embedder()
+    images = [soft_picture(seed) for seed in range(7)]
+    packets = codec.encode(images)
+    rows = (Row(str(i), None, packet, None) for i, packet in enumerate(packets))
+    recoder = Recoder(lambda: codec, embedder)
+    found = [row.code for row in recoder.complete(rows)]
+    assert found == embedder.packed(codec.decode(packets))
+    assert decoded == [3, 3, 1, 7]
+    assert recoder.made == 7

@@ -13,9 +13,10 @@ import pytest
 
 from archive_checks import content, expected, make, reopened
 from fake_codec import pictures
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.history import history
 from kinpack.archive.sealing import seal
-from kinpack.archive.store import FolderStore, Store
+from kinpack.archive.store import Store
 from kinpack.archive.verify import verify_store
 from kinpack.errors import ArchiveError
 from reliability.calls import Call, watched

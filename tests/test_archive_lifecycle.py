@@ -24,8 +24,9 @@ from kinpack.archive.canonical import sealed
 from kinpack.archive.collecting import collect
 from kinpack.archive.compaction import images_to_copy
 from kinpack.archive.copying import CopyReport, copy, merge
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.store import TEMPORARY, FolderStore
+from kinpack.archive.store import TEMPORARY
 from kinpack.archive.verify import verify
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError
 

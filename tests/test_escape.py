@@ -157,13 +157,13 @@ def test_larger_images_are_tried_at_the_best_setting(
 def test_large_images_are_tried_in_windows(
     size: tuple[int, int], shapes: list[tuple[int, int]]
 ) -> None:
-    image = np.arange(size[0] * size[1], dtype=np.uint32).reshape(*size, 1)
+    image = np.arange(size[0] * size[1], dtype=np.uint32).view(np.uint8).reshape(*size, 4)
     windows = quick_trial.windows_of(image)
     assert [window.shape[:2] for window in windows] == shapes
     # No two share a pixel, and they lie the same way from both ends.
-    seen = np.concatenate([window.ravel() for window in windows])
+    seen = np.concatenate([window.view(np.uint32).ravel() for window in windows])
     assert len(np.unique(seen)) == len(seen)
-    assert set(image.size - 1 - seen.astype(np.int64)) == set(seen.tolist())
+    assert set(image.size // 4 - 1 - seen.astype(np.int64)) == set(seen.tolist())
 
 
 def test_a_large_image_is_tried_in_windows_and_encoded_whole(

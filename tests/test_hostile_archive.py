@@ -22,13 +22,13 @@ from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.canonical import sealed
 from kinpack.archive.columns import Tail
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.parquet_limits import most_text, prefix_bytes
 from kinpack.archive.record import Record
 from kinpack.archive.segment import LONGEST_TEXT, SegmentWriter
 from kinpack.archive.segment_entry import MOST_ROWS, SegmentEntry
 from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.store import FolderStore
 from kinpack.archive.unpacking import file_names, unpack
 from kinpack.archive.verify import verify
 from kinpack.codec.avif import rebuild

@@ -29,6 +29,7 @@ FLOORS = {
     "nesting": 0.5,
     "images": 1.0,
     "metrics": 1.0,
+    "area_reduction": 1.1,
     "items": 1.2,
     "huggingface": 1.4,
     "sources": 1.5,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.manifest import (
     FORMAT,
     Manifest,
@@ -22,7 +23,6 @@ from kinpack.archive.manifest import (
 from kinpack.archive.record import Record
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.states import load_manifest
-from kinpack.archive.store import FolderStore
 from kinpack.errors import ArchiveError
 
 ENTRY = SegmentEntry(

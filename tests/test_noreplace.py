@@ -16,8 +16,8 @@ from archive_checks import CODEC, content, expected, hashes, make, reopened
 from fake_codec import pictures
 from kinpack.archive import noreplace
 from kinpack.archive.archive import Archive
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.noreplace import publish_file
-from kinpack.archive.store import FolderStore
 from kinpack.errors import ArchiveError
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)

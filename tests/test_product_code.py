@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.descriptor import LinearDescriptor, blocks
 from kinpack.codec.product_code import (
     ProductQuantizer,
@@ -21,7 +22,6 @@ from kinpack.codec.product_code import (
     unpack_codes,
 )
 from kinpack.errors import CodecError
-from kinpack.images import area_reduction
 
 
 def random_quantizer(seed: int, M: int, K: int, d: int) -> ProductQuantizer:

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from kinpack.archive import segment as segment_module
 from kinpack.archive.columns import SMALL
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.segment import Entry, Segment, SegmentWriter
 from kinpack.archive.segment_entry import SegmentEntry
-from kinpack.archive.store import FolderStore
 from kinpack.codec.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
 

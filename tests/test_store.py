@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from kinpack.archive import noreplace, store
+from kinpack.archive import folder_store, noreplace
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.noreplace import publish_folder
-from kinpack.archive.store import TEMPORARY, FolderStore
+from kinpack.archive.store import TEMPORARY
 from kinpack.errors import ArchiveError
 
 
@@ -71,7 +72,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_more_files_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_KEPT_OPEN", 3)
+    monkeypatch.setattr(folder_store, "_KEPT_OPEN", 3)
     place = FolderStore(tmp_path)
     for number in range(9):
         place.create(f"{number}.bin", bytes([number] * 4))
@@ -200,7 +201,7 @@ def test_who_is_alone_finds_all_durable_and_no_other_writer(
     folder = FolderStore(tmp_path)
     folder.create("manifests/1.json", b"of a writer that may have died before it was durable")
     synchronised: list[Path] = []
-    monkeypatch.setattr(store, "synchronise_folder", synchronised.append)
+    monkeypatch.setattr(folder_store, "synchronise_folder", synchronised.append)
     with FolderStore(tmp_path).alone():
         assert {tmp_path, tmp_path / "manifests"} <= set(synchronised)
         with pytest.raises(ArchiveError, match="somebody is writing"), folder.alone():
@@ -211,7 +212,7 @@ def test_who_is_alone_finds_all_durable_and_no_other_writer(
         FolderStore(tmp_path).alone(),
     ):
         pass
-    monkeypatch.setattr(store, "lock_alone", lambda _: None)  # a file system without locks
+    monkeypatch.setattr(folder_store, "lock_alone", lambda _: None)  # a file system without locks
     with pytest.raises(ArchiveError, match="cannot tell"), folder.alone():
         pass
 

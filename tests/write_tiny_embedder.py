@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.embedder import Embedder
-from kinpack.images import area_reduction
 from kinpack.learn.embedder_file import freeze_embedder
 from tiny_embedder import GOLDEN, soft_picture
 

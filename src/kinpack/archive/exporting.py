@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeAlias
 from kinpack.archive.adding import Progress
 from kinpack.archive.archive import Archive
 from kinpack.archive.noreplace import publish_folder
+from kinpack.archive.refusal import refusal
 from kinpack.archive.segment import Entry
-from kinpack.archive.store import refusal
 from kinpack.archive.unpacking import unpack
 from kinpack.errors import ArchiveError, MissingExtraError
 from kinpack.images import Format, encode_image, shown

@@ -6,8 +6,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import closing
 from typing import TypeAlias
 
+from kinpack.archive.batches import batches
 from kinpack.archive.loading import load_ahead
-from kinpack.archive.segment import PIXEL_BYTES
 from kinpack.archive.taken import Taken
 from kinpack.errors import ArchiveError, ImageError
 from kinpack.images import Image
@@ -65,26 +65,12 @@ class Intake:
             ArchiveError: an id is there already.
             ImageError: a picture cannot be read.
         """
-        batch: Batch = []
-        pixels = 0
         loaded = load_ahead(self._wanted(items, done), threads=self._threads, ahead=self._batch)
         with closing(loaded):
-            for item, image in loaded:
-                if isinstance(image, ImageError):
-                    if not self._skip_broken:
-                        raise image
-                    self.broken.append((item.id, str(image)))
-                    done(1)
-                    continue
-                batch.append((item, image))
-                pixels += image.nbytes
-                if len(batch) >= self._batch or pixels >= PIXEL_BYTES:
-                    yield batch
-                    done(len(batch))
-                    batch, pixels = [], 0
-        if batch:
-            yield batch
-            done(len(batch))
+            sound = self._sound(loaded, done)
+            for batch in batches(sound, self._batch, n_bytes=lambda one: one[1].nbytes):
+                yield batch
+                done(len(batch))
 
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
@@ -92,6 +78,18 @@ class Intake:
             f"{self._where}: the id {name!r} {what}; leave it out, or choose "
             "--on-duplicate skip or --on-duplicate replace"
         )
+
+    def _sound(
+        self, loaded: Iterable[tuple[Item, Image | ImageError]], done: Progress
+    ) -> Iterator[tuple[Item, Image]]:
+        for item, image in loaded:
+            if not isinstance(image, ImageError):
+                yield item, image
+                continue
+            if not self._skip_broken:
+                raise image
+            self.broken.append((item.id, str(image)))
+            done(1)
 
     def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
         for item in items:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from kinpack.archive.buckets import is_object_address
-from kinpack.archive.store import FolderStore, Store, refusal
+from kinpack.archive.folder_store import FolderStore
+from kinpack.archive.refusal import refusal
+from kinpack.archive.store import Store
 from kinpack.errors import ArchiveError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from kinpack.archive.store import refusal
+from kinpack.archive.refusal import refusal
 from kinpack.errors import ArchiveError
 
 TAIL_BYTES = 1 << 16

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from kinpack.archive.batches import batches
 from kinpack.archive.coder import Coder, read_embedder
 from kinpack.archive.manifest import Manifest
 from kinpack.archive.store import Store
@@ -57,7 +57,7 @@ class Recoder:
 
     def complete(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Give all rows in their order, each with a code."""
-        while batch := list(islice(rows, _BATCH)):
+        for batch in batches(rows, _BATCH, n_bytes=lambda row: row.packet.pixel_bytes):
             lost = [place for place, row in enumerate(batch) if not self._fits(row.code)]
             codes = dict(zip(lost, self._codes([batch[place] for place in lost]), strict=True))
             for place, row in enumerate(batch):

@@ -10,9 +10,10 @@ from itertools import accumulate, takewhile
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.archive.batches import batches
 from kinpack.archive.finding import Finder
 from kinpack.archive.manifest import Manifest
-from kinpack.archive.segment import PIXEL_BYTES, Entry, Segment
+from kinpack.archive.segment import Entry, Segment
 from kinpack.archive.segment_entry import SegmentEntry
 from kinpack.archive.store import Store
 from kinpack.codec.packet import Packet
@@ -165,8 +166,6 @@ class Snapshot:
             PayloadError: a packet is damaged.
             ArchiveError: a segment is missing or damaged.
         """
-        batch: list[tuple[Entry, Packet]] = []
-        pixels = 0
         packets = (
             packet
             for segment, rows in self.parts()
@@ -174,14 +173,8 @@ class Snapshot:
                 range(segment.entry.rows) if rows is None else rows.tolist()
             )
         )
-        for entry, packet in zip(self.entries(), packets, strict=True):
-            batch.append((entry, packet))
-            pixels += entry.width * entry.height * entry.channels
-            if len(batch) >= size or pixels >= PIXEL_BYTES:
-                yield batch
-                batch, pixels = [], 0
-        if batch:
-            yield batch
+        both = zip(self.entries(), packets, strict=True)
+        return batches(both, size, n_bytes=lambda one: one[1].pixel_bytes)
 
     def without(self, positions: Iterable[int]) -> tuple[SegmentEntry, ...]:
         """The entries of the segments with further images deleted.

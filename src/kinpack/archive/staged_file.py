@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from kinpack.archive.locks import is_same, lock_alone, release
 from kinpack.archive.noreplace import publish_alone
-from kinpack.archive.store import refusal
+from kinpack.archive.refusal import refusal
 from kinpack.archive.synchronised import synchronise_folder
 from kinpack.errors import ArchiveError
 

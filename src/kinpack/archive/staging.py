@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from kinpack.archive.buckets import is_object_address
 from kinpack.archive.commit import existing
+from kinpack.archive.folder_store import FolderStore
 from kinpack.archive.locks import is_same, lock_alone, release
 from kinpack.archive.noreplace import publish_folder
 from kinpack.archive.opening import is_address
-from kinpack.archive.store import FolderStore, Store, refusal
+from kinpack.archive.refusal import refusal
+from kinpack.archive.store import Store
 from kinpack.archive.synchronised import synchronise_folder
 from kinpack.errors import ArchiveError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.archive import Archive
-from kinpack.archive.store import refusal
+from kinpack.archive.refusal import refusal
 from kinpack.errors import ArchiveError
 from kinpack.images import SUFFIXES, Format, save_image, shown
 

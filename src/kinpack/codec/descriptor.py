@@ -2,7 +2,7 @@
 
 The product code quantises it, so its definition is part of what a codec means. Step by step:
 
-1. Reduce the image to 32×32 cells (``images.area_reduction``), in sixteenths of a level:
+1. Reduce the image to 32×32 cells (``area_reduction``), in sixteenths of a level:
    ``c = rint(16 · cell)``, an integer 0..4080 for each cell and colour.
 2. Add the cells of each square block, (32 / side)² of them, to side × side blocks: integers x_i,
    i = (row · side + column) · 3 + colour. There are N = 3 · side² of them; one level of the
@@ -29,8 +29,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.area_reduction import area_reduction
 from kinpack.errors import CodecError
-from kinpack.images import Image, area_reduction
+from kinpack.images import Image
 
 REDUCTION_SIDE = 32
 """Cells along each side of the area reduction that every descriptor starts from."""

@@ -4,7 +4,7 @@ A codec's own product code is what its payloads depend on, and takes few bytes o
 depends on nothing and nothing on it: its codes find a picture's kin, and are kept in files of their
 own. Step by step:
 
-1. Reduce the picture to side × side cells (``images.area_reduction``: RGBA on white, grey
+1. Reduce the picture to side × side cells (``area_reduction``: RGBA on white, grey
    replicated, any shape; a smaller picture is enlarged by the same rule), and divide by 255.
 2. Run the network: latents z_e, float32 (D,).
 3. Name the nearest word of every book (``ProductQuantizer.encode``).
@@ -29,11 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack import __version__
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.container import EMBEDDER_FILE, Container, read_container
 from kinpack.codec.networks import Network
 from kinpack.codec.product_code import ProductQuantizer, pack_codes
 from kinpack.errors import CodecError
-from kinpack.images import Image, area_reduction, shown, validate_image
+from kinpack.images import Image, shown, validate_image
 
 SHIPPED = ("kin",)
 """Embedders that come with the package."""

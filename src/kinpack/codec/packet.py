@@ -59,6 +59,11 @@ class Packet:
         if not 1 <= self.quality <= 100:
             raise PayloadError(f"a packet states quality {self.quality}; it goes from 1 to 100")
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of the picture once it is drawn."""
+        return self.width * self.height * self.channels
+
     def checksum(self) -> int:
         """CRC-32 over size, kind, quality, code and payload, as an unsigned 32-bit integer.
 

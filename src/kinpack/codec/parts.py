@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.causal_alpha import CausalAlpha
 from kinpack.codec.causal_coder import CausalCoder
 from kinpack.codec.causal_image import CausalImages, CausalTest
@@ -23,7 +24,7 @@ from kinpack.codec.product_code import ProductQuantizer
 from kinpack.codec.self_test import SelfTest
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
-from kinpack.images import Image, area_reduction
+from kinpack.images import Image
 
 Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
 

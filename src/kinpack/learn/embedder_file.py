@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from kinpack.area_reduction import area_reduction
 from kinpack.codec.container import EMBEDDER_FILE, Container
 from kinpack.codec.embedder import Embedder
 from kinpack.codec.product_code import ProductQuantizer
 from kinpack.errors import CodecError
-from kinpack.images import Image, area_reduction
+from kinpack.images import Image
 from kinpack.learn.traced_graph import EXACT_BELOW, traced_graph
 
 _BATCH = 256

@@ -1,0 +1,31 @@
+"""Batches: things that stand for pictures, so many at a time that their pixels fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from kinpack.archive.segment import PIXEL_BYTES
+
+T = TypeVar("T")
+
+
+def batches(things: Iterable[T], size: int, *, n_bytes: Callable[[T], int]) -> Iterator[list[T]]:
+    """Cut a sequence into batches, fewer in each where pictures are large.
+
+    Args:
+        things: in order.
+        size: most in a batch.
+        n_bytes: bytes of the pixels of one; a batch ends with the one that brings its sum to
+            64 MiB or more.
+    """
+    batch: list[T] = []
+    held = 0
+    for thing in things:
+        batch.append(thing)
+        held += n_bytes(thing)
+        if len(batch) >= size or held >= PIXEL_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
