@@ -59,15 +59,17 @@ def rates(found: Results) -> str:
 def ladder(found: Results) -> str:
     """Rungs of the context model."""
     lines = [
-        "| context of each latent | against | BD-rate, % | the code's 64 bits paid |",
-        "|---|---|--:|--:|",
+        "| context of each latent | against | BD-rate, % | each seed | the code's 64 bits paid |",
+        "|---|---|--:|--:|--:|",
     ]
-    lines += [
-        f"| {row['rung']} | {row['against'] or '–'} "
-        f"| {percent(row['bd_rate_percent']) if row['against'] else '–'} "
-        f"| {percent(row['bd_rate_percent_paid']) if 'bd_rate_percent_paid' in row else ''} |"
-        for row in found["rows"]
-    ]
+    for row in found["rows"]:
+        of_seeds = row.get("bd_rate_percent_of_seeds", [])
+        paid = percent(row["bd_rate_percent_paid"]) if "bd_rate_percent_paid" in row else ""
+        lines.append(
+            f"| {row['rung']} | {row['against'] or '–'} "
+            f"| {percent(row['bd_rate_percent']) if row['against'] else '–'} "
+            f"| {', '.join(percent(value) for value in sorted(of_seeds))} | {paid} |"
+        )
     lines += [
         "",
         "| part of the shipped codec | BD-rate against the codec without it, % |",
@@ -82,9 +84,9 @@ def ladder(found: Results) -> str:
     gained = [value for value in gained if value is not None] or [0.0]
     lines += [
         "",
-        f"Each rung learned {found['steps']:,} steps of {found['batch']} pictures. Tables refitted "
-        f"on symbols, in place of Gaussian ones: {percent(max(gained))} to "
-        f"{percent(min(gained))} %.",
+        f"Each rung learned {found['steps']:,} steps of {found['batch']} pictures with each of "
+        f"{len(found['seeds'])} seeds; the median counts. Tables refitted on symbols, in place of "
+        f"Gaussian ones: {percent(max(gained))} to {percent(min(gained))} %.",
     ]
     return "\n".join(lines)
 
@@ -155,12 +157,18 @@ def speed(found: Results) -> str:
 
 def memory(found: Results) -> str:
     """Peak memory."""
-    lines = ["| task | escape | peak, MiB | more than before, MiB |", "|---|---|--:|--:|"]
+    lines = [
+        "| task | escape | peak, MiB | more than before, MiB | without the image drawn, MiB |",
+        "|---|---|--:|--:|--:|",
+    ]
     for row in found["memory"]:
         packing = row["what"] == "packing"
         task = f"packing {row['images']:,} images" if packing else f"one image of {row['side']}²"
         more = row["peak_mib"] - row["before_mib"]
-        lines.append(f"| {task} | {row['escape']} | {row['peak_mib']:,.0f} | {more:,.0f} |")
+        rest = "" if packing else f"{more - row['image_mib']:,.0f}"
+        lines.append(
+            f"| {task} | {row['escape']} | {row['peak_mib']:,.0f} | {more:,.0f} | {rest} |"
+        )
     return "\n".join(lines)
 
 

@@ -4,7 +4,9 @@
 
 The transforms stay those of the shipped codec. For each rung the context networks are learned anew,
 in the same number of steps, on latents that are worked out once, and the toy database is quantised
-and coded with frequency tables refitted on other training pictures. Bits are those that the integer
+and coded with frequency tables refitted on other training pictures. All rungs are climbed once for
+each seed, which sets how networks start and the order of pictures; a rung is compared with the one
+of its own seed, and told are all differences and their median. Bits are those that the integer
 tables give to the symbols; true payloads are longer by 0.1 % and 3 bytes at most
 (tests/test_entropy.py). After the rungs, parts of the shipped codec are switched off, one at a time
 (`ladder_parts`), with true payloads.
@@ -13,8 +15,11 @@ tables give to the symbols; true payloads are longer by 0.1 % and 3 bytes at mos
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +51,11 @@ LOWEST, HIGHEST = 24, 82
 """Qualities that are learned."""
 LOW, HIGH = 26.0, 36.0
 CODE_BITS = 64
-SEED = 5
+DATA_SEED = 5
+"""Which pictures are learned from."""
+SEEDS = (5, 6, 7)
+CODES = ("none", "own", "kin")
+"""What may be known of a picture beside its latents: nothing, the codec's code, that of `kin`."""
 STEPS = 1200
 BATCH = 64
 LEARNED, FITTED = 24_576, 768
@@ -99,10 +108,11 @@ class Context:
         start: weights of the shipped codec.
         rung: the form.
         code_size: numbers that stand for a code.
+        seed: of the weights that are not taken over.
     """
 
-    def __init__(self, start: Start, rung: Rung, *, code_size: int) -> None:
-        torch.manual_seed(SEED)
+    def __init__(self, start: Start, rung: Rung, *, code_size: int, seed: int) -> None:
+        torch.manual_seed(seed)
         self.rung = rung
         self.model = CodecModel(replace(start.network, steps=rung.steps))
         take_over(self.model, start.state)
@@ -137,15 +147,15 @@ class Context:
         return y_hat, made
 
 
-def learn(context: Context, seen: Latents, *, steps: int) -> None:
+def learn(context: Context, seen: Latents, *, steps: int, seed: int) -> None:
     """Learn the context networks by the bits they cost."""
+    draws = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(context.parameters(), lr=1e-3)
     for step in range(steps):
         rate = min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimiser.param_groups:
             group["lr"] = 1e-3 * rate
-        torch.manual_seed(step)
-        part = seen.rows(torch.randint(len(seen), (BATCH,)))
+        part = seen.rows(torch.randint(len(seen), (BATCH,), generator=draws))
         delta = quantiser_step(part.quality).view(-1, 1, 1, 1)
         _, made = context.steps(part)
         bits = [(gaussian_bits(y, m, s, delta) * mask).sum() for y, m, s, mask in made]
@@ -215,19 +225,74 @@ def compared(
     return None if found is None else round(100 * found, 2)
 
 
-def climbed(
-    rung: Rung, points: list[dict[str, float]], curves: dict[str, list[dict[str, float]]]
-) -> dict[str, Any]:
-    """The row of a rung: what it saves against the one it is compared with."""
-    row: dict[str, Any] = {"rung": rung.name, "code": rung.code, "against": rung.against}
-    if rung.against is not None:
-        base = curves[rung.against]
-        row["bd_rate_percent"] = compared(base, points)
-        if rung.code != "none":
-            row["bd_rate_percent_paid"] = compared(base, points, paid=CODE_BITS)
-    gaussian = [{**p, "bits_per_image": p["bits_per_image_gaussian"]} for p in points]
-    row["refitted_tables_percent"] = compared(gaussian, points)
-    return {**row, "points": points}
+def climb(
+    start: Start,
+    seen: Latents,
+    measured: Callable[[Context], list[dict[str, float]]],
+    *,
+    steps: int,
+    seed: int,
+    kept: Mapping[str, list[dict[str, float]]],
+) -> list[dict[str, Any]]:
+    """Learn and measure rungs with one seed: what each saves against the one it stands on.
+
+    Args:
+        start: weights of the shipped codec.
+        seen: what is learned from.
+        measured: gives the points of a rung's curve.
+        steps: of learning.
+        seed: how networks start, and the order of pictures.
+        kept: curves of rungs that are not learned again, by name.
+    """
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, list[dict[str, float]]] = {}
+    for rung in rungs(start.network):
+        if rung.name in kept:
+            points = kept[rung.name]
+        else:
+            words = seen.codes.get(rung.code, seen.codes["own"])
+            context = Context(start, rung, code_size=words.shape[1], seed=seed)
+            learn(context, seen, steps=steps, seed=seed)
+            points = measured(context)
+        curves[rung.name] = points
+        row: dict[str, Any] = {"rung": rung.name, "code": rung.code, "against": rung.against}
+        if rung.against is not None:
+            row["bd_rate_percent"] = compared(curves[rung.against], points)
+            if rung.code != "none":
+                row["bd_rate_percent_paid"] = compared(curves[rung.against], points, paid=CODE_BITS)
+        gaussian = [{**p, "bits_per_image": p["bits_per_image_gaussian"]} for p in points]
+        row["refitted_tables_percent"] = compared(gaussian, points)
+        print(f"seed {seed}:", row, flush=True)
+        rows.append({**row, "seed": seed, "points": points})
+    return rows
+
+
+def summed_up(runs: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each rung: the median over seeds of what it saves, and the same of every seed."""
+    rows = []
+    for those in zip(*runs, strict=True):
+        row = {key: those[0][key] for key in ("rung", "code", "against")}
+        for key in ("bd_rate_percent", "bd_rate_percent_paid", "refitted_tables_percent"):
+            values = [one[key] for one in those if one.get(key) is not None]
+            if values:
+                row[key] = round(statistics.median(values), 2)
+                row[f"{key}_of_seeds"] = values
+        rows.append(
+            {**row, "runs": [{"seed": one["seed"], "points": one["points"]} for one in those]}
+        )
+    return rows
+
+
+def kept_curves(output: Path, seed: int, codes: Sequence[str]) -> dict[str, list[dict[str, float]]]:
+    """Curves of an earlier run with a seed: those of rungs with other codes than these."""
+    if not output.exists():
+        return {}
+    return {
+        row["rung"]: run["points"]
+        for row in json.loads(output.read_text())["rows"]
+        for run in row["runs"]
+        if run["seed"] == seed and row["code"] not in codes
+    }
 
 
 def main() -> None:
@@ -237,17 +302,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS, help="of learning, for each rung")
     parser.add_argument("--images", type=int, help="measure so many pictures only, for a trial")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="one climb for each")
+    parser.add_argument(
+        "--codes",
+        nargs="+",
+        choices=CODES,
+        default=CODES,
+        help="rungs with these codes are climbed; the others are kept as the output file has them",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     began = time.monotonic()
     start = shipped_start("default")
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(DATA_SEED)
     items = list(open_source(args.cifar, split="train"))
     chosen = rng.permutation(len(items))[: LEARNED + FITTED].tolist()
     learned = [items[i].load() for i in chosen]
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
-    pictures = pictures if args.images is None else pictures.sample(args.images, seed=SEED)
+    pictures = pictures if args.images is None else pictures.sample(args.images, seed=DATA_SEED)
     images = pictures.images
     model = CodecModel(start.network)
     take_over(model, start.state)
@@ -260,21 +333,27 @@ def main() -> None:
     toy = {quality: at(images, quality) for quality in QUALITIES}
     fitted = {quality: at(learned[LEARNED:], quality) for quality in QUALITIES}
     print(f"latents after {time.monotonic() - began:.0f} s", flush=True)
-    rows: list[dict[str, Any]] = []
-    curves: dict[str, list[dict[str, float]]] = {}
-    for rung in rungs(start.network):
-        words = seen.codes.get(rung.code, seen.codes["own"])
-        context = Context(start, rung, code_size=words.shape[1])
-        learn(context, seen, steps=args.steps)
-        curves[rung.name] = measure(context, toy, images, fitted)
-        rows.append(climbed(rung, curves[rung.name], curves))
-        shown = {key: value for key, value in rows[-1].items() if key != "points"}
-        print(f"{time.monotonic() - began:.0f} s", shown, flush=True)
+
+    def measured(context: Context) -> list[dict[str, float]]:
+        return measure(context, toy, images, fitted)
+
+    runs = [
+        climb(
+            start,
+            seen,
+            measured,
+            steps=args.steps,
+            seed=seed,
+            kept=kept_curves(args.output, seed, args.codes),
+        )
+        for seed in args.seeds
+    ]
     parts = measure_parts(images, QUALITIES, threads=args.threads, span=(LOW, HIGH))
     for part in parts:
         print({key: value for key, value in part.items() if key != "points"}, flush=True)
     head = {
         "steps": args.steps,
+        "seeds": list(args.seeds),
         "batch": BATCH,
         "learned_from": LEARNED,
         "tables_from": FITTED,
@@ -285,7 +364,9 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
         "range_db": [LOW, HIGH],
     }
-    save_results(args.output, {**run_head(seed=SEED), **head, "rows": rows, "parts": parts})
+    save_results(
+        args.output, {**run_head(seed=DATA_SEED), **head, "rows": summed_up(runs), "parts": parts}
+    )
 
 
 if __name__ == "__main__":

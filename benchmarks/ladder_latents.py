@@ -59,6 +59,8 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         quality: (n,) of each.
     """
     embedder = Embedder.load("kin")
+    # Words of one size, so that networks learn from both at the same pace.
+    size = float(model.product.words.std()) / float(embedder.quantizer.codebooks.std())
     y, own = [], []
     q = torch.from_numpy(quality).float()
     for first in range(0, len(images), BATCH):
@@ -67,4 +69,4 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         y.append(model.latent(pictures, q[first : first + BATCH]).contiguous())
         own.append(model.product.decode(model.product.indices(model.descriptor(pictures))))
     kin = torch.from_numpy(embedder.quantizer.decode(embedder.codes(list(images))))
-    return Latents(torch.cat(y), q, {"own": torch.cat(own), "kin": kin / kin.std()})
+    return Latents(torch.cat(y), q, {"own": torch.cat(own), "kin": kin * size})

@@ -124,12 +124,13 @@ def run(arguments: argparse.Namespace) -> None:
     }
     for one in limits_reached(rows):
         print("{figure}: {measured:,} (must {must:,}, goal {goal:,})".format(**one))
-    cases = [
+    cases: list[tuple[str, int, Escape]] = [
         (what, size, escape)
         for escape in ESCAPES
         for what, sizes in (("packing", COUNTS), ("image", SIDES))
         for size in sizes
     ]
+    cases += [("image", side, "always") for side in SIDES]  # what AVIF's own encoder takes
     for case in [None, *([] if arguments.no_memory else cases)]:
         if case is not None:
             memory.append(apart(arguments, MEMORY_THREADS, *case))
