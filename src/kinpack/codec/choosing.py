@@ -99,15 +99,7 @@ class Chooser:
         def classic(i: int) -> list[Candidate]:
             image, quality = images[i], qualities[i]
             if escape == "auto" and found[i] and _pixels(image) > RULE_PIXELS:
-                windows = windows_of(image)
-                n = len(windows)
-                rivals = found[i]
-                if n > 1:
-                    code, each = codes[[i] * n], [quality] * n
-                    rivals = self._encode_learned(
-                        windows, code, range(n), each, draw=True, threads=1
-                    )
-                setting = finer_setting(image, windows, rivals, quality=quality)
+                setting = self._finer_setting(image, found[i][0], codes[i], quality)
                 return [] if setting is None else candidates(image, quality=setting)
             likely = trying[i] or stands_a_chance(image, found[i][0], quality=quality)
             return candidates(image, quality=quality) if likely else []
@@ -209,6 +201,18 @@ class Chooser:
         return self._learned().encode(
             chosen, codes[rows], quality=qualities, draw=draw, threads=threads
         )
+
+    def _finer_setting(
+        self, image: Image, learned: Candidate, code: NDArray[np.uint8], quality: int
+    ) -> int | None:
+        """The setting of AVIF to try for a larger image; None where it is worth no try."""
+        windows = windows_of(image)
+        rivals = [learned]
+        if len(windows) > 1:
+            rows = range(len(windows))
+            codes, each = np.stack([code] * len(windows)), [quality] * len(windows)
+            rivals = self._encode_learned(windows, codes, rows, each, draw=True, threads=1)
+        return finer_setting(image, windows, rivals, quality=quality)
 
     def _worth_trying(
         self,
