@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from kinpack.archive.adding import Progress
 from kinpack.archive.archive import Archive
+from kinpack.archive.batches import batches
 from kinpack.archive.noreplace import publish_folder
 from kinpack.archive.refusal import refusal
 from kinpack.archive.segment import Entry
@@ -175,7 +176,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
     count = 0
     failures: list[BaseException] = []
 
-    def batches() -> Iterator[Any]:
+    def record_batches() -> Iterator[Any]:
         nonlocal count
         try:
             for group in _groups(pictures):
@@ -188,7 +189,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
             raise
 
     try:
-        reader = pa.RecordBatchReader.from_batches(schema, batches())
+        reader = pa.RecordBatchReader.from_batches(schema, record_batches())
         _lance().write_dataset(reader, str(folder), schema=schema)
     except BaseException:
         if failures:
@@ -199,16 +200,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
 
 def _groups(pictures: _Pictures) -> Iterator[list[tuple[Entry, bytes]]]:
     """Pictures some at a time: a thousand, or fewer where they are large."""
-    group: list[tuple[Entry, bytes]] = []
-    n_bytes = 0
-    for entry, data in pictures:
-        group.append((entry, data))
-        n_bytes += len(data)
-        if len(group) >= _GROUP or n_bytes >= _SHARD_BYTES:
-            yield group
-            group, n_bytes = [], 0
-    if group:
-        yield group
+    return batches(pictures, _GROUP, n_bytes=lambda one: len(one[1]), full=_SHARD_BYTES)
 
 
 def _write_tars(
