@@ -40,6 +40,7 @@ from kinpack.learn.start_file import Start, shipped_start
 from kinpack.learn.tables import gaussian_tables, refit_tables
 from kinpack.learn.warm_start import take_over
 from kinpack.sources import open_source
+from ladder_latents import CODES as PRODUCT_CODES
 from ladder_latents import Latents, latents
 from ladder_parts import measure_parts
 from machine import run_head
@@ -54,7 +55,7 @@ CODE_BITS = 64
 DATA_SEED = 5
 """Which pictures are learned from."""
 SEEDS = (5, 6, 7)
-CODES = ("none", "own", "kin")
+CODES = ("none", *PRODUCT_CODES)
 """What may be known of a picture beside its latents: nothing, the codec's code, that of `kin`."""
 STEPS = 1200
 BATCH = 64

@@ -64,3 +64,10 @@ def test_area_reduction_of_large_images(
     blocks = parts.reshape(8, height, 8, width, 3).sum(axis=(1, 3), dtype=np.int64)
     wanted = (blocks / (height * width)).astype(np.float32)
     np.testing.assert_array_equal(area_reduction(image, 8), wanted)
+
+
+def test_area_reduction_keeps_a_constant(rng: np.random.Generator) -> None:
+    colour = rng.integers(0, 256, 3, dtype=np.uint8)
+    for height, width in [(1, 1), (31, 33), (700, 3)]:
+        image = np.broadcast_to(colour, (height, width, 3)).copy()
+        np.testing.assert_array_equal(area_reduction(image), np.full((32, 32, 3), colour))

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.area_reduction import area_reduction
 from kinpack.errors import ImageError
 from kinpack.images import (
     LONGEST_SIDE,
@@ -350,13 +349,6 @@ def test_composite_on_white_is_exact(image: Image) -> None:
         return
     alpha = image[:, :, 3:].astype(float) / 255
     np.testing.assert_array_equal(got, np.rint(image[:, :, :3] * alpha + 255 * (1 - alpha)))
-
-
-def test_area_reduction_keeps_a_constant(rng: np.random.Generator) -> None:
-    colour = rng.integers(0, 256, 3, dtype=np.uint8)
-    for height, width in [(1, 1), (31, 33), (700, 3)]:
-        image = np.broadcast_to(colour, (height, width, 3)).copy()
-        np.testing.assert_array_equal(area_reduction(image), np.full((32, 32, 3), colour))
 
 
 def test_every_suffix_is_of_a_format_that_is_tried() -> None:

@@ -200,11 +200,7 @@ class FolderStore:
         if self.owned:
             yield
             return
-        try:
-            descriptor = os.open(self.root, os.O_RDONLY)
-        except OSError as error:
-            raise refusal(error, self.called, "open") from error
-        try:
+        with self._opened() as descriptor:
             try:
                 alone = lock_alone(descriptor)
                 if alone:
@@ -217,8 +213,6 @@ class FolderStore:
             yield
             if not self._changed:
                 self._settle()
-        finally:
-            release(descriptor)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -231,11 +225,7 @@ class FolderStore:
             ArchiveError: somebody holds another, the file system has no locks, or the folder
                 cannot be opened, locked or synchronised.
         """
-        try:
-            descriptor = os.open(self.root, os.O_RDONLY)
-        except OSError as error:
-            raise refusal(error, self.called, "open") from error
-        try:
+        with self._opened() as descriptor:
             try:
                 alone = lock_alone(descriptor)
             except OSError as error:
@@ -247,8 +237,6 @@ class FolderStore:
                 )
             self._settle()
             yield
-        finally:
-            release(descriptor)
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""
@@ -261,6 +249,18 @@ class FolderStore:
             for descriptor in self._descriptors.values():
                 release(descriptor)
             self._descriptors.clear()
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """A descriptor of the folder, to lock it by; whatever lock it holds ends with the block."""
+        try:
+            descriptor = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise refusal(error, self.called, "open") from error
+        try:
+            yield descriptor
+        finally:
+            release(descriptor)
 
     def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
         with self._lock:

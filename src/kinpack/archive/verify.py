@@ -269,7 +269,7 @@ class _Verification:
             self.report.images += 1
             if self._codec is not None and self.report.deep:
                 self._decoding.append((name, packet))
-                self._pixels += packet.width * packet.height * packet.channels
+                self._pixels += packet.pixel_bytes
                 if len(self._decoding) >= _BATCH or self._pixels >= PIXEL_BYTES:
                     self._decode()
         if self._progress:

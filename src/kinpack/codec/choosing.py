@@ -16,7 +16,7 @@ from kinpack.codec.learned import MAX_SIDE
 from kinpack.codec.learned_image import LearnedImages
 from kinpack.codec.packet import Kind
 from kinpack.codec.psnr_search import PsnrSearch
-from kinpack.codec.quick_trial import finer_setting, stands_a_chance, windows_of
+from kinpack.codec.quick_trial import finer_setting, stands_a_chance
 from kinpack.errors import ImageError
 from kinpack.images import Image
 
@@ -206,13 +206,13 @@ class Chooser:
         self, image: Image, learned: Candidate, code: NDArray[np.uint8], quality: int
     ) -> int | None:
         """The setting of AVIF to try for a larger image; None where it is worth no try."""
-        windows = windows_of(image)
-        rivals = [learned]
-        if len(windows) > 1:
-            rows = range(len(windows))
-            codes, each = np.stack([code] * len(windows)), [quality] * len(windows)
-            rivals = self._encode_learned(windows, codes, rows, each, draw=True, threads=1)
-        return finer_setting(image, windows, rivals, quality=quality)
+
+        def encode(windows: Sequence[Image]) -> list[Candidate]:
+            n = len(windows)
+            codes, each = np.stack([code] * n), [quality] * n
+            return self._encode_learned(windows, codes, range(n), each, draw=True, threads=1)
+
+        return finer_setting(image, learned, quality=quality, encode=encode)
 
     def _worth_trying(
         self,

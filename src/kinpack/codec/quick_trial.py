@@ -6,7 +6,7 @@ neither the time nor the memory that AVIF takes for all of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,12 +38,17 @@ def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
         learned: its learned payload.
         quality: 1 to 99, of both.
     """
-    found = _promising_setting(image, [image], [learned], quality=quality, settings=[quality])
-    return found is not None
+    if _tells_nothing(image, quality):
+        return True
+    return _promising_setting([image], [learned], quality=quality, settings=[quality]) is not None
 
 
 def finer_setting(
-    image: Image, windows: Sequence[Image], learned: Sequence[Candidate], *, quality: int
+    image: Image,
+    learned: Candidate,
+    *,
+    quality: int,
+    encode: Callable[[Sequence[Image]], Sequence[Candidate]],
 ) -> int | None:
     """The setting of AVIF, by kinpack's qualities, at which a larger image seems to cost least.
 
@@ -51,15 +56,19 @@ def finer_setting(
 
     Args:
         image: uint8 (H, W, C).
-        windows: what is tried of it.
-        learned: the learned payloads of the windows.
+        learned: its learned payload.
         quality: 1 to 99, by whose cost they are compared.
+        encode: gives the learned payloads of parts of it, if it is too large to be tried whole.
 
     Returns:
         1 to 99; None where AVIF stands no chance against learned payloads.
     """
+    if _tells_nothing(image, quality):
+        return quality
+    windows = windows_of(image)
+    rivals = encode(windows) if len(windows) > 1 else [learned]
     settings = sorted({min(quality + step, 99) for step in FINER})
-    return _promising_setting(image, windows, learned, quality=quality, settings=settings)
+    return _promising_setting(windows, rivals, quality=quality, settings=settings)
 
 
 def windows_of(image: Image) -> list[Image]:
@@ -84,20 +93,22 @@ def _windows_along(side: int) -> list[slice]:
     return [slice(at - WINDOW // 2, at + WINDOW // 2) for at in (side // 4, side - side // 4)]
 
 
+def _tells_nothing(image: Image, quality: int) -> bool:
+    """Whether a quick AVIF says nothing of the classic payload that an image would get."""
+    return lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality)
+
+
 def _promising_setting(
-    image: Image,
     windows: Sequence[Image],
     learned: Sequence[Candidate],
     *,
     quality: int,
     settings: Sequence[int],
 ) -> int | None:
-    """The setting at which a quick AVIF costs least, the first where it can tell nothing.
+    """The setting at which a quick AVIF costs least.
 
     None where a slow one would still cost more than the learned payloads.
     """
-    if lossy_kind() is not Kind.AVIF or may_be_lossless(image, quality):
-        return settings[0]
     costs = {}
     for setting in settings:
         quick = [
