@@ -20,14 +20,14 @@ import numpy as np
 import PIL.Image
 
 from data import Folders, load_pictures
-from kinpack.codec.alpha import encode_alpha
-from kinpack.codec.causal_alpha import CausalAlpha
+from kinpack.codec.causal.causal_alpha import CausalAlpha
+from kinpack.codec.classic.alpha import encode_alpha
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import read_container
 from kinpack.codec.parts import CodecParts
 from kinpack.errors import KinpackError
-from kinpack.images import Image
 from kinpack.metrics import bd_rate
+from kinpack.networks.container import read_container
+from kinpack.pictures.images import Image
 from machine import run_head
 from result_file import load_results, save_results
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from kinpack.codec.avif import decode_avif, encode_avif
-from kinpack.codec.classic import squared_error
-from kinpack.codec.quality import avif_quality, lam
-from kinpack.images import Image, from_pil, to_pil
-from kinpack.sources import open_source
+from kinpack.codec.classic.avif import decode_avif, encode_avif
+from kinpack.codec.packets.candidate import squared_error
+from kinpack.codec.packets.quality import avif_quality, lam
+from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.sources.opening import open_source
 from machine import run_head
 from result_file import save_results
 

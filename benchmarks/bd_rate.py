@@ -87,7 +87,7 @@ def kept(
     if rival.format == "JXL":
         key["plugin"] = jpeg_xl_version()
     if alpha:
-        key["alpha"] = source_fingerprint("codec/alpha.py", "codec/webp.py")
+        key["alpha"] = source_fingerprint("codec/classic/alpha.py", "codec/classic/webp.py")
     return Remembered(contender, store, key)
 
 

@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from contenders import mean_visible_psnr
 from data import Pictures
 from kinpack.codec.codec import Codec, Escape
-from kinpack.images import Image, from_pil, to_pil
+from kinpack.pictures.images import Image, from_pil, to_pil
 from rate_curves import choose_qualities
 from rivals import AVIF, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
 

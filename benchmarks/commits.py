@@ -23,7 +23,7 @@ import numpy as np
 
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
-from kinpack.sources import open_source
+from kinpack.sources.opening import open_source
 from machine import run_head
 
 SEED = 6

@@ -15,8 +15,8 @@ from data import Pictures
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec, Escape
 from kinpack.errors import KinpackError
-from kinpack.images import Image, composite_on_white
 from kinpack.metrics import EXACT_PSNR, psnr
+from kinpack.pictures.images import Image, composite_on_white
 from rate_curves import Row
 from rivals import AVIF, Rival, measure, measure_sheet, png_bytes
 

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image as Pillow
 
 from kinpack.errors import SourceError
-from kinpack.images import Image, from_pil, to_pil
-from kinpack.items import Item
-from kinpack.sources import open_source
+from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.sources.items import Item
+from kinpack.sources.opening import open_source
 
 NAMES = ("cifar10-toy", "cifar10-test", "fashion-mnist", "emoji", "thumbnails", "thumbs64")
 """Data sets that ``load_pictures`` knows."""

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import KinpackError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from processor_switches import AT_HAND, Processor, emulated, switched
 
 Engine = Literal["onnxruntime", "numpy"]

@@ -23,9 +23,9 @@ from rich.console import Console
 
 from data import Folders, load_pictures
 from kinpack import Codec, Embedder
-from kinpack.codec.product_code import ProductQuantizer
-from kinpack.images import Image
-from kinpack.sources import open_source
+from kinpack.describers.product_code import ProductQuantizer
+from kinpack.pictures.images import Image
+from kinpack.sources.opening import open_source
 from machine import run_head
 
 NEAREST = (10, 100)

@@ -42,9 +42,9 @@ from decoding_ways import (
     ways,
 )
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import KinpackError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from machine import run_head
 from processor_switches import Processor, blas_core, numpy_features
 from result_file import save_results

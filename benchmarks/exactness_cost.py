@@ -19,11 +19,11 @@ import torch
 
 from data import Folders, load_pictures
 from kinpack.codec.codec import Codec
-from kinpack.images import Image
-from kinpack.learn.freeze import UNIT
-from kinpack.learn.model import CodecModel
-from kinpack.learn.start_file import shipped_start
+from kinpack.learn.freezing.freeze import UNIT
+from kinpack.learn.models.model import CodecModel
+from kinpack.learn.training.start_file import shipped_start
 from kinpack.metrics import bd_rate, psnr
+from kinpack.pictures.images import Image
 from machine import run_head
 from result_file import save_results
 

@@ -30,16 +30,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data import Folders, load_pictures
-from kinpack.images import Image
-from kinpack.learn.bottlenecks import SCALE_HIGH, SCALE_LOW, gaussian_bits, quantise_about
-from kinpack.learn.config import NetworkConfig, Step
-from kinpack.learn.freeze import BINS_PER_OCTAVE
-from kinpack.learn.model import CodecModel, quantiser_step
-from kinpack.learn.networks import parity_mask
-from kinpack.learn.start_file import Start, shipped_start
-from kinpack.learn.tables import gaussian_tables, refit_tables
-from kinpack.learn.warm_start import take_over
-from kinpack.sources import open_source
+from kinpack.learn.freezing.freeze import BINS_PER_OCTAVE
+from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
+from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, gaussian_bits, quantise_about
+from kinpack.learn.models.config import NetworkConfig, Step
+from kinpack.learn.models.model import CodecModel, quantiser_step
+from kinpack.learn.models.networks import parity_mask
+from kinpack.learn.training.start_file import Start, shipped_start
+from kinpack.learn.training.warm_start import take_over
+from kinpack.pictures.images import Image
+from kinpack.sources.opening import open_source
 from ladder_latents import CODES as PRODUCT_CODES
 from ladder_latents import Latents, latents
 from ladder_parts import measure_parts

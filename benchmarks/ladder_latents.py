@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.codec.embedder import Embedder
-from kinpack.images import Image
-from kinpack.learn.model import CodecModel
+from kinpack.describers.describer import Embedder
+from kinpack.learn.models.model import CodecModel
+from kinpack.pictures.images import Image
 
 BATCH = 250
 CODES = ("own", "kin")

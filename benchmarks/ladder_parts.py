@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import Container, read_container
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.images import Image
-from kinpack.learn.bottlenecks import SCALE_LOW
-from kinpack.learn.freeze import BINS_PER_OCTAVE
-from kinpack.learn.tables import gaussian_tables
+from kinpack.learn.freezing.freeze import BINS_PER_OCTAVE
+from kinpack.learn.freezing.tables import gaussian_tables
+from kinpack.learn.models.bottlenecks import SCALE_LOW
 from kinpack.metrics import psnr
+from kinpack.networks.container import Container, read_container
+from kinpack.pictures.images import Image
 from rate_curves import bd_rate_or_none
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.area_reduction import area_reduction
-from kinpack.codec.descriptor import LinearDescriptor
-from kinpack.codec.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.product_code import ProductQuantizer, pack_codes
 from kinpack.metrics import mean_average_precision
-from kinpack.search.distance import DistanceTable, asymmetric_table, symmetric_table
-from kinpack.search.scan import CodeIndex
-from kinpack.sources import open_source
+from kinpack.pictures.area_reduction import area_reduction
+from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
+from kinpack.search.engines.scan import CodeIndex
+from kinpack.sources.opening import open_source
 
 M, K, AT = 16, 16, 1000
 CROPS = 50

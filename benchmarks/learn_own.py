@@ -18,12 +18,12 @@ from pathlib import Path
 
 from data import is_held_out
 from kinpack.codec.codec import Codec
-from kinpack.items import Item, Source
-from kinpack.learn.config import TrainingConfig
 from kinpack.learn.gains import measure_gains
 from kinpack.learn.learning import FROM_A_START, learn_codec
-from kinpack.learn.start_file import shipped_start
-from kinpack.sources import open_source
+from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.training.start_file import shipped_start
+from kinpack.sources.items import Item, Source
+from kinpack.sources.opening import open_source
 from machine import run_head
 from result_file import load_results, save_results
 

@@ -20,8 +20,8 @@ from PIL import Image as Pillow
 from data import Folders, load_pictures
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec, Escape
-from kinpack.images import Image, from_pil, to_pil
-from kinpack.sources import open_source, subset
+from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.sources.opening import open_source, subset
 
 COUNTS = (1000, 8000)
 SIDES = (512, 1024, 2048, 4096)

@@ -28,8 +28,8 @@ from contenders import Theirs
 from data import Pictures, thumbnail, transformed
 from kinpack.codec.codec import Codec
 from kinpack.errors import KinpackError
-from kinpack.items import Item
-from kinpack.sources import open_source
+from kinpack.sources.items import Item
+from kinpack.sources.opening import open_source
 from machine import run_head
 from photographs_plot import draw
 from point_store import PointStore

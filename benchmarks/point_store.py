@@ -15,7 +15,7 @@ from typing import Any
 import kinpack
 from contenders import Contender
 from data import Pictures
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from rate_curves import Row
 
 METHOD = 1

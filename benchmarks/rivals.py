@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from kinpack.codec.alpha import encode_alpha, fill_transparent
+from kinpack.codec.classic.alpha import encode_alpha, fill_transparent
 from kinpack.errors import ImageError
-from kinpack.images import Image, composite_on_white, from_pil, to_pil
 from kinpack.metrics import psnr
+from kinpack.pictures.images import Image, composite_on_white, from_pil, to_pil
 
 TEMPORAL_DELIMITER, SEQUENCE_HEADER = 2, 1
 """Types of open bitstream units (OBU) of AV1 that are the same in every file."""

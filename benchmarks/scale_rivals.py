@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kinpack.codec.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantizer
 from scale_rows import ReplayingCoder, Rows
 from scale_stores import Contender, KinpackStore, Opened, Progress, SqliteStore, nearest_rows
 

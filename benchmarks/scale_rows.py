@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import Folders, load_pictures
-from kinpack.archive.coder import Escape
+from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import ProductQuantizer, unpack_codes
-from kinpack.codec.rates import Rates
-from kinpack.images import Image
-from kinpack.items import Item
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.rates import Rates
+from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.pictures.images import Image
+from kinpack.sources.items import Item
 
 SEED = 6
 QUALITY = 60

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from kinpack.archive.archive import Archive
-from kinpack.codec.product_code import ProductQuantizer, unpack_codes
-from kinpack.search.distance import symmetric_table
-from kinpack.search.scan import top_k
+from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.search.distances.distance import symmetric_table
+from kinpack.search.engines.scan import top_k
 from scale_rows import ReplayingCoder, Rows, pixels
 
 TRANSACTION = 10_000

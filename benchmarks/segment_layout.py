@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kinpack.archive.manifest import Manifest
-from kinpack.archive.segment import SegmentWriter
-from kinpack.codec.packet import Kind, Packet
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.segments.segment import SegmentWriter
+from kinpack.codec.packets.packet import Kind, Packet
 
 CODEC = "00" * 32
 

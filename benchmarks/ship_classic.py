@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import Container
+from kinpack.networks.container import Container
 
 DESCRIPTION = {
     "name": "classic",

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from kinpack.learn.config import NetworkConfig, TrainingConfig
 from kinpack.learn.learning import learn_codec
-from kinpack.learn.start_file import SUFFIX, Start, start_of
-from kinpack.sources import open_source
+from kinpack.learn.models.config import NetworkConfig, TrainingConfig
+from kinpack.learn.training.start_file import SUFFIX, Start, start_of
+from kinpack.sources.opening import open_source
 
 DESCRIPTION = {
     "command": "python benchmarks/ship_default.py --cifar DIR --photos DIR --work runs/shipped "

@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kinpack.errors import KinpackError
-from kinpack.learn.embedder_file import freezing_error
-from kinpack.sources import open_source
+from kinpack.learn.freezing.describer_file import freezing_error
+from kinpack.sources.opening import open_source
 from papers.pqvae.freezing import freeze_seer, load_seer
 
 MOST_BYTES = 4_000_000

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from data import Folders, load_pictures
 from kinpack.codec.codec import Codec
-from kinpack.images import Image
-from kinpack.learn.config import TrainingConfig
 from kinpack.learn.learning import FROM_A_START, learn_codec
-from kinpack.learn.start_file import shipped_start
+from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.training.start_file import shipped_start
 from kinpack.metrics import pchip_slopes, psnr
-from kinpack.sources import open_source
+from kinpack.pictures.images import Image
+from kinpack.sources.opening import open_source
 from machine import run_head
 from result_file import save_results
 

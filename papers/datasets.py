@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from data import is_held_out, toy_database
 from kinpack.errors import SourceError
-from kinpack.images import composite_on_white
-from kinpack.items import Item
-from kinpack.sources import open_source
+from kinpack.pictures.images import composite_on_white
+from kinpack.sources.items import Item
+from kinpack.sources.opening import open_source
 from papers.result_files import written_whole
 
 SIDE = 32

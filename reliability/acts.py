@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fake_codec import FakeCodec, FakeSource, pictures
-from kinpack.archive import segment
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import copy
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.manifest import codec_file, manifest_file
-from kinpack.archive.sealing import seal
-from kinpack.archive.states import load_record, manifest_numbers
-from kinpack.archive.verify import verify
+from kinpack.archive.care.copying import copy
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.care.verification import verify
+from kinpack.archive.revisions.manifest import codec_file, manifest_file
+from kinpack.archive.revisions.manifest_chain import load_record, manifest_numbers
+from kinpack.archive.segments import segment
+from kinpack.archive.stores.folder_store import FolderStore
 
 CODEC = FakeCodec()
 ARCHIVE, SEALED, COPY = "a.kin", "a.kin.zip", "b.kin"

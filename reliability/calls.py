@@ -1,8 +1,8 @@
 """Calls to the system: those of a block that concern one folder are shown to a handler.
 
 Python's own calls are replaced for the time of the block: those of `os`, `flock`, the rename of
-`kinpack.archive.noreplace`, and the files that `open` makes. `reliability.census` holds what is
-seen here against what the kernel sees.
+`kinpack.archive.stores.noreplace`, and the files that `open` makes. `reliability.census` holds what
+is seen here against what the kernel sees.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from kinpack.archive import noreplace
+from kinpack.archive.stores import noreplace
 
 _CREATES = os.O_CREAT | os.O_TRUNC
 

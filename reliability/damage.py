@@ -21,10 +21,10 @@ import numpy as np
 
 from fake_codec import FakeSource, pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.sealing import seal
-from kinpack.archive.verify import verify
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.care.verification import verify
 from kinpack.errors import KinpackError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from reliability.acts import CODEC, BrokenPromiseError, segments_of
 from reliability.report import Trials, parser
 

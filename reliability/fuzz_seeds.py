@@ -13,10 +13,10 @@ import PIL.Image
 
 from fake_codec import FakeSource
 from kinpack.archive.archive import Archive
-from kinpack.archive.sealing import seal
+from kinpack.archive.care.sealing import seal
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Packet
-from kinpack.images import Image, to_pil
+from kinpack.codec.packets.packet import Packet
+from kinpack.pictures.images import Image, to_pil
 from reliability import ROOT
 from reliability.acts import segments_of
 from tiny_embedder import soft_picture, tiny_embedder

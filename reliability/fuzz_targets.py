@@ -14,19 +14,19 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kinpack.archive.canonical import canonical, sealed
-from kinpack.archive.manifest import FOLDER
-from kinpack.archive.reader import Reader
-from kinpack.archive.sealed_store import SealedStore
-from kinpack.archive.states import load_manifest
-from kinpack.archive.store import Store
-from kinpack.archive.verify import verify_store
+from kinpack.archive.care.verification import verify_store
+from kinpack.archive.revisions.manifest_chain import load_manifest
+from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.segments.canonical import canonical, sealed
+from kinpack.archive.stores.format import FOLDER
+from kinpack.archive.stores.sealed_store import SealedStore
+from kinpack.archive.stores.store import Store
 from kinpack.codec.codec import Codec
-from kinpack.codec.embedder import Embedder
-from kinpack.codec.networks import Network
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.describers.describer import Embedder
 from kinpack.errors import ArchiveError
-from kinpack.images import load_image
+from kinpack.networks.networks import Network
+from kinpack.pictures.images import load_image
 from reliability.fuzz_seeds import Seeds
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part
 from tiny_embedder import soft_picture
@@ -166,8 +166,8 @@ def cases(seeds: Seeds) -> dict[str, Case]:
 
 def _webp(seeds: Seeds) -> list[Packet]:
     """Lossy WebP packets, which the encoder makes only where there is no AVIF."""
-    from kinpack.codec.alpha import encode_alpha, join
-    from kinpack.codec.webp import encode_webp
+    from kinpack.codec.classic.alpha import encode_alpha, join
+    from kinpack.codec.classic.webp import encode_webp
 
     made = []
     for n, (height, width) in enumerate(((8, 8), (20, 24), (1, 1), (33, 65))):

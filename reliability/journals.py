@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fake_codec import FakeSource
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 
 Batch: TypeAlias = "tuple[int, int] | None"
 """A batch of images that were added together: its version and their number; ``None`` for none."""

@@ -36,8 +36,8 @@ import pyarrow.parquet
 
 from fake_codec import pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import copy
-from kinpack.archive.sealing import seal
+from kinpack.archive.care.copying import copy
+from kinpack.archive.care.sealing import seal
 from kinpack.errors import KinpackError
 from reliability.acts import (
     ARCHIVE,

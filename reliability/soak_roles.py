@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from kinpack.archive.archive import Archive
-from kinpack.archive.verify import verify
+from kinpack.archive.care.verification import verify
 from kinpack.errors import ArchiveError
 from reliability.acts import ARCHIVE, CODEC
 from reliability.journals import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinpack.codec.causal_context import PLACES, PLANES
-from kinpack.codec.causal_model import CausalModel, Layer
+from kinpack.codec.causal.causal_context import PLACES, PLANES
+from kinpack.codec.causal.causal_model import CausalModel, Layer
 
 
 def random_model(

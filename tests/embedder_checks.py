@@ -7,8 +7,8 @@ from pathlib import Path
 from archive_checks import CODEC, Place, content, reopened
 from fake_codec import FakeSource
 from kinpack.archive.archive import Archive
-from kinpack.archive.verify import verify
-from kinpack.images import Image
+from kinpack.archive.care.verification import verify
+from kinpack.pictures.images import Image
 from tiny_embedder import soft_picture, tiny_embedder
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.coder import Escape
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import ProductQuantizer, pack_codes
-from kinpack.codec.rates import Rates
+from kinpack.archive.revisions.stored_codec import Escape
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.rates import Rates
+from kinpack.describers.product_code import ProductQuantizer, pack_codes
 from kinpack.errors import ImageError, PayloadError
-from kinpack.images import Image
-from kinpack.items import Item
+from kinpack.pictures.images import Image
+from kinpack.sources.items import Item
 
 
 class FakeCodec:

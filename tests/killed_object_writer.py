@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fake_codec import FakeCodec, pictures
-from kinpack.archive import segment
 from kinpack.archive.archive import Archive
+from kinpack.archive.segments import segment
 
 OLD, NEW = 3, 6
 
@@ -34,7 +34,7 @@ def write(verb: str, address: str) -> None:
 
 
 def serve() -> None:
-    for name in ("kinpack.archive.object_staging", "obstore.store"):
+    for name in ("kinpack.archive.revisions.object_staging", "obstore.store"):
         import_module(name)  # now, so that the children need not
     pa.array([1])  # imports pandas where there is one, so that the children need not
     for line in sys.stdin:

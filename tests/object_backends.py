@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 import s3_server
-from kinpack.archive import buckets, objects
-from kinpack.archive.object_store import ObjectStore
+from kinpack.archive.stores import buckets, objects
+from kinpack.archive.stores.object_store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 
 
 def waves(height: int, width: int, channels: int, *, seed: int = 0) -> Image:

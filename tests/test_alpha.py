@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinpack.codec.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
-from kinpack.codec.avif import encode_avif
+from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
+from kinpack.codec.classic.avif import encode_avif
 from kinpack.errors import PayloadError
 from pictures import broken, grid, waves
 

@@ -11,14 +11,14 @@ import pytest
 
 from archive_checks import CODEC, content, expected, hashes, make, reopened
 from fake_codec import FakeCodec, FakeSource, pictures
-from kinpack.archive import segment as segment_module
-from kinpack.archive.adding import AddReport
+from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
-from kinpack.archive.store import TEMPORARY
-from kinpack.codec.packet import Kind
-from kinpack.codec.product_code import unpack_codes
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores.store import TEMPORARY
+from kinpack.codec.packets.packet import Kind
+from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
-from kinpack.search.distance import SearchError
+from kinpack.search.distances.distance import SearchError
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 from fake_codec import FakeSource, pictures
-from kinpack.archive import segment as segment_module
-from kinpack.archive.adding import AddReport
+from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
-from kinpack.archive.store import TEMPORARY
-from kinpack.archive.verify import verify
+from kinpack.archive.care.verification import verify
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError
 
 

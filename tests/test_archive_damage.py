@@ -12,9 +12,9 @@ import pytest
 
 from archive_checks import make, reopened
 from fake_codec import FakeCodec, pictures
-from kinpack.archive.verify import verify
+from kinpack.archive.care.verification import verify
 from kinpack.errors import ArchiveError, KinpackError, PayloadError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from trial_runs import trial
 
 

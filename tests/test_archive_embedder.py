@@ -14,22 +14,22 @@ import pytest
 from archive_checks import CODEC, content, expected, make, renewed, reopened
 from embedder_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeCodec, FakeSource, pictures
-from kinpack.archive import batches as batches_module
-from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
-from kinpack.archive.canonical import sealed
-from kinpack.archive.copying import copy, merge
-from kinpack.archive.recoding import Recoder, Row
-from kinpack.archive.repairing import repair
-from kinpack.archive.sealing import seal, unseal
-from kinpack.archive.verify import verify
-from kinpack.codec.container import EMBEDDER_FILE, read_container
-from kinpack.codec.embedder import Embedder
-from kinpack.codec.packet import Packet
-from kinpack.codec.product_code import unpack_codes
+from kinpack.archive.care.copying import copy, merge
+from kinpack.archive.care.recoding import Recoder, Row
+from kinpack.archive.care.repairing import repair
+from kinpack.archive.care.sealing import seal, unseal
+from kinpack.archive.care.verification import verify
+from kinpack.archive.segments import batches as batches_module
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments.canonical import sealed
+from kinpack.codec.packets.packet import Packet
+from kinpack.describers.describer import Embedder
+from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
-from kinpack.images import Image
-from kinpack.search.distance import SearchError
+from kinpack.networks.container import EMBEDDER_FILE, read_container
+from kinpack.pictures.images import Image
+from kinpack.search.distances.distance import SearchError
 from tiny_embedder import soft_picture, tiny_embedder
 
 
@@ -68,7 +68,9 @@ def test_copies_carry_the_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     other = make_embedded(tmp_path / "b.kin", soft(6, first=8))
     for small in (True, False):  # copied image by image, and as whole files
         for module in ("copying", "compaction"):
-            monkeypatch.setattr(f"kinpack.archive.{module}.is_small", lambda _, small=small: small)
+            monkeypatch.setattr(
+                f"kinpack.archive.care.{module}.is_small", lambda _, small=small: small
+            )
         with reopened(path) as archive, reopened(other) as more:
             copy(archive, tmp_path / f"copy{small}.kin")
             merge([archive, more], tmp_path / f"merged{small}.kin", on_duplicate="skip")

@@ -13,11 +13,11 @@ import pytest
 
 from archive_checks import content, expected, make, reopened
 from fake_codec import pictures
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.history import history
-from kinpack.archive.sealing import seal
-from kinpack.archive.store import Store
-from kinpack.archive.verify import verify_store
+from kinpack.archive.care.history import history
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.care.verification import verify_store
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 from reliability.calls import Call, watched
 from trial_runs import trial
@@ -151,7 +151,7 @@ def test_what_a_dead_sealer_left_goes_with_the_next_one(tmp_path: Path) -> None:
 def test_sealing_where_nothing_is_renamed_without_replacing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kinpack.archive import noreplace
+    from kinpack.archive.stores import noreplace
 
     monkeypatch.setattr(noreplace, "_renameat2", lambda: None)
     path, sealed = make(tmp_path / "a.kin"), tmp_path / "a.kin.zip"

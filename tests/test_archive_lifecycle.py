@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 
 from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 from fake_codec import FakeCodec, FakeSource, pictures
-from kinpack.archive import collecting, compaction
-from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
-from kinpack.archive.canonical import sealed
-from kinpack.archive.collecting import collect
-from kinpack.archive.compaction import images_to_copy
-from kinpack.archive.copying import CopyReport, copy, merge
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.store import TEMPORARY
-from kinpack.archive.verify import verify
+from kinpack.archive.care import collecting, compaction
+from kinpack.archive.care.collecting import collect
+from kinpack.archive.care.compaction import images_to_copy
+from kinpack.archive.care.copying import CopyReport, copy, merge
+from kinpack.archive.care.verification import verify
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments.canonical import sealed
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError
 
 

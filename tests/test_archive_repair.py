@@ -9,9 +9,9 @@ import pytest
 
 from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 from fake_codec import FakeCodec, pictures
-from kinpack.archive import segment as segment_module
-from kinpack.archive.repairing import RepairReport, repair
-from kinpack.archive.sealing import seal
+from kinpack.archive.care.repairing import RepairReport, repair
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.segments import segment as segment_module
 from kinpack.errors import ArchiveError, KinpackError
 
 

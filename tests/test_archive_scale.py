@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.product_code import unpack_codes
+from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import KinpackError
 
 ROOT = Path(__file__).resolve().parents[1]

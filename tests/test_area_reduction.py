@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.area_reduction import area_reduction
-from kinpack.images import Image, composite_on_white
+from kinpack.pictures.area_reduction import area_reduction
+from kinpack.pictures.images import Image, composite_on_white
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3, 4]))

@@ -26,10 +26,10 @@ folder = Path(sys.argv[1])
 LIBRARY = """
 from archive_checks import content, make, reopened
 from fake_codec import pictures
-from kinpack.archive.exporting import export
-from kinpack.archive.repairing import repair
-from kinpack.archive.sealing import seal
-from kinpack.sources import open_source
+from kinpack.integrations.exporting import export
+from kinpack.archive.care.repairing import repair
+from kinpack.archive.care.sealing import seal
+from kinpack import open_source
 begin = threads()
 path = make(folder / "a.kin", pictures(10))
 with reopened(path) as archive:
@@ -47,7 +47,7 @@ assert threads() == begin
 """
 STREAMS = """
 import pyarrow.ipc
-from kinpack.sources import open_source
+from kinpack import open_source
 from test_huggingface import table
 begin = threads()
 rows = table([1, 2, 3], folder)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec import avif
-from kinpack.codec.av1 import Sequence, level
-from kinpack.codec.avif import decode_avif, encode_avif, rebuild, strip
+from kinpack.codec.classic import avif
+from kinpack.codec.classic.av1 import Sequence, level
+from kinpack.codec.classic.avif import decode_avif, encode_avif, rebuild, strip
 from kinpack.errors import CodecError, PayloadError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from pictures import broken, grid, waves
 
 WHOLE_FRAME, WHOLE_FILE = 0x80, 0xC0

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from kinpack.errors import KinpackError
-from kinpack.images import Image
-from kinpack.items import Item
+from kinpack.pictures.images import Image
+from kinpack.sources.items import Item
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -210,7 +210,9 @@ def test_fingerprints_tell_shapes_apart() -> None:
     assert point_store.fingerprint([flat]) != point_store.fingerprint([flat.reshape(4, 4, 1)])
     assert point_store.fingerprint([flat, flat]) != point_store.fingerprint([flat])
     assert len(point_store.source_fingerprint()) == 32
-    assert point_store.source_fingerprint("codec/alpha.py") != point_store.source_fingerprint()
+    assert (
+        point_store.source_fingerprint("codec/classic/alpha.py") != point_store.source_fingerprint()
+    )
 
 
 def test_held_out_rule_by_hand() -> None:

@@ -19,10 +19,10 @@ from scipy.interpolate import PchipInterpolator
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
 from kinpack.errors import ImageError, SourceError
-from kinpack.images import Image, to_pil
-from kinpack.items import Item
 from kinpack.metrics import psnr
-from kinpack.sources import open_source
+from kinpack.pictures.images import Image, to_pil
+from kinpack.sources.items import Item
+from kinpack.sources.opening import open_source
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from kinpack.entropy.binary_coder import decode_binary, encode_binary
 from kinpack.entropy.range_coder import LIMIT
 from kinpack.errors import PayloadError
+from papers.smic.coders.binary_coder import decode_binary, encode_binary
 
 Matrix = NDArray[np.int64]
 

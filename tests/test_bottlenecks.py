@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
-from kinpack.learn.bottlenecks import (
+from kinpack.learn.models.bottlenecks import (
     SCALE_HIGH,
     SCALE_LOW,
     ProductBottleneck,

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from causal_models import random_model
-from kinpack.codec.alpha import join
-from kinpack.codec.causal_alpha import CAUSAL, CausalAlpha, with_planes
-from kinpack.codec.causal_coder import CausalCoder
-from kinpack.codec.causal_context import MIRRORED, NEIGHBOURS, PLANES, Frame, rows_up, waves
-from kinpack.codec.causal_model import CausalModel
-from kinpack.codec.classic import Candidate, candidates
-from kinpack.codec.logistic_mixture import (
+from kinpack.codec.causal.causal_alpha import CAUSAL, CausalAlpha, with_planes
+from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_context import MIRRORED, NEIGHBOURS, PLANES, Frame, rows_up, waves
+from kinpack.codec.causal.causal_model import CausalModel
+from kinpack.codec.causal.logistic_mixture import (
     _inverse_table,
     _sigmoid_table,
     _weight_table,
@@ -28,7 +26,10 @@ from kinpack.codec.logistic_mixture import (
     mixture_counts,
     values_of,
 )
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.classic.alpha import join
+from kinpack.codec.classic.payloads import candidates
+from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import CodecError, PayloadError
 from pictures import plane
 

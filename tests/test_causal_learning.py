@@ -16,26 +16,26 @@ pytest.importorskip("torch")
 
 import torch
 
-from kinpack.codec.causal_coder import CausalCoder
-from kinpack.codec.causal_context import PLANES, Frame
+from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_context import PLANES, Frame
+from kinpack.codec.causal.logistic_mixture import level_count, levels_of, values_of
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import Container, read_container
-from kinpack.codec.logistic_mixture import level_count, levels_of, values_of
-from kinpack.codec.packet import Kind
+from kinpack.codec.packets.packet import Kind
 from kinpack.errors import CodecError, KinpackError
-from kinpack.items import Item
-from kinpack.learn.budgeted import Budget, run_budget
-from kinpack.learn.causal import CausalPlan, grey_steps, with_alpha, with_grey
-from kinpack.learn.causal_samples import PixelSamples
-from kinpack.learn.causal_training import (
+from kinpack.learn.causal.budgeted import Budget, run_budget
+from kinpack.learn.causal.causal_samples import PixelSamples
+from kinpack.learn.causal.causal_training import (
     CausalConfig,
     CausalNetwork,
     frozen,
     mixture_bits,
     train_causal,
 )
+from kinpack.learn.causal.learning import CausalPlan, grey_steps, with_alpha, with_grey
 from kinpack.learn.collection import read_collection
 from kinpack.learn.learning import causal_shares
+from kinpack.networks.container import Container, read_container
+from kinpack.sources.items import Item
 from pictures import plane
 from test_causal import rgba
 from tiny_codec import tiny_codec

@@ -11,18 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec import classic
-from kinpack.codec.classic import (
-    Candidate,
-    candidates,
-    decode_classic,
-    encode_classic,
-    squared_error,
-)
-from kinpack.codec.packet import Kind
-from kinpack.codec.quality import aimed_psnr, avif_quality, lam, webp_quality
+from kinpack.codec.classic import payloads as classic
+from kinpack.codec.classic.payloads import candidates, decode_classic, encode_classic
+from kinpack.codec.packets.candidate import Candidate, squared_error
+from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.quality import aimed_psnr, avif_quality, lam, webp_quality
 from kinpack.errors import CodecError, PayloadError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from pictures import broken, grid, waves
 
 FAST = 8

@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 
 from cli_runs import User, one_error, pictures, texture
 from kinpack.cli import app
-from kinpack.images import load_image
 from kinpack.metrics import psnr
+from kinpack.pictures.images import load_image
 
 CLASSIC = ("--codec", "classic")
 

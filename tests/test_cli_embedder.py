@@ -8,7 +8,7 @@ import pytest
 
 from cli_runs import ask, one_error, pictures, run
 from kinpack.archive.archive import Archive
-from kinpack.images import load_image
+from kinpack.pictures.images import load_image
 from tiny_embedder import GOLDEN, tiny_embedder
 
 

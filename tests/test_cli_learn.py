@@ -16,8 +16,8 @@ from PIL import Image
 
 from cli_runs import User, one_error, pictures, texture
 from kinpack.errors import CodecError, ImageError, SourceError
-from kinpack.learn.config import NetworkConfig, Step, TrainingConfig
-from kinpack.sources import open_source
+from kinpack.learn.models.config import NetworkConfig, Step, TrainingConfig
+from kinpack.sources.opening import open_source
 
 pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -66,7 +66,7 @@ def learn_small(photos: Path, work: Path, *, steps: int = 4, **options: Any) -> 
 
 def content(codec: Codec) -> dict[str, Any]:
     """Everything a codec does, without the header that tells how and when it was made."""
-    from kinpack.codec.container import read_container
+    from kinpack.networks.container import read_container
 
     container = read_container(codec.to_bytes(), where="a codec")
     return {**container.blobs, **{key: a.tobytes() for key, a in container.arrays.items()}}
@@ -221,7 +221,7 @@ def test_broken_pictures_stop_or_are_left_out(
 @pytest.mark.parametrize("sides", [(40, 48), (80, 96)], ids=["small", "large"])
 def test_calibration_patches_have_one_size(tmp_path: Path, sides: tuple[int, int]) -> None:
     from kinpack.learn.learning import calibration_patches
-    from kinpack.learn.patches import PatchSampler
+    from kinpack.learn.training.patches import PatchSampler
 
     images = [texture(seed, *sides) for seed in range(3)]
     patches = calibration_patches(PatchSampler(images), n=96)

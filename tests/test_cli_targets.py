@@ -16,7 +16,7 @@ from cli_runs import User, ask, one_error, pictures, run
 from kinpack.cli.options import byte_count
 from kinpack.cli.reporting import Report
 from kinpack.metrics import psnr
-from kinpack.sources import open_source
+from kinpack.sources.opening import open_source
 
 
 @pytest.fixture(scope="module")

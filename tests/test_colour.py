@@ -12,7 +12,7 @@ import pytest
 from PIL import ImageCms
 
 from kinpack.errors import ImageError
-from kinpack.images import load_image
+from kinpack.pictures.images import load_image
 
 
 def coded(picture: PIL.Image.Image, format_: str = "PNG", **options: Any) -> bytes:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.codec.container import MAGIC, MAX_BYTES, VERSION, Container, read_container
 from kinpack.errors import CodecError
-from kinpack.nesting import DEEPEST
+from kinpack.limits import DEEPEST
+from kinpack.networks.container import MAGIC, MAX_BYTES, VERSION, Container, read_container
 
 DTYPES = ["int8", "int16", "int32", "int64", "uint8", "uint16", "float16", "float32", "float64"]
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 import handmade_graphs as g
 from kinpack.codec.codec import Codec
-from kinpack.codec.context_columns import ContextColumns
-from kinpack.codec.integer_layers import IntegerLayers
-from kinpack.codec.latent_coder import LatentCoder
-from kinpack.codec.networks import Network
-from kinpack.codec.onnx_reader import read_graph
+from kinpack.codec.learned.context_columns import ContextColumns
+from kinpack.codec.learned.integer_layers import IntegerLayers
+from kinpack.codec.learned.latent_coder import LatentCoder
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.networks import Network
 
 IN, STOP, PLANES, HIDDEN, OUT = 7, 4, 3, 5, 6
 
@@ -122,7 +122,7 @@ def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     made = columns(network())
     assert made is not None
     whole = made(y_hat, planes, where)
-    monkeypatch.setattr("kinpack.codec.context_columns._COLUMNS", 2 * 25 * 9 * STOP)
+    monkeypatch.setattr("kinpack.codec.learned.context_columns._COLUMNS", 2 * 25 * 9 * STOP)
     assert np.array_equal(made(y_hat, planes, where), whole)
 
 
@@ -185,7 +185,7 @@ def test_the_shipped_predictions_are_those_of_convolutions(size: tuple[int, int]
 def test_the_graphs_of_products_are_onnx() -> None:
     """The package onnx, where it is installed, finds nothing wrong with what is written by hand."""
     onnx = pytest.importorskip("onnx")
-    from kinpack.codec.context_columns import _graph
+    from kinpack.codec.learned.context_columns import _graph
 
     layers = IntegerLayers.of(network().graph)
     assert layers is not None

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec import embedder as module
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import EMBEDDER_FILE, Container, read_container
-from kinpack.codec.embedder import Embedder, describe
-from kinpack.codec.product_code import pack_codes
+from kinpack.describers import describer as module
+from kinpack.describers.describer import Embedder, describe
+from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
-from kinpack.images import composite_on_white
+from kinpack.networks.container import EMBEDDER_FILE, Container, read_container
+from kinpack.pictures.images import composite_on_white
 from tiny_embedder import GOLDEN, soft_picture, tiny_embedder
 
 # Pictures whose latents are far from the border between two words: no rounding changes a code.

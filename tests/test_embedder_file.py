@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinpack.codec.container import EMBEDDER_FILE, read_container
-from kinpack.codec.embedder import Embedder
+from kinpack.describers.describer import Embedder
 from kinpack.errors import CodecError, SourceError
-from kinpack.learn.embedder_file import freeze_embedder, freezing_error
-from kinpack.learn.traced_graph import eight_bits, traced_graph
+from kinpack.learn.freezing.describer_file import freeze_embedder, freezing_error
+from kinpack.learn.freezing.traced_graph import eight_bits, traced_graph
+from kinpack.networks.container import EMBEDDER_FILE, read_container
 from papers.pqvae.backbone import Backbone, BackboneConfig
 from papers.pqvae.backbone_training import BackboneTraining, descriptors
 from papers.pqvae.class_training import ClassTraining

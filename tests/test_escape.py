@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinpack.codec import choosing, quick_trial
-from kinpack.codec.choosing import Chooser
-from kinpack.codec.classic import DEFAULT_SPEED, Candidate, candidates, squared_error
+from kinpack.codec.choice import choosing, quick_trial
+from kinpack.codec.choice.choosing import Chooser
+from kinpack.codec.choice.classic_rule import FEATURES, EscapeRule, features
+from kinpack.codec.classic.payloads import DEFAULT_SPEED, candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.escape import FEATURES, EscapeRule, features
-from kinpack.codec.learned_image import LearnedImages
-from kinpack.codec.packet import Kind
-from kinpack.codec.quality import lam
+from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.packets.candidate import Candidate, squared_error
+from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.quality import lam
 from kinpack.errors import CodecError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from pictures import waves
 
 

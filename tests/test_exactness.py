@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import KinpackError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -28,7 +28,7 @@ import photographs
 import photographs_plot
 import processor_switches
 import speed
-from kinpack.items import Item
+from kinpack.sources.items import Item
 
 
 def packet(width: int, height: int, channels: int, payload: bytes = b"\x00\xff") -> Packet:
@@ -198,7 +198,7 @@ def test_mosaic_repeats_its_images(rng: np.random.Generator) -> None:
 
 
 def test_photographs_are_spread_over_the_folder(tmp_path: Path, rng: np.random.Generator) -> None:
-    from kinpack.images import save_image
+    from kinpack.pictures.images import save_image
 
     for number in range(9):
         shape = (50, 80, 3) if number % 2 else (80, 50, 3)

@@ -16,12 +16,12 @@ import pytest
 
 from archive_checks import CODEC, make, reopened
 from fake_codec import FakeSource, pictures
-from kinpack.archive import exporting
 from kinpack.archive.archive import Archive
-from kinpack.archive.exporting import export
 from kinpack.errors import ArchiveError, MissingExtraError, PayloadError
-from kinpack.images import load_image
-from kinpack.sources import open_source
+from kinpack.integrations import exporting
+from kinpack.integrations.exporting import export
+from kinpack.pictures.images import load_image
+from kinpack.sources.opening import open_source
 
 SOURCE = pictures(30)
 LANCE = ["lance"] if find_spec("lance") else []

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from archive_checks import CODEC, content, expected, make, renewed, reopened
 from fake_codec import FakeSource, pictures
-from kinpack.archive import finding, taken
-from kinpack.archive import segment as segment_module
+from kinpack.archive.adding import added_ids as taken
+from kinpack.archive.adding.added_ids import Taken
 from kinpack.archive.archive import Archive
-from kinpack.archive.columns import Tail
-from kinpack.archive.finding import rows_of
-from kinpack.archive.hash_index import HashIndex
-from kinpack.archive.taken import Taken
+from kinpack.archive.revisions import id_lookup as finding
+from kinpack.archive.revisions.hash_index import HashIndex
+from kinpack.archive.revisions.id_lookup import rows_of
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments.columns import Tail
 from kinpack.errors import NotFoundError
 
 few_hashes = st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=9)

@@ -24,10 +24,10 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.archive.archive import Archive
-from kinpack.codec.avif import Subsampling, encode_avif, rebuild
-from kinpack.codec.container import Container, read_container
-from kinpack.codec.networks import Network
-from kinpack.codec.packet import Packet
+from kinpack.codec.classic.avif import Subsampling, encode_avif, rebuild
+from kinpack.codec.packets.packet import Packet
+from kinpack.networks.container import Container, read_container
+from kinpack.networks.networks import Network
 from pictures import grid, waves
 from test_alpha import GOLDEN as ALPHA
 

@@ -18,11 +18,11 @@ pytest.importorskip("onnx")
 import torch
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import read_container
-from kinpack.codec.product_code import unpack_codes
+from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import CodecError, PayloadError
-from kinpack.learn.freeze import UNIT, freeze
-from kinpack.learn.model import CodecModel
+from kinpack.learn.freezing.freeze import UNIT, freeze
+from kinpack.learn.models.model import CodecModel
+from kinpack.networks.container import read_container
 from tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
@@ -156,7 +156,7 @@ def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, picture
 
 def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     """The frozen tables cost less on new pictures than Gaussians would."""
-    from kinpack.learn.tables import gaussian_tables
+    from kinpack.learn.freezing.tables import gaussian_tables
 
     new = np.stack([picture(32, 32, 900 + i) for i in range(40)])
     coder = codec.learned_coder()

@@ -9,9 +9,9 @@ pytest.importorskip("torch")
 pytest.importorskip("lightning")
 pytest.importorskip("onnx")
 
-from kinpack.codec.escape import FEATURES
+from kinpack.codec.choice.classic_rule import FEATURES
 from kinpack.learn import gains as gains_module
-from kinpack.learn.escape_rule import KEPT, drawings, fitted_rule
+from kinpack.learn.freezing.classic_rule import KEPT, drawings, fitted_rule
 from kinpack.learn.gains import Gain, Gains, measure_gains
 from tiny_codec import picture, tiny_codec
 

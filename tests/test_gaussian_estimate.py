@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinpack.entropy.gaussian_estimate import joint_entropy, marginal_entropy
 from kinpack.errors import KinpackError
+from papers.smic.gaussian_estimate import joint_entropy, marginal_entropy
 
 Floats = NDArray[np.float64]
 

@@ -14,15 +14,15 @@ import PIL.Image
 import pytest
 
 from kinpack.archive.archive import Archive
-from kinpack.archive.history import history
-from kinpack.archive.sealing import seal, unseal
-from kinpack.archive.unpacking import unpack
-from kinpack.archive.verify import verify
+from kinpack.archive.care.history import history
+from kinpack.archive.care.sealing import seal, unseal
+from kinpack.archive.care.verification import verify
 from kinpack.codec.codec import Codec
-from kinpack.codec.networks import Engine
-from kinpack.codec.packet import Kind
-from kinpack.images import Image, load_image
-from kinpack.items import Item
+from kinpack.codec.packets.packet import Kind
+from kinpack.integrations.unpacking import unpack
+from kinpack.networks.networks import Engine
+from kinpack.pictures.images import Image, load_image
+from kinpack.sources.items import Item
 
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
 EXPECTED = {

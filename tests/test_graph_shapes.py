@@ -12,10 +12,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from handmade_graphs import Steps
-from kinpack.codec.graph_shapes import check_run
-from kinpack.codec.networks import Engine, Network
-from kinpack.codec.onnx_reader import read_graph
 from kinpack.errors import CodecError
+from kinpack.networks.graphs.graph_shapes import check_run
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.networks import Engine, Network
 
 small = st.integers(1, 4)
 

@@ -20,22 +20,22 @@ import pytest
 
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.canonical import sealed
-from kinpack.archive.columns import Tail
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.manifest import Manifest
-from kinpack.archive.parquet_limits import most_text, prefix_bytes
-from kinpack.archive.record import Record
-from kinpack.archive.segment import LONGEST_TEXT, SegmentWriter
-from kinpack.archive.segment_entry import MOST_ROWS, SegmentEntry
-from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.unpacking import file_names, unpack
-from kinpack.archive.verify import verify
-from kinpack.codec.avif import rebuild
+from kinpack.archive.care.verification import verify
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.segments.canonical import sealed
+from kinpack.archive.segments.columns import Tail
+from kinpack.archive.segments.guard.parquet_limits import most_text, prefix_bytes
+from kinpack.archive.segments.segment import LONGEST_TEXT, SegmentWriter
+from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.codec.classic.avif import rebuild
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, ImageError, PayloadError
-from kinpack.nesting import DEEPEST
+from kinpack.integrations.unpacking import file_names, unpack
+from kinpack.limits import DEEPEST
 from tiny_embedder import soft_picture
 
 ENTRY = SegmentEntry(

@@ -14,10 +14,10 @@ pytest.importorskip("lightning")
 pytest.importorskip("onnx")
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import Container, read_container
-from kinpack.codec.latent_format import LatentFormat
+from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.errors import CodecError
-from kinpack.learn.onnx_graph import GraphWriter, float_graph
+from kinpack.learn.freezing.onnx_graph import GraphWriter, float_graph
+from kinpack.networks.container import Container, read_container
 from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn

@@ -16,9 +16,9 @@ import pytest
 from fake_codec import FakeCodec
 from kinpack.archive.archive import Archive
 from kinpack.errors import ImageError, KinpackError, SourceError
-from kinpack.images import load_image
-from kinpack.pixel_limit import most_pixels, too_many
-from kinpack.sources import open_source
+from kinpack.limits import most_pixels, too_many
+from kinpack.pictures.images import load_image
+from kinpack.sources.opening import open_source
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -169,7 +169,7 @@ def test_tables_that_are_pipes_are_refused(tmp_path: Path) -> None:
 def test_links_among_folders_do_not_multiply_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinpack.sources._MOST_LINKED", 100)
+    monkeypatch.setattr("kinpack.sources.opening._MOST_LINKED", 100)
     folders = [tmp_path / f"f{n}" for n in range(9)]
     for folder in folders:
         folder.mkdir()

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.entropy import huffman
-from kinpack.entropy.huffman import HuffmanCodes, code_lengths, decode_huffman, encode_huffman
 from kinpack.entropy.range_coder import LIMIT
 from kinpack.entropy.tables import ESCAPE_BITS, MAX_COUNT, FrequencyTables
 from kinpack.errors import CodecError, PayloadError
+from papers.smic.coders import huffman
+from papers.smic.coders.huffman import HuffmanCodes, code_lengths, decode_huffman, encode_huffman
 
 TABLES = FrequencyTables.from_lists(
     [[1, 1], [5, 1, 1], [1, 60, 700, 65_536, 650, 40, 2], [3] * 40 + [1]], [0, -1, -3, 10]

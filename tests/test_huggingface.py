@@ -13,9 +13,9 @@ import PIL.Image
 import pytest
 
 from kinpack.errors import ImageError, MissingExtraError, SourceError
-from kinpack.images import save_image
-from kinpack.items import Source
-from kinpack.sources import open_source
+from kinpack.pictures.images import save_image
+from kinpack.sources.items import Source
+from kinpack.sources.opening import open_source
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.errors import ImageError
-from kinpack.images import (
+from kinpack.errors import ImageError, shown
+from kinpack.pictures.images import (
     LONGEST_SIDE,
     SUFFIXES,
     Image,
@@ -27,7 +27,6 @@ from kinpack.images import (
     is_picture_name,
     load_image,
     save_image,
-    shown,
     to_pil,
     validate_image,
 )

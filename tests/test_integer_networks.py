@@ -18,7 +18,7 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from kinpack.errors import CodecError
-from kinpack.learn.integer_networks import (
+from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     EXACT,
     WEIGHT,

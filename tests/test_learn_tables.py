@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.entropy.tables import MAX_COUNT, FrequencyTables
-from kinpack.learn.tables import gaussian_tables, refit_tables
+from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 
 DEVIATIONS = 2.0 ** (-4 + (np.arange(80) + 0.5) / 8)
 

@@ -18,14 +18,14 @@ pytest.importorskip("onnx")
 import torch
 from torch import nn
 
-from kinpack.codec import latent_coder, learned
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned import MAX_SIDE, LearnedCoder
-from kinpack.codec.networks import run_tiled
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.tiling import Tiling
+from kinpack.codec.learned import latent_coder, learned
+from kinpack.codec.learned.learned import MAX_SIDE, LearnedCoder
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import CodecError, ImageError, KinpackError, PayloadError
-from kinpack.images import Image
+from kinpack.networks.networks import run_tiled
+from kinpack.networks.tiling import Tiling
+from kinpack.pictures.images import Image
 from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn

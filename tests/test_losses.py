@@ -11,14 +11,13 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor
 
-from kinpack.learn.losses import (
+from kinpack.learn.training.losses import (
     alignment_loss,
     correlation_matrix_distance,
-    gaussian_divergence,
-    log_det_gram,
     same_class_matrix,
 )
-from kinpack.learn.variational import Posterior
+from papers.smic.losses import gaussian_divergence, log_det_gram
+from papers.variational import Posterior
 
 pytestmark = pytest.mark.learn
 

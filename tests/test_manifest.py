@@ -13,16 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.manifest import (
-    FORMAT,
-    Manifest,
-    manifest_file,
-    manifest_number,
-)
-from kinpack.archive.record import Record
-from kinpack.archive.segment_entry import SegmentEntry
-from kinpack.archive.states import load_manifest
+from kinpack.archive.revisions.manifest import Manifest, manifest_file, manifest_number
+from kinpack.archive.revisions.manifest_chain import load_manifest
+from kinpack.archive.revisions.record import Record
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.format import FORMAT
 from kinpack.errors import ArchiveError
 
 ENTRY = SegmentEntry(

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from kinpack import metrics
 from kinpack.metrics import MetricError
+from papers import gram
 
 BITS = [0.5, 0.7, 1.0, 1.5, 2.2, 3.0]
 DECIBELS = [25.0, 27.0, 29.5, 32.0, 34.0, 37.0]
@@ -130,13 +131,13 @@ FINITE = st.floats(-100, 100, allow_nan=False, width=32)
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=FINITE)
 )
 def test_gram_and_cosine_are_those_of_plain_loops(rows: np.ndarray) -> None:
-    gram, cosine = metrics.gram_matrix(rows), metrics.cosine_matrix(rows)
+    products, cosine = gram.gram_matrix(rows), gram.cosine_matrix(rows)
     n = len(rows)
-    assert gram.shape == cosine.shape == (n, n)
+    assert products.shape == cosine.shape == (n, n)
     for i in range(n):
         for j in range(n):
             inner = sum(float(a) * float(b) for a, b in zip(rows[i], rows[j], strict=True))
-            assert gram[i, j] == pytest.approx(inner, rel=1e-9, abs=1e-9)
+            assert products[i, j] == pytest.approx(inner, rel=1e-9, abs=1e-9)
             lengths = math.hypot(*rows[i].tolist()) * math.hypot(*rows[j].tolist())
             expected = 1.0 if i == j else inner / lengths if lengths > 0 else 0.0
             if lengths > 1e-30 or i == j:
@@ -145,12 +146,12 @@ def test_gram_and_cosine_are_those_of_plain_loops(rows: np.ndarray) -> None:
 
 
 def test_cosine_of_a_zero_row() -> None:
-    cosine = metrics.cosine_matrix([[0.0, 0.0], [3.0, 4.0]])
+    cosine = gram.cosine_matrix([[0.0, 0.0], [3.0, 4.0]])
     assert cosine.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_cosine_of_extreme_lengths() -> None:
-    cosine = metrics.cosine_matrix([[1e200, 0.0], [1e-200, 1e-200]])
+    cosine = gram.cosine_matrix([[1e200, 0.0], [1e-200, 1e-200]])
     assert cosine[0, 1] == pytest.approx(math.sqrt(0.5))
 
 
@@ -162,35 +163,35 @@ def test_ranks_are_those_of_the_spectrum(spectrum: list[float], seed: int) -> No
     u = np.linalg.qr(rng.normal(size=(n, n)))[0]
     values = np.array(sorted((round(s, 1) for s in spectrum), reverse=True))
     matrix = (u * values) @ u.T
-    assert metrics.rank_numerical(matrix) == sum(v > 0 for v in values)
+    assert gram.rank_numerical(matrix) == sum(v > 0 for v in values)
     total = sum(values)
     if total == 0:
         return
     entropy = -sum(v / total * math.log(v / total) for v in values if v > 0)
-    assert metrics.rank_effective(matrix) == pytest.approx(math.exp(entropy), rel=1e-6)
+    assert gram.rank_effective(matrix) == pytest.approx(math.exp(entropy), rel=1e-6)
     # A fraction between two partial sums, away from both, so that rounding decides nothing.
     reached = 0.0
     for count, value in enumerate(values, 1):
         if value > 0:
             fraction = (reached + value / 2) / total
-            assert metrics.rank_energy(matrix, fraction=fraction) == count
+            assert gram.rank_energy(matrix, fraction=fraction) == count
         reached += value
 
 
 def test_ranks_of_known_matrices() -> None:
-    assert metrics.rank_numerical(np.eye(4)) == 4
-    assert metrics.rank_effective(np.eye(4)) == pytest.approx(4)
-    assert metrics.rank_energy(np.eye(4), fraction=0.5) == 2
-    assert metrics.rank_energy(np.eye(4), fraction=1.0) == 4
+    assert gram.rank_numerical(np.eye(4)) == 4
+    assert gram.rank_effective(np.eye(4)) == pytest.approx(4)
+    assert gram.rank_energy(np.eye(4), fraction=0.5) == 2
+    assert gram.rank_energy(np.eye(4), fraction=1.0) == 4
     ones = np.ones((5, 5))
-    assert metrics.rank_numerical(ones) == 1
-    assert metrics.rank_effective(ones) == pytest.approx(1)
+    assert gram.rank_numerical(ones) == 1
+    assert gram.rank_effective(ones) == pytest.approx(1)
     zero = np.zeros((3, 3))
-    assert metrics.rank_numerical(zero) == 0
-    assert metrics.rank_effective(zero) == 0.0
-    assert metrics.rank_energy(zero) == 0
-    assert metrics.rank_numerical(np.zeros((0, 0))) == 0
-    assert metrics.rank_numerical(np.diag([1.0, 1e-3]), tolerance=1e-2) == 1
+    assert gram.rank_numerical(zero) == 0
+    assert gram.rank_effective(zero) == 0.0
+    assert gram.rank_energy(zero) == 0
+    assert gram.rank_numerical(np.zeros((0, 0))) == 0
+    assert gram.rank_numerical(np.diag([1.0, 1e-3]), tolerance=1e-2) == 1
 
 
 @settings(deadline=None)
@@ -202,38 +203,38 @@ def test_ranks_of_singular_values_are_those_of_the_matrix(
     matrix = rng.normal(size=(m, rank)) @ rng.normal(size=(rank, n))
     values = np.linalg.svd(matrix, compute_uv=False)
     for given_values in (values, rng.permutation(values), [*values, 0.0, 0.0]):
-        assert metrics.rank_numerical(given_values) == metrics.rank_numerical(matrix)
-        assert metrics.rank_numerical(given_values) == min(m, n, rank)
-        expected = metrics.rank_effective(matrix)
-        assert metrics.rank_effective(given_values) == pytest.approx(expected, rel=1e-12)
+        assert gram.rank_numerical(given_values) == gram.rank_numerical(matrix)
+        assert gram.rank_numerical(given_values) == min(m, n, rank)
+        expected = gram.rank_effective(matrix)
+        assert gram.rank_effective(given_values) == pytest.approx(expected, rel=1e-12)
         for fraction in (0.5, 0.99, 0.999):
-            found = metrics.rank_energy(given_values, fraction=fraction)
-            assert found == metrics.rank_energy(matrix, fraction=fraction)
+            found = gram.rank_energy(given_values, fraction=fraction)
+            assert found == gram.rank_energy(matrix, fraction=fraction)
 
 
 def test_ranks_of_few_singular_values() -> None:
-    assert metrics.rank_numerical([]) == 0
-    assert metrics.rank_effective([]) == 0.0
-    assert metrics.rank_energy([]) == 0
-    assert metrics.rank_numerical([0.0, 0.0]) == 0
-    assert metrics.rank_effective([0.0, 2.0]) == 1.0
-    assert metrics.rank_numerical([1e-9, 1.0]) == 1
-    assert metrics.rank_energy([1.0, 98.0, 1.0], fraction=0.98) == 1
+    assert gram.rank_numerical([]) == 0
+    assert gram.rank_effective([]) == 0.0
+    assert gram.rank_energy([]) == 0
+    assert gram.rank_numerical([0.0, 0.0]) == 0
+    assert gram.rank_effective([0.0, 2.0]) == 1.0
+    assert gram.rank_numerical([1e-9, 1.0]) == 1
+    assert gram.rank_energy([1.0, 98.0, 1.0], fraction=0.98) == 1
 
 
 def test_ranks_refuse() -> None:
     with pytest.raises(MetricError, match="0 or more"):
-        metrics.rank_numerical([1.0, -1.0])
+        gram.rank_numerical([1.0, -1.0])
     with pytest.raises(MetricError, match="shape"):
-        metrics.rank_numerical(np.ones((2, 2, 2)))
+        gram.rank_numerical(np.ones((2, 2, 2)))
     with pytest.raises(MetricError, match="finite"):
-        metrics.rank_energy([1.0, math.inf])
+        gram.rank_energy([1.0, math.inf])
     with pytest.raises(MetricError):
-        metrics.rank_effective(np.full((2, 2), np.nan))
+        gram.rank_effective(np.full((2, 2), np.nan))
     with pytest.raises(MetricError):
-        metrics.rank_energy(np.eye(2), fraction=0)
+        gram.rank_energy(np.eye(2), fraction=0)
     with pytest.raises(MetricError):
-        metrics.rank_numerical(np.eye(2), tolerance=1)
+        gram.rank_numerical(np.eye(2), tolerance=1)
 
 
 CURVE = st.lists(st.floats(0.05, 20), min_size=5, max_size=9)

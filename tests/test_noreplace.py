@@ -14,10 +14,10 @@ import pytest
 
 from archive_checks import CODEC, content, expected, hashes, make, reopened
 from fake_codec import pictures
-from kinpack.archive import noreplace
 from kinpack.archive.archive import Archive
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.noreplace import publish_file
+from kinpack.archive.stores import noreplace
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.noreplace import publish_file
 from kinpack.errors import ArchiveError
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)

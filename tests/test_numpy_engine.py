@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from handmade_graphs import Steps
-from kinpack.codec import numpy_engine
-from kinpack.codec.container import read_container
-from kinpack.codec.networks import Network
-from kinpack.codec.onnx_reader import read_graph
 from kinpack.errors import CodecError
+from kinpack.networks import numpy_engine
+from kinpack.networks.container import read_container
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.networks import Network
 
 EXACT = 1 << 24
 Floats = NDArray[np.float32]

@@ -20,20 +20,20 @@ from cli_runs import one_error
 from cli_runs import pictures as picture_files
 from fake_codec import FakeSource, pictures
 from fault_proxy import FaultProxy, Seen
-from kinpack.archive import leases, objects
-from kinpack.archive import segment as segment_module
-from kinpack.archive.adding import AddReport
+from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import copy, merge
-from kinpack.archive.exporting import export
-from kinpack.archive.object_store import ObjectStore
-from kinpack.archive.repairing import repair
-from kinpack.archive.sealing import seal, unseal
-from kinpack.archive.states import load_manifest
-from kinpack.archive.unpacking import unpack
-from kinpack.archive.verify import verify
+from kinpack.archive.care.copying import copy, merge
+from kinpack.archive.care.repairing import repair
+from kinpack.archive.care.sealing import seal, unseal
+from kinpack.archive.care.verification import verify
+from kinpack.archive.revisions.manifest_chain import load_manifest
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores import leases, objects
+from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.cli import app
 from kinpack.errors import ArchiveError, KinpackError, NotFoundError
+from kinpack.integrations.exporting import export
+from kinpack.integrations.unpacking import unpack
 from object_backends import Backend, backend, use_server
 
 

@@ -13,12 +13,12 @@ from archive_checks import CODEC, content, expected, renewed, reopened
 from embedder_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeSource
 from fault_proxy import FAULTS, FaultProxy
-from kinpack.archive import leases
-from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import copy, merge
-from kinpack.archive.repairing import repair
-from kinpack.archive.sealing import seal, unseal
+from kinpack.archive.care.copying import copy, merge
+from kinpack.archive.care.repairing import repair
+from kinpack.archive.care.sealing import seal, unseal
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores import leases
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from object_backends import Backend, backend, hurried, use_server
 from tiny_embedder import soft_picture, tiny_embedder
@@ -84,7 +84,7 @@ def test_copies_carry_the_codes(
     address = make_embedded(place.address())
     other = make_embedded(tmp_path / "b.kin", soft(6, first=8))
     for small in (True, False):  # copied image by image, and as whole files
-        monkeypatch.setattr("kinpack.archive.copying.is_small", lambda _, small=small: small)
+        monkeypatch.setattr("kinpack.archive.care.copying.is_small", lambda _, small=small: small)
         with reopened(address) as archive, reopened(other) as more:
             for root in (place.root, str(tmp_path)):
                 copy(archive, f"{root}/copy{small}.kin")

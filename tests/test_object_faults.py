@@ -27,10 +27,10 @@ from archive_checks import content, expected, make, reopened
 from fake_codec import FakeSource, pictures
 from fault_proxy import FAULTS, Fault, FaultProxy
 from killed_object_writer import NEW, OLD
-from kinpack.archive import buckets, leases, objects
-from kinpack.archive import segment as segment_module
-from kinpack.archive.object_store import ObjectStore
-from kinpack.archive.verify import verify
+from kinpack.archive.care.verification import verify
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores import buckets, leases, objects
+from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError, KinpackError
 from object_backends import environment, hurried, use_server
 

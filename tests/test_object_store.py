@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kinpack.archive import leases, object_store
-from kinpack.archive.buckets import Address, is_object_address
-from kinpack.archive.object_store import ObjectStore
-from kinpack.archive.opening import open_store
+from kinpack.archive.stores import leases, object_store
+from kinpack.archive.stores.buckets import Address, is_object_address
+from kinpack.archive.stores.object_store import ObjectStore
+from kinpack.archive.stores.opening import open_store
 from kinpack.errors import ArchiveError, KinpackError, MissingExtraError
 from object_backends import Backend, backend, hurried, use_server
 

@@ -29,12 +29,12 @@ from handmade_graphs import (
     value,
     varint,
 )
-from kinpack.codec import onnx_reader, protobuf
-from kinpack.codec.container import CODEC_FILE, EMBEDDER_FILE, read_container
-from kinpack.codec.network_graph import OPERATORS, Graph
-from kinpack.codec.networks import Engine, Network
-from kinpack.codec.onnx_reader import read_graph
 from kinpack.errors import CodecError
+from kinpack.networks.container import CODEC_FILE, EMBEDDER_FILE, read_container
+from kinpack.networks.graphs import onnx_reader, protobuf
+from kinpack.networks.graphs.network_graph import OPERATORS, Graph
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.networks import Engine, Network
 from tiny_embedder import GOLDEN
 
 Y = node("Identity", ["x"], "y")
@@ -130,9 +130,9 @@ def test_a_handmade_graph() -> None:
 def test_what_the_writers_write() -> None:
     pytest.importorskip("onnx")
     torch = pytest.importorskip("torch")
-    from kinpack.learn.integer_networks import IntegerLayer, integer_graph
-    from kinpack.learn.onnx_graph import float_graph
-    from kinpack.learn.traced_graph import traced_graph
+    from kinpack.learn.freezing.integer_networks import IntegerLayer, integer_graph
+    from kinpack.learn.freezing.onnx_graph import float_graph
+    from kinpack.learn.freezing.traced_graph import traced_graph
     from write_tiny_embedder import TinyNetwork
 
     nn = torch.nn
@@ -494,7 +494,7 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_graph_is_checked_once_and_before_onnxruntime_sees_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from kinpack.codec import networks
+    from kinpack.networks import networks
 
     read: list[bytes] = []
 

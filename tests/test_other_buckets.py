@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from kinpack.archive.buckets import Address
-from kinpack.archive.objects import Objects
+from kinpack.archive.stores.buckets import Address
+from kinpack.archive.stores.objects import Objects
 from kinpack.errors import ArchiveError
 
 CONDITION = {"gs": ("x-goog-if-generation-match", "0", 412), "az": ("If-None-Match", "*", 409)}

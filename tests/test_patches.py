@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.errors import SourceError
-from kinpack.learn.patches import LARGE_EVERY, PatchSampler
+from kinpack.learn.training.patches import LARGE_EVERY, PatchSampler
 
 Picture = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from kinpack.errors import KinpackError, SourceError  # noqa: E402
-from kinpack.search.distance import symmetric_tables  # noqa: E402
+from kinpack.search.distances.distance import symmetric_tables  # noqa: E402
 from papers.datasets import DataSet, LabelledPictures  # noqa: E402
 from papers.pqvae import __main__ as command  # noqa: E402
 from papers.pqvae import evaluation, measures, models, rivals, run, table, training  # noqa: E402

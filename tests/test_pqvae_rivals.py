@@ -18,9 +18,9 @@ from PIL import Image as Pillow
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kinpack.codec.product_code import ProductQuantizer  # noqa: E402
+from kinpack.describers.product_code import ProductQuantizer  # noqa: E402
 from kinpack.errors import ImageError, SourceError  # noqa: E402
-from kinpack.search.distance import symmetric_tables  # noqa: E402
+from kinpack.search.distances.distance import symmetric_tables  # noqa: E402
 from papers.datasets import DataSet, LabelledPictures, load_data_set  # noqa: E402
 from papers.pqvae import product_rivals, retrieval, rivals  # noqa: E402
 from papers.pqvae.gist import GistSettings, gabor_bank, gist, whiten  # noqa: E402

@@ -13,15 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.area_reduction import area_reduction
-from kinpack.codec.descriptor import LinearDescriptor, blocks
-from kinpack.codec.product_code import (
-    ProductQuantizer,
-    pack_codes,
-    packed_width,
-    unpack_codes,
-)
+from kinpack.describers.descriptor import LinearDescriptor, blocks
+from kinpack.describers.product_code import ProductQuantizer, pack_codes, packed_width, unpack_codes
 from kinpack.errors import CodecError
+from kinpack.pictures.area_reduction import area_reduction
 
 
 def random_quantizer(seed: int, M: int, K: int, d: int) -> ProductQuantizer:

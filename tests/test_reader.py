@@ -19,7 +19,7 @@ import pytest
 from archive_checks import make, reopened
 from fake_codec import pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.segment import Segment
+from kinpack.archive.segments.segment import Segment
 
 ROOT = Path(__file__).resolve().parents[1]
 READER = ROOT / "docs" / "reader.py"

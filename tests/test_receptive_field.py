@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handmade_graphs import Steps
-from kinpack.codec.networks import Network, run_tiled
-from kinpack.codec.onnx_reader import read_graph
-from kinpack.codec.receptive_field import check_tiles
-from kinpack.codec.tiling import Tiling
 from kinpack.errors import CodecError
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.graphs.receptive_field import check_tiles
+from kinpack.networks.networks import Network, run_tiled
+from kinpack.networks.tiling import Tiling
 
 TILE = 12
 

@@ -13,14 +13,14 @@ import pytest
 
 from archive_checks import CODEC, content, expected, hashes, make, reopened
 from fake_codec import pictures
-from kinpack.archive import ranged
-from kinpack.archive import segment as segment_module
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import copy
-from kinpack.archive.ranged import TAIL_BYTES, HttpFile, LocalFile
-from kinpack.archive.sealed_store import SealedStore
-from kinpack.archive.sealing import seal, unseal
-from kinpack.archive.verify import verify
+from kinpack.archive.care.copying import copy
+from kinpack.archive.care.sealing import seal, unseal
+from kinpack.archive.care.verification import verify
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.stores import ranged
+from kinpack.archive.stores.ranged import TAIL_BYTES, HttpFile, LocalFile
+from kinpack.archive.stores.sealed_store import SealedStore
 from kinpack.errors import ArchiveError, KinpackError
 from range_server import RangeServer
 

@@ -14,19 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec.product_code import ProductQuantizer, pack_codes, unpack_codes
+from kinpack.describers.product_code import ProductQuantizer, pack_codes, unpack_codes
 from kinpack.errors import CodecError, KinpackError, MissingExtraError
-from kinpack.search import scan
-from kinpack.search.distance import (
+from kinpack.search.distances.distance import (
     DistanceTable,
     SearchError,
     asymmetric_table,
     symmetric_table,
     symmetric_tables,
 )
-from kinpack.search.fast_scan import FastScan
-from kinpack.search.ranking import nearest, ranked
-from kinpack.search.scan import CodeIndex, Engine, top_k
+from kinpack.search.distances.ranking import nearest, ranked
+from kinpack.search.engines import scan
+from kinpack.search.engines.fast_scan import FastScan
+from kinpack.search.engines.scan import CodeIndex, Engine, top_k
 
 
 def quantizer_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantizer:
@@ -371,8 +371,8 @@ def test_ten_thousand_codes_take_under_ten_milliseconds() -> None:
 def test_searching_imports_no_faiss_unasked() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from kinpack.codec.product_code import ProductQuantizer\n"
-        "from kinpack.search.scan import CodeIndex\n"
+        "from kinpack.describers.product_code import ProductQuantizer\n"
+        "from kinpack.search.engines.scan import CodeIndex\n"
         "q = ProductQuantizer(np.zeros((16, 16, 2), np.float32))\n"
         "CodeIndex(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
         "assert not {'faiss', 'torch', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)\n"

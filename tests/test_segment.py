@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.archive import segment as segment_module
-from kinpack.archive.columns import SMALL
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.manifest import Manifest
-from kinpack.archive.segment import Entry, Segment, SegmentWriter
-from kinpack.archive.segment_entry import SegmentEntry
-from kinpack.codec.packet import Kind, Packet
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments.columns import SMALL
+from kinpack.archive.segments.segment import Entry, Segment, SegmentWriter
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
 
 CODEC = "cd" * 32
@@ -293,7 +293,7 @@ def test_what_cannot_be_written_is_refused() -> None:
 
 
 def test_a_library_that_cuts_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinpack.archive import columns
+    from kinpack.archive.segments import columns
 
     monkeypatch.setattr(columns, "_ONE_PAGE", 1 << 10)
     with pytest.raises(ArchiveError, match="does not keep payloads in one page"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinpack.codec import networks
 from kinpack.codec.codec import Codec
-from kinpack.codec.packet import Kind, Packet
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import CodecError
+from kinpack.networks import networks
 
 
 def pictures() -> list[np.ndarray]:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image as PILImage
 
 from kinpack.codec.codec import SHIPPED, Codec
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import pack_codes, unpack_codes
-from kinpack.images import Image
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.describers.product_code import pack_codes, unpack_codes
 from kinpack.metrics import mean_average_precision, psnr
-from kinpack.search.distance import asymmetric_table
-from kinpack.search.scan import top_k
+from kinpack.pictures.images import Image
+from kinpack.search.distances.distance import asymmetric_table
+from kinpack.search.engines.scan import top_k
 
 DEFAULT_ID = "67756a4e693051383b820719f9140ab06d615739d963b4c846acdab52a564b0c"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"

@@ -18,13 +18,13 @@ pytest.importorskip("sklearn")
 import torch
 
 from kinpack.errors import KinpackError
-from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
 from papers.datasets import LabelledPictures
 from papers.experiment import Task, run_tasks
 from papers.smic import bits, comparison, models
 from papers.smic.__main__ import main
 from papers.smic.coders import independent
 from papers.smic.pictures import latents_of
+from papers.variational import VaeConfig, VariationalAutoencoder
 
 pytestmark = pytest.mark.learn
 

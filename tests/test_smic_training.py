@@ -18,14 +18,15 @@ pytest.importorskip("sklearn")
 import torch
 from torch import Tensor
 
-from kinpack import metrics
 from kinpack.errors import KinpackError
-from kinpack.learn.losses import correlation_matrix_distance
-from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
+from kinpack.learn.training.losses import correlation_matrix_distance
+from kinpack.metrics import psnr
+from papers import gram
 from papers.datasets import LabelledPictures
 from papers.smic import measures, models, training
 from papers.smic.models import ModelConfig, aligned, cvae
 from papers.smic.pictures import latents_of, psnr_of
+from papers.variational import VaeConfig, VariationalAutoencoder
 
 pytestmark = pytest.mark.learn
 
@@ -246,9 +247,7 @@ def test_latents_and_psnr_are_those_of_each_picture() -> None:
             # Channel by channel, row by row.
             assert latents[i, 16 + 4 * 2 + 3] == pytest.approx(float(z[0, 1, 2, 3]), abs=1e-5)
             decoded = (network.decode(z).clamp(0, 1) * 255).round().byte()[0].permute(1, 2, 0)
-            expected = metrics.psnr(
-                shown.pixels[i, :28, :28].copy(), decoded.numpy()[:28, :28].copy()
-            )
+            expected = psnr(shown.pixels[i, :28, :28].copy(), decoded.numpy()[:28, :28].copy())
             assert found[i] == pytest.approx(expected, abs=0.01)
 
 
@@ -350,12 +349,12 @@ def test_angles_against_plain_loops() -> None:
 def test_ranks_are_those_of_the_gram_matrix(n: int, d: int, rank: int) -> None:
     rng = np.random.default_rng(8)
     B = (rng.normal(size=(n, rank)) * 2.0 ** -np.arange(rank)) @ rng.normal(size=(rank, d))
-    G = metrics.gram_matrix(B)
+    G = gram.gram_matrix(B)
     found = measures.ranks(B)
-    assert found["rank_numerical"] == metrics.rank_numerical(G) == rank
-    assert found["rank_effective"] == pytest.approx(metrics.rank_effective(G), rel=1e-6)
-    assert found["rank_energy_99"] == metrics.rank_energy(G, fraction=0.99)
-    assert found["rank_energy_999"] == metrics.rank_energy(G, fraction=0.999)
+    assert found["rank_numerical"] == gram.rank_numerical(G) == rank
+    assert found["rank_effective"] == pytest.approx(gram.rank_effective(G), rel=1e-6)
+    assert found["rank_energy_99"] == gram.rank_energy(G, fraction=0.99)
+    assert found["rank_energy_999"] == gram.rank_energy(G, fraction=0.999)
     # Squared lengths along the principal directions, in a plain loop.
     energies = [s * s for s in np.linalg.svd(B, compute_uv=False).tolist()]
     reached, count = 0.0, 0

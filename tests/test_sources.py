@@ -13,9 +13,9 @@ import PIL.Image
 import pytest
 
 from kinpack.errors import ImageError, KinpackError, SourceError
-from kinpack.images import save_image
-from kinpack.items import Item, Source
-from kinpack.sources import open_source, subset
+from kinpack.pictures.images import save_image
+from kinpack.sources.items import Item, Source
+from kinpack.sources.opening import open_source, subset
 
 
 def write(path: Path, level: int = 0) -> Path:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from kinpack.archive import folder_store, noreplace
-from kinpack.archive.folder_store import FolderStore
-from kinpack.archive.noreplace import publish_folder
-from kinpack.archive.store import TEMPORARY
+from kinpack.archive.stores import folder_store, noreplace
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.noreplace import publish_folder
+from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError
 
 

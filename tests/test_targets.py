@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from fake_codec import FakeCodec, FakeSource
-from kinpack.archive import adding
-from kinpack.archive.adding import AddOptions
-from kinpack.archive.allocation import allocate, hulls
+from kinpack.archive.adding import addition as adding
+from kinpack.archive.adding.addition import AddOptions
+from kinpack.archive.adding.allocation import allocate, hulls
+from kinpack.archive.adding.fitting import GRID
 from kinpack.archive.archive import Archive
-from kinpack.archive.copying import merge
-from kinpack.archive.fitting import GRID
-from kinpack.codec.choosing import Escape, exactly
-from kinpack.codec.classic import Candidate
+from kinpack.archive.care.copying import merge
+from kinpack.codec.choice.choosing import Escape, exactly
+from kinpack.codec.choice.psnr_search import ROUNDS, PsnrSearch
 from kinpack.codec.codec import Codec
 from kinpack.codec.decoding import Decoder
-from kinpack.codec.packet import Kind
-from kinpack.codec.psnr_search import ROUNDS, PsnrSearch
-from kinpack.codec.rates import Rates
+from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.rates import Rates
 from kinpack.errors import ArchiveError, CodecError, KinpackError
-from kinpack.images import Image, composite_on_white
 from kinpack.metrics import psnr
-from kinpack.sources import open_source
+from kinpack.pictures.images import Image, composite_on_white
+from kinpack.sources.opening import open_source
 from pictures import waves
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinpack.codec.synthesis_window import SynthesisWindow
-from kinpack.codec.tiling import Tiling, pieces
-from kinpack.images import Image
+from kinpack.codec.learned.synthesis_window import SynthesisWindow
+from kinpack.networks.tiling import Tiling, pieces
+from kinpack.pictures.images import Image
 
 UP = 2
 SYNTHESIS = Tiling(tile=4, halo=2, up=UP)

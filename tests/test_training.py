@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from kinpack.errors import CodecError
-from kinpack.learn.config import DEFAULT_STEPS, NetworkConfig, Step, TrainingConfig
-from kinpack.learn.model import CodecModel
-from kinpack.learn.patches import PatchSampler
-from kinpack.learn.training import Log, train
+from kinpack.learn.models.config import DEFAULT_STEPS, NetworkConfig, Step, TrainingConfig
+from kinpack.learn.models.model import CodecModel
+from kinpack.learn.training.patches import PatchSampler
+from kinpack.learn.training.training import Log, train
 
 pytestmark = pytest.mark.learn
 
@@ -172,7 +172,7 @@ def test_a_budget_of_minutes_ends(tmp_path: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
-    from kinpack.learn.training import WARM_UP_STEPS, CodecTraining
+    from kinpack.learn.training.training import WARM_UP_STEPS, CodecTraining
 
     config = TrainingConfig(steps=4000, learning_rate=1e-3, decay_from=0.5)
     task = CodecTraining(sampler(), network=NETWORK, training=config)

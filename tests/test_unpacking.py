@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from fake_codec import FakeCodec, FakeSource
 from kinpack.archive.archive import Archive
-from kinpack.archive.unpacking import TABLE, file_names, unpack
 from kinpack.errors import ArchiveError
-from kinpack.images import load_image
+from kinpack.integrations.unpacking import TABLE, file_names, unpack
+from kinpack.pictures.images import load_image
 
 
 def names(*ids: str, format: str = "png") -> list[str]:  # noqa: A002

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.variational import Posterior, VaeConfig, VariationalAutoencoder
+from papers.variational import Posterior, VaeConfig, VariationalAutoencoder
 
 pytestmark = pytest.mark.learn
 

@@ -14,12 +14,7 @@ import torch
 from torch import Tensor
 
 from kinpack.errors import CodecError
-from kinpack.learn.vector_quantiser import (
-    FLOOR,
-    UPDATES,
-    QuantiserConfig,
-    VectorQuantiser,
-)
+from kinpack.learn.models.vector_quantiser import FLOOR, UPDATES, QuantiserConfig, VectorQuantiser
 
 pytestmark = pytest.mark.learn
 

@@ -14,12 +14,12 @@ pytest.importorskip("lightning")
 import torch
 
 from kinpack.errors import CodecError
-from kinpack.learn.config import Step, TrainingConfig
-from kinpack.learn.model import CodecModel
-from kinpack.learn.patches import PatchSampler
-from kinpack.learn.start_file import read_start, shipped_start, start_of
-from kinpack.learn.training import HELD_STEPS, train
-from kinpack.learn.warm_start import take_over
+from kinpack.learn.models.config import Step, TrainingConfig
+from kinpack.learn.models.model import CodecModel
+from kinpack.learn.training.patches import PatchSampler
+from kinpack.learn.training.start_file import read_start, shipped_start, start_of
+from kinpack.learn.training.training import HELD_STEPS, train
+from kinpack.learn.training.warm_start import take_over
 from tiny_codec import NETWORK, patches, picture, tiny_model
 
 pytestmark = pytest.mark.learn

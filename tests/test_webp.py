@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec.webp import (
+from kinpack.codec.classic.webp import (
     decode_webp,
     decode_webp_lossless,
     encode_webp,
@@ -23,7 +23,7 @@ from kinpack.codec.webp import (
     strip_lossy,
 )
 from kinpack.errors import CodecError, PayloadError
-from kinpack.images import Image
+from kinpack.pictures.images import Image
 from pictures import broken, grid, waves
 
 

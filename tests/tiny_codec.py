@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from kinpack.codec.codec import Codec
-from kinpack.learn.config import NetworkConfig, Step, TrainingConfig
-from kinpack.learn.freeze import freeze
-from kinpack.learn.model import CodecModel
-from kinpack.learn.patches import PatchSampler
-from kinpack.learn.training import train
+from kinpack.learn.freezing.freeze import freeze
+from kinpack.learn.models.config import NetworkConfig, Step, TrainingConfig
+from kinpack.learn.models.model import CodecModel
+from kinpack.learn.training.patches import PatchSampler
+from kinpack.learn.training.training import train
 
 Picture = NDArray[np.uint8]
 

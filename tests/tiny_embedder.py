@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.embedder import Embedder
+from kinpack.describers.describer import Embedder
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny.kine"
 """What ``python tests/write_tiny_embedder.py`` wrote; of format version 1, kept for ever."""

@@ -25,21 +25,21 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from kinpack.archive.archive import Archive
-from kinpack.archive.coder import Escape
-from kinpack.archive.sealing import seal
-from kinpack.codec.alpha import encode_alpha, fill_transparent, join
-from kinpack.codec.avif import encode_avif, strip
-from kinpack.codec.classic import candidates
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.revisions.stored_codec import Escape
+from kinpack.codec.classic.alpha import encode_alpha, fill_transparent, join
+from kinpack.codec.classic.avif import encode_avif, strip
+from kinpack.codec.classic.payloads import candidates
+from kinpack.codec.classic.webp import encode_webp
 from kinpack.codec.codec import Codec
-from kinpack.codec.container import Container
-from kinpack.codec.descriptor import LinearDescriptor
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import ProductQuantizer, pack_codes
-from kinpack.codec.quality import avif_quality, webp_quality
-from kinpack.codec.webp import encode_webp
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.quality import avif_quality, webp_quality
+from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.product_code import ProductQuantizer, pack_codes
 from kinpack.errors import CodecError
-from kinpack.images import Image
-from kinpack.items import Item
+from kinpack.networks.container import Container
+from kinpack.pictures.images import Image
+from kinpack.sources.items import Item
 from pictures import grid, plane, waves
 from tiny_codec import NETWORK, patches, picture, tiny_model
 from tiny_embedder import tiny_embedder
@@ -245,7 +245,7 @@ def learned_archive(path: Path) -> None:
 
 def causal_archive(path: Path) -> None:
     """A tiny codec that codes grey images and alpha planes pixel by pixel, and some under it."""
-    from kinpack.learn.causal import CausalPlan, with_alpha, with_grey
+    from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
 
     codec = freeze_learned({"name": "tiny drawings", "data": ["synthetic"], "seed": 0})
     rough = [plane(20, 16, seed)[:, :, None] for seed in range(60)]
@@ -271,7 +271,7 @@ def causal_archive(path: Path) -> None:
 
 def freeze_learned(description: dict[str, Any]) -> Codec:
     """The tiny network, trained for five steps and frozen."""
-    from kinpack.learn.freeze import freeze
+    from kinpack.learn.freezing.freeze import freeze
 
     return freeze(tiny_model(LEARNED), patches(48), description=description)
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
-from kinpack.area_reduction import area_reduction
-from kinpack.codec.embedder import Embedder
-from kinpack.learn.embedder_file import freeze_embedder
+from kinpack.describers.describer import Embedder
+from kinpack.learn.freezing.describer_file import freeze_embedder
+from kinpack.pictures.area_reduction import area_reduction
 from tiny_embedder import GOLDEN, soft_picture
 
 M, K, D = 4, 16, 4

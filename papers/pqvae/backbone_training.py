@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from kinpack.errors import KinpackError
-from kinpack.learn.losses import alignment_loss
-from kinpack.learn.precision import reduced_precision
+from kinpack.learn.models.precision import reduced_precision
+from kinpack.learn.training.losses import alignment_loss
 from papers.pqvae.augmentations import Views
 from papers.pqvae.backbone import Backbone, BackboneConfig
 from papers.pqvae.heads import nearest_pictures

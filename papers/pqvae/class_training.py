@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from kinpack.errors import KinpackError
-from kinpack.learn.losses import alignment_loss
-from kinpack.learn.precision import reduced_precision
+from kinpack.learn.models.precision import reduced_precision
+from kinpack.learn.training.losses import alignment_loss
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 from papers.result_files import written_whole
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import machine
-from kinpack.codec.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantizer
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress

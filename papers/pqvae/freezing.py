@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kinpack.codec.embedder import Embedder
+from kinpack.describers.describer import Embedder
 from kinpack.errors import SourceError
-from kinpack.learn.embedder_file import freeze_embedder
+from kinpack.learn.freezing.describer_file import freeze_embedder
 from papers.pqvae.backbone_training import load_backbone
 from papers.pqvae.class_training import load_pooled
 from papers.pqvae.heads import Head, HeadConfig

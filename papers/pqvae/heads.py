@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from kinpack.errors import KinpackError
-from kinpack.learn.losses import alignment_loss
-from kinpack.learn.vector_quantiser import QuantiserConfig, VectorQuantiser
+from kinpack.learn.models.vector_quantiser import QuantiserConfig, VectorQuantiser
+from kinpack.learn.training.losses import alignment_loss
 
 LOSSES = ("contrast", "alignment", "classes")
 CLASSES = 10

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from kinpack.errors import KinpackError
-from kinpack.learn.vector_quantiser import PRIORS, UPDATES, QuantiserConfig
+from kinpack.learn.models.vector_quantiser import PRIORS, UPDATES, QuantiserConfig
 
 LAMBDAS = (0.1, 0.5, 10.0)
 """λ that are searched; the slides name one value, 0.5."""

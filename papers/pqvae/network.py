@@ -9,8 +9,8 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.variational import SLOPE, VaeConfig, VariationalAutoencoder
-from kinpack.learn.vector_quantiser import QuantiserConfig, VectorQuantised, VectorQuantiser
+from kinpack.learn.models.vector_quantiser import QuantiserConfig, VectorQuantised, VectorQuantiser
+from papers.variational import SLOPE, VaeConfig, VariationalAutoencoder
 
 WIDTH = 128
 """Channels at an eighth of the picture's resolution, where the latent lies deeper than that."""

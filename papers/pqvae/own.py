@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import machine
-from kinpack.codec.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantizer
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress, Task, run_tasks
 from papers.pqvae.backbone_training import Run, descriptors, load_backbone

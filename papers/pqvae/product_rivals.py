@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.product_code import ProductQuantizer
-from kinpack.search.fast_scan import import_faiss
+from kinpack.describers.product_code import ProductQuantizer
+from kinpack.search.engines.fast_scan import import_faiss
 from papers.pqvae.hashing.hasher import HashingError, as_vectors
 from papers.pqvae.hashing.itq import random_rotation
 

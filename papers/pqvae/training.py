@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.learn.precision import reduced_precision
+from kinpack.learn.models.precision import reduced_precision
 from papers.experiment import Progress
 from papers.learning_rate import warmed_cosine
 from papers.pqvae.models import ModelConfig

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from kinpack.errors import KinpackError
-from kinpack.learn.variational import VariationalAutoencoder
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress
 from papers.smic.coders import by_class, independent, karhunen_loeve, kin
 from papers.smic.coders.coded import Coded
 from papers.smic.coders.shape_tables import ShapeTables
 from papers.smic.pictures import psnr_of
+from papers.variational import VariationalAutoencoder
 
 STEPS = (2.0, 1.414, 1.0, 0.707, 0.5, 0.25)
 """Quantiser steps, relative to the deviation of the model's latents."""

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import machine
-from kinpack.entropy.gaussian_estimate import joint_entropy, marginal_entropy
-from kinpack.learn.variational import VariationalAutoencoder
 from papers.datasets import DataSet
 from papers.experiment import Progress
 from papers.smic import measures
 from papers.smic.bits import CODERS, STEPS, Point, deviation, measure
+from papers.smic.gaussian_estimate import joint_entropy, marginal_entropy
 from papers.smic.models import ModelConfig
 from papers.smic.pictures import latents_of, psnr_of
+from papers.variational import VariationalAutoencoder
 
 DRAWS = (1, 2, 3)
 """Further random draws of 2,000 items, which show the spread."""

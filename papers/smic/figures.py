@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from kinpack.metrics import cosine_matrix
 from papers.drawing import save_figure, start_drawing
+from papers.gram import cosine_matrix
 from papers.smic.comparison import Result, curve_of, is_plain, label_of
 
 COLOURS = {"C": "#222222", "s": "#0072B2", "r": "#D55E00", "g": "#009E73"}

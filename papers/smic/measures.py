@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from kinpack.metrics import cosine_matrix, rank_effective, rank_energy, rank_numerical
+from papers.gram import cosine_matrix, rank_effective, rank_energy, rank_numerical
 
 TOLERANCE = 1e-6
 """Singular values of the Gram matrix count towards its rank above this, relative to the largest."""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kinpack.learn.variational import VariationalAutoencoder
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures
+from papers.variational import VariationalAutoencoder
 
 AT_ONCE = 500
 

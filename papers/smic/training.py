@@ -10,18 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from kinpack.learn.losses import (
-    correlation_matrix_distance,
-    gaussian_divergence,
-    log_det_gram,
-    same_class_matrix,
-)
-from kinpack.learn.precision import reduced_precision
-from kinpack.learn.variational import VaeConfig, VariationalAutoencoder
+from kinpack.learn.models.precision import reduced_precision
+from kinpack.learn.training.losses import correlation_matrix_distance, same_class_matrix
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress
 from papers.learning_rate import warmed_cosine
+from papers.smic.losses import gaussian_divergence, log_det_gram
 from papers.smic.models import ModelConfig
+from papers.variational import VaeConfig, VariationalAutoencoder
 from papers.weights import load_weights, save_weights
 
 BATCH = 128

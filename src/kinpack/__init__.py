@@ -13,22 +13,22 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from kinpack.archive.archive import Archive as Archive
     from kinpack.codec.codec import Codec as Codec
-    from kinpack.codec.embedder import Embedder as Embedder
-    from kinpack.codec.packet import Kind as Kind
-    from kinpack.codec.packet import Packet as Packet
+    from kinpack.codec.packets.packet import Kind as Kind
+    from kinpack.codec.packets.packet import Packet as Packet
+    from kinpack.describers.describer import Embedder as Embedder
     from kinpack.errors import KinpackError as KinpackError
-    from kinpack.items import Source as Source
-    from kinpack.sources import open_source as open_source
+    from kinpack.sources.items import Source as Source
+    from kinpack.sources.opening import open_source as open_source
 
 _HOME = {
     "Archive": "kinpack.archive.archive",
     "Codec": "kinpack.codec.codec",
-    "Embedder": "kinpack.codec.embedder",
-    "Kind": "kinpack.codec.packet",
+    "Embedder": "kinpack.describers.describer",
+    "Kind": "kinpack.codec.packets.packet",
     "KinpackError": "kinpack.errors",
-    "Packet": "kinpack.codec.packet",
-    "Source": "kinpack.items",
-    "open_source": "kinpack.sources",
+    "Packet": "kinpack.codec.packets.packet",
+    "Source": "kinpack.sources.items",
+    "open_source": "kinpack.sources.opening",
 }
 
 __all__ = [

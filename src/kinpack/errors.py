@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class KinpackError(Exception):
     """Base of all errors that kinpack raises on purpose.
@@ -36,3 +38,14 @@ class NotFoundError(ArchiveError):
 
 class MissingExtraError(KinpackError):
     """An optional package is needed; the message says which extra installs it."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""Spell a path on one line of valid UTF-8, as messages do: odd bytes as ``\x..``."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(path))
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.entropy.binary_coder import decode_binary, encode_binary
+from papers.smic.coders.binary_coder import decode_binary, encode_binary
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinpack.entropy.binary_coder import decode_binary, encode_binary
-from kinpack.entropy.huffman import decode_huffman, encode_huffman
 from kinpack.entropy.range_coder import RangeReader, RangeWriter
+from papers.smic.coders.binary_coder import decode_binary, encode_binary
 from papers.smic.coders.coded import Coded, Ints, pack_matrix, unpack_matrix
+from papers.smic.coders.huffman import decode_huffman, encode_huffman
 from papers.smic.coders.shape_tables import ShapeTables, fit, symbol_bits
 
 SIDE = 4

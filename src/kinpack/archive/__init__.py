@@ -1,1 +1,1 @@
-"""Archives: immutable segments, numbered manifests, and the stores that hold them."""
+"""`Archive`, which opens, reads, searches and changes one; may import all but the command."""

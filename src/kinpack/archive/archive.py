@@ -10,27 +10,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kinpack.archive.adding import Addition, AddOptions, AddReport, Duplicates, Progress
-from kinpack.archive.coder import Coder, Escape, store_coder
-from kinpack.archive.commit import commit, remove_leftovers
-from kinpack.archive.description import describe
-from kinpack.archive.manifest import Manifest
-from kinpack.archive.opening import is_address, open_store
-from kinpack.archive.reader import Reader
-from kinpack.archive.snapshot import Snapshot
-from kinpack.archive.staging import Staging, stage
-from kinpack.archive.states import load_manifest, refreshed
-from kinpack.archive.store import Store
+from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
+from kinpack.archive.care.description import describe
+from kinpack.archive.revisions.commit import commit, remove_leftovers
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
+from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.revisions.staging import Staging, stage
+from kinpack.archive.revisions.stored_codec import Coder, Escape, store_coder
+from kinpack.archive.stores.opening import is_address, open_store
+from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
-from kinpack.items import Item
+from kinpack.sources.items import Item
 
 if TYPE_CHECKING:
-    from kinpack.archive.collecting import GcReport
-    from kinpack.archive.compaction import CompactReport
-    from kinpack.archive.history import State
-    from kinpack.archive.object_staging import ObjectStaging
-    from kinpack.archive.verify import VerifyReport
-    from kinpack.codec.embedder import Embedder
+    from kinpack.archive.care.collecting import GcReport
+    from kinpack.archive.care.compaction import CompactReport
+    from kinpack.archive.care.history import State
+    from kinpack.archive.care.verification import VerifyReport
+    from kinpack.archive.revisions.object_staging import ObjectStaging
+    from kinpack.describers.describer import Embedder
 
 _Result = TypeVar("_Result")
 
@@ -119,7 +119,7 @@ class Archive(Reader):
         archive is read in place, and cannot be changed.
 
         Args:
-            path: the archive's folder, a sealed archive (``kinpack.archive.sealing``), the
+            path: the archive's folder, a sealed archive (``kinpack.archive.care.sealing``), the
                 address of one, ``http://…`` or ``https://…``, or an address in an object store.
             at: number of the state, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is loaded already.
@@ -302,7 +302,7 @@ class Archive(Reader):
             ArchiveError: a segment is missing or damaged, or the archive cannot be written.
             PayloadError: a packet is damaged.
         """
-        from kinpack.archive.compaction import compact
+        from kinpack.archive.care.compaction import compact
 
         with self._writing():
             self._snapshot, report = compact(self._store, self._snapshot, progress)
@@ -321,7 +321,7 @@ class Archive(Reader):
             ArchiveError: somebody is writing, a manifest is damaged, or the archive cannot be
                 written; nothing that a kept state names is ever removed.
         """
-        from kinpack.archive.collecting import collect
+        from kinpack.archive.care.collecting import collect
 
         with self._changing:
             self.refresh()
@@ -333,7 +333,7 @@ class Archive(Reader):
         Raises:
             ArchiveError: a manifest is damaged.
         """
-        from kinpack.archive.history import history
+        from kinpack.archive.care.history import history
 
         return history(self._store)
 
@@ -370,7 +370,7 @@ class Archive(Reader):
                 self._tidied = True
 
     def info(self) -> dict[str, Any]:
-        """The archive in numbers; see ``kinpack.archive.description.describe``.
+        """The archive in numbers; see ``kinpack.archive.care.description.describe``.
 
         Raises:
             ArchiveError: a file is missing or damaged.
@@ -378,12 +378,12 @@ class Archive(Reader):
         return describe(self._store, self._snapshot)
 
     def verify(self, *, deep: bool = False, progress: Progress | None = None) -> VerifyReport:
-        """Check every byte of every file; see ``kinpack.archive.verify.verify``.
+        """Check every byte of every file; see ``kinpack.archive.care.verification.verify``.
 
         Args:
             deep: whether to decode every image too.
             progress: called with the number of images just checked.
         """
-        from kinpack.archive.verify import verify_store
+        from kinpack.archive.care.verification import verify_store
 
         return verify_store(self._store, deep=deep, codec=self._codec, progress=progress)

@@ -20,8 +20,8 @@ from kinpack.cli.options import (
     refuse_existing,
 )
 from kinpack.cli.reporting import Report, columns, one_line
-from kinpack.errors import ArchiveError
-from kinpack.images import load_image, save_image, shown
+from kinpack.errors import ArchiveError, shown
+from kinpack.pictures.images import load_image, save_image
 
 if TYPE_CHECKING:
     pass
@@ -47,8 +47,8 @@ def unpack(
       kinpack unpack photos.kin -o thumbnails --format webp
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.unpacking import TABLE
-    from kinpack.archive.unpacking import unpack as unpack_archive
+    from kinpack.integrations.unpacking import TABLE
+    from kinpack.integrations.unpacking import unpack as unpack_archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive, at=at) as opened, report.meter("unpacking", len(opened)) as meter:
@@ -148,9 +148,9 @@ def info(
       kinpack info classic
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.opening import is_sealed
-    from kinpack.codec import embedder
+    from kinpack.archive.stores.opening import is_sealed
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
+    from kinpack.describers import describer as embedder
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
     unnamed = target in embedder.SHIPPED and not Path(target).exists()
@@ -180,7 +180,7 @@ def verify(
     Example:
       kinpack verify photos.kin --deep
     """
-    from kinpack.archive.verify import verify as verify_archive
+    from kinpack.archive.care.verification import verify as verify_archive
 
     report = Report(json=json, quiet=quiet)
     with report.meter("verifying", None) as meter:

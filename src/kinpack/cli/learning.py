@@ -28,13 +28,12 @@ from kinpack.cli.options import (
     refuse_existing,
 )
 from kinpack.cli.reporting import Report
-from kinpack.errors import CodecError, MissingExtraError
-from kinpack.images import shown
+from kinpack.errors import CodecError, MissingExtraError, shown
 
 if TYPE_CHECKING:
     from kinpack.codec.codec import Codec
-    from kinpack.items import Source
     from kinpack.learn.gains import Gains
+    from kinpack.sources.items import Source
 
 DEFAULT_MINUTES = 20.0
 HOLD_OUT = 200
@@ -172,10 +171,10 @@ def learn_from(
     """
     _check_learning()
     from kinpack.codec.codec import Codec
-    from kinpack.learn.config import TrainingConfig
     from kinpack.learn.gains import measure_gains
     from kinpack.learn.learning import FROM_A_START, learn_codec
-    from kinpack.learn.start_file import shipped_start
+    from kinpack.learn.models.config import TrainingConfig
+    from kinpack.learn.training.start_file import shipped_start
 
     training = TrainingConfig(
         minutes=DEFAULT_MINUTES if minutes is None else minutes,

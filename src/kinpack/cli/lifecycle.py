@@ -19,8 +19,7 @@ from kinpack.cli.options import (
     Threads,
 )
 from kinpack.cli.reporting import Report, one_line
-from kinpack.errors import ArchiveError
-from kinpack.images import shown
+from kinpack.errors import ArchiveError, shown
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
 
@@ -69,7 +68,7 @@ def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
       kinpack compact photos.kin
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.compaction import images_to_copy
+    from kinpack.archive.care.compaction import images_to_copy
 
     report = Report(json=json, quiet=quiet)
     with (
@@ -156,7 +155,7 @@ def copy(
       kinpack copy photos.kin -o backup.kin
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.copying import copy as copy_archive
+    from kinpack.archive.care.copying import copy as copy_archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive, at=at) as opened, report.meter("copying", len(opened)) as meter:
@@ -181,7 +180,7 @@ def merge(
       kinpack merge photos.kin more.kin -o all.kin
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.copying import merge as merge_archives
+    from kinpack.archive.care.copying import merge as merge_archives
 
     report = Report(json=json, quiet=quiet)
     with ExitStack() as stack:
@@ -213,7 +212,7 @@ def seal(
       kinpack get photos.kin.zip beach/03.jpg -o picture.png
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.sealing import seal as seal_archive
+    from kinpack.archive.care.sealing import seal as seal_archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive, at=at) as opened, report.meter("sealing", len(opened)) as meter:
@@ -234,7 +233,7 @@ def unseal(
       kinpack unseal photos.kin.zip -o photos.kin
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.sealing import unseal as unseal_archive
+    from kinpack.archive.care.sealing import unseal as unseal_archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive) as opened, report.meter("unsealing", len(opened)) as meter:
@@ -265,7 +264,7 @@ def export(
       kinpack export photos.kin -o dataset --format parquet
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.exporting import export as export_archive
+    from kinpack.integrations.exporting import export as export_archive
 
     report = Report(json=json, quiet=quiet)
     with Archive.open(archive, at=at) as opened, report.meter("exporting", len(opened)) as meter:
@@ -298,9 +297,9 @@ def repair(
     Example:
       kinpack repair photos.kin -o saved.kin
     """
-    from kinpack.archive.repairing import repair as repair_archive
+    from kinpack.archive.care.repairing import repair as repair_archive
     from kinpack.codec.codec import Codec
-    from kinpack.codec.embedder import Embedder
+    from kinpack.describers.describer import Embedder
 
     report = Report(json=json, quiet=quiet)
     with report.meter("repairing", None) as meter:

@@ -11,11 +11,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from kinpack.archive.buckets import SCHEMES
-from kinpack.errors import KinpackError
-from kinpack.images import shown
-from kinpack.items import Source
-from kinpack.sources import open_source
+from kinpack.archive.stores.buckets import SCHEMES
+from kinpack.errors import KinpackError, shown
+from kinpack.sources.items import Source
+from kinpack.sources.opening import open_source
 
 ArchiveArgument: TypeAlias = Annotated[
     str,

@@ -30,12 +30,11 @@ from kinpack.cli.options import (
     refuse_several,
 )
 from kinpack.cli.reporting import Report
-from kinpack.errors import ArchiveError, SourceError
-from kinpack.images import shown
-from kinpack.sources import subset
+from kinpack.errors import ArchiveError, SourceError, shown
+from kinpack.sources.opening import subset
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding import AddReport
+    from kinpack.archive.adding.addition import AddReport
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
 
@@ -89,10 +88,10 @@ def pack(
     refuse_several(codec=codec, learn=learn or None)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
-    from kinpack.archive.adding import AddOptions
+    from kinpack.archive.adding.addition import AddOptions
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
-    from kinpack.codec.embedder import Embedder
+    from kinpack.describers.describer import Embedder
 
     report = Report(json=json, quiet=quiet)
     loaded = (

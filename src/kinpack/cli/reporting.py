@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from kinpack.images import shown
+from kinpack.errors import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -1,1 +1,1 @@
-"""Codecs: images to packets and back."""
+"""Codecs: `Codec`, which turns images into packets and back; may import its rooms and below."""

@@ -12,23 +12,23 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal_alpha import CausalAlpha
-from kinpack.codec.causal_image import CausalImages
-from kinpack.codec.choosing import Chooser
-from kinpack.codec.choosing import Escape as Escape
-from kinpack.codec.container import Container, read_container
+from kinpack.codec.causal.causal_alpha import CausalAlpha
+from kinpack.codec.causal.causal_image import CausalImages
+from kinpack.codec.choice.choosing import Chooser
+from kinpack.codec.choice.choosing import Escape as Escape
+from kinpack.codec.choice.classic_rule import EscapeRule
 from kinpack.codec.decoding import Decoder
 from kinpack.codec.encoding import DEFAULT_QUALITY as DEFAULT_QUALITY
 from kinpack.codec.encoding import Encoder, psnr_of_packets
-from kinpack.codec.escape import EscapeRule
-from kinpack.codec.learned import LearnedCoder
-from kinpack.codec.learned_image import LearnedImages
-from kinpack.codec.networks import Engine
-from kinpack.codec.packet import Packet
+from kinpack.codec.learned.learned import LearnedCoder
+from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.packets.packet import Packet
+from kinpack.codec.packets.rates import Rates
 from kinpack.codec.parts import CodecParts
-from kinpack.codec.rates import Rates
 from kinpack.errors import CodecError
-from kinpack.images import Image, validate_image
+from kinpack.networks.container import Container, read_container
+from kinpack.networks.networks import Engine
+from kinpack.pictures.images import Image, validate_image
 
 SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
@@ -271,7 +271,7 @@ class Codec:
 
         Raises:
             PayloadError: a payload is damaged, or states more pixels than the limit
-                (`kinpack.pixel_limit`).
+                (`kinpack.limits`).
             CodecError: a packet needs a learned codec, and this is none.
         """
         return self._decoder.decode(packets, threads=threads)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kinpack.codec.causal_alpha import CausalAlpha, with_planes
-from kinpack.codec.choosing import in_threads
-from kinpack.codec.classic import decode_classic
-from kinpack.codec.learned_image import LearnedImages
-from kinpack.codec.packet import Kind, Packet
-from kinpack.codec.product_code import ProductQuantizer, unpack_codes
+from kinpack.codec.causal.causal_alpha import CausalAlpha, with_planes
+from kinpack.codec.choice.choosing import in_threads
+from kinpack.codec.classic.payloads import decode_classic
+from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.describers.product_code import ProductQuantizer, unpack_codes
 from kinpack.errors import CodecError, PayloadError
-from kinpack.images import Image
-from kinpack.pixel_limit import too_many
+from kinpack.limits import too_many
+from kinpack.pictures.images import Image
 
 _BATCH = 256
 

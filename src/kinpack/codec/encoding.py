@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.choosing import Choice, Chooser, Escape, exactly
-from kinpack.codec.classic import psnr_of, squared_error
+from kinpack.codec.choice.choosing import Choice, Chooser, Escape, exactly
 from kinpack.codec.decoding import Decoder
-from kinpack.codec.learned_image import in_parts
-from kinpack.codec.packet import Packet
-from kinpack.codec.product_code import pack_codes
-from kinpack.codec.rates import Rates
+from kinpack.codec.learned.learned_image import in_parts
+from kinpack.codec.packets.candidate import psnr_of, squared_error
+from kinpack.codec.packets.packet import Packet
+from kinpack.codec.packets.rates import Rates
+from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
-from kinpack.images import Image, validate_image
-from kinpack.pixel_limit import too_many
+from kinpack.limits import too_many
+from kinpack.pictures.images import Image, validate_image
 
 DEFAULT_QUALITY = 60
 

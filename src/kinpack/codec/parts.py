@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.area_reduction import area_reduction
-from kinpack.codec.causal_alpha import CausalAlpha
-from kinpack.codec.causal_coder import CausalCoder
-from kinpack.codec.causal_image import CausalImages, CausalTest
-from kinpack.codec.causal_model import CausalModel
-from kinpack.codec.container import Container
-from kinpack.codec.descriptor import LinearDescriptor
-from kinpack.codec.latent_coder import LatentCoder
-from kinpack.codec.latent_format import LatentFormat
-from kinpack.codec.learned import LearnedCoder
-from kinpack.codec.networks import Engine, Network
-from kinpack.codec.product_code import ProductQuantizer
-from kinpack.codec.self_test import SelfTest
+from kinpack.codec.causal.causal_alpha import CausalAlpha
+from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_image import CausalImages, CausalTest
+from kinpack.codec.causal.causal_model import CausalModel
+from kinpack.codec.learned.latent_coder import LatentCoder
+from kinpack.codec.learned.latent_format import LatentFormat
+from kinpack.codec.learned.learned import LearnedCoder
+from kinpack.codec.learned.self_test import SelfTest
+from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.product_code import ProductQuantizer
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
-from kinpack.images import Image
+from kinpack.networks.container import Container
+from kinpack.networks.networks import Engine, Network
+from kinpack.pictures.area_reduction import area_reduction
+from kinpack.pictures.images import Image
 
 Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
 

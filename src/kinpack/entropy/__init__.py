@@ -1,1 +1,1 @@
-"""Entropy coding: integer frequency tables and the coders over them."""
+"""Entropy coding: integer tables, the range coder, varints; may import errors alone."""

@@ -1,1 +1,1 @@
-"""Learning of codecs (needs the extra ``learn``: torch, lightning, onnx)."""
+"""Learning: pictures to a codec file, with torch; may import its rooms, the codec and below."""

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.errors import ImageError, SourceError
-from kinpack.images import composite_on_white, load_image, to_pil
-from kinpack.items import Item, Source
+from kinpack.pictures.images import composite_on_white, load_image, to_pil
+from kinpack.sources.items import Item, Source
 
 LONGEST_SIDE = 512
 """Longest side, in pixels, to which pictures are reduced before learning from them."""

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.classic import Candidate, candidates
+from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
+from kinpack.codec.packets.candidate import Candidate
 from kinpack.errors import KinpackError
-from kinpack.images import Image
 from kinpack.metrics import bd_rate
+from kinpack.pictures.images import Image
 
 QUALITIES = (32, 42, 52, 62, 72)
 """Of the learned codecs and of AVIF, which mean about the same PSNR."""

@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 import kinpack
-from kinpack.codec.causal_image import MOST_PIXELS
+from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.codec import Codec
-from kinpack.images import shown
-from kinpack.items import Source
-from kinpack.learn.causal import CausalPlan, with_alpha, with_grey, with_rule
+from kinpack.errors import shown
+from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey, with_rule
 from kinpack.learn.collection import Collection, original, read_collection
-from kinpack.learn.config import NetworkConfig, TrainingConfig
-from kinpack.learn.freeze import ESCAPE_PATCHES, freeze
-from kinpack.learn.model import CodecModel
-from kinpack.learn.patches import SMALL, PatchSampler
-from kinpack.learn.run_folder import identity, take_up
-from kinpack.learn.start_file import Start
-from kinpack.learn.training import Log, train
+from kinpack.learn.freezing.freeze import ESCAPE_PATCHES, freeze
+from kinpack.learn.models.config import NetworkConfig, TrainingConfig
+from kinpack.learn.models.model import CodecModel
+from kinpack.learn.training.patches import SMALL, PatchSampler
+from kinpack.learn.training.run_folder import identity, take_up
+from kinpack.learn.training.start_file import Start
+from kinpack.learn.training.training import Log, train
+from kinpack.sources.items import Source
 
 CALIBRATION_PATCHES = 1024
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
@@ -84,7 +84,7 @@ def learn_codec(
     With at least two labels among the pictures, and ``use_labels``, the product code is aligned by
     class, with the weight ``training.alignment``, or 0.1 where that is 0. Where half of the
     pictures are grey, or some have alpha, a part of the budget goes into coding those pixel by
-    pixel (`kinpack.learn.causal`).
+    pixel (`kinpack.learn.causal.learning`).
 
     Args:
         sources: the collections; the labels of several are kept apart.

@@ -1,1 +1,1 @@
-"""Search: distance tables, scanning and ranking over product codes."""
+"""Finding the nearest codes: distances and the engines that scan; may import describers."""

@@ -1,0 +1,1 @@
+"""Images on their way into an archive; may import revisions and what is below them."""

@@ -1,0 +1,378 @@
+"""Adding: images of a source become packets, packets segments, and all of them one commit."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.adding.fitting import GRID, Fitting
+from kinpack.archive.adding.source_reading import Batch, Intake
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.measured_quality import TARGETS, Reached, bytes_on_disk, following
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.revisions.stored_codec import Coder, Escape
+from kinpack.archive.segments.segment import Segment
+from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.stores.store import Store
+from kinpack.errors import ArchiveError
+from kinpack.progress import Progress as Progress
+from kinpack.sources.items import Item
+
+if TYPE_CHECKING:
+    from kinpack.describers.describer import Embedder
+
+Duplicates: TypeAlias = Literal["error", "skip", "replace"]
+"""What happens to an image whose id is there already: refuse all, keep the old, take the new."""
+
+DEFAULT_QUALITY = 60
+
+_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What came of adding a source.
+
+    Attributes:
+        added: images that are new.
+        skipped: images left out since their id was there.
+        replaced: images that took the place of one of the same id.
+        broken: ids of pictures that could not be read, each with the reason.
+        lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
+            was given; an exact image counts 60.
+        mean_psnr: likewise.
+    """
+
+    added: int = 0
+    skipped: int = 0
+    replaced: int = 0
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    lowest_psnr: float | None = None
+    mean_psnr: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddOptions:
+    """How a source is added: at a quality (by default 60), to a PSNR, or into a number of bytes.
+
+    Attributes:
+        quality: 1 to 100; 100 is lossless.
+        min_psnr: PSNR in dB that every image is to have, 1 to 100.
+        max_bytes: of the whole new archive but its codec and embedder; as high a mean PSNR as fits.
+        escape: whether a classic payload may stand in for a learned one.
+        on_duplicate: what happens to an image whose id is there already.
+        skip_broken: whether pictures that cannot be read are left out and reported.
+        batch: images coded at a time.
+        threads: for loading and coding; by default as many as suit the machine.
+    """
+
+    quality: int | None = None
+    min_psnr: float | None = None
+    max_bytes: int | None = None
+    escape: Escape = "auto"
+    on_duplicate: Duplicates = "error"
+    skip_broken: bool = False
+    batch: int = 256
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_duplicate not in ("error", "skip", "replace"):
+            raise ArchiveError(
+                f"on_duplicate is {self.on_duplicate!r}; it is one of error, skip, replace"
+            )
+        if self.batch < 1:
+            raise ArchiveError(f"batch is {self.batch}; it is at least 1")
+        given = [n for n in ("quality", *TARGETS) if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ArchiveError(f"{' and '.join(given)} exclude each other; give one of them")
+        if self.min_psnr is not None and not 1 <= self.min_psnr <= 100:
+            raise ArchiveError(f"min_psnr is {self.min_psnr}; it goes from 1 to 100 dB")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ArchiveError(f"max_bytes is {self.max_bytes}; it is at least 1")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The quality or the target, by its name."""
+        if self.min_psnr is not None:
+            return {"min_psnr": self.min_psnr}
+        if self.max_bytes is not None:
+            return {"max_bytes": self.max_bytes}
+        return {"quality": DEFAULT_QUALITY if self.quality is None else self.quality}
+
+
+class Addition:
+    """Images on their way into an archive: stored in segments, but in no manifest yet.
+
+    Args:
+        store: where the archive lies.
+        snapshot: its state when adding began.
+        coder: its codec.
+        embedder: its embedder, if it has one.
+        options: how to add.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        coder: Coder,
+        embedder: Embedder | None,
+        options: AddOptions,
+    ) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._coder = coder
+        self._embedder = embedder
+        self._options = options
+        self._stream = SegmentStream(store, snapshot.manifest.codec)
+        self._intake = self._new_intake()
+        self._dead = array("Q")  # rows that a later image replaced
+        self._old = array("Q")  # positions in the snapshot of images that one of these replaces
+        self._psnr = array("d")  # of each row, where a target was given
+        self._offered = False
+
+    def take(
+        self,
+        items: Iterable[Item],
+        progress: Progress | None = None,
+        measuring: Progress | None = None,
+    ) -> None:
+        """Load, code and store images; nobody sees them before the commit.
+
+        Args:
+            items: the images; read twice with ``max_bytes``.
+            progress: called with the number of images just done.
+            measuring: called likewise while images are only measured, for ``max_bytes``.
+
+        Raises:
+            ArchiveError: an id is there already, the archive cannot be written, or the images
+                cannot fit.
+            ImageError: a picture cannot be read.
+        """
+        if self._options.max_bytes is None:
+            self._store_all(items, progress or _silent)
+        else:
+            self._store_within(
+                self._options.max_bytes, items, progress or _silent, measuring or _silent
+            )
+
+    def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
+        """The manifest that adds the images to a state.
+
+        Args:
+            base: the state; another than at the beginning if somebody else has committed since.
+
+        Returns:
+            The manifest, ``None`` if nothing would change; and what would come of it.
+
+        Raises:
+            ArchiveError: the state has an id that was to be added.
+        """
+        self._offered = False
+        manifest, report = self._proposed(base)
+        if manifest is None:
+            self.discard()
+        self._offered = manifest is not None
+        return manifest, report
+
+    def discard(self) -> None:
+        """Delete what was stored, unless a manifest that names it may exist."""
+        if not self._offered:
+            self._stream.discard()
+
+    def _proposed(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
+        policy, stream = self._options.on_duplicate, self._stream
+        rows, positions = self._there(base)
+        if policy == "error" and len(rows):
+            segment, row = base.locate(int(positions[0]))
+            raise self._intake.duplicate(segment.ids[row].as_py(), "is there already")
+        living = np.ones(stream.rows, bool)
+        living[np.frombuffer(self._dead, np.uint64)] = False
+        skipped = replaced = 0
+        old = base.manifest.segments
+        if policy == "skip":
+            living[rows] = False
+            skipped = len(rows)
+        elif len(positions):
+            replaced = len(positions)
+            old = base.without(positions.tolist())
+        left = int(living.sum())
+        report = AddReport(
+            added=left - replaced,
+            skipped=self._intake.skipped + skipped,
+            replaced=len(self._dead) + replaced,
+            broken=self._intake.broken,
+        )
+        if not report.added and not report.replaced:
+            return None, report
+        reached = None
+        if self._psnr:
+            reached = Reached.of(np.frombuffer(self._psnr, np.float64)[living])
+            report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
+        new = []
+        first = 0
+        for entry in stream.entries:
+            dead = np.flatnonzero(~living[first : first + entry.rows])
+            new.append(entry.without(dead.tolist()) if len(dead) else entry)
+            first += entry.rows
+        change = {"verb": "add", "added": report.added, "replaced": report.replaced}
+        asked = self._options.asked
+        return following(base.manifest, (*old, *new), change, asked, reached), report
+
+    def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What a state holds of the images: their rows, and their positions there.
+
+        Of the state at the beginning that was noted, where it matters, as they came. Of another
+        one, after a lost race, the ids are read again from the segments that were stored.
+        """
+        if base is self._snapshot:
+            return np.zeros(0, np.int64), np.array(self._old, np.int64)
+        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for first, names in self._names():
+            positions = base.find_all(names)
+            rows = first + np.flatnonzero(positions >= 0)
+            found.append((rows, positions[positions >= 0]))
+        rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        living = ~np.isin(rows, np.array(self._dead, np.int64))
+        return rows[living], positions[living]
+
+    def _names(self) -> Iterator[tuple[int, list[str]]]:
+        """The ids of each segment that was stored, after the number of its first row."""
+        first = 0
+        for entry in self._stream.entries:
+            yield first, Segment(self._store, entry).ids.to_pylist()
+            first += entry.rows
+
+    def _store_within(
+        self, limit: int, items: Iterable[Item], progress: Progress, measuring: Progress
+    ) -> None:
+        """Read the images twice: once to choose their qualities, then to store them."""
+        where = self._store.where("")
+        if self._snapshot.manifest.number:
+            raise ArchiveError(
+                f"{where}: max_bytes is for a new archive; add to this one with a quality or "
+                "min_psnr"
+            )
+        if iter(items) is items:
+            raise ArchiveError(
+                f"{where}: with max_bytes images are read twice, but these can be read only once; "
+                "give a list or a source"
+            )
+        fitting = Fitting(
+            self._snapshot.manifest,
+            self._options.asked,
+            code_bytes=self._coder.quantizer.code_bytes,
+            embedder_code_bytes=self._embedder.code_bytes if self._embedder else 0,
+            where=where,
+        )
+        for batch in self._new_intake().batches(items, measuring):
+            images = [image for _, image in batch]
+            rates = self._coder.rates(
+                images,
+                qualities=GRID,
+                escape=self._options.escape,
+                threads=self._options.threads,
+            )
+            fitting.take(batch, rates)
+        allowed = limit
+        for _ in range(_ATTEMPTS):
+            self._store_all(items, progress, zip(fitting.ids, fitting.plan(allowed), strict=True))
+            manifest, _ = self._proposed(self._snapshot)
+            beyond = bytes_on_disk(manifest) - limit if manifest else 0
+            if beyond <= 0:
+                return
+            # The encoders gave other bytes than when they were measured.
+            allowed -= beyond
+            self._begin_again()
+            progress = _silent
+        raise ArchiveError(
+            f"{where}: the images do not come out at the sizes measured, and miss {limit:,} bytes; "
+            f"allow more, or ask for {allowed:,}"
+        )
+
+    def _store_all(
+        self,
+        items: Iterable[Item],
+        done: Progress,
+        plan: Iterator[tuple[str, int]] | None = None,
+    ) -> None:
+        """Code and store images, each at its planned quality if there is a plan."""
+        for batch in self._intake.batches(items, done):
+            qualities = None if plan is None else self._planned(batch, plan)
+            self._encode(batch, qualities)
+        if plan is not None and next(plan, None) is not None:
+            raise self._changed()
+        self._stream.flush()
+
+    def _planned(self, batch: Batch, plan: Iterator[tuple[str, int]]) -> list[int]:
+        qualities = []
+        for item, _ in batch:
+            name, quality = next(plan, ("", 0))
+            if name != item.id:
+                raise self._changed()
+            qualities.append(quality)
+        return qualities
+
+    def _encode(self, batch: Batch, qualities: list[int] | None) -> None:
+        options = self._options
+        images = [image for _, image in batch]
+        if options.min_psnr is None and qualities is None:
+            packets = self._coder.encode(
+                images,
+                quality=options.quality,
+                escape=options.escape,
+                threads=options.threads,
+            )
+        else:
+            packets, psnr = self._coder.encode_measured(
+                images,
+                quality=qualities,
+                min_psnr=options.min_psnr,
+                escape=options.escape,
+                threads=options.threads,
+            )
+            self._psnr.extend(psnr.tolist())
+        codes = [b""] * len(images)
+        if self._embedder is not None:
+            codes = self._embedder.packed(images, threads=options.threads)
+        replacing = options.on_duplicate == "replace"
+        for (item, _), packet, code in zip(batch, packets, codes, strict=True):
+            earlier = self._intake.taken.store(item.id)
+            if earlier is not None:
+                self._dead.append(earlier)
+            elif replacing and (position := self._snapshot.find(item.id)) is not None:
+                self._old.append(position)
+            self._stream.add(item.id, item.label, packet, code)
+
+    def _begin_again(self) -> None:
+        """Forget all that was stored."""
+        self._stream.discard()
+        self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
+        self._intake = self._new_intake()
+        self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
+
+    def _new_intake(self) -> Intake:
+        options = self._options
+        return Intake(
+            self._snapshot,
+            where=self._store.where(""),
+            on_duplicate=options.on_duplicate,
+            skip_broken=options.skip_broken,
+            batch=options.batch,
+            threads=options.threads,
+        )
+
+    def _changed(self) -> ArchiveError:
+        return ArchiveError(
+            f"{self._store.where('')}: the images were others when they were read again; leave "
+            "them alone while they are packed"
+        )
+
+
+def _silent(_: int) -> None:
+    """Tell nobody."""

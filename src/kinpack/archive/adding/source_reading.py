@@ -1,0 +1,103 @@
+"""Intake: the images of a source in batches, without broken ones and those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from contextlib import closing
+from typing import TypeAlias
+
+from kinpack.archive.adding.added_ids import Taken
+from kinpack.archive.adding.loading import load_ahead
+from kinpack.archive.segments.batches import batches
+from kinpack.errors import ArchiveError, ImageError
+from kinpack.pictures.images import Image
+from kinpack.progress import Progress
+from kinpack.sources.items import Item
+
+Batch: TypeAlias = list[tuple[Item, Image]]
+
+
+class Intake:
+    """Reads a source once.
+
+    Args:
+        there: ids that are there already.
+        where: the archive's name for messages.
+        on_duplicate: ``error``, ``skip`` or ``replace``, for an id that is there or comes twice.
+        skip_broken: whether pictures that cannot be read are left out and noted.
+        batch: images a batch, fewer where they are large.
+        threads: to load with.
+
+    Attributes:
+        taken: the ids that were taken; whoever stores an image says so there.
+        skipped: images left out since their id was there.
+        broken: ids of pictures that could not be read, each with the reason.
+    """
+
+    def __init__(
+        self,
+        there: Container[str],
+        *,
+        where: str,
+        on_duplicate: str,
+        skip_broken: bool,
+        batch: int,
+        threads: int | None,
+    ) -> None:
+        self.taken = Taken()
+        self.skipped = 0
+        self.broken: list[tuple[str, str]] = []
+        self._there, self._where = there, where
+        self._on_duplicate, self._skip_broken = on_duplicate, skip_broken
+        self._batch, self._threads = batch, threads
+
+    def batches(self, items: Iterable[Item], done: Progress) -> Iterator[Batch]:
+        """Load the images of a source.
+
+        Args:
+            items: the images.
+            done: called with the number of images left out, and of those in a batch as soon as the
+                next one is asked for.
+
+        Raises:
+            ArchiveError: an id is there already.
+            ImageError: a picture cannot be read.
+        """
+        loaded = load_ahead(self._wanted(items, done), threads=self._threads, ahead=self._batch)
+        with closing(loaded):
+            sound = self._sound(loaded, done)
+            for batch in batches(sound, self._batch, n_bytes=lambda one: one[1].nbytes):
+                yield batch
+                done(len(batch))
+
+    def duplicate(self, name: str, what: str) -> ArchiveError:
+        """The error for an id that may not come."""
+        return ArchiveError(
+            f"{self._where}: the id {name!r} {what}; leave it out, or choose "
+            "--on-duplicate skip or --on-duplicate replace"
+        )
+
+    def _sound(
+        self, loaded: Iterable[tuple[Item, Image | ImageError]], done: Progress
+    ) -> Iterator[tuple[Item, Image]]:
+        for item, image in loaded:
+            if not isinstance(image, ImageError):
+                yield item, image
+                continue
+            if not self._skip_broken:
+                raise image
+            self.broken.append((item.id, str(image)))
+            done(1)
+
+    def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
+        for item in items:
+            twice = item.id in self.taken
+            if twice or item.id in self._there:
+                if self._on_duplicate == "error":
+                    raise self.duplicate(item.id, "comes twice" if twice else "is there already")
+                if self._on_duplicate == "skip":
+                    self.skipped += 1
+                    done(1)
+                    continue
+            self.taken.announce(item.id)
+            yield item

@@ -1,0 +1,262 @@
+"""Copying: the images of archives of one codec become a new archive, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.adding.addition import Duplicates, Progress
+from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.measured_quality import REACHED
+from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.snapshot import live_rows
+from kinpack.archive.revisions.staging import building
+from kinpack.archive.revisions.stored_codec import read_codec, read_embedder
+from kinpack.archive.segments.code_file import read_code_file
+from kinpack.archive.segments.segment import Segment, is_small
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.stores.store import Store
+from kinpack.errors import ArchiveError
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What came of copying.
+
+    Attributes:
+        images: images of the new archive.
+        skipped: images left out since one of the same id came before.
+        replaced: images left out since one of the same id came after.
+    """
+
+    images: int = 0
+    skipped: int = 0
+    replaced: int = 0
+
+
+def copy(
+    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+) -> CopyReport:
+    """Write the state that an archive shows as a new archive, without history or deleted images.
+
+    Args:
+        source: the archive.
+        target: the new archive's folder or address, where there must be none.
+        progress: called with the number of images just copied.
+
+    Raises:
+        ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
+        PayloadError: a packet is damaged.
+    """
+    verb = {"verb": "copy", "from": source.manifest.number}
+    return _write([source], target, "error", verb, progress)
+
+
+def merge(
+    sources: Sequence[Reader],
+    target: str | os.PathLike[str],
+    *,
+    on_duplicate: Duplicates = "error",
+    progress: Progress | None = None,
+) -> CopyReport:
+    """Write the images of several archives of the same codec and embedder as one new archive.
+
+    Args:
+        sources: the archives, whose images follow each other in this order; the metadata are the
+            first one's.
+        target: the new archive's folder or address, where there must be none.
+        on_duplicate: for an id that several hold: ``error`` refuses all, ``skip`` takes the first
+            one's image, ``replace`` the last one's.
+        progress: called with the number of images just copied.
+
+    Raises:
+        ArchiveError: the codecs or embedders differ, an id is there twice, the path exists or
+            cannot be written, or a file is missing or damaged.
+        PayloadError: a packet is damaged.
+    """
+    return _write(sources, target, on_duplicate, {"verb": "merge"}, progress)
+
+
+def _write(
+    sources: Sequence[Reader],
+    target: str | os.PathLike[str],
+    on_duplicate: Duplicates,
+    change: dict[str, object],
+    progress: Progress | None,
+) -> CopyReport:
+    if not sources:
+        raise ArchiveError(f"{os.fspath(target)}: no archives were named; name one or more")
+    first = sources[0].manifest
+    for source in sources[1:]:
+        if source.manifest.codec != first.codec:
+            raise ArchiveError(
+                f"{source.where}: its codec is {source.manifest.codec[:12]}…, that of "
+                f"{sources[0].where} {first.codec[:12]}…; only archives of one codec can be "
+                "merged: unpack one, and add its pictures to the other"
+            )
+        if source.manifest.embedder != first.embedder:
+            raise ArchiveError(
+                f"{source.where}: its embedder is {_short(source.manifest.embedder)}, that of "
+                f"{sources[0].where} {_short(first.embedder)}; only archives of one embedder can "
+                "be merged: unpack one, and add its pictures to the other"
+            )
+    with building(target) as store:
+        chosen, report = _choose(sources, on_duplicate)
+        codec = read_codec(sources[0].store, first)
+        manifest = Manifest.unborn(
+            first.codec,
+            len(codec),
+            # What one of several has reached says nothing of all of them together.
+            {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1},
+            embedder=first.embedder,
+            embedder_bytes=first.embedder_bytes,
+        )
+        store.create(manifest.codec_file, codec)
+        if first.embedder:
+            store.create(manifest.embedder_file, read_embedder(sources[0].store, first))
+        transfer = Transfer(store, first.codec)
+        for source, choice in zip(sources, chosen, strict=True):
+            for segment, rows in choice:
+                transfer.take(source.store, segment, rows, progress)
+        manifest = manifest.following(transfer.finish(), {**change, "added": report.images})
+        commit_first(store, manifest)
+    return report
+
+
+def _short(embedder: str) -> str:
+    """The begin of an embedder's SHA-256, for messages."""
+    return f"{embedder[:12]}…" if embedder else "none"
+
+
+_Choice = list[tuple[Segment, NDArray[np.int64]]]
+
+
+def _choose(
+    sources: Sequence[Reader], on_duplicate: Duplicates
+) -> tuple[list[_Choice], CopyReport]:
+    """The rows of every segment of every source that are to be copied."""
+    report = CopyReport()
+    seen: dict[str, str] = {}
+    last = on_duplicate == "replace"
+    several = len(sources) > 1
+    chosen: list[_Choice] = []
+    for source in reversed(sources) if last else sources:
+        choice: _Choice = []
+        for segment, some in source.parts():
+            rows = live_rows(segment.entry) if some is None else some
+            if several:
+                ids = segment.index.ids.to_pylist()
+                new = np.array([ids[row] not in seen for row in rows.tolist()], bool)
+                if on_duplicate == "error" and not new.all():
+                    name = ids[int(rows[int(np.argmin(new))])]
+                    raise ArchiveError(
+                        f"{source.where}: the id {name!r} is in {seen[name]} too; choose "
+                        "--on-duplicate skip or --on-duplicate replace"
+                    )
+                rows = rows[new]
+            choice.append((segment, rows))
+        for segment, rows in choice if several else []:
+            ids = segment.index.ids.to_pylist()
+            seen.update((ids[row], source.where) for row in rows.tolist())
+        count = sum(len(rows) for _, rows in choice)
+        report.images += count
+        if last:
+            report.replaced += len(source) - count
+        else:
+            report.skipped += len(source) - count
+        chosen.append(choice)
+    return chosen[::-1] if last else chosen, report
+
+
+class Transfer:
+    """Packets of other archives on their way into a new one, byte for byte.
+
+    Args:
+        store: the new archive's.
+        codec: SHA-256 of the codec file, hexadecimal.
+    """
+
+    def __init__(self, store: Store, codec: str) -> None:
+        self._store = store
+        self._codec = codec
+        self._entries: list[SegmentEntry] = []
+        self._stream = SegmentStream(store, codec)
+
+    def take(
+        self,
+        source: Store,
+        segment: Segment,
+        rows: NDArray[np.int64],
+        progress: Progress | None = None,
+    ) -> None:
+        """Copy images of a segment; a large one of which all are wanted as a whole file.
+
+        Args:
+            source: the store of the segment.
+            segment: where the images are.
+            rows: which, ascending, int64.
+            progress: called with the number of images just copied.
+
+        Raises:
+            ArchiveError: the segment is missing or damaged, or the new archive cannot be written.
+            PayloadError: a packet is damaged.
+        """
+        if len(rows) == segment.entry.rows and not is_small(segment.entry):
+            self._flush()
+            self._entries.append(self._whole(source, segment.entry))
+            if progress:
+                progress(len(rows))
+            return
+        index = segment.index
+        ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
+        wanted = rows.tolist()
+        for row, packet in zip(wanted, segment.packets(wanted), strict=True):
+            self._stream.add(ids[row], labels[row], packet, segment.embedder_code(row))
+            if progress:
+                progress(1)
+
+    def finish(self) -> tuple[SegmentEntry, ...]:
+        """Store what is left, and give all new segments in order."""
+        self._flush()
+        return tuple(self._entries)
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        self._entries += self._stream.entries
+        self._stream = SegmentStream(self._store, self._codec)
+
+    def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:
+        data = read_segment(source, entry)
+        codes = read_code_file(source, entry.codes) if entry.codes else b""
+        entry = replace(entry, deleted=())
+        if not self._store.create(entry.file, data):  # two archives may share a segment
+            entry = replace(entry, name=uuid.uuid4().hex)
+            self._store.create(entry.file, data)
+        if entry.codes:
+            named = replace(entry.codes, name=entry.name)
+            self._store.create(named.file, codes)
+            entry = replace(entry, codes=named)
+        return entry
+
+
+def read_segment(source: Store, entry: SegmentEntry) -> bytes:
+    """The file of a segment, every byte of it checked.
+
+    Raises:
+        ArchiveError: it is missing or damaged.
+    """
+    data = source.read_range(entry.file, 0, entry.bytes)
+    if source.size(entry.file) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise ArchiveError(
+            f"{source.where(entry.file)}: its SHA-256 does not hold; restore it from a copy, or "
+            "save what is whole with: kinpack repair"
+        )
+    return data

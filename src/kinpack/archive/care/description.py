@@ -1,0 +1,108 @@
+"""A description of an archive in numbers: what it holds, and what that costs on the disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kinpack.archive.revisions.measured_quality import REACHED, TARGETS
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.stores.format import FORMAT
+from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.packet import Kind
+
+
+def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
+    """Describe a state of an archive; all sizes are bytes on the disk.
+
+    Args:
+        store: where the archive lies.
+        snapshot: the state.
+
+    Returns:
+        JSON values: ``images``, ``pixels``, ``codec_id``, ``codec_bytes``, ``bytes_on_disk`` (all
+        files but codecs and embedders), ``payload_bytes`` (of living images),
+        ``bytes_per_image`` and ``bits_per_pixel`` (of ``bytes_on_disk``; 0 for an empty archive),
+        ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and product codes),
+        ``code_bytes`` (of one product code), where there is an embedder ``embedder_id``,
+        ``embedder_bytes`` and ``embedder_code_bytes`` (of its code of an image), counts by
+        ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
+        ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
+        newest commit, and ``metadata``. Where the archive was packed to a target also ``asked``
+        (``min_psnr`` or ``max_bytes``) and ``reached`` by the images that were packed then:
+        ``images``, ``lowest_psnr``, ``mean_psnr`` and ``bytes``.
+
+    Raises:
+        ArchiveError: a file is missing or damaged.
+    """
+    manifest = snapshot.manifest
+    kinds: Counter[str] = Counter()
+    qualities: Counter[int] = Counter()
+    channels: Counter[int] = Counter()
+    pixels = payload_bytes = 0
+    for segment, rows in snapshot.parts():
+        index = segment.index
+        chosen = slice(None) if rows is None else rows
+        pixels += int((index.width[chosen].astype(np.int64) * index.height[chosen]).sum())
+        payload_bytes += int(np.diff(index.starts)[chosen].sum())
+        kinds.update(_kind_name(kind) for kind in index.kind[chosen].tolist())
+        qualities.update(index.quality[chosen].tolist())
+        channels.update(index.channels[chosen].tolist())
+    on_disk = sum(
+        store.size(name) for name in store.list() if not name.startswith(("codecs/", "embedders/"))
+    )
+    images = len(snapshot)
+    code_bytes = snapshot.codes.shape[1]
+    embedder_code_bytes = max((entry.code_bytes for entry in manifest.segments), default=0)
+    container = on_disk - payload_bytes - images * (code_bytes + embedder_code_bytes)
+    return {
+        "images": images,
+        "pixels": pixels,
+        "codec_id": manifest.codec,
+        "codec_bytes": manifest.codec_bytes,
+        "bytes_on_disk": on_disk,
+        "payload_bytes": payload_bytes,
+        "bytes_per_image": on_disk / images if images else 0.0,
+        "bits_per_pixel": 8 * on_disk / pixels if pixels else 0.0,
+        "container_bytes_per_image": container / images if images else 0.0,
+        "code_bytes": code_bytes,
+        **(
+            {
+                "embedder_id": manifest.embedder,
+                "embedder_bytes": manifest.embedder_bytes,
+                "embedder_code_bytes": embedder_code_bytes,
+            }
+            if manifest.embedder
+            else {}
+        ),
+        "kinds": dict(sorted(kinds.items())),
+        "qualities": {str(quality): n for quality, n in sorted(qualities.items())},
+        "channels": {str(count): n for count, n in sorted(channels.items())},
+        "labels": len({label for label in snapshot.labels() if label is not None}),
+        "segments": len(manifest.segments),
+        "deleted": sum(entry.rows - entry.live for entry in manifest.segments),
+        "format": FORMAT,
+        "number": manifest.number,
+        "created": manifest.created,
+        "kinpack": manifest.writer,
+        **_targets(manifest.metadata),
+        "metadata": dict(manifest.metadata),
+    }
+
+
+def _targets(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of the archive when it was packed, and what was reached."""
+    if REACHED not in metadata:
+        return {}
+    asked = {key: metadata[key] for key in TARGETS if key in metadata}
+    return {"asked": asked, REACHED: metadata[REACHED]}
+
+
+def _kind_name(kind: int) -> str:
+    try:
+        return Kind(kind).name.lower()
+    except ValueError:
+        return f"unknown-{kind}"

@@ -1,0 +1,341 @@
+"""Repair: whatever is whole of a damaged archive becomes a new one, and what is lost is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kinpack.archive.adding.addition import Progress
+from kinpack.archive.care.recoding import Recoder, Row, find_embedder
+from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
+from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.snapshot import live_rows
+from kinpack.archive.revisions.staging import building
+from kinpack.archive.revisions.stored_codec import Coder, read_codec
+from kinpack.archive.segments.columns import SMALL, UNREADABLE, Tail
+from kinpack.archive.segments.segment import Segment
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.segments.tolerant_reading import sift
+from kinpack.archive.stores.opening import open_store
+from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.errors import ArchiveError, KinpackError
+
+if TYPE_CHECKING:
+    from kinpack.describers.describer import Embedder
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What came of a repair.
+
+    Attributes:
+        images: images of the new archive, each of them whole.
+        lost: ids of the images that are lost, each with the reason. Where the names of a segment
+            are damaged themselves they are as they can still be read, or "?".
+        notes: what else is not as it was.
+    """
+
+    images: int = 0
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def repair(
+    place: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    codec: Coder | None = None,
+    embedder: Embedder | None = None,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """Write what is whole of an archive as a new one; the damaged one is left as it is.
+
+    The newest state that can be read is taken. Where a newer manifest is damaged, segments that no
+    readable manifest names are searched too. A codec that ships with this package replaces a
+    damaged copy of itself, and so does an embedder. Codes of the embedder that are lost are made
+    anew, of the pictures as the archive holds them; where the embedder itself is lost, the new
+    archive has none.
+
+    Args:
+        place: the archive, as ``Archive.open`` takes it.
+        target: the new archive's folder or address, where there must be none.
+        codec: the archive's codec, should its own copy be damaged.
+        embedder: the archive's embedder, should its own copy be damaged.
+        progress: called with the number of images just looked at.
+
+    Raises:
+        ArchiveError: there is no archive, its codec is lost, or the target cannot be written.
+    """
+    store = open_store(place)
+    try:
+        return _Repair(store, codec, embedder, progress).write(target)
+    finally:
+        store.close()
+
+
+class _Repair:
+    """One run over a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Coder | None,
+        embedder: Embedder | None,
+        progress: Progress | None,
+    ) -> None:
+        self._store = store
+        self._given = codec
+        self._given_embedder = embedder
+        self._progress = progress
+        self._report = RepairReport()
+        self._saved: set[str] = set()
+
+    def write(self, target: str | os.PathLike[str]) -> RepairReport:
+        """Save what is whole."""
+        state, records = self._state()
+        strays = self._strays(state, records)
+        if state is None and not strays:
+            raise ArchiveError(
+                f"{self._store.where('')}: neither a manifest nor a segment can be read; there is "
+                "nothing to save"
+            )
+        codec_id, metadata = self._identity(state, records)
+        data = self._codec(codec_id, state, records)
+        embedder = self._embedder(state, records)
+        recoder = self._recoder(data, embedder) if embedder else None
+        with building(target) as store:
+            unborn = Manifest.unborn(
+                codec_id,
+                len(data),
+                metadata,
+                embedder=embedder.embedder_id if embedder else "",
+                embedder_bytes=embedder.n_bytes if embedder else 0,
+            )
+            store.create(unborn.codec_file, data)
+            if embedder:
+                store.create(unborn.embedder_file, embedder.to_bytes())
+            newer = SegmentStream(store, codec_id)
+            for name in strays:
+                self._take(newer, self._whole_rows(name), recoder)
+            newer.flush()
+            stream = SegmentStream(store, codec_id)
+            for entry in state.segments if state else ():
+                self._take(stream, self._rows(entry), recoder)
+            stream.flush()
+            self._report.notes += recoder.notes() if recoder else []
+            self._report.lost = [
+                (name, reason) for name, reason in self._report.lost if name not in self._saved
+            ]
+            self._report.images = newer.rows + stream.rows
+            change = {
+                "verb": "repair",
+                "added": self._report.images,
+                "lost": len(self._report.lost),
+            }
+            manifest = unborn.following((*stream.entries, *newer.entries), change)
+            commit_first(store, manifest)
+        return self._report
+
+    def _state(self) -> tuple[Manifest | None, dict[int, Record]]:
+        """The newest state that can be read, and all manifests that can."""
+        numbers = manifest_numbers(self._store)
+        records: dict[int, Record] = {}
+        for number in numbers:
+            try:
+                records[number] = load_record(self._store, number)
+            except KinpackError as error:
+                self._report.notes.append(str(error))
+        for number in reversed(numbers):
+            try:
+                state = load_manifest(self._store, number)
+            except KinpackError:
+                continue
+            if number != numbers[-1]:
+                self._report.notes.append(
+                    f"state {numbers[-1]} cannot be read; this is state {number}, and what was "
+                    "added since as far as it was found; what was deleted since is there again"
+                )
+            return state, records
+        return None, records
+
+    def _strays(self, state: Manifest | None, records: dict[int, Record]) -> list[str]:
+        """Segments that may belong to a newer state than the one that can be read."""
+        numbers = manifest_numbers(self._store)
+        if state is not None and state.number == numbers[-1]:
+            return []
+        known = {entry.file for entry in state.segments} if state else set()
+        for number, record in records.items():
+            if state is not None and number <= state.number:
+                known.update(entry.file for entry in record.segments)
+        names = [name for name in self._store.list("segments/") if name.endswith(".parquet")]
+        strays = [name for name in names if name not in known]
+        if strays and state is None:
+            self._report.notes.append(
+                "no state can be read; all segments that are there are taken, in no certain order"
+            )
+        return strays
+
+    def _identity(
+        self, state: Manifest | None, records: dict[int, Record]
+    ) -> tuple[str, dict[str, Any]]:
+        """The codec's SHA-256 and the archive's metadata."""
+        if state is not None:
+            return state.codec, dict(state.metadata)
+        for record in records.values():
+            if record.base is None:
+                return record.codec, dict(record.metadata)
+        names = [name for name in self._store.list("codecs/") if name.endswith(".kinc")]
+        if len(names) != 1:
+            raise ArchiveError(
+                f"{self._store.where('')}: no manifest can be read, and it is not known which "
+                "codec it uses; restore a manifest from a copy"
+            )
+        return names[0].removeprefix("codecs/").removesuffix(".kinc"), {}
+
+    def _codec(self, codec_id: str, state: Manifest | None, records: dict[int, Record]) -> bytes:
+        """The codec's file: the archive's own copy, one that was given, or one that ships."""
+        from kinpack.codec.codec import SHIPPED, Codec
+
+        whole = [record.codec_bytes for record in records.values() if record.base is None]
+        n_bytes = state.codec_bytes if state else next(iter(whole), None)
+        try:
+            name = Manifest.unborn(codec_id, n_bytes or 0).codec_file
+            size = self._store.size(name) if n_bytes is None else n_bytes
+            return read_codec(self._store, Manifest.unborn(codec_id, size))
+        except KinpackError as error:
+            self._report.notes.append(str(error))
+        candidates: Iterable[Coder] = (Codec.load(name) for name in SHIPPED)
+        for candidate in [self._given] if self._given else candidates:
+            if candidate.codec_id == codec_id:
+                return candidate.to_bytes()
+        raise ArchiveError(
+            f"{self._store.where('')}: its codec {codec_id[:12]}… is damaged or missing; give a "
+            "copy of the codec file with --codec"
+        )
+
+    def _embedder(self, state: Manifest | None, records: dict[int, Record]) -> Embedder | None:
+        """The embedder: the archive's own copy, one that was given, or one that ships."""
+        known = [record for record in records.values() if record.embedder]
+        if state is not None:
+            embedder_id, n_bytes = state.embedder, state.embedder_bytes
+        elif known:
+            embedder_id, n_bytes = known[0].embedder, known[0].embedder_bytes
+        else:
+            names = [name for name in self._store.list("embedders/") if name.endswith(".kine")]
+            if len(names) != 1 or any(record.base is None for record in records.values()):
+                return None
+            embedder_id = names[0].removeprefix("embedders/").removesuffix(".kine")
+            n_bytes = self._store.size(names[0])
+        if not embedder_id:
+            return None
+        embedder, notes = find_embedder(self._store, embedder_id, n_bytes, self._given_embedder)
+        self._report.notes += notes
+        return embedder
+
+    def _recoder(self, codec: bytes, embedder: Embedder) -> Recoder:
+        def coder() -> Coder:
+            from kinpack.codec.codec import Codec
+
+            return self._given or Codec.from_bytes(codec, where=self._store.where(""))
+
+        return Recoder(coder, embedder)
+
+    def _take(self, stream: SegmentStream, rows: Iterator[Row], recoder: Recoder | None) -> None:
+        for row in recoder.complete(rows) if recoder else rows:
+            if row.id not in self._saved:
+                self._saved.add(row.id)
+                code = row.code or b"" if recoder else b""
+                stream.add(row.id, row.label, row.packet, code)
+
+    def _rows(self, entry: SegmentEntry) -> Iterator[Row]:
+        """The whole images of a segment that a manifest names."""
+        segment = Segment(self._store, entry)
+        rows = live_rows(entry).tolist()
+        try:
+            index = segment.index
+        except KinpackError as error:
+            for name in self._guess(entry, rows):
+                self._lose(name, str(error))
+            return
+        ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
+        codes = None
+        try:
+            codes = segment.embedder_codes
+        except KinpackError as error:
+            self._report.notes.append(str(error))
+        for row, packet in sift(segment, rows):
+            if isinstance(packet, KinpackError):
+                self._lose(ids[row], str(packet))
+                continue
+            code = None if codes is None else codes[row].tobytes()
+            yield Row(ids[row], labels[row], packet, code)
+            self._step()
+
+    def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
+        """The ids of a segment whose index is damaged, as far as they can be read."""
+        try:
+            tail = Tail(
+                self._store.read_range(
+                    entry.file, entry.index_offset, entry.bytes - entry.index_offset
+                ),
+                offset=entry.index_offset,
+                rows=entry.rows,
+                payload_bytes=entry.payload_bytes,
+            )
+            ids = tail.index().ids.to_pylist()
+            return [ids[row] for row in rows]
+        except (KinpackError, AttributeError, *UNREADABLE):
+            return ["?"] * len(rows)
+
+    def _whole_rows(self, name: str) -> Iterator[Row]:
+        """The whole images of a segment of which no manifest says anything."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(pa.BufferReader(self._store.read(name)))
+            table = file.read(use_threads=False).to_pylist()
+        except (KinpackError, *UNREADABLE) as error:
+            reason = " ".join(str(error).split())
+            self._report.notes.append(f"{self._store.where(name)}: cannot be read ({reason})")
+            return
+        for row in table:
+            try:
+                packet = _packet(row)
+            except (KinpackError, *UNREADABLE) as error:
+                self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
+                continue
+            yield Row(row["id"], row["label"], packet, None)
+            self._step()
+
+    def _lose(self, name: str, reason: str) -> None:
+        self._report.lost.append((name, reason))
+        self._step()
+
+    def _step(self) -> None:
+        if self._progress:
+            self._progress(1)
+
+
+def _packet(row: dict[str, Any]) -> Packet:
+    """The packet of a row, checked."""
+    if not set(SMALL) <= set(row) or not row["id"]:
+        raise ValueError("this is no row of a segment")
+    packet = Packet(
+        width=row["width"],
+        height=row["height"],
+        channels=row["channels"],
+        kind=Kind(row["kind"]),
+        quality=row["quality"],
+        code=row["code"],
+        payload=row["payload"],
+    )
+    if packet.checksum() != row["checksum"]:
+        raise ValueError("its checksum does not hold")
+    return packet

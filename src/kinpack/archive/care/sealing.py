@@ -1,0 +1,109 @@
+"""Sealing: an archive becomes one uncompressed zip, which is read in place; and back again."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from kinpack.archive.adding.addition import Progress
+from kinpack.archive.care.copying import read_segment
+from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.staging import building
+from kinpack.archive.revisions.stored_codec import read_codec, read_embedder
+from kinpack.archive.segments.code_file import read_code_file
+from kinpack.archive.stores.buckets import is_object_address
+from kinpack.archive.stores.opening import is_address
+from kinpack.archive.stores.staged_file import staged_file
+from kinpack.errors import ArchiveError
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
+
+
+def seal(
+    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+) -> int:
+    """Write the state that an archive shows into one uncompressed zip, for reading alone.
+
+    Segments are copied as they are, deleted images among them, and checked. The same state always
+    gives the same bytes. The file appears whole, or not at all.
+
+    Args:
+        source: the archive.
+        target: the file, which must not exist; by custom its name ends in ``.kin.zip``.
+        progress: called with the number of images just copied.
+
+    Returns:
+        Bytes of the file.
+
+    Raises:
+        ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
+    """
+    if isinstance(target, str) and is_address(target):
+        raise ArchiveError(
+            f"{target}: an archive is sealed into a local file; name one, and copy it"
+        )
+    with staged_file(Path(target)) as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in _files(source, progress):
+                info = zipfile.ZipInfo(name, _LONG_AGO)
+                info.create_system = 3
+                info.external_attr = 0o100644 << 16
+                archive.writestr(info, data)
+        return file.tell()
+
+
+def unseal(
+    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+) -> None:
+    """Write the state that an archive shows as a folder, which can be changed.
+
+    In an object store its number becomes 1, since there the first manifest decides who makes an
+    archive.
+
+    Args:
+        source: the archive, a sealed one or any other.
+        target: the new archive's folder or address, where there must be none.
+        progress: called with the number of images just copied.
+
+    Raises:
+        ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
+    """
+    manifest = replace(source.manifest, base=None)
+    if is_object_address(target):
+        manifest = replace(manifest, number=1, parent=None)
+    with building(target) as store:
+        for name, data in _parts(source, manifest, progress):
+            if not store.create(name, data) and store.read(name) != data:
+                raise ArchiveError(
+                    f"{store.where(name)}: another file has this name; remove it, or choose "
+                    "another place"
+                )
+        commit_first(store, manifest)
+
+
+def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
+    """The files of one state, each checked: the manifest comes last, and is whole."""
+    manifest: Manifest = replace(source.manifest, base=None)
+    yield from _parts(source, manifest, progress)
+    yield manifest.file, manifest.to_bytes()
+
+
+def _parts(
+    source: Reader, manifest: Manifest, progress: Progress | None
+) -> Iterator[tuple[str, bytes]]:
+    """The codec, the embedder, the segments and their codes of a state, each checked."""
+    yield manifest.codec_file, read_codec(source.store, manifest)
+    if manifest.embedder:
+        yield manifest.embedder_file, read_embedder(source.store, manifest)
+    for entry in manifest.segments:
+        yield entry.file, read_segment(source.store, entry)
+        if progress:
+            progress(entry.live)
+    for entry in manifest.segments:  # together and last: a search over the web reads them all
+        if entry.codes:
+            yield entry.codes.file, read_code_file(source.store, entry.codes)

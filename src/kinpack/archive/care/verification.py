@@ -1,0 +1,310 @@
+"""Verification: every byte of an archive held against the sums that were written with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from kinpack.archive.adding.addition import Progress
+from kinpack.archive.revisions.manifest import (
+    Manifest,
+    codec_file,
+    embedder_file,
+    manifest_file,
+    manifest_number,
+)
+from kinpack.archive.revisions.manifest_chain import load_manifest
+from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.revisions.stored_codec import Coder, load_coder, load_embedder
+from kinpack.archive.segments.batches import PIXEL_BYTES
+from kinpack.archive.segments.tolerant_reading import sift
+from kinpack.archive.stores.opening import open_store
+from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.packet import Packet
+from kinpack.describers.product_code import unpack_codes
+from kinpack.errors import CodecError, KinpackError
+
+_IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|embedders/([0-9a-f]{64})\.kine")
+_CHUNK = 4 << 20
+_BATCH = 256
+_ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        problems: what is damaged or missing, one line each, naming the file; empty if all is well.
+        notes: what does no harm: leftovers of dead writers, foreign files, forgotten states.
+        images: images whose packets were checked.
+        files: files that were checked.
+        bytes: their bytes.
+        deep: whether every image was decoded too.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    images: int = 0
+    files: int = 0
+    bytes: int = 0
+    deep: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is damaged or missing."""
+        return not self.problems
+
+
+def verify(
+    path: str | os.PathLike[str], *, deep: bool = False, progress: Progress | None = None
+) -> VerifyReport:
+    """Check every file of an archive, of earlier states too, and every packet of the newest.
+
+    Damage is reported, not raised, and does not keep the other files from being checked: this
+    works on an archive that cannot be opened any more.
+
+    Args:
+        path: the archive's folder, a sealed archive or its address.
+        deep: whether to decode every image too.
+        progress: called with the number of images just checked.
+
+    Raises:
+        ArchiveError: there is no archive, or it is sealed and damaged in such a way that nothing
+            of it can be read.
+    """
+    store = open_store(path)
+    try:
+        return verify_store(store, deep=deep, progress=progress)
+    finally:
+        store.close()
+
+
+def verify_store(
+    store: Store,
+    *,
+    deep: bool = False,
+    codec: Coder | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every file of an archive in a store, as ``verify`` does.
+
+    Others may write meanwhile. Where old states were collected meanwhile, so that their files seem
+    to be missing, the check begins anew.
+
+    Args:
+        store: where the archive lies.
+        deep: whether to decode every image too.
+        codec: the archive's codec, if it is loaded already.
+        progress: called with the number of images just checked.
+    """
+    for _ in range(_ATTEMPTS):
+        verification = _Verification(store, deep, codec, progress)
+        report = verification.run()
+        if report.ok or not verification.outdated():
+            break
+    return report
+
+
+class _Verification:
+    """One run over a store; what it finds goes into ``report``."""
+
+    def __init__(
+        self, store: Store, deep: bool, codec: Coder | None, progress: Progress | None
+    ) -> None:
+        self.report = VerifyReport(deep=deep)
+        self._store = store
+        self._codec = codec
+        self._progress = progress
+        self._names: set[str] = set()
+        self._of_archive: set[str] = set()
+        self._decoding: list[tuple[str, Packet]] = []
+        self._pixels = 0
+
+    def run(self) -> VerifyReport:
+        with self._reporting():
+            self._names = set(self._store.list())
+            self.report.problems += self._store.faults()
+        records = self._manifests()
+        self._codecs(records)
+        self._segments(records)
+        newest = max(filter(None, map(manifest_number, self._names)), default=None)
+        if newest is None:
+            self._problem("", "it has no manifests, so it is no kinpack archive")
+        elif newest in records:
+            with self._reporting():
+                self._images(load_manifest(self._store, newest))
+        for name in sorted(self._names - self._of_archive):
+            where = self._store.where(name)
+            self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
+        return self.report
+
+    def outdated(self) -> bool:
+        """Whether states that were there in the beginning have been collected since."""
+        try:
+            gone = self._names.difference(self._store.list())
+        except KinpackError:
+            return False
+        return any(manifest_number(name) for name in gone)
+
+    def _manifests(self) -> dict[int, Record]:
+        """What all manifests say that are whole, by number."""
+        records = {}
+        for name in sorted(self._names):
+            number = manifest_number(name)
+            if number is None:
+                continue
+            self._of_archive.add(name)
+            with self._reporting():
+                data = self._store.read(name)
+                self._count(len(data))
+                record = Record.from_bytes(data, where=self._store.where(name))
+                if record.number == number:
+                    records[number] = record
+                else:
+                    self._problem(name, f"this is manifest {record.number} under another name")
+        for number, record in records.items():
+            name = manifest_file(number)
+            if record.base is not None and manifest_file(record.base[0]) in self._names:
+                base = records.get(record.base[0])
+                if base is not None and base.checksum != record.base[1]:
+                    self._problem(name, f"it builds on another manifest {base.number}")
+            elif record.base is not None:
+                self.report.notes.append(
+                    f"{self._store.where(name)}: the state that it builds on is forgotten"
+                )
+            elif record.parent and manifest_file(record.parent) not in self._names:
+                self.report.notes.append(
+                    f"{self._store.where(name)}: the state before it is forgotten"
+                )
+        return records
+
+    def _codecs(self, records: dict[int, Record]) -> None:
+        """Check codecs and embedders."""
+        sizes = {
+            codec_file(record.codec): record.codec_bytes
+            for record in records.values()
+            if record.base is None
+        }
+        for record in records.values():
+            if record.embedder:
+                sizes[embedder_file(record.embedder)] = record.embedder_bytes
+        for name in sorted(self._names.union(sizes)):
+            if match := _IDENTIFIED.fullmatch(name):
+                self._file(name, match.group(1) or match.group(2), sizes.get(name))
+
+    def _segments(self, records: dict[int, Record]) -> None:
+        entries = {
+            (entry.file, entry.sha256, entry.bytes)
+            for record in records.values()
+            for entry in record.segments
+        }
+        entries.update(
+            (entry.codes.file, entry.codes.sha256, entry.codes.bytes)
+            for record in records.values()
+            for entry in record.segments
+            if entry.codes
+        )
+        for name, sha256, n_bytes in sorted(entries):
+            self._file(name, sha256, n_bytes)
+
+    def _file(self, name: str, sha256: str, n_bytes: int | None) -> None:
+        """Check a file's size and sum."""
+        self._of_archive.add(name)
+        with self._reporting():
+            size = self._store.size(name)
+            if n_bytes is not None and size != n_bytes:
+                self._problem(name, f"it has {size} bytes instead of {n_bytes}")
+                return
+            digest = hashlib.sha256()
+            for offset in range(0, size, _CHUNK):
+                digest.update(self._store.read_range(name, offset, min(_CHUNK, size - offset)))
+            self._count(size)
+            if digest.hexdigest() != sha256:
+                self._problem(name, "its SHA-256 does not hold")
+
+    def _images(self, manifest: Manifest) -> None:
+        """Check every packet of a state, and that no id comes twice."""
+        snapshot = Snapshot(self._store, manifest)
+        if self.report.deep and self._codec is None:
+            with self._reporting():
+                self._codec = load_coder(self._store, manifest)
+        ids: Counter[str] = Counter()
+        for segment, rows in snapshot.parts():
+            with self._reporting():
+                names = segment.index.ids.to_pylist()
+                live = list(range(len(names))) if rows is None else rows.tolist()
+                ids.update(names[row] for row in live)
+                for row, packet in sift(segment, live):
+                    self._packet(packet, names[row])
+        self._decode()
+        with self._reporting():
+            self._embedder_codes(snapshot)
+        for name, times in ids.items():
+            if times > 1:
+                self._problem("", f"the id {name!r} is there {times} times")
+
+    def _embedder_codes(self, snapshot: Snapshot) -> None:
+        """Check that the embedder can be read, and that its codes name words of its books."""
+        embedder = load_embedder(self._store, snapshot.manifest)
+        for segment in snapshot.segments:
+            codes = segment.embedder_codes
+            if embedder is None or codes is None:
+                continue
+            try:
+                unpack_codes(codes, embedder.quantizer.M, K=embedder.quantizer.K)
+            except CodecError as error:
+                self._problem(segment.entry.files[-1], str(error))
+
+    def _packet(self, packet: Packet | KinpackError, name: str) -> None:
+        if isinstance(packet, KinpackError):
+            self.report.problems.append(str(packet))
+        else:
+            self.report.images += 1
+            if self._codec is not None and self.report.deep:
+                self._decoding.append((name, packet))
+                self._pixels += packet.pixel_bytes
+                if len(self._decoding) >= _BATCH or self._pixels >= PIXEL_BYTES:
+                    self._decode()
+        if self._progress:
+            self._progress(1)
+
+    def _decode(self) -> None:
+        """Draw the images that wait; on an error one by one, to name those that it hits."""
+        waiting, self._decoding, self._pixels = self._decoding, [], 0
+        if not waiting or self._codec is None:
+            return
+        try:
+            images = self._codec.decode([packet for _, packet in waiting])
+        except KinpackError as error:
+            if len(waiting) == 1:
+                self._problem("", f"image {waiting[0][0]!r}: {error}")
+                return
+            for one in waiting:
+                self._decoding = [one]
+                self._decode()
+            return
+        for (name, packet), image in zip(waiting, images, strict=True):
+            if image.shape != (packet.height, packet.width, packet.channels):
+                self._problem("", f"image {name!r} decodes to the shape {image.shape}")
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Turn an error into a problem of the report."""
+        try:
+            yield
+        except KinpackError as error:
+            self.report.problems.append(str(error))
+
+    def _problem(self, name: str, what: str) -> None:
+        self.report.problems.append(f"{self._store.where(name)}: {what}; restore it from a copy")
+
+    def _count(self, n_bytes: int) -> None:
+        self.report.files += 1
+        self.report.bytes += n_bytes

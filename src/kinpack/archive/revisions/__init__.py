@@ -1,0 +1,1 @@
+"""Numbered revisions: named, read, committed, searched; may import segments and below."""

@@ -1,0 +1,239 @@
+"""Manifests: the states of an archive, and the small JSON files that hold them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import kinpack
+from kinpack.archive.segments.canonical import canonical, digest, sealed, shallow
+from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
+from kinpack.archive.stores.format import FOLDER, FORMAT
+from kinpack.errors import ArchiveError
+
+_NAME = re.compile(r"manifests/(\d{10})\.json")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One commit: the state of an archive, whole.
+
+    Attributes:
+        number: 1 for the first commit, then one more each; 0 stands for an archive that nothing
+            was committed to, and is never written.
+        parent: number of the commit that this one followed, ``None`` for the first.
+        created: when, in UTC, as ISO 8601 to the second.
+        writer: version of kinpack that wrote it.
+        codec: SHA-256 of the codec file, hexadecimal.
+        codec_bytes: size of the codec file.
+        segments: in the order in which they were added.
+        metadata: what the archive's maker noted (settings, source); kept by later commits.
+        change: what this commit did: its ``verb`` and counts.
+        base: an earlier state, if the file says only what has changed since then.
+        embedder: SHA-256 of the embedder file, hexadecimal; empty if the archive has no embedder.
+        embedder_bytes: size of the embedder file.
+    """
+
+    number: int
+    parent: int | None
+    created: str
+    writer: str
+    codec: str
+    codec_bytes: int
+    segments: tuple[SegmentEntry, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    change: Mapping[str, Any] = field(default_factory=dict)
+    base: Manifest | None = field(default=None, compare=False, repr=False)
+    embedder: str = ""
+    embedder_bytes: int = 0
+
+    @classmethod
+    def unborn(
+        cls,
+        codec: str,
+        codec_bytes: int,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        embedder: str = "",
+        embedder_bytes: int = 0,
+    ) -> Manifest:
+        """The state before the first commit.
+
+        Args:
+            codec: SHA-256 of the codec file, hexadecimal.
+            codec_bytes: size of the codec file.
+            metadata: JSON values.
+            embedder: SHA-256 of the embedder file, if there is one.
+            embedder_bytes: size of the embedder file.
+
+        Raises:
+            ArchiveError: the metadata are no JSON values.
+        """
+        try:
+            plain = json.loads(canonical(dict(metadata or {})))
+            shallow(plain, "metadata")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ArchiveError(f"metadata of an archive must be JSON values: {error}") from error
+        return cls(
+            0,
+            None,
+            _now(),
+            kinpack.__version__,
+            codec,
+            codec_bytes,
+            (),
+            plain,
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
+        )
+
+    def following(
+        self,
+        segments: tuple[SegmentEntry, ...],
+        change: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """The next commit.
+
+        Its file says only what has changed since an earlier one where that is short: since the one
+        before, or at every fourth, sixteenth, … commit the one four, sixteen, … before. So a state
+        takes few files to read, and many small commits few bytes to write.
+
+        Args:
+            segments: all segments of the new state; those without a live row are left out.
+            change: what the commit does, JSON values.
+            metadata: what the archive notes from the first commit on; else it stays what it was.
+        """
+        left = tuple(segment for segment in segments if segment.live)
+        return Manifest(
+            number=self.number + 1,
+            parent=self.number or None,
+            created=_now(),
+            writer=kinpack.__version__,
+            codec=self.codec,
+            codec_bytes=self.codec_bytes,
+            segments=left,
+            metadata=self.metadata if metadata is None else dict(metadata),
+            change=dict(change),
+            base=self._base_of_next(left),
+            embedder=self.embedder,
+            embedder_bytes=self.embedder_bytes,
+        )
+
+    def _base_of_next(self, segments: tuple[SegmentEntry, ...]) -> Manifest | None:
+        """The state on which the next file builds; ``None`` if it is to be whole."""
+        if not self.number:
+            return None
+        step = 1
+        while (self.number + 1) % (4 * step) == 0:
+            step *= 4
+        base = self
+        while base.base is not None and base.base.number >= self.number + 1 - step:
+            base = base.base
+        since = base.changes_to(segments)
+        if since is None or 2 * (len(since[0]) + len(since[1])) >= len(segments):
+            return None
+        return base
+
+    def changes_to(
+        self, segments: tuple[SegmentEntry, ...]
+    ) -> tuple[tuple[SegmentEntry, ...], dict[str, Runs]] | None:
+        """What leads from this state's segments to a later one's.
+
+        Returns:
+            The segments that were added, and by name the rows that were deleted of those that were
+            there; ``None`` if more has changed than that.
+        """
+        if len(segments) < len(self.segments):
+            return None
+        deleted: dict[str, Runs] = {}
+        for old, new in zip(self.segments, segments, strict=False):
+            if new is not old and new != old:
+                runs = new.deleted_since(old)
+                if runs is None:
+                    return None
+                deleted[old.name] = runs
+        return segments[len(self.segments) :], deleted
+
+    @property
+    def file(self) -> str:
+        """Name of the file in the store."""
+        return manifest_file(self.number)
+
+    @property
+    def codec_file(self) -> str:
+        """Name of the codec's file in the store."""
+        return codec_file(self.codec)
+
+    @property
+    def embedder_file(self) -> str:
+        """Name of the embedder's file in the store."""
+        return embedder_file(self.embedder)
+
+    @property
+    def images(self) -> int:
+        """Images that the archive holds, deleted ones left out."""
+        return sum(segment.live for segment in self.segments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The file's JSON values, without its checksum."""
+        body: dict[str, Any] = {
+            "format": FORMAT,
+            "number": self.number,
+            "parent": self.parent,
+            "created": self.created,
+            "kinpack": self.writer,
+            "change": dict(self.change),
+        }
+        since = self.base.changes_to(self.segments) if self.base else None
+        if self.base is None or since is None:
+            body["codec"] = {"sha256": self.codec, "bytes": self.codec_bytes}
+            body["segments"] = [segment.to_dict() for segment in self.segments]
+            body["metadata"] = dict(self.metadata)
+            if self.embedder:
+                body["embedder"] = {"sha256": self.embedder, "bytes": self.embedder_bytes}
+        else:
+            body["base"] = {"number": self.base.number, "checksum": self.base.checksum}
+            body["segments"] = [segment.to_dict() for segment in since[0]]
+            body["deleted"] = {name: [list(run) for run in runs] for name, runs in since[1].items()}
+        return body
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256, hexadecimal, of the canonical form of all that the file says."""
+        return digest(self.to_dict())
+
+    def to_bytes(self) -> bytes:
+        """The file's content: canonical JSON with a checksum of all the rest."""
+        return sealed(self.to_dict())
+
+
+def codec_file(codec: str) -> str:
+    """Name of a codec's file in the store, from its SHA-256 in hexadecimal."""
+    return f"codecs/{codec}.kinc"
+
+
+def embedder_file(embedder: str) -> str:
+    """Name of an embedder's file in the store, from its SHA-256 in hexadecimal."""
+    return f"embedders/{embedder}.kine"
+
+
+def manifest_file(number: int) -> str:
+    """Name of a manifest's file in the store."""
+    return f"{FOLDER}{number:010d}.json"
+
+
+def manifest_number(file: str) -> int | None:
+    """Number of the manifest that a file's name stands for, ``None`` if it is no such name."""
+    match = _NAME.fullmatch(file)
+    return int(match.group(1)) if match else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

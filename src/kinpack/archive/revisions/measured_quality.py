@@ -1,0 +1,89 @@
+"""What was asked of the images of a commit, and what they reached, as a manifest notes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.metrics import EXACT_PSNR
+
+REACHED = "reached"
+"""Key of the metadata under which the first commit's figures are kept."""
+
+TARGETS = ("min_psnr", "max_bytes")
+"""Keys of the metadata, and of a change, that say what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """PSNR that images have, each decoded and measured; an exact one counts 60 dB.
+
+    Attributes:
+        images: how many.
+        lowest_psnr: of any, in dB.
+        mean_psnr: over all, in dB.
+    """
+
+    images: int
+    lowest_psnr: float
+    mean_psnr: float
+
+    @classmethod
+    def of(cls, psnr: Iterable[float]) -> Self:
+        """Sum up the PSNRs of at least one image."""
+        capped = np.minimum(np.fromiter(psnr, np.float64), EXACT_PSNR)
+        return cls(len(capped), float(capped.min()), float(capped.mean()))
+
+    def to_dict(self) -> dict[str, float]:
+        """The PSNRs to a ten-thousandth of a dB."""
+        return {
+            "lowest_psnr": round(self.lowest_psnr, 4),
+            "mean_psnr": round(self.mean_psnr, 4),
+        }
+
+
+def following(
+    base: Manifest,
+    segments: tuple[SegmentEntry, ...],
+    change: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    reached: Reached | None,
+) -> Manifest:
+    """The next commit, with what was asked and reached in its change.
+
+    The first commit of an archive notes it in the metadata as well, where it stays, with the bytes
+    on the disk of all files but the codec's and the embedder's.
+
+    Args:
+        base: the state before.
+        segments: all segments of the new state.
+        change: what else the commit does.
+        asked: the quality or the target.
+        reached: by the images that the commit adds, where that was measured.
+    """
+    noted = {**change, **asked, **(reached.to_dict() if reached else {})}
+    if base.number or reached is None:
+        return base.following(segments, noted)
+    files = sum(entry.bytes + (entry.codes.bytes if entry.codes else 0) for entry in segments)
+    total = files
+    while True:  # the manifest says how large it is itself: a few digits, which settle at once
+        figures = {"images": reached.images, **reached.to_dict(), "bytes": total}
+        metadata = {**base.metadata, **asked, REACHED: figures}
+        manifest = base.following(segments, noted, metadata=metadata)
+        found = files + len(manifest.to_bytes())
+        if found == total:
+            return manifest
+        total = found
+
+
+def bytes_on_disk(manifest: Manifest) -> int:
+    """Bytes of a first commit: its segments, its codes and its manifest."""
+    files = sum(
+        entry.bytes + (entry.codes.bytes if entry.codes else 0) for entry in manifest.segments
+    )
+    return files + len(manifest.to_bytes())

@@ -1,0 +1,340 @@
+"""Reading: the images of one state of an archive, by id, by position and by kin."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.revisions.stored_codec import Coder, load_coder, load_embedder
+from kinpack.archive.segments.segment import Entry, Segment
+from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.packet import Packet
+from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.errors import NotFoundError, PayloadError
+from kinpack.pictures.images import Image
+from kinpack.search.distances.distance import (
+    DistanceTable,
+    SearchError,
+    asymmetric_table,
+    symmetric_table,
+)
+from kinpack.search.engines.scan import CodeIndex, Engine
+
+if TYPE_CHECKING:
+    from kinpack.describers.describer import Embedder
+
+Mode: TypeAlias = Literal["asymmetric", "symmetric"]
+"""Whether a query is compared as it is, or quantised as the images are."""
+
+CodesOf: TypeAlias = Literal["auto", "codec", "embedder"]
+"""Whose product codes are searched: the embedder's where there is one, the codec's, or those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image that a search found.
+
+    Attributes:
+        id: its name.
+        label: its class, ``None`` if it has none.
+        distance: squared Euclidean distance from the query, in the descriptor space of the codec,
+            or of the embedder whose codes were searched.
+        position: its place in ``ids``, ``labels`` and ``codes``.
+    """
+
+    id: str
+    label: str | None
+    distance: float
+    position: int
+
+
+class Reader:
+    """What can be read of an archive's state; ``Archive`` adds opening and writing.
+
+    Its methods may be called from many threads.
+
+    Args:
+        store: where the archive lies.
+        manifest: the state.
+        codec: the archive's codec, if it is loaded already.
+        embedder: the archive's embedder, if it is loaded already.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        codec: Coder | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        self._store = store
+        self._snapshot = Snapshot(store, manifest)
+        self._codec = codec
+        self._embedder = embedder
+        self._code_indices: dict[bool, tuple[Snapshot, CodeIndex]] = {}
+        self._searching = threading.Lock()
+
+    @property
+    def codec(self) -> Coder:
+        """The codec that all payloads depend on, loaded at the first need.
+
+        Raises:
+            ArchiveError: its file is missing or damaged.
+            CodecError: this version cannot read it.
+        """
+        if self._codec is None:
+            self._codec = load_coder(self._store, self._snapshot.manifest)
+        return self._codec
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What makes the codes for searching, loaded at the first need; ``None`` if nothing does.
+
+        Raises:
+            ArchiveError: its file is missing or damaged, or does not fit the codes.
+            CodecError: this version cannot read it.
+        """
+        if self._embedder is None:
+            self._embedder = load_embedder(self._store, self._snapshot.manifest)
+        return self._embedder
+
+    @property
+    def manifest(self) -> Manifest:
+        """The commit whose state is shown."""
+        return self._snapshot.manifest
+
+    @property
+    def store(self) -> Store:
+        """Where the archive's files lie."""
+        return self._store
+
+    @property
+    def where(self) -> str:
+        """What messages call the archive."""
+        return self._store.where("")
+
+    def __len__(self) -> int:
+        return len(self._snapshot)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._snapshot
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, in the order of positions, which is that of adding."""
+        return list(self._snapshot.ids())
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The label of every image, in the order of positions."""
+        return list(self._snapshot.labels())
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """Packed product codes, uint8, shape (images, bytes of a code), in order of positions."""
+        return self._snapshot.codes
+
+    @property
+    def embedder_codes(self) -> NDArray[np.uint8]:
+        """The embedder's packed codes, uint8, shape (images, bytes of a code); 0 bytes if none.
+
+        Raises:
+            ArchiveError: a file of codes is missing or damaged.
+        """
+        return self._snapshot.embedder_codes
+
+    def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
+        """Every segment with its live rows, ascending, int64; ``None`` where all are."""
+        return self._snapshot.parts()
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of every image without its payload, in the order of positions."""
+        return self._snapshot.entries()
+
+    def entry(self, id: str) -> Entry:  # noqa: A002
+        """What is known of one image without its payload.
+
+        Raises:
+            NotFoundError: the id is not there.
+            ArchiveError: its segment is missing or damaged.
+        """
+        snapshot = self._snapshot
+        return snapshot.entry(self._position(snapshot, id))
+
+    def position(self, id: str) -> int:  # noqa: A002
+        """The position of an image: its place in ``ids``, ``labels`` and ``codes``.
+
+        Positions keep while images are added, and close up when some are removed.
+
+        Raises:
+            NotFoundError: the id is not there.
+        """
+        return self._position(self._snapshot, id)
+
+    def packet(self, id: str) -> Packet:  # noqa: A002
+        """One image as it is stored, its checksum verified.
+
+        Raises:
+            NotFoundError: the id is not there.
+            PayloadError: the packet is damaged.
+            ArchiveError: its segment is missing or damaged.
+        """
+        snapshot = self._snapshot
+        segment, row = snapshot.locate(self._position(snapshot, id))
+        return segment.packet(row)
+
+    def read(self, id: str) -> Image:  # noqa: A002
+        """One image, uint8, shape (height, width, channels).
+
+        Raises:
+            NotFoundError: the id is not there.
+            PayloadError: the packet is damaged.
+            ArchiveError: its segment, or the codec, is missing or damaged.
+        """
+        return self.read_many([id])[0]
+
+    def read_many(self, ids: Iterable[str], *, threads: int | None = None) -> list[Image]:
+        """Several images, in the order of ``ids``.
+
+        Args:
+            ids: of the images.
+            threads: for decoding; by default as many as suit the machine.
+
+        Raises:
+            NotFoundError: an id is not there.
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment, or the codec, is missing or damaged.
+        """
+        names = list(ids)
+        return self._decode(names, [self.packet(name) for name in names], threads)
+
+    def images(
+        self, *, batch: int = 256, threads: int | None = None
+    ) -> Iterator[tuple[Entry, Image]]:
+        """All images with what is known of them, in the order of positions, in bounded memory.
+
+        Args:
+            batch: images decoded at a time.
+            threads: for decoding; by default as many as suit the machine.
+
+        Raises:
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment, or the codec, is missing or damaged.
+        """
+        for chunk in self._snapshot.batches(batch):
+            names = [entry.id for entry, _ in chunk]
+            images = self._decode(names, [packet for _, packet in chunk], threads)
+            yield from zip((entry for entry, _ in chunk), images, strict=True)
+
+    def search(
+        self,
+        query: Image | str,
+        k: int = 10,
+        *,
+        codes: CodesOf = "auto",
+        mode: Mode = "asymmetric",
+        engine: Engine = "auto",
+        threads: int = 1,
+    ) -> list[Hit]:
+        """The images nearest to a query, nearest first, equal distances in order of positions.
+
+        Args:
+            query: an image, uint8 (H, W, C); or the id of one in the archive, whose stored code is
+                taken (both modes are then the same), and which is among its own hits.
+            k: how many hits; all images if there are no more.
+            codes: ``embedder`` searches the codes of the archive's embedder, ``codec`` the codec's
+                own, ``auto`` the embedder's if there is one.
+            mode: whether the query's own descriptor is compared, or its product code.
+            engine: ``numpy``, ``faiss``, or ``auto``; the hits are the same.
+            threads: for the scan.
+
+        Raises:
+            NotFoundError: the id is not there.
+            SearchError: the query, ``k``, the mode or the engine is not valid, or the archive has
+                no embedder and its codes are asked for.
+            MissingExtraError: faiss is asked for and not installed.
+            ArchiveError: a segment, the codec or the embedder is missing or damaged.
+        """
+        snapshot = self._snapshot
+        embedded = self._embedded(codes)
+        table = self._table(snapshot, query, mode, embedded)
+        if not len(snapshot):
+            return []
+        with self._searching:
+            known = self._code_indices.get(embedded)
+            if known is None or known[0] is not snapshot:
+                packed = snapshot.embedder_codes if embedded else snapshot.codes
+                known = snapshot, CodeIndex(packed, self._quantizer(embedded))
+                self._code_indices[embedded] = known
+            positions, distances = known[1].search(table, k, engine=engine, threads=threads)
+        hits = []
+        for position, distance in zip(positions.tolist(), distances.tolist(), strict=True):
+            entry = snapshot.entry(position)
+            hits.append(Hit(entry.id, entry.label, distance, position))
+        return hits
+
+    def _embedded(self, codes: CodesOf) -> bool:
+        """Whether the embedder's codes are to be searched."""
+        if codes not in ("auto", "codec", "embedder"):
+            raise SearchError(f"there are no codes of {codes!r}: use auto, codec or embedder")
+        has = bool(self._snapshot.manifest.embedder)
+        if codes == "embedder" and not has:
+            raise SearchError(
+                f"{self.where}: it has no embedder; search the codec's codes, or pack its pictures "
+                "again with --embedder"
+            )
+        return has and codes != "codec"
+
+    def _quantizer(self, embedded: bool) -> ProductQuantizer:
+        embedder = self.embedder if embedded else None
+        return self.codec.quantizer if embedder is None else embedder.quantizer
+
+    def _table(
+        self, snapshot: Snapshot, query: Image | str, mode: Mode, embedded: bool
+    ) -> DistanceTable:
+        embedder = self.embedder if embedded else None
+        quantizer = self._quantizer(embedded)
+        if mode not in ("asymmetric", "symmetric"):
+            raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
+        if isinstance(query, str):
+            codes = snapshot.embedder_codes if embedded else snapshot.codes
+            code = codes[self._position(snapshot, query)]
+            return symmetric_table(
+                quantizer, unpack_codes(code[None], quantizer.M, K=quantizer.K)[0]
+            )
+        describe = self.codec.descriptors if embedder is None else embedder.latents
+        descriptors = describe([query])
+        if mode == "symmetric":
+            return symmetric_table(quantizer, quantizer.encode(descriptors)[0])
+        return asymmetric_table(quantizer, descriptors[0])
+
+    def _position(self, snapshot: Snapshot, name: str) -> int:
+        position = snapshot.find(name)
+        if position is None:
+            raise NotFoundError(
+                f"{self._store.where('')}: it holds no image {name!r}; "
+                "list its ids with: kinpack ls ARCHIVE"
+            )
+        return position
+
+    def _decode(
+        self, names: Sequence[str], packets: Sequence[Packet], threads: int | None
+    ) -> list[Image]:
+        try:
+            return self.codec.decode(packets, threads=threads)
+        except PayloadError as error:
+            for name, packet in zip(names, packets, strict=True):
+                try:
+                    self.codec.decode([packet])
+                except PayloadError as cause:
+                    raise PayloadError(
+                        f"{self._store.where('')}: image {name!r}: {cause}"
+                    ) from cause
+            raise PayloadError(f"{self._store.where('')}: {error}") from error

@@ -1,0 +1,214 @@
+"""Records: what one manifest file says, a whole state or what has changed since an earlier one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.segments.canonical import (
+    MalformedError,
+    hexadecimal,
+    integer,
+    of_type,
+    same_keys,
+    shallow,
+    unsealed,
+)
+from kinpack.archive.segments.segment_entry import Runs, SegmentEntry, length, read_runs
+from kinpack.archive.stores.format import FORMAT
+from kinpack.errors import ArchiveError
+
+_HIGHEST = 9_999_999_999
+_EVERY = ("format", "number", "parent", "created", "kinpack", "segments", "change", "checksum")
+_WHOLE = (*_EVERY, "codec", "metadata")
+_CHANGES = (*_EVERY, "base", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one manifest file says: a whole state, or what has changed since another one.
+
+    Attributes:
+        number: of the commit; ``parent``, ``created``, ``writer`` and ``change`` as in
+            ``Manifest``.
+        parent: number of the commit before.
+        created: when.
+        writer: version of kinpack.
+        change: what the commit did.
+        checksum: of the file.
+        base: number and checksum of the manifest that it builds on; ``None`` if it is whole.
+        segments: all of the state's, or those added since the base.
+        deleted: rows deleted since the base, by the segment's name.
+        codec: SHA-256 of the codec file; empty if the base says it.
+        codec_bytes: size of the codec file.
+        metadata: what the archive's maker noted; empty if the base says it.
+        embedder: SHA-256 of the embedder file; empty if there is none, or the base says it.
+        embedder_bytes: size of the embedder file.
+    """
+
+    number: int
+    parent: int | None
+    created: str
+    writer: str
+    change: Mapping[str, Any]
+    checksum: str
+    base: tuple[int, str] | None
+    segments: tuple[SegmentEntry, ...]
+    deleted: Mapping[str, Runs]
+    codec: str
+    codec_bytes: int
+    metadata: Mapping[str, Any]
+    embedder: str
+    embedder_bytes: int
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str) -> Record:
+        """Read a manifest file, every byte of it checked.
+
+        Args:
+            data: the file's content.
+            where: its name for messages.
+
+        Raises:
+            ArchiveError: it is damaged, or of a newer format.
+        """
+        try:
+            body = unsealed(data)
+            if type(body.get("format")) is int and body["format"] > FORMAT:
+                raise MalformedError("it is of a newer format")
+            return cls._checked(body)
+        except MalformedError as error:
+            _refuse_newer(data, where)
+            raise _damaged(where, error) from error
+
+    @classmethod
+    def _checked(cls, body: dict[str, Any]) -> Record:
+        whole = "base" not in body
+        embeds = whole and "embedder" in body
+        expected = (*_WHOLE, "embedder") if embeds else _WHOLE if whole else _CHANGES
+        same_keys(body, expected, "manifest")
+        if body["format"] != FORMAT or type(body["format"]) is not int:
+            raise MalformedError(f"format {body['format']!r} is unknown")
+        shallow(body["change"], "values of change")
+        shallow(body.get("metadata"), "metadata")
+        number = integer(body, "number", 1, _HIGHEST)
+        base, deleted, codec, codec_bytes = None, {}, "", 0
+        embedder, embedder_bytes = "", 0
+        if whole:
+            same_keys(body["codec"], ("sha256", "bytes"), "codec")
+            codec = hexadecimal(body["codec"], "sha256", 64)
+            codec_bytes = integer(body["codec"], "bytes", 0)
+            if embeds:
+                same_keys(body["embedder"], ("sha256", "bytes"), "embedder")
+                embedder = hexadecimal(body["embedder"], "sha256", 64)
+                embedder_bytes = integer(body["embedder"], "bytes", 1)
+        else:
+            same_keys(body["base"], ("number", "checksum"), "base")
+            base = (
+                integer(body["base"], "number", 1, number - 1),
+                hexadecimal(body["base"], "checksum", 64),
+            )
+            runs = of_type(body, "deleted", dict)
+            deleted = {name: read_runs(value, _HIGHEST) for name, value in runs.items()}
+        return cls(
+            number=number,
+            parent=None if body["parent"] is None else integer(body, "parent", 1, number - 1),
+            created=of_type(body, "created", str),
+            writer=of_type(body, "kinpack", str),
+            change=of_type(body, "change", dict),
+            checksum=body["checksum"],
+            base=base,
+            segments=tuple(map(SegmentEntry.from_dict, of_type(body, "segments", list))),
+            deleted=deleted,
+            codec=codec,
+            codec_bytes=codec_bytes,
+            metadata=of_type(body, "metadata", dict) if whole else {},
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
+        )
+
+    @property
+    def images(self) -> int:
+        """Images of the state, or how many more it has than the base (fewer if negative)."""
+        new = sum(segment.live for segment in self.segments)
+        return new - sum(length(runs) for runs in self.deleted.values())
+
+    def on(self, base: Manifest | None, *, where: str) -> Manifest:
+        """The state that the file stands for.
+
+        Args:
+            base: the state that it builds on; ``None`` if it is whole.
+            where: the file's name for messages.
+
+        Raises:
+            ArchiveError: it builds on another state, or does not fit it.
+        """
+        segments, codec, codec_bytes = self.segments, self.codec, self.codec_bytes
+        metadata, embedder, embedder_bytes = self.metadata, self.embedder, self.embedder_bytes
+        if self.base is None:
+            base = None
+        elif base is None or (base.number, base.checksum) != self.base:
+            raise _damaged(where, f"it builds on another manifest {self.base[0]} than there is")
+        else:
+            codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
+            embedder, embedder_bytes = base.embedder, base.embedder_bytes
+            try:
+                segments = self._without_deleted(base.segments) + self.segments
+            except MalformedError as error:
+                raise _damaged(where, error) from error
+        for entry in self.segments:
+            if (entry.codes is None) == bool(embedder):
+                raise _damaged(
+                    where,
+                    f"segment {entry.name} has {'no ' if embedder else ''}codes of an embedder",
+                )
+        manifest = Manifest(
+            number=self.number,
+            parent=self.parent,
+            created=self.created,
+            writer=self.writer,
+            codec=codec,
+            codec_bytes=codec_bytes,
+            segments=segments,
+            metadata=metadata,
+            change=self.change,
+            base=base,
+            embedder=embedder,
+            embedder_bytes=embedder_bytes,
+        )
+        vars(manifest)["checksum"] = self.checksum  # known already: it is not computed again
+        return manifest
+
+    def _without_deleted(self, segments: tuple[SegmentEntry, ...]) -> tuple[SegmentEntry, ...]:
+        if not self.deleted:
+            return segments
+        places = {segment.name: place for place, segment in enumerate(segments)}
+        changed = list(segments)
+        for name, runs in self.deleted.items():
+            if name not in places:
+                raise MalformedError(f"rows of {name} are deleted, which it does not hold")
+            changed[places[name]] = segments[places[name]].with_deleted(runs)
+        return tuple(changed)
+
+
+def _damaged(where: str, reason: object) -> ArchiveError:
+    return ArchiveError(
+        f"{where}: damaged manifest: {reason}; restore the file from a copy, open an earlier state "
+        "by its number, or save what is whole with: kinpack repair"
+    )
+
+
+def _refuse_newer(data: bytes, where: str) -> None:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    version = body.get("format") if isinstance(body, dict) else None
+    if type(version) is int and version > FORMAT:
+        raise ArchiveError(
+            f"{where}: format {version} is newer than this kinpack reads ({FORMAT}), or the file "
+            "is damaged; install a newer kinpack"
+        )

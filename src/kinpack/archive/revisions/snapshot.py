@@ -1,0 +1,227 @@
+"""Snapshots: the state of an archive that one manifest names, image by image."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate, takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.revisions.id_lookup import Finder
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.segments.batches import batches
+from kinpack.archive.segments.segment import Entry, Segment
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.packet import Packet
+from kinpack.errors import ArchiveError
+
+
+class Snapshot:
+    """All images of one state, numbered 0 to ``len - 1`` in the order in which they were added.
+
+    Nothing of it ever changes; indices of segments are read at the first need.
+
+    Args:
+        store: where the archive lies.
+        manifest: the state.
+        former: another state of the same archive, whose segments need not be read again.
+
+    Attributes:
+        manifest: the state.
+        segments: in the order in which they were added.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
+        self.manifest = manifest
+        self._ends = list(accumulate(entry.live for entry in manifest.segments))
+        same = 0  # segments that are those of the former state, with the same images
+        if former is not None:
+            pairs = zip(former.manifest.segments, manifest.segments, strict=False)
+            same = sum(1 for _ in takewhile(_is_same, pairs))
+        self.segments: list[Segment] = former.segments[:same] if former else []
+        if same < len(manifest.segments):
+            left = former.segments[same:] if former else []
+            known = {segment.entry.name: segment for segment in left}
+            self.segments += [
+                Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
+            ]
+        self._live: dict[int, NDArray[np.int64]] = {}
+        earlier: Finder | None = None
+        if former is not None and same == len(former.segments):
+            earlier = former._finder  # only something was added
+        self._finder: Finder = Finder(self, earlier)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def locate(self, position: int) -> tuple[Segment, int]:
+        """The segment of an image, and its row there.
+
+        Args:
+            position: 0 to ``len - 1``.
+        """
+        part = bisect_right(self._ends, position)
+        inside = position - (self._ends[part - 1] if part else 0)
+        rows = self._rows(part)
+        return self.segments[part], inside if rows is None else int(rows[inside])
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    def find(self, name: str) -> int | None:
+        """The position of an id, ``None`` if it is not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        return self._finder.find(name)
+
+    def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The positions of many ids, int64, shape (names,); −1 for those that are not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        return self._finder.find_all(names)
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """Packed product codes, shape (images, bytes of a code), in the order of positions."""
+        if not self.segments:
+            return np.zeros((0, 8), np.uint8)
+        parts = [
+            segment.codes if rows is None else segment.codes[rows] for segment, rows in self.parts()
+        ]
+        return self._joined(parts, "product codes")
+
+    @cached_property
+    def embedder_codes(self) -> NDArray[np.uint8]:
+        """The embedder's packed codes, shape (images, bytes of a code), in order of positions.
+
+        Where the archive has no embedder, or no images, a code has 0 bytes.
+        """
+        parts = [np.zeros((0, 0), np.uint8)]
+        for segment, rows in self.parts():
+            codes = segment.embedder_codes
+            if codes is None:
+                codes = np.zeros((segment.entry.rows, 0), np.uint8)
+            parts.append(codes if rows is None else codes[rows])
+        if len(parts) > 1:
+            del parts[0]
+        return self._joined(parts, "codes of the embedder")
+
+    def _joined(self, parts: list[NDArray[np.uint8]], what: str) -> NDArray[np.uint8]:
+        """The codes of all segments, which an archive of one codec and embedder has alike."""
+        for segment, part in zip(self.segments, parts, strict=False):
+            if part.shape[1] != parts[0].shape[1]:
+                raise ArchiveError(
+                    f"{segment.where}: its {what} have {part.shape[1]} bytes each, those of the "
+                    f"first segment {parts[0].shape[1]}; restore the file from a copy"
+                )
+        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        codes.setflags(write=False)
+        return codes
+
+    def ids(self) -> Iterator[str]:
+        """All ids, in the order of positions."""
+        for segment, rows in self.parts():
+            ids = segment.ids.to_pylist()
+            yield from ids if rows is None else (ids[row] for row in rows.tolist())
+
+    def labels(self) -> Iterator[str | None]:
+        """All labels, in the order of positions."""
+        for segment, rows in self.parts():
+            labels = segment.index.labels.to_pylist()
+            yield from labels if rows is None else (labels[row] for row in rows.tolist())
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of every image without its payload, in the order of positions."""
+        for segment, rows in self.parts():
+            if rows is None:
+                yield from segment.entries()
+            else:
+                live = set(rows.tolist())
+                yield from (entry for row, entry in enumerate(segment.entries()) if row in live)
+
+    def entry(self, position: int) -> Entry:
+        """What is known of one image without its payload.
+
+        Args:
+            position: 0 to ``len - 1``.
+        """
+        segment, row = self.locate(position)
+        return segment.describe(row)
+
+    def batches(self, size: int) -> Iterator[list[tuple[Entry, Packet]]]:
+        """All images with their packets, in the order of positions, some at a time.
+
+        Args:
+            size: most images in a batch; large ones make it shorter.
+
+        Raises:
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment is missing or damaged.
+        """
+        packets = (
+            packet
+            for segment, rows in self.parts()
+            for packet in segment.packets(
+                range(segment.entry.rows) if rows is None else rows.tolist()
+            )
+        )
+        both = zip(self.entries(), packets, strict=True)
+        return batches(both, size, n_bytes=lambda one: one[1].pixel_bytes)
+
+    def without(self, positions: Iterable[int]) -> tuple[SegmentEntry, ...]:
+        """The entries of the segments with further images deleted.
+
+        Args:
+            positions: of the images to delete.
+        """
+        dead: dict[str, list[int]] = {}
+        for position in positions:
+            segment, row = self.locate(position)
+            dead.setdefault(segment.entry.name, []).append(row)
+        return tuple(
+            entry.without(dead[entry.name]) if entry.name in dead else entry
+            for entry in self.manifest.segments
+        )
+
+    def _rows(self, part: int) -> NDArray[np.int64] | None:
+        """Live rows of a segment, ``None`` where all are; remembered once its index is read."""
+        entry = self.segments[part].entry
+        if not entry.deleted:
+            return None
+        rows = self._live.get(part)
+        if rows is None:
+            rows = live_rows(entry)
+            if self.segments[part].is_read:
+                self._live[part] = rows
+        return rows
+
+    def parts(self, position: int = 0) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
+        """Every segment with its live rows, ascending; ``None`` where all are.
+
+        Args:
+            position: at which the first segment that is wanted begins.
+        """
+        first = bisect_right(self._ends, position) if position else 0
+        return (
+            (self.segments[part], self._rows(part)) for part in range(first, len(self.segments))
+        )
+
+
+def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:
+    return pair[0] is pair[1] or pair[0] == pair[1]
+
+
+def live_rows(entry: SegmentEntry) -> NDArray[np.int64]:
+    """The rows of a segment that are not deleted, ascending, int64."""
+    live = np.ones(entry.rows, bool)
+    for start, stop in entry.deleted:
+        live[start:stop] = False
+    return np.flatnonzero(live)

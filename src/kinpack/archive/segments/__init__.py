@@ -1,0 +1,1 @@
+"""Runs of images in Parquet and files of codes; may import stores and the codec's packets."""

@@ -1,0 +1,113 @@
+"""Streams of packets into a store: as many segments as they need, in no manifest yet."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+
+from kinpack.archive.segments.code_file import code_file
+from kinpack.archive.segments.segment import SegmentWriter
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.codec.packets.packet import Packet
+from kinpack.errors import ArchiveError
+
+
+class Sink(Protocol):
+    """The part of a ``Store`` that files are written to."""
+
+    def where(self, name: str) -> str:
+        """How messages call a file, or for an empty name the store itself."""
+        ...
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        """Write a file, whole and durably, only if absent; False if the name was taken."""
+        ...
+
+    def delete(self, *names: str) -> None:
+        """Remove files, durably; one that is not there is no error."""
+        ...
+
+
+class SegmentStream:
+    """Gathers packets, and stores a segment whenever one is full.
+
+    Nobody sees the segments before a manifest names them.
+
+    Args:
+        store: where to.
+        codec: SHA-256 of the codec file, hexadecimal.
+
+    Attributes:
+        entries: of the segments that are stored, in order.
+        rows: images in all of them and in the one that is being gathered.
+    """
+
+    def __init__(self, store: Sink, codec: str) -> None:
+        self.entries: list[SegmentEntry] = []
+        self.rows = 0
+        self._store = store
+        self._codec = codec
+        self._writer = SegmentWriter(codec, where=store.where(""))
+        self._codes = bytearray()
+
+    def add(
+        self,
+        id: str,  # noqa: A002
+        label: str | None,
+        packet: Packet,
+        code: bytes = b"",
+    ) -> tuple[int, int]:
+        """Append one image.
+
+        Args:
+            id: its name.
+            label: its class, or ``None``.
+            packet: the image, coded.
+            code: the embedder's packed code of it; empty if the archive has no embedder.
+
+        Returns:
+            The place of its segment in ``entries``, and its row there.
+
+        Raises:
+            ArchiveError: the image cannot be written, or the segment before it.
+        """
+        if self._writer.full:
+            self.flush()
+        place = len(self.entries), self._writer.rows
+        if len(self._codes) != place[1] * len(code):
+            raise ArchiveError(
+                f"{self._store.where('')}: the embedder's code of image {id!r} has {len(code)} "
+                "bytes, those before it another size; one archive takes the codes of one embedder"
+            )
+        self._writer.add(id, label, packet)
+        self._codes += code
+        self.rows += 1
+        return place
+
+    def flush(self) -> None:
+        """Store what has been gathered, and begin another segment.
+
+        Raises:
+            ArchiveError: the store cannot be written.
+        """
+        if not self._writer.rows:
+            return
+        data, entry = self._writer.finish()
+        self._writer = SegmentWriter(self._codec, where=self._store.where(""))
+        codes, self._codes = bytes(self._codes), bytearray()
+        if codes:
+            entry = replace(entry, codes=code_file(entry.name, codes))
+        self.entries.append(entry)
+        self._create(entry.file, data)
+        if entry.codes:
+            self._create(entry.codes.file, codes)
+
+    def discard(self) -> None:
+        """Delete what was stored, as far as the store allows; for segments in no manifest."""
+        with suppress(ArchiveError):
+            self._store.delete(*(file for entry in self.entries for file in entry.files))
+
+    def _create(self, file: str, data: bytes | memoryview) -> None:
+        if not self._store.create(file, data):
+            raise ArchiveError(f"{self._store.where(file)}: this random name was taken; try again")

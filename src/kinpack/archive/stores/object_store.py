@@ -1,0 +1,236 @@
+"""Object stores: an archive below a prefix of a bucket, each file one object."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import groupby
+
+from kinpack.archive.stores import leases
+from kinpack.archive.stores.buckets import Address
+from kinpack.archive.stores.format import FOLDER
+from kinpack.archive.stores.objects import Objects
+from kinpack.errors import ArchiveError
+
+PIECE_BYTES = 8 << 20
+"""Most that one request reads."""
+
+
+class ObjectStore:
+    """A store below a prefix of a bucket.
+
+    A file is put whole, on the condition that there is none of its name. Sizes are remembered,
+    since files never change.
+
+    Args:
+        address: where the archive lies, as ``s3://bucket/photos.kin``.
+
+    Raises:
+        MissingExtraError: obstore is not installed.
+        ArchiveError: the address is none, or the environment does not fit.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._objects = Objects(Address.parse(address))
+        self._sizes: dict[str, int] = {}
+        self._lease: leases.Lease | None = None
+        self._conditional = False
+        self._closed = False
+
+    @property
+    def unclear(self) -> bool:
+        """Whether a write ended without anybody knowing whether it was made."""
+        return self._objects.unclear
+
+    def where(self, name: str) -> str:
+        """The address of an object, or of the archive for an empty name."""
+        return self._objects.where(name)
+
+    def read(self, name: str) -> bytes:
+        """The whole content of an object, in one request.
+
+        Raises:
+            ArchiveError: it is missing or cannot be read.
+        """
+        data, self._sizes[name] = self._opened.get(name)
+        return data
+
+    def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes of an object from byte ``offset`` on; one request for 8 MiB.
+
+        Raises:
+            ArchiveError: it is missing, shorter, or cannot be read.
+        """
+        parts = []
+        for start in range(offset, offset + length, PIECE_BYTES):
+            stop = min(start + PIECE_BYTES, offset + length)
+            parts.append(self._piece(name, start, stop))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        """Put an object, only if there is none of that name.
+
+        Returns:
+            True if it was put, False if the name was taken.
+
+        Raises:
+            ArchiveError: the store refuses, or does not answer: then it is not known whether the
+                object is there.
+        """
+        objects = self._opened
+        if self._lease is not None:
+            self._lease.keep()
+        created = objects.create(name, data)
+        if created:
+            self._sizes[name] = len(data)
+        return created
+
+    def size(self, name: str) -> int:
+        """Bytes of an object.
+
+        Raises:
+            ArchiveError: it is missing or cannot be reached.
+        """
+        if name not in self._sizes:
+            self._sizes[name] = self._opened.size(name)
+        return self._sizes[name]
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of that name.
+
+        Raises:
+            ArchiveError: the store cannot be reached.
+        """
+        size = self._opened.find(name)
+        if size is not None:
+            self._sizes[name] = size
+        return size is not None
+
+    def list(self, prefix: str = "") -> builtins.list[str]:
+        """Sorted names of all objects that begin with ``prefix``; one request for each thousand.
+
+        Raises:
+            ArchiveError: the store cannot be reached, or there is no such bucket.
+        """
+        found = self._opened.list(prefix.rpartition("/")[0])
+        self._sizes.update((name, size) for name, (size, _) in found.items())
+        return sorted(
+            name for name in found if name.startswith(prefix) and not name.startswith(leases.LOCKS)
+        )
+
+    def delete(self, *names: str) -> None:
+        """Remove objects; one that is not there is no error.
+
+        Manifests go one after the other in this order, all others together.
+
+        Raises:
+            ArchiveError: the store refuses.
+        """
+        objects = self._opened
+        for ordered, run in groupby(names, lambda name: name.startswith(FOLDER)):
+            together = [*run]
+            for batch in [[name] for name in together] if ordered else [together]:
+                if self._lease is not None:
+                    self._lease.keep()
+                objects.delete(batch)
+        for name in names:
+            self._sizes.pop(name, None)
+
+    @contextmanager
+    def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
+        """A block within which nobody collects.
+
+        Args:
+            tidy: never called: whether others are writing costs too much to find out each time.
+                What dead writers leave is removed by ``gc``.
+
+        Raises:
+            ArchiveError: somebody collects for long, or the store cannot be written.
+        """
+        del tidy
+        if self._lease is not None:
+            yield
+            return
+        with leases.writing(self) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block within which nobody writes or collects.
+
+        Raises:
+            ArchiveError: somebody does.
+        """
+        with leases.alone(self) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def faults(self) -> builtins.list[str]:
+        """Nothing: a prefix is what its objects are."""
+        return []
+
+    def close(self) -> None:
+        """Refuse what comes afterwards; connections end by themselves."""
+        self._closed = True
+
+    def put_lease(self, name: str, text: bytes, *, only_if_absent: bool) -> bool:
+        """Write a lease; see ``kinpack.archive.stores.leases``.
+
+        Raises:
+            ArchiveError: the store refuses, or puts an object though there is one.
+        """
+        if not only_if_absent:
+            self._opened.replace(name, text)
+            return True
+        created = self._opened.create(name, text)
+        if created and not self._conditional:
+            self._objects.see_conditions(name)
+            self._conditional = True
+        return created
+
+    def ages(self) -> dict[str, datetime]:
+        """When each lease was written, by the store's clock.
+
+        Raises:
+            ArchiveError: the store cannot be reached.
+        """
+        found = self._opened.list(leases.LOCKS.rstrip("/"))
+        return {name: written for name, (_, written) in found.items()}
+
+    def drop(self, name: str) -> None:
+        """Remove a lease; one that is not there is no error.
+
+        Raises:
+            ArchiveError: the store refuses.
+        """
+        self._objects.delete([name])
+
+    @property
+    def _opened(self) -> Objects:
+        if self._closed:
+            raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
+        return self._objects
+
+    def _piece(self, name: str, start: int, stop: int) -> bytes:
+        data = b""
+        try:
+            data, self._sizes[name] = self._opened.get(name, start, stop)
+        except ArchiveError:  # a range beyond the end is refused, too
+            size = self._opened.find(name)
+            if size is None or size >= stop:
+                raise
+        if len(data) != stop - start:
+            raise ArchiveError(
+                f"{self.where(name)}: truncated: bytes {start} to {stop} are not all there; "
+                "restore the object from a copy"
+            )
+        return data

@@ -1,0 +1,47 @@
+"""Refusals of the system: its errors, told with the place and what helps."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from kinpack.archive.stores.noreplace import NoReplaceUnsupportedError
+from kinpack.errors import ArchiveError
+
+_CURES = {
+    errno.ENOSPC: "the disk is full; free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EACCES: "permission denied; change its rights or choose another place",
+    errno.EPERM: "permission denied; change its rights or choose another place",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n) or close some",
+    errno.EIO: "the disk reports an error; check it, and copy the archive elsewhere",
+}
+
+
+def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> ArchiveError:
+    """The one-line error for a refusal of the system.
+
+    Args:
+        error: what the system raised.
+        path: the file or folder it was about.
+        action: what was tried, as in "cannot write".
+
+    Returns:
+        The error to raise, naming path and cure.
+    """
+    if isinstance(error, NoReplaceUnsupportedError):
+        cure = "the file system cannot create a file only if absent; choose another place"
+    else:
+        reason = error.strerror or type(error).__name__
+        cure = _CURES.get(error.errno or 0, f"{reason}; check the place and try again")
+    return ArchiveError(f"{os.fspath(path)}: cannot {action}: {cure}")
+
+
+def existing(where: str) -> ArchiveError:
+    """The error for a place where there is an archive already."""
+    return ArchiveError(
+        f"{where}: this path exists; use kinpack add to add to an archive, choose another name, or "
+        "remove it first"
+    )

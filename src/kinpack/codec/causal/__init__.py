@@ -1,0 +1,1 @@
+"""Causal payloads, pixel by pixel; may import classic, the packets, networks and entropy."""

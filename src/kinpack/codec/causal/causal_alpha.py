@@ -1,0 +1,131 @@
+"""Alpha planes under a causal network that a codec has learned for them.
+
+Such a plane is coded exactly: its alpha part is the byte 3 and the message of the causal coder at
+Δ = 1. Where it is shorter it replaces a classic alpha part (`kinpack.codec.classic.alpha`), before
+colours of any kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_image import MOST_PIXELS
+from kinpack.codec.classic.alpha import join, split
+from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.errors import PayloadError
+from kinpack.pictures.images import Image
+
+CAUSAL = 3
+"""First byte of an alpha part that is coded so."""
+
+_WITH_ALPHA_PART = (Kind.AVIF, Kind.WEBP, Kind.LEARNED)
+_AT_ONCE = 64
+
+
+class CausalAlpha:
+    """Puts alpha parts of its own before colours, and takes them off again.
+
+    Args:
+        coder: of alpha planes.
+    """
+
+    def __init__(self, coder: CausalCoder) -> None:
+        self._coder = coder
+
+    def parts(self, images: Sequence[Image]) -> list[bytes]:
+        """Alpha part of each image, uint8 (H, W, C); empty where there is none to be coded so."""
+        made = [b""] * len(images)
+        rows = [i for i, image in enumerate(images) if _has_plane(image)]
+        for group in _by_size([(i, images[i].shape[:2]) for i in rows]).values():
+            for first in range(0, len(group), _AT_ONCE):
+                some = group[first : first + _AT_ONCE]
+                planes = np.stack([images[i][:, :, 3] for i in some])
+                messages = self._coder.encode(planes, _no_codes(len(some)), step=1)
+                for i, message in zip(some, messages, strict=True):
+                    made[i] = bytes([CAUSAL]) + message
+        return made
+
+    @staticmethod
+    def shortened(candidate: Candidate, part: bytes) -> Candidate:
+        """A candidate with this alpha part in the place of its own, where that is longer."""
+        if not part or candidate.kind not in _WITH_ALPHA_PART:
+            return candidate
+        alpha, colour = split(candidate.payload)
+        if len(alpha) <= len(part):
+            return candidate
+        return replace(candidate, payload=join(part, colour))
+
+    def taken_off(
+        self, packets: Sequence[Packet]
+    ) -> tuple[list[Packet], dict[int, NDArray[np.uint8]]]:
+        """Packets with opaque planes in the place of those coded so, and these planes.
+
+        Args:
+            packets: of any kind.
+
+        Returns:
+            The packets, and alpha planes (H, W) by the number of their packet.
+
+        Raises:
+            PayloadError: a plane is damaged.
+        """
+        left = list(packets)
+        planes: dict[int, NDArray[np.uint8]] = {}
+        found: dict[int, bytes] = {}
+        for i, packet in enumerate(packets):
+            if packet.channels != 4 or packet.kind not in _WITH_ALPHA_PART:
+                continue
+            if packet.width * packet.height > MOST_PIXELS:
+                continue
+            part, colour = split(packet.payload)
+            if len(part) > 1 and part[0] == CAUSAL:
+                found[i] = part[1:]
+                left[i] = replace(packet, payload=join(b"", colour))
+        sizes = [(i, (packets[i].height, packets[i].width)) for i in found]
+        for size, group in _by_size(sizes).items():
+            for first in range(0, len(group), _AT_ONCE):
+                some = group[first : first + _AT_ONCE]
+                messages = [found[i] for i in some]
+                decoded = self._coder.decode(messages, _no_codes(len(some)), size=size, step=1)
+                planes.update(zip(some, decoded, strict=True))
+        return left, planes
+
+
+def with_planes(images: list[Image], planes: dict[int, NDArray[np.uint8]]) -> list[Image]:
+    """Images with these alpha planes in the place of their own.
+
+    Raises:
+        PayloadError: a plane is of another size.
+    """
+    for i, plane in planes.items():
+        if images[i].shape != (*plane.shape, 4):
+            raise PayloadError("an alpha plane is of another size than its image; it is damaged")
+        images[i][:, :, 3] = plane
+    return images
+
+
+def _has_plane(image: Image) -> bool:
+    height, width, channels = image.shape
+    if channels != 4 or height * width > MOST_PIXELS:
+        return False
+    alpha = image[:, :, 3]
+    return bool((alpha != alpha[0, 0]).any())
+
+
+def _by_size(
+    sizes: Sequence[tuple[int, tuple[int, ...]]],
+) -> dict[tuple[int, int], list[int]]:
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, (height, width) in sizes:
+        groups.setdefault((height, width), []).append(i)
+    return groups
+
+
+def _no_codes(n: int) -> NDArray[np.uint8]:
+    return np.zeros((n, 0), dtype=np.uint8)

@@ -1,0 +1,221 @@
+"""Grey images pixel by pixel: rounded, coded under their causal neighbourhood, and restored.
+
+```
+ image ─▶ multiples of Δ ─▶ causal coder ─▶ payload
+                │
+                ▼
+            restoration, integers ─▶ image: where in its cell each value is likely to have been
+```
+Small drawings on an empty ground, with sharp edges, cost fewer bits so than by any transform;
+larger photographs do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.logistic_mixture import levels_of, values_of
+from kinpack.codec.packets.candidate import Candidate, squared_error
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.errors import CodecError, KinpackError, PayloadError
+from kinpack.networks.networks import Network, run_tiled
+from kinpack.networks.tiling import Tiling
+from kinpack.pictures.images import Image
+
+MOST_PIXELS = 1 << 14
+"""Most pixels of an image that is coded so: beyond, decoding wave by wave would take too long."""
+PARTS_OF_STEP = 64
+"""Parts of Δ in which the restoration counts."""
+RESTORED_HALO = 8
+"""Pixels that the restoration may see on each side."""
+
+_RESTORATION = Tiling(tile=256, halo=RESTORED_HALO, exact=True)
+_TEST_SIZES = ((12, 12), (5, 9), (1, 1))
+_TEST_QUALITIES = (60, 30, 90)
+
+
+class CausalImages:
+    """Encodes and decodes grey images.
+
+    Args:
+        coder: of planes.
+        restoration: integer network; input (n, 3, h, w): values, 255 where they are 0, 2Δ or 255;
+            output (n, 1, h, w) what to add, in 1/64 of Δ.
+        steps: (101,) Δ of each quality in grey levels.
+
+    Raises:
+        CodecError: a step is out of range.
+    """
+
+    def __init__(self, coder: CausalCoder, restoration: Network, steps: NDArray[np.int64]) -> None:
+        if steps.shape != (101,) or steps[1:].min() < 1 or steps[1:].max() > 255:
+            raise CodecError("the codec's steps of grey levels are out of range; make it anew")
+        self._coder, self._restoration, self._steps = coder, restoration, steps
+
+    @staticmethod
+    def takes(image: Image) -> bool:
+        """Whether an image may be coded so."""
+        height, width, channels = image.shape
+        return bool(channels == 1 and height * width <= MOST_PIXELS)
+
+    def encode(
+        self, images: Sequence[Image], codes: NDArray[np.uint8], qualities: Sequence[int]
+    ) -> list[Candidate]:
+        """Encode grey images.
+
+        Args:
+            images: uint8 (H, W, 1) each.
+            codes: (n, M) sub-indices of each.
+            qualities: 1 to 99, of each.
+
+        Returns:
+            For each the payload and the squared error of what it draws.
+        """
+        made: list[Candidate | None] = [None] * len(images)
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        for _, step, rows in self._groups(sizes, qualities):
+            planes = np.stack([images[i][:, :, 0] for i in rows])
+            messages = self._coder.encode(planes, codes[rows], step=step)
+            drawn = self._restored(_rounded(planes, step), step)
+            for i, message, picture in zip(rows, messages, drawn, strict=True):
+                error = squared_error(images[i], picture[:, :, None])
+                made[i] = Candidate(Kind.CAUSAL, message, error)
+        return [one for one in made if one is not None]
+
+    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+        """Draw the images of packets.
+
+        Args:
+            packets: with causal payloads.
+            codes: (n, M) sub-indices of each.
+
+        Returns:
+            uint8 (H, W, 1) images.
+
+        Raises:
+            PayloadError: a payload is damaged, or states another sort of image.
+        """
+        for packet in packets:
+            if packet.channels != 1 or packet.width * packet.height > MOST_PIXELS:
+                raise PayloadError(
+                    f"a causal packet states {packet.width}×{packet.height} pixels of "
+                    f"{packet.channels} channels; it is damaged"
+                )
+            if packet.quality > 99:
+                raise PayloadError("a causal packet states quality 100; it is damaged")
+        images: list[Image | None] = [None] * len(packets)
+        sizes = [(packet.height, packet.width) for packet in packets]
+        for size, step, rows in self._groups(sizes, [packet.quality for packet in packets]):
+            messages = [packets[i].payload for i in rows]
+            planes = self._coder.decode(messages, codes[rows], size=size, step=step)
+            for i, picture in zip(rows, self._restored(planes, step), strict=True):
+                images[i] = np.ascontiguousarray(picture[:, :, None])
+        return [image for image in images if image is not None]
+
+    def _restored(self, planes: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+        x = np.empty((len(planes), 3, *planes.shape[1:]), dtype=np.float32)
+        x[:, 0], x[:, 1], x[:, 2] = planes, 255 * (planes == 0), min(2 * step, 255)
+        said = run_tiled(self._restoration, x, _RESTORATION, channels=1)[:, 0]
+        if np.abs(said).max() >= 1 << 23 or (np.floor(said) != said).any():
+            raise self._restoration.fault("gives numbers that are no exact integers")
+        added = (said.astype(np.int64) * step + PARTS_OF_STEP // 2) // PARTS_OF_STEP
+        return (planes + added).clip(0, 255).astype(np.uint8)
+
+    def _groups(
+        self, sizes: Sequence[tuple[int, int]], qualities: Sequence[int]
+    ) -> list[tuple[tuple[int, int], int, list[int]]]:
+        """(size, Δ, rows) of those that are coded together."""
+        groups: dict[tuple[tuple[int, int], int], list[int]] = {}
+        for i, (size, quality) in enumerate(zip(sizes, qualities, strict=True)):
+            groups.setdefault((size, int(self._steps[quality])), []).append(i)
+        return [(size, step, rows) for (size, step), rows in groups.items()]
+
+
+@dataclass(frozen=True)
+class CausalTest:
+    """Test packets of causal images, and the SHA-256 of the pixels that they decode to.
+
+    Attributes:
+        payloads: one for each of three sizes and qualities.
+        sha256: of the pixels, one picture after the other in rows, in hexadecimal.
+    """
+
+    payloads: tuple[bytes, ...]
+    sha256: str
+
+    def failure(self, images: CausalImages, *, M: int) -> KinpackError | None:
+        """What is wrong with a coder; None if it gives these pixels."""
+        try:
+            drawn = images.decode(*_test_packets(self.payloads, M))
+        except KinpackError as error:
+            return error
+        if _sha256(drawn) == self.sha256:
+            return None
+        return CodecError(
+            "the codec does not decode its own causal test packets to what it says: the file is "
+            "faulty; make it anew"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a codec file's header keeps of it."""
+        return {"payloads": [payload.hex() for payload in self.payloads], "sha256": self.sha256}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from ``to_dict``'s values.
+
+        Raises:
+            CodecError: the values do not fit together.
+        """
+        try:
+            payloads = tuple(bytes.fromhex(payload) for payload in values["payloads"])
+            made = cls(payloads, str(values["sha256"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CodecError(
+                f"the codec's causal test packets are unreadable ({error}); make it anew"
+            ) from error
+        if len(made.payloads) != len(_TEST_SIZES):
+            raise CodecError("the codec's causal test packets are out of range; make it anew")
+        return made
+
+
+def make_causal_test(images: CausalImages, *, M: int) -> CausalTest:
+    """Test packets of a coder, of synthetic pictures under the code of zeros."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for height, width in _TEST_SIZES:
+        y, x = np.arange(height)[:, None], np.arange(width)
+        levels = 120 * ((x - y) % 7 > 2) + rng.normal(60, 25, (height, width)) * (x > 1)
+        pictures.append(levels.clip(0, 255).astype(np.uint8)[:, :, None])
+    codes = np.zeros((len(pictures), M), dtype=np.uint8)
+    made = images.encode(pictures, codes, _TEST_QUALITIES)
+    payloads = tuple(candidate.payload for candidate in made)
+    return CausalTest(payloads, _sha256(images.decode(*_test_packets(payloads, M))))
+
+
+def _test_packets(payloads: Sequence[bytes], M: int) -> tuple[list[Packet], NDArray[np.uint8]]:
+    packets = [
+        Packet(width, height, 1, Kind.CAUSAL, quality, b"", payload)
+        for (height, width), quality, payload in zip(
+            _TEST_SIZES, _TEST_QUALITIES, payloads, strict=True
+        )
+    ]
+    return packets, np.zeros((len(packets), M), dtype=np.uint8)
+
+
+def _rounded(planes: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    return values_of(levels_of(planes, step), step)
+
+
+def _sha256(pictures: Sequence[Image]) -> str:
+    hashed = hashlib.sha256()
+    for picture in pictures:
+        hashed.update(np.ascontiguousarray(picture).tobytes())
+    return hashed.hexdigest()

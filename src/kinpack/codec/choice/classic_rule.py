@@ -1,0 +1,123 @@
+"""Prediction of which images a classic payload may hold better than a learned one.
+
+Trying AVIF costs some ten times what learned coding does. A linear score of what the learned
+payload took, and of how flat the image is, tells where it is worth trying; it is calibrated where
+the codec is made, by trying.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.classic.payloads import sampled_colours
+from kinpack.codec.packets.candidate import Candidate
+from kinpack.errors import CodecError
+from kinpack.pictures.images import Image
+
+FEATURES = 7
+"""Numbers that `features` gives for an image."""
+
+
+@dataclass(frozen=True)
+class EscapeRule:
+    """Where classic payloads are tried.
+
+    Attributes:
+        weights: of the features, in their order.
+        threshold: score from which a classic payload is tried.
+    """
+
+    weights: tuple[float, ...]
+    threshold: float
+
+    def may_win(self, seen: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which images are worth a try.
+
+        Args:
+            seen: (n, FEATURES) as `features` gives them.
+
+        Returns:
+            (n,) bool.
+        """
+        chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= self.threshold
+        return chosen
+
+    def likely_wins(self, seen: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which images a classic payload rather wins than loses.
+
+        Args:
+            seen: (n, FEATURES) as `features` gives them.
+
+        Returns:
+            (n,) bool: a score from 0 on, the log of the odds where pictures count by what is at
+            stake.
+        """
+        chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= 0
+        return chosen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as plain values."""
+        return {"weights": list(self.weights), "threshold": self.threshold}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a rule from ``to_dict``'s values.
+
+        Raises:
+            CodecError: the values are no rule.
+        """
+        try:
+            made = cls(tuple(float(w) for w in values["weights"]), float(values["threshold"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CodecError(
+                f"the codec's rule for classic payloads is unreadable ({error}); make it anew"
+            ) from error
+        if len(made.weights) != FEATURES or not all(map(math.isfinite, made.weights)):
+            raise CodecError("the codec's rule for classic payloads is out of range; make it anew")
+        return made
+
+
+def features(
+    images: Sequence[Image], learned: Sequence[Candidate], *, quality: int | Sequence[int]
+) -> NDArray[np.float64]:
+    """What is known of images once their learned payloads are there.
+
+    Args:
+        images: uint8 (H, W, C) each.
+        learned: the learned payload of each.
+        quality: at which all, or each, were made.
+
+    Returns:
+        (n, FEATURES) float64: 1, log2 of bits and of squared error a pixel, quality, share of
+        pixels like their left neighbour, log2 of the number of colours, log2 of the size.
+    """
+    qualities = [quality] * len(images) if isinstance(quality, int) else quality
+    rows = [
+        (
+            1.0,
+            math.log2(8 * len(candidate.payload) / _pixels(image) + 1e-2),
+            math.log2(candidate.error / _pixels(image) + 1e-2),
+            (q - 50) / 20,
+            *_flatness(image),
+            math.log2(_pixels(image)) / 10,
+        )
+        for image, candidate, q in zip(images, learned, qualities, strict=True)
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, FEATURES)
+
+
+def _pixels(image: Image) -> int:
+    return int(image.shape[0]) * int(image.shape[1])
+
+
+def _flatness(image: Image) -> tuple[float, float]:
+    """Share of pixels like their left neighbour, and log2 of the colours in a sample."""
+    same = (image[:, 1:] == image[:, :-1]).all(2)
+    share = float(same.mean()) if same.size else 1.0
+    return share, math.log2(sampled_colours(image))

@@ -1,0 +1,1 @@
+"""Classic payloads: AVIF, WebP, lossless, without their heads; may import the packets."""

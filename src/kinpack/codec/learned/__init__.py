@@ -1,0 +1,1 @@
+"""Learned payloads: latents, their context, their synthesis; may import causal and below."""

@@ -1,0 +1,1 @@
+"""The nouns of coding: packet, candidate, quality, rates; may import pictures and errors."""

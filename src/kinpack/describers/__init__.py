@@ -1,0 +1,1 @@
+"""What finds kin: descriptors, product codes, describers; may import networks and pictures."""

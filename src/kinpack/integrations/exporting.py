@@ -1,0 +1,265 @@
+"""Exporting: an archive's images, drawn, in the forms in which data sets are handed on."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from kinpack.archive.adding.addition import Progress
+from kinpack.archive.archive import Archive
+from kinpack.archive.segments.batches import batches
+from kinpack.archive.segments.segment import Entry
+from kinpack.archive.stores.noreplace import publish_folder
+from kinpack.archive.stores.system_errors import refusal
+from kinpack.errors import ArchiveError, MissingExtraError, shown
+from kinpack.integrations.unpacking import unpack
+from kinpack.pictures.images import Format, encode_image
+
+Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]
+"""Parquet as the Hugging Face hub has it, a Lance data set, tar files of WebDataset, or folders."""
+
+UNLABELLED = "unlabelled"
+"""The class in an image folder of images that have no label."""
+
+_SHARD_BYTES = 256 << 20
+_GROUP = 1000
+
+
+def export(
+    archive: Archive,
+    folder: str | os.PathLike[str],
+    form: Form,
+    *,
+    format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write the images of an archive as a data set.
+
+    - ``parquet``: ``train-00000.parquet`` and so on, with the columns ``image`` (a struct of
+      ``bytes`` and ``path``), ``label`` (a class, null for none) and ``id``, described so that the
+      ``datasets`` library and the hub show pictures and classes.
+    - ``lance``: a data set of the columns ``id``, ``label`` (null for none) and ``image``, the
+      bytes of a picture. Needs the extra ``lance``.
+    - ``webdataset``: ``shard-000000.tar`` and so on; each image is a picture and a ``.json`` with
+      ``id`` and ``label`` under the same running number.
+    - ``imagefolder``: a folder for each label, and ``labels.csv``, which names every file.
+
+    Files of Parquet and tar begin anew after 256 MiB. Their folder appears whole, or not at all.
+
+    Args:
+        archive: what to export.
+        folder: where to; it must not exist.
+        form: of the data set.
+        format: of the pictures: ``png``, ``webp`` (both lossless) or ``jpeg``.
+        threads: for decoding; by default as many as suit the machine.
+        progress: called with the number of images just written.
+
+    Returns:
+        How many images were written.
+
+    Raises:
+        ArchiveError: the folder exists or cannot be written, a label is no name of a folder, or a
+            file of the archive is missing or damaged.
+        ImageError: the format cannot hold an image.
+        MissingExtraError: the package for Lance is not installed.
+        PayloadError: a packet is damaged.
+    """
+    root = Path(folder)
+    if form == "lance":
+        _lance()  # told before anything is drawn
+    if form == "imagefolder":
+        if os.path.lexists(root):
+            raise _existing(root)
+        names = [_class_path(archive, entry) for entry in archive.entries()]
+        return unpack(archive, root, format=format, names=names, threads=threads, progress=progress)
+    with _whole_folder(root) as part:
+        pictures = _pictures(archive, format, threads, progress)
+        if form == "parquet":
+            return _write_parquet(archive, part, format, pictures)
+        if form == "lance":
+            return _write_lance(part, pictures)
+        return _write_tars(part, format, pictures)
+
+
+_Pictures: TypeAlias = Iterator[tuple[Entry, bytes]]
+
+
+def _pictures(
+    archive: Archive,
+    format: Format,  # noqa: A002
+    threads: int | None,
+    progress: Progress | None,
+) -> _Pictures:
+    for entry, image in archive.images(threads=threads):
+        where = f"{shown(archive.path)}: image {entry.id!r}"
+        yield entry, encode_image(image, format=format, where=where)
+        if progress:
+            progress(1)
+
+
+def _write_parquet(
+    archive: Archive,
+    folder: Path,
+    format: Format,  # noqa: A002
+    pictures: _Pictures,
+) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    classes = sorted({label for label in archive.labels if label is not None})
+    number = {name: place for place, name in enumerate(classes)}
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": classes, "_type": "ClassLabel"},
+        "id": {"dtype": "string", "_type": "Value"},
+    }
+    schema = pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("label", pa.int64()),
+            ("id", pa.string()),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    count = shard = 0
+    done = False
+    while not done:
+        path, n_bytes = folder / f"train-{shard:05d}.parquet", 0
+        with pq.ParquetWriter(path, schema, compression={"image.path": "zstd", "id": "zstd"}) as to:
+            while n_bytes < _SHARD_BYTES and not done:
+                rows: list[dict[str, Any]] = []
+                group = 0
+                for entry, data in pictures:
+                    picture = {"bytes": data, "path": f"{count:09d}.{format}"}
+                    label = None if entry.label is None else number[entry.label]
+                    rows.append({"image": picture, "label": label, "id": entry.id})
+                    count += 1
+                    group += len(data)
+                    if len(rows) >= _GROUP or n_bytes + group >= _SHARD_BYTES:
+                        break
+                else:
+                    done = True
+                n_bytes += group
+                if rows:
+                    to.write_table(pa.Table.from_pylist(rows, schema=schema))
+        shard += 1
+    if shard > 1 and not n_bytes:
+        path.unlink()  # the last full shard was the end
+    return count
+
+
+def _lance() -> Any:
+    """The library that writes Lance, or an error that says how to get it."""
+    try:
+        import lance
+    except ImportError as error:
+        raise MissingExtraError(
+            "to export as lance, install the extra: pip install 'kinpack[lance]'"
+        ) from error
+    return lance
+
+
+def _write_lance(folder: Path, pictures: _Pictures) -> int:
+    import pyarrow as pa
+
+    columns = [("id", pa.string()), ("label", pa.string()), ("image", pa.binary())]
+    schema = pa.schema(columns)
+    count = 0
+    failures: list[BaseException] = []
+
+    def record_batches() -> Iterator[Any]:
+        nonlocal count
+        try:
+            for group in _groups(pictures):
+                count += len(group)
+                rows = [(entry.id, entry.label, data) for entry, data in group]
+                arrays = zip(zip(*rows, strict=True), schema.types, strict=True)
+                yield pa.record_batch([pa.array(list(a), t) for a, t in arrays], schema=schema)
+        except BaseException as error:  # Lance would hand on no more than its text
+            failures.append(error)
+            raise
+
+    try:
+        reader = pa.RecordBatchReader.from_batches(schema, record_batches())
+        _lance().write_dataset(reader, str(folder), schema=schema)
+    except BaseException:
+        if failures:
+            raise failures[0] from None
+        raise
+    return count
+
+
+def _groups(pictures: _Pictures) -> Iterator[list[tuple[Entry, bytes]]]:
+    """Pictures some at a time: a thousand, or fewer where they are large."""
+    return batches(pictures, _GROUP, n_bytes=lambda one: len(one[1]), full=_SHARD_BYTES)
+
+
+def _write_tars(
+    folder: Path,
+    format: Format,  # noqa: A002
+    pictures: _Pictures,
+) -> int:
+    count = shard = 0
+    done = False
+    while not done:
+        path, n_bytes = folder / f"shard-{shard:06d}.tar", 0
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+            for entry, data in pictures:
+                about = json.dumps({"id": entry.id, "label": entry.label}).encode()
+                for suffix, content in ((format, data), ("json", about)):
+                    info = tarfile.TarInfo(f"{count:09d}.{suffix}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+                count += 1
+                n_bytes += len(data)
+                if n_bytes >= _SHARD_BYTES:
+                    break
+            else:
+                done = True
+        shard += 1
+    if shard > 1 and not n_bytes:
+        path.unlink()
+    return count
+
+
+def _class_path(archive: Archive, entry: Entry) -> str:
+    """The path of an image below a folder of its class; an id that begins so stays as it is."""
+    label = UNLABELLED if entry.label is None else entry.label
+    if not label or "/" in label:
+        raise ArchiveError(
+            f"{shown(archive.path)}: the label {label!r} is no name of a folder; export as parquet "
+            "or webdataset"
+        )
+    return entry.id if entry.id.startswith(f"{label}/") else f"{label}/{entry.id}"
+
+
+@contextmanager
+def _whole_folder(root: Path) -> Iterator[Path]:
+    """A folder that gets its name at the end of the block, or is removed."""
+    part = root.with_name(f".{uuid.uuid4().hex}.part")
+    if os.path.lexists(root):
+        raise _existing(root)
+    try:
+        part.mkdir()
+        try:
+            yield part
+            if not publish_folder(part, root):
+                raise _existing(root)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise refusal(error, root, "write") from error
+
+
+def _existing(root: Path) -> ArchiveError:
+    return ArchiveError(f"{shown(root)}: this path exists; name a new folder")

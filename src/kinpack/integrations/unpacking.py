@@ -1,0 +1,262 @@
+"""Unpacking: every image of an archive becomes a file below a folder, and a table names them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import unicodedata
+import uuid
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from kinpack.archive.adding.addition import Progress
+from kinpack.archive.archive import Archive
+from kinpack.archive.stores.system_errors import refusal
+from kinpack.errors import ArchiveError, shown
+from kinpack.pictures.images import SUFFIXES, Format, save_image
+
+TABLE = "labels.csv"
+"""The table of an unpacked archive: columns ``file``, ``id`` and ``label``, one row an image."""
+
+_SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+# Names that Windows gives to devices in every folder, whatever their suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?", re.I)
+# Windows drops these at the end of a name.
+_DROPPED = " ."
+# What file systems hold: a name of 255 bytes, with room for a suffix and a number; a path.
+_NAME_BYTES = 240
+_PATH_BYTES = 3000
+_DEEPEST = 64
+# Most that waits to be written.
+_WAITING_BYTES = 64 << 20
+_WAITING = 64
+
+
+def unpack(
+    archive: Archive,
+    folder: str | os.PathLike[str],
+    *,
+    format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    names: Sequence[str] | None = None,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write every image of an archive as a file, and ``labels.csv``, which names them all.
+
+    Files appear whole, one after the other, and the table last: where it is, all files are.
+
+    Args:
+        archive: what to unpack.
+        folder: where to; it is made if it is missing.
+        format: of the files: ``png``, ``webp`` (both lossless) or ``jpeg``.
+        names: what the files are named after, in the order of positions; by default the ids.
+        force: whether the folder may hold something; files of the same names are replaced then.
+        threads: for decoding and writing; by default as many as suit the machine.
+        progress: called with the number of images just written.
+
+    Returns:
+        How many images were written.
+
+    Raises:
+        ArchiveError: the folder is not empty or cannot be written, an id is no path below a
+            folder, or a file of the archive is missing or damaged.
+        ImageError: a file cannot be written.
+        PayloadError: a packet is damaged.
+    """
+    root = Path(folder)
+    ids = archive.ids
+    files = file_names(ids if names is None else names, format, where=shown(archive.path))
+    _prepare(root, force)
+    for folder_name in sorted({file.rpartition("/")[0] for file in files}):
+        _make(root, folder_name)
+
+    waiting: deque[tuple[Future[None], int]] = deque()
+    waiting_bytes = 0
+    with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
+        try:
+            images = archive.images(threads=threads)
+            for file, (_, image) in zip(files, images, strict=True):
+                write = partial(save_image, image, root / file, format=format)
+                waiting.append((pool.submit(write), image.nbytes))
+                waiting_bytes += image.nbytes
+                while len(waiting) > _WAITING or waiting_bytes > _WAITING_BYTES:
+                    waiting_bytes -= _settle(waiting, progress)
+            while waiting:
+                _settle(waiting, progress)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    _write_table(root / TABLE, files, ids, archive.labels)
+    return len(files)
+
+
+def file_names(
+    ids: Sequence[str],
+    format: Format,  # noqa: A002
+    *,
+    where: str,
+) -> list[str]:
+    """Name the files that ids become: their paths below the folder, with "/" between.
+
+    The suffix of a picture gives way to that of the format. Where ids would then share a file,
+    also where their files differ only in case, all of them keep their own suffix too (``a.jpg``
+    and ``a.png`` become ``a.jpg.png`` and ``a.png.png``); of those that still would, the second
+    gets ``~2`` before its suffix, and so on.
+
+    Args:
+        ids: of the images, in the order of positions.
+        format: of the files.
+        where: what messages call the archive.
+
+    Raises:
+        ArchiveError: an id is no path below a folder that is safe on every system.
+    """
+    for name in ids:
+        if fault := _fault(name):
+            raise ArchiveError(
+                f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
+                "images one by one: kinpack get ARCHIVE ID -o FILE"
+            )
+    suffix = _SUFFIXES[format]
+    short = [_without_suffix(name) + suffix for name in ids]
+    often = Counter(map(_key, short))
+    wanted = [
+        file if often[_key(file)] == 1 else name + suffix
+        for name, file in zip(ids, short, strict=True)
+    ]
+    taken = {_key(TABLE), *map(_key, _folders(wanted))}
+    numbers: dict[str, int] = {}  # the last that was given: many equal ids take no longer each
+    files = []
+    for file in wanted:
+        chosen, key = file, _key(file)
+        while _key(chosen) in taken:
+            numbers[key] = numbers.get(key, 1) + 1
+            chosen = f"{file.removesuffix(suffix)}~{numbers[key]}{suffix}"
+        taken.add(_key(chosen))
+        files.append(chosen)
+    return files
+
+
+def _without_suffix(name: str) -> str:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 (by the million)
+    return stem if suffix.lower() in SUFFIXES else name
+
+
+def _short(name: str) -> str:
+    """An id for messages, however long it is."""
+    return repr(name) if len(name) <= _NAME_BYTES else f"{name[:_NAME_BYTES]!r}…"
+
+
+def _fault(name: str) -> str | None:
+    """Why an id is no safe path below a folder, if it is not."""
+    parts = name.split("/")
+    if name.startswith("/"):
+        return "is an absolute path"
+    if ".." in parts:
+        return "leads upward"
+    if not all(part.rstrip(_DROPPED) for part in parts):
+        return "has an empty part"
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        return "is no valid Unicode text"
+    if max(sizes) > _NAME_BYTES or sum(sizes) > _PATH_BYTES or len(parts) > _DEEPEST:
+        return "is longer or deeper than paths can be"
+    if _DRIVE.match(name):
+        return "begins with a drive letter"
+    if "\\" in name or _CONTROL.search(name):
+        return "holds a backslash or a control character"
+    if any(_DEVICE.fullmatch(part) for part in parts):
+        return "holds a name reserved for a device"
+    if _key(parts[0]) == _key(TABLE):
+        return "has the name of the table of labels"
+    return None
+
+
+def _key(file: str) -> str:
+    """What two files share that cannot be told apart on every file system."""
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
+    if not any(f"{end}/" in f"{text}/" for end in _DROPPED):
+        return text
+    return "/".join(part.rstrip(_DROPPED) for part in text.split("/"))
+
+
+def _folders(files: Iterable[str]) -> set[str]:
+    """All folders that lie above files, as paths."""
+    folders: set[str] = set()
+    for folder in {file.rpartition("/")[0] for file in files}:
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
+
+
+def _prepare(root: Path, force: bool) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with os.scandir(root) as entries:
+            empty = next(entries, None) is None
+    except OSError as error:
+        if root.exists() and not root.is_dir():
+            raise ArchiveError(f"{shown(root)}: is a file; name a folder to unpack to") from error
+        raise refusal(error, shown(root), "unpack") from error
+    if not (empty or force):
+        raise ArchiveError(
+            f"{shown(root)}: the folder is not empty; name another one, or allow files to be "
+            "replaced with --force"
+        )
+
+
+def _make(root: Path, name: str) -> None:
+    """Make a folder below ``root``, unless a link leads elsewhere."""
+    folder = root / name
+    try:
+        inside = folder.resolve().is_relative_to(root.resolve())
+        if inside:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(error, shown(folder), "unpack") from error
+    except RuntimeError as error:  # a loop of links, before Python 3.13
+        raise ArchiveError(
+            f"{shown(folder)}: a link leads back to itself; unpack to an empty folder"
+        ) from error
+    if not inside:
+        raise ArchiveError(
+            f"{shown(folder)}: a link leads out of {shown(root)}; unpack to an empty folder"
+        )
+
+
+def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None) -> int:
+    """Wait for the oldest file; gives its image's bytes."""
+    future, n_bytes = waiting.popleft()
+    future.result()
+    if progress:
+        progress(1)
+    return n_bytes
+
+
+def _write_table(
+    path: Path, files: Sequence[str], ids: Sequence[str], labels: Sequence[str | None]
+) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("file", "id", "label"))
+    table.writerows(zip(files, ids, labels, strict=True))
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        try:
+            part.write_text(text.getvalue(), encoding="utf-8")
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise refusal(error, shown(path), "write the table") from error

@@ -1,0 +1,1 @@
+"""Learning causal networks; may import freezing, the codec's causal room and below."""

@@ -1,0 +1,219 @@
+"""Learning the causal network: a pixel's mixture from its neighbourhood and the product code.
+
+It is trained in floating point on the bits of pixels drawn at random, and frozen to integers so
+fine that next to nothing is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kinpack.codec.causal.causal_context import PLACES, PLANES
+from kinpack.codec.causal.causal_model import CODE, HIDDEN, CausalModel, Layer
+from kinpack.codec.causal.logistic_mixture import (
+    LARGEST_SCALE,
+    LEAST_SCALE,
+    MEAN_UNITS,
+    PARTS,
+    SCALES_PER_OCTAVE,
+    WEIGHTS_PER_OCTAVE,
+)
+from kinpack.learn.causal.budgeted import Budget, run_budget
+from kinpack.learn.causal.causal_samples import PixelSamples
+
+BATCH = 4096
+"""Pixels of a training step."""
+CALIBRATION = 1 << 16
+"""Pixels that the reach of hidden layers is taken from."""
+CONTEXT = 32
+"""Numbers that the product code adds to the inputs, where it has a part in this."""
+
+_FLOOR = 1e-5  # probability below which a level is not trained further
+_WEIGHT = (1 << 15) - 1
+_MEAN, _MEAN_SPAN = 100.0, 64.0
+_MARGIN = 1.1
+_MAX_SHIFT = 40
+
+
+@dataclass(frozen=True)
+class CausalConfig:
+    """How a causal network is learned.
+
+    Attributes:
+        hidden: numbers of each hidden layer; more predict better, and take more time to decode.
+        learning_rate: of Adam at the start; it falls to nearly 0.
+        places: whether a pixel's place in the picture is told.
+    """
+
+    hidden: int = 64
+    learning_rate: float = 3e-3
+    places: bool = True
+
+
+class CausalNetwork(nn.Module):
+    """A perceptron of three layers from PLANES + E numbers to 3 · PARTS.
+
+    Args:
+        config: sizes.
+        M: books of the product code; 0 leaves the code out.
+        K: words of a book.
+    """
+
+    def __init__(self, config: CausalConfig, *, M: int = 0, K: int = 0) -> None:
+        super().__init__()
+        self.places, self.context = config.places, CONTEXT if M else 0
+        self.words = nn.Parameter(0.05 * torch.randn(max(M, 1), max(K, 1), self.context))
+        wide = config.hidden
+        self.layers = nn.ModuleList(
+            [nn.Linear(PLANES + self.context, wide), nn.Linear(wide, wide), nn.Linear(wide, 9)]
+        )
+
+    def inputs(self, x: Tensor, codes: Tensor | None) -> Tensor:
+        """Join neighbourhoods (n, PLANES), 0 to 255, and codes (n, M)."""
+        seen = x.float() / 255
+        if not self.places:
+            seen[:, PLACES] = 0
+        if codes is None:
+            return seen
+        return torch.cat([seen, self.words[torch.arange(codes.shape[1]), codes].sum(1)], 1)
+
+    def forward(self, x: Tensor, codes: Tensor | None) -> Tensor:
+        """Map to (n, 3 · PARTS): logarithms of weights, means, log2 of scales, each its own way."""
+        first, second, last = self.layers
+        hidden = torch.relu(second(torch.relu(first(self.inputs(x, codes)))))
+        said: Tensor = last(hidden)
+        return said
+
+
+def mixture_bits(said: Tensor, values: Tensor, step: Tensor) -> Tensor:
+    """Bits of rounded values under what the network says.
+
+    Args:
+        said: (n, 3 · PARTS).
+        values: (n,) multiples of Δ; the last one may lie above 255.
+        step: (n,) Δ.
+
+    Returns:
+        (n,) bits.
+    """
+    logs, means, scales = said.chunk(3, 1)
+    low, high = LEAST_SCALE / SCALES_PER_OCTAVE, LARGEST_SCALE / SCALES_PER_OCTAVE
+    inverse = torch.exp2(-scales.clamp(low, high))
+    centre = values[:, None] - (_MEAN_SPAN * means + _MEAN)
+    half = step[:, None] / 2
+    upper, lower = (
+        torch.sigmoid((centre + half) * inverse),
+        torch.sigmoid((centre - half) * inverse),
+    )
+    # The outermost cells reach on without end.
+    upper = torch.where(values[:, None] + half > 255, 1.0, upper)
+    lower = torch.where(values[:, None] <= 0, 0.0, lower)
+    p = (logs.softmax(1) * (upper - lower)).sum(1)
+    return -torch.log2(p * (1 - _FLOOR) + _FLOOR)
+
+
+def train_causal(
+    planes: Sequence[NDArray[np.uint8]],
+    codes: NDArray[np.uint8] | None,
+    *,
+    steps: NDArray[np.int64],
+    K: int,
+    config: CausalConfig,
+    budget: Budget,
+) -> CausalModel:
+    """Learn a causal network, and freeze it.
+
+    Args:
+        planes: uint8 (H, W) each, to learn from.
+        codes: (n, M) product codes of their pictures; None leaves them out.
+        steps: (s,) values of Δ that it is to serve.
+        K: words of a book of the code.
+        config: sizes and options.
+        budget: how long, and where the run is kept.
+    """
+    torch.manual_seed(budget.seed)
+    samples = PixelSamples(planes)
+    network = CausalNetwork(config, M=0 if codes is None else codes.shape[1], K=K)
+    known = None if codes is None else torch.from_numpy(codes.astype(np.int64))
+
+    def batch(number: int, n: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng((budget.seed, 3, number))
+        x, values, (image, step), weights = samples.draw(rng, n, steps)
+        own = None if known is None else known[torch.from_numpy(image)]
+        value, delta = torch.from_numpy(values), torch.from_numpy(step)
+        return torch.from_numpy(x), own, value, delta, torch.from_numpy(weights)
+
+    def loss(number: int) -> Tensor:
+        x, own, values, step, weights = batch(number, BATCH)
+        bits = mixture_bits(network(x, own), values.float(), step.float())
+        return (bits * weights).mean()
+
+    run_budget(network, loss, budget, learning_rate=config.learning_rate)
+    x, own, *_ = batch(1 << 40, CALIBRATION)
+    return frozen(network, x, own)
+
+
+@torch.no_grad()
+def frozen(network: CausalNetwork, x: Tensor, codes: Tensor | None) -> CausalModel:
+    """The network in integers.
+
+    Args:
+        network: trained.
+        x: (n, PLANES) neighbourhoods that tell the reach of its hidden layers.
+        codes: (n, M) codes that go with them.
+    """
+    seen = network.inputs(x, codes)
+    units = np.full(seen.shape[1], 1 / 255)
+    words = network.words.double().numpy()
+    context = np.zeros((*words.shape[:2], network.context), dtype=np.int64)
+    if network.context:
+        reach = np.abs(words).max(1).sum(0)
+        unit = np.maximum(reach, 1e-9) / (CODE - len(words) / 2)
+        context = np.rint(words / unit).astype(np.int64)
+        units[PLANES:] = unit
+    layers: list[Layer] = []
+    linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+    for layer in linear[:-1]:
+        seen = torch.relu(layer(seen))
+        hidden = np.maximum(_MARGIN * seen.amax(0).double().numpy(), 1e-6) / HIDDEN
+        weight, bias = layer.weight.T.double().numpy().copy(), layer.bias.double().numpy()
+        if not layers and not network.places:
+            weight[PLACES] = 0
+        layers.append(_quantised(weight, bias, units, hidden))
+        units = hidden
+    weight, bias = (
+        linear[-1].weight.T.double().numpy().copy(),
+        linear[-1].bias.double().numpy().copy(),
+    )
+    means = slice(PARTS, 2 * PARTS)
+    weight[:, means] *= _MEAN_SPAN
+    bias = bias.copy()
+    bias[means] = _MEAN_SPAN * bias[means] + _MEAN
+    per = (1 / (WEIGHTS_PER_OCTAVE * math.log2(math.e)), 1 / MEAN_UNITS, 1 / SCALES_PER_OCTAVE)
+    layers.append(_quantised(weight, bias, units, np.repeat(per, PARTS)))
+    return CausalModel(tuple(layers), context)
+
+
+def _quantised(
+    weight: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    unit_in: NDArray[np.float64],
+    unit_out: NDArray[np.float64],
+) -> Layer:
+    """A layer in integers, with weights of 16 bits, each output's as fine as they fit."""
+    scaled = weight * unit_in[:, None] / unit_out
+    largest = np.maximum(np.abs(scaled).max(0), 1e-12)
+    shift = np.floor(np.log2(_WEIGHT / largest)).clip(0, _MAX_SHIFT).astype(np.int64)
+    factor = np.exp2(shift)
+    return Layer(
+        np.rint(scaled * factor).clip(-_WEIGHT, _WEIGHT),
+        np.rint(bias / unit_out * factor + factor / 2),
+        shift,
+    )

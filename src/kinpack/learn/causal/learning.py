@@ -1,0 +1,137 @@
+"""What a codec learns to code pixel by pixel: grey images, and alpha planes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.causal.causal_image import MOST_PIXELS, make_causal_test
+from kinpack.codec.codec import Codec
+from kinpack.errors import CodecError
+from kinpack.learn.causal.budgeted import Budget
+from kinpack.learn.causal.causal_training import CausalConfig, train_causal
+from kinpack.learn.causal.restoration import train_restoration
+from kinpack.learn.freezing.classic_rule import calibrated_rule
+from kinpack.networks.container import Container, read_container
+
+STEP_AT_50 = 22.8
+"""Δ at quality 50 in grey levels: that of the block transform, for three equal colours."""
+RESTORATION_SHARE = 0.4
+"""Share of the time for grey images that their restoration gets."""
+
+
+@dataclass(frozen=True)
+class CausalPlan:
+    """How long is learned, and where the runs are kept.
+
+    Attributes:
+        folder: of the checkpoints.
+        minutes: for grey images, or for alpha planes.
+        steps: steps instead of minutes.
+        seed: of all draws.
+        quality_low: lowest quality learned for.
+        quality_high: highest one.
+        hidden: numbers of the networks' hidden layers; more predict better, and decode slower.
+        log: as `kinpack.learn.causal.budgeted.Budget` has it.
+    """
+
+    folder: Path
+    minutes: float
+    steps: int | None
+    seed: int
+    quality_low: int
+    quality_high: int
+    hidden: int = 64
+    log: Callable[[str, float, float], None] | None = None
+
+    def of(self, name: str, share: float) -> Budget:
+        """Budget of one of its runs."""
+        steps = None if self.steps is None else max(1, round(share * self.steps))
+        checkpoint = self.folder / f"{name}.ckpt"
+        return Budget(self.minutes * share, steps, self.seed, checkpoint, log=self.log)
+
+
+def grey_steps() -> NDArray[np.int32]:
+    """Δ of each quality 0 to 100, in grey levels: (101,)."""
+    steps = STEP_AT_50 * np.exp2((50 - np.arange(101)) / 16)
+    return np.rint(steps).clip(1, 255).astype(np.int32)
+
+
+def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPlan) -> Codec:
+    """A codec that codes grey images pixel by pixel, too.
+
+    Args:
+        codec: a learned one.
+        images: uint8 (H, W, 1) each, to learn from.
+        plan: how long.
+    """
+    fitting = [image for image in images if image.shape[0] * image.shape[1] <= MOST_PIXELS]
+    if not fitting:
+        raise CodecError("there is no grey picture small enough to be coded pixel by pixel")
+    planes = [image[:, :, 0] for image in fitting]
+    steps = grey_steps()
+    served = np.unique(steps[plan.quality_low : plan.quality_high + 1]).astype(np.int64)
+    model = train_causal(
+        planes,
+        codec.embed(fitting),
+        steps=served,
+        K=codec.quantizer.K,
+        config=CausalConfig(hidden=plan.hidden),
+        budget=plan.of("grey", 1 - RESTORATION_SHARE),
+    )
+    graph = train_restoration(
+        planes, steps=served, budget=plan.of("restoration", RESTORATION_SHARE)
+    )
+    whole = read_container(codec.to_bytes(), where="a codec")
+    arrays = {**whole.arrays, **model.to_arrays("grey"), "causal_steps": steps}
+    blobs = {**whole.blobs, "restoration": graph}
+    untested = Codec.from_container(Container(whole.header, blobs, arrays))
+    # What the test packets decode to is what plain arithmetic makes of them.
+    images_coder = untested.untested_causal(engine="numpy")
+    if images_coder is None:
+        raise CodecError("a codec's causal part is not there that has just been made; a bug")
+    test = make_causal_test(images_coder, M=codec.quantizer.M)
+    header = {**whole.header, "causal_test": test.to_dict()}
+    return Codec.from_container(Container(header, blobs, arrays))
+
+
+def with_rule(codec: Codec, images: Sequence[NDArray[np.uint8]]) -> Codec:
+    """A codec whose rule for classic payloads is calibrated on images as they will be packed.
+
+    Args:
+        codec: a learned one, with all that it codes pixel by pixel.
+        images: uint8 (H, W, C) each, grey, RGB or RGBA, that it was learned from.
+    """
+    whole = read_container(codec.to_bytes(), where="a codec")
+    rule = calibrated_rule(codec, images).to_dict()
+    return Codec.from_container(
+        Container({**whole.header, "escape": rule}, whole.blobs, whole.arrays)
+    )
+
+
+def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPlan) -> Codec:
+    """A codec that codes alpha planes pixel by pixel, too.
+
+    Args:
+        codec: a learned one.
+        planes: uint8 (H, W) each, to learn from.
+        plan: how long.
+    """
+    fitting = [plane for plane in planes if plane.size <= MOST_PIXELS]
+    if not fitting:
+        raise CodecError("there is no alpha plane small enough to be coded pixel by pixel")
+    model = train_causal(
+        fitting,
+        None,
+        steps=np.array([1]),
+        K=0,
+        config=CausalConfig(hidden=plan.hidden, places=False),
+        budget=plan.of("alpha", 1.0),
+    )
+    whole = read_container(codec.to_bytes(), where="a codec")
+    arrays = {**whole.arrays, **model.to_arrays("alpha")}
+    return Codec.from_container(Container(whole.header, whole.blobs, arrays))

@@ -1,0 +1,297 @@
+"""Freezing: a trained model becomes a codec file that needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kinpack.codec.codec import Codec
+from kinpack.codec.learned.latent_format import LatentFormat
+from kinpack.codec.learned.self_test import make_test
+from kinpack.codec.packets.quality import lam
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.errors import CodecError
+from kinpack.learn.freezing.classic_rule import calibrated_rule
+from kinpack.learn.freezing.integer_networks import (
+    ACTIVATION,
+    EXACT,
+    Floats,
+    IntegerLayer,
+    hidden_unit,
+    integer_graph,
+    quantise_layer,
+    real_weights,
+)
+from kinpack.learn.freezing.integer_synthesis import integer_synthesis
+from kinpack.learn.freezing.onnx_graph import float_graph
+from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
+from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift, quantise_about
+from kinpack.learn.models.model import (
+    QUALITIES_PER_OCTAVE,
+    QUALITY_CENTRE,
+    CodecModel,
+    quality_plane,
+    quantiser_step,
+)
+from kinpack.learn.models.networks import parity_mask
+from kinpack.networks.container import Container
+
+UNIT = 64
+"""Integer units in one unit of ``y``."""
+LIMIT = (1 << 15) - 1
+BINS_PER_OCTAVE = 4
+"""Frequency tables for each doubling of the deviation."""
+CALIBRATION_QUALITIES = (28, 37, 46, 55, 64, 74)
+"""A bin is four qualities wide: these lie differently in theirs."""
+SYNTHESIS_PATCHES = 256
+"""Patches whose latents, at each of these qualities, the synthesis is calibrated with."""
+SENSITIVITY_PATCHES = 64
+"""Patches on which the effect of errors in latents is measured."""
+ESCAPE_PATCHES = 160
+"""Patches on which classic payloads are tried, to predict where they may win."""
+CAUTION = 5.0
+"""What an error costs beyond its own squared size, since later latents are predicted from it: of 1,
+1.5, 2, 2.5, 3, 5 and 8 the best on CIFAR-10."""
+TABLE_ROUNDS = 2
+"""Times that the tables are learned from what the encoder chooses under the ones before."""
+
+
+def freeze(
+    model: CodecModel,
+    patches: NDArray[np.uint8],
+    *,
+    description: Mapping[str, Any],
+    calibrate_escape: bool = True,
+) -> Codec:
+    """Turn a trained model into a codec.
+
+    Context networks and synthesis become integer networks, calibrated on the patches; the frequency
+    tables are then learned from the symbols that the frozen codec itself produces on them.
+
+    Args:
+        model: trained model.
+        patches: uint8 (n, 3, s, s), s a multiple of 32: for calibration and for the tables.
+        description: plain values for the header (name, data, seed, …).
+        calibrate_escape: whether the rule of when to try classic payloads is calibrated, on the
+            patches; else they are always tried, until `with_rule` gives the codec one.
+
+    Returns:
+        The codec.
+
+    Raises:
+        CodecError: a bound of exact arithmetic does not hold.
+    """
+    model = model.eval()
+    config = model.config
+    table_count = int((SCALE_HIGH - SCALE_LOW) * BINS_PER_OCTAVE)
+    latent = LatentFormat(
+        channels=config.latent,
+        unit=UNIT,
+        limit=LIMIT,
+        gain=config.gain,
+        steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
+    )
+    code_context, code_unit = _code_context(model)
+    qualities = np.arange(101)
+    octaves = (QUALITY_CENTRE - qualities) / QUALITIES_PER_OCTAVE
+    arrays: dict[str, NDArray[Any]] = {
+        "codebooks": model.product.words.detach().numpy().astype(np.float32),
+        "code_context": code_context,
+        "step_units": np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int32),
+        "table_shift": np.floor(
+            0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE
+        ).astype(np.int32),
+        "error_bits": (CAUTION * error_bits(model, patches[:SENSITIVITY_PATCHES])).astype(
+            np.float32
+        ),
+    }
+    deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
+    shifts = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
+    arrays["inward_shifts"] = np.rint(256 * shifts).astype(np.int32)
+    blobs = _networks(model, patches, code_unit)
+    header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
+
+    def build(tables: FrequencyTables, **more: Any) -> Codec:
+        counts = {
+            "table_counts": tables.counts.astype(np.int32),
+            "table_starts": tables.starts.astype(np.int32),
+            "table_lows": tables.lows.astype(np.int32),
+        }
+        return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
+
+    first = gaussian_tables(deviations)
+    coder = build(first).untested_coder()
+    codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
+    pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
+    # What the encoder chooses depends on the tables, and they on what it chooses.
+    tables = first
+    for _ in range(TABLE_ROUNDS):
+        seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
+        symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
+        tables = refit_tables(first, deviations, symbols, contexts)
+        coder = build(tables).untested_coder()
+    # What the test packets decode to is what plain arithmetic makes of them.
+    plain = build(tables).untested_coder(engine="numpy")
+    test = make_test(plain, M=config.M, K=config.K)
+    more = {"test": test.to_dict()}
+    if calibrate_escape:
+        tried = [np.ascontiguousarray(picture) for picture in pictures[:ESCAPE_PATCHES]]
+        more["escape"] = calibrated_rule(build(tables), tried).to_dict()
+    codec = build(tables, **more)
+    codec.learned_coder()
+    return codec
+
+
+def _networks(model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats) -> dict[str, bytes]:
+    config = model.config
+    contexts, latents = _seen(model, patches)
+    latent_unit = np.concatenate([np.full(config.latent, 1 / (UNIT * config.gain)), [1 / 20]])
+    blobs = {
+        "analysis": float_graph(
+            model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
+        ),
+        "synthesis": integer_synthesis(model.synthesis, latents, input_unit=latent_unit),
+        "code": float_graph(
+            model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
+        ),
+    }
+    for index, graph in enumerate(_context_graphs(model, contexts, code_unit)):
+        blobs[f"context{index}"] = graph
+    return blobs
+
+
+@torch.no_grad()
+def _descriptors(model: CodecModel, patches: NDArray[np.uint8]) -> Tensor:
+    n, channels, side, _ = patches.shape
+    f = side // 32
+    reduction = _as_picture(patches).view(n, channels, 32, f, 32, f).mean((3, 5))
+    return model.descriptor(reduction)
+
+
+@torch.no_grad()
+def _code_context(model: CodecModel) -> tuple[NDArray[np.int16], Floats]:
+    """What each word adds to the context, bias included.
+
+    Returns:
+        (M, K, E) integers, and the real value (E,) of one unit of each channel: the finest at which
+        no code's sum leaves ±255.
+    """
+    config = model.config
+    weight = model.code_context.weight.view(-1, config.M, config.code_dim)
+    sums = torch.einsum("emd,mkd->mke", weight, model.product.words)
+    parts: Floats = (sums + model.code_context.bias / config.M).double().numpy()
+    reach: Floats = np.abs(parts).max(1).sum(0)
+    # Rounding takes up to half a unit of each book.
+    unit = np.maximum(reach, 1e-9) / (ACTIVATION - config.M / 2)
+    return np.rint(parts / unit).astype(np.int16), unit
+
+
+@torch.no_grad()
+def _context_graphs(model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats) -> list[bytes]:
+    graphs: list[bytes] = []
+    for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
+        first, second, third = _convolutions(network)
+        # The integers that come in: latents in units, the code in its units, quality − 50.
+        planes: Floats = np.concatenate([np.full(step.stop, 1 / (8 * UNIT)), code_unit, [1 / 20]])
+        reach = seen.abs().amax((0, 2, 3)).double().numpy() / planes
+        shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION))).astype(np.int64)
+        input_unit = planes * np.exp2(shift.astype(np.float64))
+        hidden = torch.relu(first(seen))
+        unit_1 = hidden_unit(hidden, first, input_unit)
+        unit_2 = hidden_unit(torch.relu(second(hidden)), second, unit_1)
+        channels = step.stop - step.start
+        unit_3 = np.concatenate(
+            [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
+        )
+        layers = [
+            _integer(first, input_unit, unit_1, 0, ACTIVATION),
+            _integer(second, unit_1, unit_2, 0, ACTIVATION),
+            _integer(third, unit_2, unit_3, -LIMIT, LIMIT),
+        ]
+        if any(layer.largest_sum(ACTIVATION) >= EXACT for layer in layers):
+            raise CodecError(
+                "a context network would leave exact arithmetic; learn the codec again"
+            )
+        graphs.append(integer_graph(layers, input_shift=shift, channels_out=2 * channels))
+    return graphs
+
+
+def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in network.children() if isinstance(layer, nn.Conv2d)]
+
+
+def _integer(
+    layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, low: int, high: int
+) -> IntegerLayer:
+    weight, bias = real_weights(layer)
+    return quantise_layer(
+        weight, bias, input_unit=unit_in, output_unit=unit_out, low=low, high=high
+    )
+
+
+def _seen(
+    model: CodecModel, patches: NDArray[np.uint8]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """What each context network, and the synthesis at each of the calibration's qualities, sees."""
+    latents = []
+    seen: list[list[Tensor]] = [[] for _ in model.config.steps]
+    hooks = [
+        network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
+        for network, store in zip(model.context, seen, strict=True)
+    ]
+    picture = _as_picture(patches)
+    e = model.code_context(
+        model.product.decode(model.product.indices(_descriptors(model, patches)))
+    )
+    for q in CALIBRATION_QUALITIES:
+        quality = torch.full((len(patches),), float(q))
+        delta = quantiser_step(quality).view(-1, 1, 1, 1)
+        y = model.latent(picture, quality)
+        y_hat = torch.zeros_like(y)
+        for index, step in enumerate(model.config.steps):
+            mask = parity_mask(step, y.shape[2], y.shape[3])
+            mean, scale = model.predict(index, y_hat, e, quality)
+            part = quantise_about(y[:, step.start : step.stop], mean, scale, delta) * mask
+            y_hat[:, step.start : step.stop] += part
+        plane = quality_plane(quality, y.shape[2], y.shape[3])
+        latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])
+    for hook in hooks:
+        hook.remove()
+    return [torch.cat(store) for store in seen], latents
+
+
+def error_bits(model: CodecModel, patches: NDArray[np.uint8], *, rounds: int = 4) -> Floats:
+    """What one squared step of error in each latent channel is worth in bits.
+
+    It is the Lagrange weight times the squared error in the picture: the mean over random ±1
+    pictures v of (Jᵀv)², J the synthesis's derivative, is the squared length of J's columns.
+
+    Args:
+        model: trained model.
+        patches: uint8 (n, 3, s, s).
+        rounds: random pictures for each patch.
+
+    Returns:
+        (channels,) float64, the same for each quality: weight and squared step are inverse.
+    """
+    picture = _as_picture(patches)
+    quality = torch.full((len(patches),), float(QUALITY_CENTRE))
+    y = model.latent(picture, quality).detach().requires_grad_(True)
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros(model.config.latent, dtype=torch.float64)
+    for _ in range(rounds):
+        drawn = 255 * model.draw(y, quality)
+        signs = torch.randint(0, 2, drawn.shape, generator=generator).to(drawn) * 2 - 1
+        (gradient,) = torch.autograd.grad((drawn * signs).sum(), y)
+        total += gradient.double().square().mean((0, 2, 3))
+    # The error of a picture is the mean over its three colours, summed over pixels.
+    return (lam(QUALITY_CENTRE) / 3 * total / rounds).numpy()
+
+
+def _as_picture(patches: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(patches).float() / 255 - 0.5

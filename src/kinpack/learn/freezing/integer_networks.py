@@ -1,0 +1,195 @@
+"""Context networks in integer arithmetic: the same numbers on every machine.
+
+Weights and activations are integers carried in float32. Every partial sum stays below 2^24, so each
+addition is exact and the order of summation is free. Rescaling is by powers of two and floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kinpack.errors import CodecError
+from kinpack.learn.freezing.onnx_graph import GraphWriter
+
+ACTIVATION = 255
+"""Largest integer that an activation takes (inputs: on both sides of 0)."""
+WEIGHT = 127
+EXACT = 1 << 24
+"""Integers of float32 are exact below this."""
+
+MAX_SHIFT = 22
+"""Largest shift of a layer."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class IntegerLayer:
+    """One convolution on integers: floor((conv(x, weight) + bias) · 2^-shift), clipped.
+
+    Attributes:
+        weight: (out, in, k, k) int8.
+        bias: (out,) int64, the half that makes floor round included.
+        shift: (out,) int64, at least 0.
+        low: smallest result.
+        high: largest result.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    low: int
+    high: int
+
+    def largest_sum(self, largest_input: int) -> int:
+        """Bound on the size of every partial sum, for inputs within ±largest_input."""
+        sums = np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)) * largest_input
+        return int((sums + np.abs(self.bias)).max())
+
+
+def quantise_layer(
+    weight: Floats,
+    bias: Floats,
+    *,
+    input_unit: Floats,
+    output_unit: Floats,
+    low: int,
+    high: int,
+    largest_input: int = ACTIVATION,
+) -> IntegerLayer:
+    """Integer stand-in of a real convolution.
+
+    Each output channel takes the largest shift at which its weights fit 8 bits and its sums 24.
+
+    Args:
+        weight: (out, in, k, k) real weights.
+        bias: (out,) real biases.
+        input_unit: (in,) real value of one unit of each input.
+        output_unit: (out,) real value of one unit of each output.
+        low: smallest result in units.
+        high: largest result in units.
+        largest_input: bound on the size of the inputs, in units.
+
+    Raises:
+        CodecError: the unit of an output is so fine that its weights do not fit even unshifted;
+            ``least_unit`` says how coarse it has to be.
+    """
+    scaled: Floats = weight * input_unit[None, :, None, None] / output_unit[:, None, None, None]
+    offset: Floats = bias / output_unit
+    shift = np.array(
+        [_shift(w, float(b), largest_input) for w, b in zip(scaled, offset, strict=True)],
+        dtype=np.int64,
+    )
+    factor: Floats = np.exp2(shift.astype(np.float64))
+    half = np.where(shift > 0, factor / 2, 0)
+    return IntegerLayer(
+        weight=np.rint(scaled * factor[:, None, None, None]).astype(np.int8),
+        bias=np.rint(offset * factor + half).astype(np.int64),
+        shift=shift,
+        low=low,
+        high=high,
+    )
+
+
+def least_unit(
+    weight: Floats, bias: Floats, *, input_unit: Floats, largest_input: int = ACTIVATION
+) -> Floats:
+    """Finest unit of each output at which a convolution fits exact arithmetic.
+
+    Args:
+        weight: (out, in, k, k) real weights.
+        bias: (out,) real biases.
+        input_unit: (in,) real value of one unit of each input.
+        largest_input: bound on the size of the inputs, in units.
+
+    Returns:
+        (out,) real value of one unit of each output.
+    """
+    size: Floats = np.abs(weight * input_unit[None, :, None, None]).reshape(len(weight), -1)
+    room = EXACT - 2 - size.shape[1] * largest_input / 2
+    sums = size.sum(1) * largest_input + np.abs(bias)
+    finest: Floats = np.maximum(size.max(1) / WEIGHT, sums / room)
+    return finest * (1 + 1e-6)
+
+
+def hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
+    """Real value of one unit of each hidden channel: its reach on the patches over 255.
+
+    A channel that the patches hardly excite would get a unit so fine that its weights leave exact
+    arithmetic; it gets the finest that does not.
+    """
+    reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
+    weight, bias = real_weights(layer)
+    finest = least_unit(weight, bias, input_unit=input_unit)
+    # A channel without weights has no finest unit: any above 0 will do.
+    return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
+
+
+def integer_graph(
+    layers: Sequence[IntegerLayer], *, input_shift: NDArray[np.int64], channels_out: int
+) -> bytes:
+    """ONNX graph of integer layers.
+
+    Args:
+        layers: in order; the first pads its kernel to keep the size.
+        input_shift: (in,) inputs are multiplied by 2^-shift, rounded and clipped to ±255 first.
+        channels_out: channels of the last layer.
+    """
+    writer = GraphWriter()
+    at = append_reading(writer, "x", np.exp2(-input_shift.astype(np.float64)), low=-ACTIVATION)
+    for layer in layers:
+        at = append_layer(writer, at, layer)
+    shape = ["n", len(input_shift), "h", "w"]
+    return writer.to_bytes(at, inputs=shape, outputs=["n", channels_out, "h", "w"])
+
+
+def append_reading(writer: GraphWriter, at: str, factor: Floats, *, low: int) -> str:
+    """Append floor(value · factor + ½), clipped: what a layer reads in 8 bits.
+
+    Args:
+        writer: of the graph.
+        at: value to read.
+        factor: (channels,) or (1,) powers of two.
+        low: smallest result; the largest is ``ACTIVATION``.
+    """
+    planes = factor.astype(np.float32)[None, :, None, None]
+    at = writer.node("Mul", [at, writer.constant(planes)])
+    at = writer.node("Add", [at, writer.constant(np.array(0.5, dtype=np.float32))])
+    return writer.clip(writer.node("Floor", [at]), low, ACTIVATION)
+
+
+def append_layer(writer: GraphWriter, at: str, layer: IntegerLayer) -> str:
+    """Append a layer that pads its kernel to keep the size."""
+    padding = layer.weight.shape[2] // 2
+    bias = layer.bias.astype(np.float32)
+    at = writer.convolution(at, layer.weight, bias, padding=padding)
+    unit = np.exp2(-layer.shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
+    at = writer.node("Floor", [writer.node("Mul", [at, writer.constant(unit)])])
+    return writer.clip(at, layer.low, layer.high)
+
+
+def real_weights(layer: nn.Conv2d) -> tuple[Floats, Floats]:
+    """Weights (out, in, k, k) and biases (out,) of a convolution, float64."""
+    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
+    return layer.weight.detach().double().numpy(), bias.detach().double().numpy()
+
+
+def _shift(weight: Floats, bias: float, largest_input: int) -> int:
+    """Largest shift at which the weights of one output fit 8 bits and its sums 24."""
+    for shift in range(MAX_SHIFT, -1, -1):
+        if _fits(weight, bias, shift, largest_input):
+            return shift
+    raise CodecError("a context network would leave exact arithmetic; learn the codec again")
+
+
+def _fits(weight: Floats, bias: float, shift: int, largest_input: int) -> bool:
+    factor = 2.0**shift
+    # The last half unit of each weight is for rounding.
+    total = (np.abs(weight * factor) + 0.5).sum() * largest_input + abs(bias) * factor + factor
+    return bool(np.abs(weight).max() * factor <= WEIGHT and total < EXACT)

@@ -1,0 +1,252 @@
+"""The synthesis network in integer arithmetic: from integer latents to 8-bit levels, exactly.
+
+```
+ ŷ, quality ─┬─ high and low bytes ─▶ four exact 1×1 layers ─▶ block transform ──────┐
+             └─ 8 bits ─▶ trunk: 8-bit layers on a stream of 16-bit integers ─▶ ─────┴─▶ levels
+```
+The block transform carries the picture and keeps 14-bit weights on whole latents; the trunk adds
+what a linear transform cannot draw, and 8 bits at the entrance of each layer are enough for it.
+Every partial sum is an integer below 2^24, so that float32 holds it whatever the order of summing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kinpack.errors import CodecError
+from kinpack.learn.freezing.integer_networks import (
+    ACTIVATION,
+    EXACT,
+    Floats,
+    IntegerLayer,
+    append_layer,
+    append_reading,
+    least_unit,
+    quantise_layer,
+    real_weights,
+)
+from kinpack.learn.freezing.onnx_graph import GraphWriter
+from kinpack.learn.models.networks import Residual, Synthesis
+
+READ_SHIFT = 4
+"""Bits by which the stream between layers is finer than what a layer reads of it."""
+STREAM = (1 << 15) - 1
+"""Largest size of an integer of the stream."""
+LEVEL_BITS = 4
+"""Fractional bits of a level in the sum of block transform and trunk."""
+
+_HIGH = 256  # latents are split into high · 256 + low
+_SPLIT = 128  # weights into high · 128 + low
+_MOST_WEIGHT = 127 * _SPLIT
+_HIGHEST_INPUT = 128  # of the high part of a latent
+
+
+def integer_synthesis(synthesis: Synthesis, seen: Sequence[Tensor], *, input_unit: Floats) -> bytes:
+    """ONNX graph of a synthesis network on integers.
+
+    Args:
+        synthesis: the trained network.
+        seen: what it is given on calibration pictures, (n, latent + 1, h, w) each.
+        input_unit: (latent + 1,) real value of one unit of each input plane.
+
+    Returns:
+        A graph from (n, latent + 1, h, w) integers, each within ±2^15, to (n, 3, 8h, 8w) levels of
+        0 to 255, all in float32.
+
+    Raises:
+        CodecError: a bound of exact arithmetic does not hold.
+    """
+    writer = GraphWriter()
+    blocks = _block_transform(writer, synthesis.linear, input_unit)
+    blocks = writer.node("DepthToSpace", [blocks], blocksize=8, mode="CRD")
+    at, unit, values = _entrance(writer, list(seen), input_unit)
+    for part in _parts(synthesis.trunk):
+        at, unit, values = _append_part(writer, at, unit, part, values)
+    at = writer.node("Add", [blocks, _last(writer, at, unit, synthesis.last)])
+    half = writer.constant(np.array(2.0 ** (LEVEL_BITS - 1), dtype=np.float32))
+    at = _halved(writer, writer.node("Add", [at, half]), LEVEL_BITS)
+    planes = len(input_unit)
+    return writer.to_bytes(
+        writer.clip(at, 0, 255), inputs=["n", planes, "i", "j"], outputs=["n", 3, "h", "w"]
+    )
+
+
+def _block_transform(writer: GraphWriter, layer: nn.Conv2d, input_unit: Floats) -> str:
+    """Append the 1×1 layer from whole latents to the samples of blocks, in 2^-LEVEL_BITS levels."""
+    weight, bias = real_weights(layer)
+    levels = 255 * 2.0**LEVEL_BITS
+    scaled: Floats = weight[:, :, 0, 0] * input_unit * levels
+    # The sum of high parts is scaled by 2^(15 − shift): a whole number up to 15.
+    shift = min(15, int(np.floor(np.log2(_MOST_WEIGHT / np.abs(scaled).max()))))
+    if shift < 7:
+        raise CodecError("the block transform leaves exact arithmetic; learn the codec again")
+    whole = np.rint(scaled * 2.0**shift).astype(np.int64)
+    high = (whole + _SPLIT // 2) // _SPLIT
+    low = whole - high * _SPLIT
+    size = {name: np.abs(part).sum(1).max() for name, part in (("high", high), ("low", low))}
+    middle = size["high"] * (_HIGH - 1) + 2 * size["low"] * _HIGHEST_INPUT + size["low"] * 2
+    if max(middle, size["low"] * (_HIGH - 1), size["high"] * _HIGHEST_INPUT) >= EXACT:
+        raise CodecError("the block transform leaves exact arithmetic; learn the codec again")
+    x_high = _halved(writer, "x", 8)
+    minus = writer.constant(np.array(-_HIGH, dtype=np.float32))
+    x_low = writer.node("Add", ["x", writer.node("Mul", [x_high, minus])])
+
+    def product(x: str, part: np.ndarray) -> str:
+        return writer.convolution(
+            x, part.astype(np.int8)[:, :, None, None], np.zeros(len(part), dtype=np.float32)
+        )
+
+    # whole · x = 2^15 · high·x_high + 2^7 · (high·x_low + 2 · low·x_high) + low·x_low
+    two = writer.constant(np.array(2, dtype=np.float32))
+    mixed = writer.node("Mul", [product(x_high, low), two])
+    mixed = writer.node("Add", [mixed, product(x_low, high)])
+    mixed = writer.node("Add", [mixed, _halved(writer, product(x_low, low), 7)])
+    mixed = _halved(writer, mixed, shift - 7)
+    factor = writer.constant(np.array(2.0 ** (15 - shift), dtype=np.float32))
+    top = writer.node("Mul", [product(x_high, high), factor])
+    offset = np.rint((bias + 0.5) * levels).astype(np.float32)[None, :, None, None]
+    at = writer.node("Add", [top, mixed])
+    # Each term is below 2^24 by its own bound; what leaves the range of levels is clipped anyway.
+    at = writer.clip(at, -(1 << 22), 1 << 22)
+    return writer.node("Add", [at, writer.constant(offset)])
+
+
+@dataclass
+class _Part:
+    """A stretch of the trunk with one stream: a layer, a shuffle, blocks that add to it, a ReLU."""
+
+    layer: nn.Conv2d
+    upscale: int = 1
+    blocks: list[Residual] = field(default_factory=list)
+    relu: bool = False
+
+
+def _parts(trunk: nn.Sequential) -> list[_Part]:
+    parts: list[_Part] = []
+    for layer in trunk:
+        if isinstance(layer, nn.Conv2d):
+            parts.append(_Part(layer))
+        elif not parts or parts[-1].relu:
+            raise CodecError(f"a {type(layer).__name__} layer cannot stand here in the trunk")
+        elif isinstance(layer, nn.PixelShuffle) and not parts[-1].blocks:
+            parts[-1].upscale *= layer.upscale_factor
+        elif isinstance(layer, Residual):
+            parts[-1].blocks.append(layer)
+        elif isinstance(layer, nn.ReLU):
+            parts[-1].relu = True
+        else:
+            raise CodecError(f"a {type(layer).__name__} layer has no place in the trunk")
+    return parts
+
+
+def _entrance(
+    writer: GraphWriter, seen: list[Tensor], input_unit: Floats
+) -> tuple[str, Floats, list[Tensor]]:
+    """Append the reading of latents in 8 bits and a sign."""
+    reach = _reach(seen) / input_unit
+    shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
+    at = append_reading(writer, "x", np.exp2(-shift), low=-ACTIVATION)
+    return at, input_unit * np.exp2(shift), seen
+
+
+@torch.no_grad()
+def _append_part(
+    writer: GraphWriter, at: str, unit_in: Floats, part: _Part, seen: list[Tensor]
+) -> tuple[str, Floats, list[Tensor]]:
+    """Append a part; returns what the next layer reads, its unit, and the real values there."""
+    values = [part.layer(x) for x in seen]
+    if part.upscale > 1:
+        values = [nn.functional.pixel_shuffle(x, part.upscale) for x in values]
+    reach, hidden_reach = _reach(values), []
+    for block in part.blocks:
+        hidden_reach.append(_reach([torch.relu(block.down(torch.relu(x))) for x in values]))
+        values = [block(x) for x in values]
+        reach = np.maximum(reach, _reach(values))
+    unit, hidden_units = _stream_units(part, unit_in, reach, hidden_reach)
+    layer = _quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), STREAM)
+    at = append_layer(writer, at, layer)
+    if part.upscale > 1:
+        at = writer.node("DepthToSpace", [at], blocksize=part.upscale, mode="CRD")
+    for block, hidden_unit in zip(part.blocks, hidden_units, strict=True):
+        down = _quantised(block.down, unit * _READ, hidden_unit, ACTIVATION, low=0)
+        up = _quantised(block.up, hidden_unit, unit, STREAM)
+        inner = append_layer(writer, append_reading(writer, at, _READING, low=0), down)
+        at = writer.node("Add", [at, append_layer(writer, inner, up)])
+        at = writer.clip(at, -STREAM, STREAM)
+    if part.relu:
+        values = [torch.relu(x) for x in values]
+    at = append_reading(writer, at, _READING, low=0 if part.relu else -ACTIVATION)
+    return at, unit * _READ, values
+
+
+_READ = float(1 << READ_SHIFT)
+_READING = np.array([1 / _READ])
+_ROUNDS = 8
+
+
+def _stream_units(
+    part: _Part, unit_in: Floats, reach: Floats, hidden_reach: list[Floats]
+) -> tuple[Floats, list[Floats]]:
+    """Units of a part's stream and of the insides of its blocks.
+
+    As fine as the calibration's reach lets them be, and coarser where the weights that lead there
+    would leave exact arithmetic.
+    """
+    weight, bias = real_weights(part.layer)
+    finest = least_unit(weight, bias, input_unit=unit_in).reshape(-1, part.upscale**2).max(1)
+    unit = np.maximum(np.maximum(reach / (ACTIVATION * _READ), finest), 1e-12)
+    for _ in range(_ROUNDS):
+        hidden_units, coarser = [], unit
+        for block, hidden in zip(part.blocks, hidden_reach, strict=True):
+            weight, bias = real_weights(block.down)
+            finest = least_unit(weight, bias, input_unit=unit * _READ)
+            hidden_units.append(np.maximum(np.maximum(hidden / ACTIVATION, finest), 1e-12))
+            weight, bias = real_weights(block.up)
+            finest = least_unit(weight, bias, input_unit=hidden_units[-1])
+            coarser = np.maximum(coarser, finest)
+        if (coarser <= unit).all():
+            return unit, hidden_units
+        unit = coarser
+    raise CodecError("the synthesis network leaves exact arithmetic; learn the codec again")
+
+
+def _last(writer: GraphWriter, at: str, unit: Floats, layer: nn.Conv2d) -> str:
+    """Append the layer that gives levels, and the shuffle to full resolution."""
+    level = np.full(layer.out_channels, 1 / (255 * 2.0**LEVEL_BITS))
+    at = append_layer(writer, at, _quantised(layer, unit, level, STREAM))
+    return writer.node("DepthToSpace", [at], blocksize=2, mode="CRD")
+
+
+def _quantised(
+    layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, high: int, *, low: int | None = None
+) -> IntegerLayer:
+    weight, bias = real_weights(layer)
+    made = quantise_layer(
+        weight,
+        bias,
+        input_unit=unit_in,
+        output_unit=unit_out,
+        low=-high if low is None else low,
+        high=high,
+    )
+    if made.largest_sum(ACTIVATION) >= EXACT:
+        raise CodecError("the synthesis network leaves exact arithmetic; learn the codec again")
+    return made
+
+
+def _halved(writer: GraphWriter, at: str, times: int) -> str:
+    """Append floor(value / 2^times)."""
+    factor = writer.constant(np.array(2.0**-times, dtype=np.float32))
+    return writer.node("Floor", [writer.node("Mul", [at, factor])])
+
+
+def _reach(values: Sequence[Tensor]) -> Floats:
+    """Largest size of each channel."""
+    sizes = [x.detach().abs().amax((0, 2, 3)).double().numpy() for x in values]
+    largest: Floats = np.max(sizes, axis=0)
+    return largest

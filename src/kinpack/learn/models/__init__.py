@@ -1,0 +1,1 @@
+"""Networks of torch, bottlenecks, quantisers; may import errors alone."""

@@ -1,0 +1,165 @@
+"""The learned codec as one trainable model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kinpack.learn.models.bottlenecks import ProductBottleneck, gaussian_bits, quantise_about
+from kinpack.learn.models.config import NetworkConfig
+from kinpack.learn.models.networks import (
+    Analysis,
+    CodeNetwork,
+    CodePicture,
+    ContextNetwork,
+    Synthesis,
+    parity_mask,
+)
+
+QUALITY_CENTRE = 50
+"""Quality at which the quantiser step is 1."""
+QUALITIES_PER_OCTAVE = 16
+"""Rise in quality that halves the quantiser step."""
+
+
+class Forward(NamedTuple):
+    """What one pass of the model gives.
+
+    Attributes:
+        picture: (n, 3, H, W) reconstruction, −0.5..0.5, not clipped.
+        bits: (n,) estimated payload bits an image.
+        z: (n, M · code_dim) descriptors before quantisation.
+        code_picture: (n, 3, 16, 16) drawn from the code alone.
+        quantizer_loss: scalar of the product quantiser.
+    """
+
+    picture: Tensor
+    bits: Tensor
+    z: Tensor
+    code_picture: Tensor
+    quantizer_loss: Tensor
+
+
+def quantiser_step(quality: Tensor) -> Tensor:
+    """Quantiser step Δ(q) = 2^((50 − q)/16) in units of ``y``: one model serves all qualities."""
+    return torch.exp2((QUALITY_CENTRE - quality) / QUALITIES_PER_OCTAVE)
+
+
+def quality_plane(quality: Tensor, height: int, width: int) -> Tensor:
+    """Constant planes (n, 1, height, width) that tell the networks the quality of each image."""
+    plane = (quality.view(-1, 1, 1, 1) - QUALITY_CENTRE) / 20
+    return plane.expand(-1, 1, height, width)
+
+
+class CodecModel(nn.Module):
+    """Analysis, product code, context model and synthesis."""
+
+    def __init__(self, config: NetworkConfig, *, beta: float = 0.25) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        self.code_network = CodeNetwork(config)
+        self.product = ProductBottleneck(M=config.M, K=config.K, d=config.code_dim, beta=beta)
+        self.code_context = nn.Linear(config.M * config.code_dim, config.code_context)
+        self.code_picture = CodePicture(config)
+        self.context = nn.ModuleList(ContextNetwork(config, step) for step in config.steps)
+
+    def latent(self, picture: Tensor, quality: Tensor) -> Tensor:
+        """Latent ``y``.
+
+        Args:
+            picture: (n, 3, H, W) in −0.5..0.5, sides multiples of 8.
+            quality: (n,) float32.
+
+        Returns:
+            (n, latent, H/8, W/8) float32.
+        """
+        plane = quality_plane(quality, picture.shape[2], picture.shape[3])
+        x = torch.cat([picture, plane], 1).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.analysis(x) * self.config.gain
+        return y
+
+    def draw(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """Picture of quantised latents, (n, 3, H, W) in −0.5..0.5, not clipped."""
+        plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
+        y_hat = torch.cat([y_hat / self.config.gain, plane], 1)
+        picture: Tensor = self.synthesis(y_hat.contiguous(memory_format=torch.channels_last))
+        return picture
+
+    def descriptor(self, reduction: Tensor) -> Tensor:
+        """Descriptors (n, M · code_dim) of (n, 3, 32, 32) reductions in −0.5..0.5."""
+        z: Tensor = self.code_network(reduction)
+        return z.float()
+
+    def predict(
+        self, index: int, y_hat: Tensor, e: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log2 deviation of the latents of one step.
+
+        Args:
+            index: of the step.
+            y_hat: (n, latent, h, w), 0 where not yet decoded.
+            e: (n, code_context), the code's contribution.
+            quality: (n,).
+
+        Returns:
+            Two tensors of (n, stop − start, h, w), in units of ``y``.
+        """
+        step = self.config.steps[index]
+        h, w = y_hat.shape[2:]
+        planes = [
+            y_hat[:, : step.stop].clamp(-64, 64) / 8,
+            e[:, :, None, None].expand(-1, -1, h, w),
+            quality_plane(quality, h, w),
+        ]
+        mean, log2_scale = self.context[index](torch.cat(planes, 1)).chunk(2, 1)
+        return 8 * mean, log2_scale
+
+    def forward(self, picture: Tensor, quality: Tensor) -> Forward:
+        """Run the whole codec with training's stand-ins for rounding.
+
+        Args:
+            picture: (n, 3, H, W) in −0.5..0.5, sides multiples of 32.
+            quality: (n,) float32.
+
+        Returns:
+            The reconstruction, the bits, and what the losses need.
+        """
+        y = self.latent(picture, quality)
+        z = self.descriptor(_reduce_to_32(picture))
+        with torch.autocast("cpu", enabled=False):
+            quantised = self.product(z)
+            e = self.code_context(quantised.z_q)
+            drawn = self.code_picture(quantised.z_q).view(-1, 3, 16, 16)
+            y_hat, bits = self._code_latents(y, e, quality)
+        return Forward(self.draw(y_hat, quality), bits, z, drawn, quantised.loss)
+
+    def _code_latents(self, y: Tensor, e: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        delta = quantiser_step(quality).view(-1, 1, 1, 1)
+        y_hat = torch.zeros_like(y)
+        bits = y.new_zeros(y.shape[0])
+        for index, step in enumerate(self.config.steps):
+            mask = parity_mask(step, y.shape[2], y.shape[3]).to(y)
+            mean, log2_scale = self.predict(index, y_hat, e, quality)
+            part = y[:, step.start : step.stop]
+            coded = quantise_about(part, mean, log2_scale, delta) * mask
+            bits = bits + (gaussian_bits(part, mean, log2_scale, delta) * mask).sum((1, 2, 3))
+            y_hat = torch.cat(
+                [
+                    y_hat[:, : step.start],
+                    y_hat[:, step.start : step.stop] + coded,
+                    y_hat[:, step.stop :],
+                ],
+                1,
+            )
+        return y_hat, bits
+
+
+def _reduce_to_32(picture: Tensor) -> Tensor:
+    """Area reduction (n, 3, 32, 32) of square pictures whose side is a multiple of 32."""
+    n, channels, side, _ = picture.shape
+    f = side // 32
+    return picture.view(n, channels, 32, f, 32, f).mean((3, 5)) if f > 1 else picture

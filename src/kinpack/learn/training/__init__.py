@@ -1,0 +1,1 @@
+"""Losses, patches, warm starts and the training loop; may import the models."""

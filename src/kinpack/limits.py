@@ -1,0 +1,71 @@
+"""Limits on what a stranger's few bytes may ask for: pixels of an image, depth of JSON values."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import PIL.Image
+
+from kinpack.errors import ImageError
+
+VARIABLE = "KINPACK_MAX_PIXELS"
+"""The environment variable that sets the limit."""
+
+_LARGEST = 65535**2
+
+
+def most_pixels() -> int:
+    """Most pixels that an image may have, to be read, encoded or drawn.
+
+    It is Pillow's own limit against decompression bombs, twice ``PIL.Image.MAX_IMAGE_PIXELS`` or
+    178,956,970, unless the environment variable ``KINPACK_MAX_PIXELS`` sets another one; where
+    that is higher, Pillow's is raised to it.
+
+    Raises:
+        ImageError: the variable is no whole number from 1 on.
+    """
+    pillows = PIL.Image.MAX_IMAGE_PIXELS
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return _LARGEST if pillows is None else min(_LARGEST, 2 * pillows)
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 20 and int(text)):
+        raise ImageError(f"{VARIABLE} is {text[:40]!r}; set it to a number of pixels, as 400000000")
+    limit = int(text)
+    if pillows is not None and limit > pillows:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
+    return limit
+
+
+def too_many(width: int, height: int) -> str | None:
+    """What is said of an image of more pixels than the limit; ``None`` if it is allowed.
+
+    Raises:
+        ImageError: the limit is set to nonsense.
+    """
+    limit = most_pixels()
+    if width * height <= limit:
+        return None
+    return (
+        f"{width}×{height} pixels are more than the limit against decompression bombs "
+        f"({limit:,}); if you trust it, set the environment variable {VARIABLE}={width * height}"
+    )
+
+
+DEEPEST = 64
+"""Lists and objects within each other, the outermost counted."""
+
+
+def too_deep(value: Any) -> bool:
+    """Whether JSON values are nested deeper than any reader follows.
+
+    Args:
+        value: of lists, dictionaries and plain values, such as ``json.loads`` gives.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [one for one in level if isinstance(one, (dict, list))]
+        if not inner:
+            return False
+        level = [part for one in inner for part in (one.values() if isinstance(one, dict) else one)]
+    return True

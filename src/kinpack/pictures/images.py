@@ -1,0 +1,343 @@
+"""Reading pictures into arrays, writing them, and the 32×32 reduction that the product code sees.
+
+An image is a C-contiguous uint8 array of shape (H, W, C), C = 1 grey, 3 RGB, 4 RGBA (alpha not
+premultiplied), in sRGB, upright. ``load_image`` makes one of whatever a picture file holds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from kinpack.errors import ImageError, shown
+from kinpack.limits import VARIABLE, most_pixels, too_many
+from kinpack.pictures.colour import to_plain_mode
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""A uint8 array (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, C-contiguous, sides 1 to 65,535."""
+
+Format: TypeAlias = Literal["png", "webp", "jpeg"]
+"""A format that ``save_image`` writes."""
+
+LONGEST_SIDE = 65535
+"""Longest side of an image, in pixels."""
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".ico", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
+    | {".tga", ".tif", ".tiff", ".webp"}
+)
+"""Endings of the file names that count as pictures in a folder, in lower case."""
+
+# Only these decoders are tried, whatever the file's name: Pillow's others include one (EPS) that
+# hands the file to an external program.
+_DECODERS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "PPM",
+    "AVIF",
+    "JPEG2000",
+    "ICO",
+    "DIB",
+    "TGA",
+)
+
+_FORMAT_OF_SUFFIX: dict[str, Format] = {
+    ".png": "png",
+    ".webp": "webp",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+_OPTIONS: dict[Format, dict[str, Any]] = {
+    "png": {},
+    "webp": {"lossless": True, "exact": True},  # exact keeps the colour under alpha 0
+    "jpeg": {"quality": 95, "subsampling": 0},
+}
+_WEBP_LONGEST_SIDE = 16383
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+
+
+def is_picture_name(name: str) -> bool:
+    """Tell whether a file name ends like a picture's (``SUFFIXES``, in any case)."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (no Path per file)
+
+
+def load_image(
+    source: str | os.PathLike[str] | bytes | PIL.Image.Image,
+    *,
+    size: int | None = None,
+    where: str | None = None,
+) -> Image:
+    """Read a picture as an upright sRGB image, made smaller on request.
+
+    The EXIF orientation is applied and an ICC profile converted to sRGB (a broken profile is
+    ignored). Grey stays one channel; transparency of any sort gives RGBA; palettes, CMYK, LAB and
+    YCbCr give RGB. Grey of 16 bits is rounded to 8. Of an animation the first frame is read.
+
+    Args:
+        source: the path of a picture file, the bytes of one, or a Pillow image (left as it is).
+        size: the longest side in pixels that the result may have; a larger picture is reduced
+            (antialiased, alpha premultiplied), a smaller one is never enlarged.
+        where: what error messages call the picture; a path names itself.
+
+    Returns:
+        The image, uint8 (H, W, C), C = 1, 3 or 4.
+
+    Raises:
+        ImageError: the file is missing, empty, no picture, damaged, cut short or too large, or
+            holds samples of no known range.
+    """
+    if size is not None and size < 1:
+        raise ImageError(f"size {size} is no length of a side; give 1 or more pixels")
+    if isinstance(source, PIL.Image.Image):
+        return _read(source, size=size, where=where or "a Pillow image")
+    if isinstance(source, bytes):
+        return _open(io.BytesIO(source), len(source), size=size, where=where or "bytes in memory")
+    where = where or shown(source)
+    path = Path(source)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a named pipe would block until somebody writes
+            raise ImageError(f"{where}: not a regular file; give the path of a picture")
+        with path.open("rb") as file:
+            return _open(file, status.st_size, size=size, where=where)
+    except FileNotFoundError:
+        raise ImageError(f"{where}: no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{where}: cannot be read ({reason}); check it and its rights") from error
+
+
+def _open(file: BinaryIO, n_bytes: int, *, size: int | None, where: str) -> Image:
+    """Decode a picture file of ``n_bytes`` bytes."""
+    if n_bytes == 0:
+        raise ImageError(f"{where}: the file is empty; replace it or leave it out")
+    most_pixels()  # Pillow's own limit may have to be raised first
+    try:
+        picture = PIL.Image.open(file, formats=_DECODERS)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise _bomb(where) from error
+    except PIL.UnidentifiedImageError as error:
+        raise ImageError(
+            f"{where}: not a picture, or its head is damaged; replace it or leave it out"
+        ) from error
+    except Exception as error:  # decoders raise whatever a damaged header leads them to
+        raise _damaged(where, error) from error
+    with picture:
+        return _read(picture, size=size, where=where, draft=picture.format in ("JPEG", "MPO"))
+
+
+def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool = False) -> Image:
+    """Turn an opened picture into an image; ``draft`` lets a JPEG be decoded at a fraction."""
+    full = picture.size
+    _refuse_bomb(full, where)
+    try:
+        if draft and size is not None and max(full) > 2 * size:
+            # Twice the target is left for the filter, as Pillow's own thumbnails do.
+            picture.draft(None, _reduced(full, 2 * size))
+        picture.load()
+        if not draft:
+            full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
+        _refuse_bomb(full, where)
+        if 0 in full:
+            raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
+        upright = _UPRIGHT.get(_orientation(picture))
+        picture = to_plain_mode(picture, where)
+        if size is not None and max(full) > size:
+            picture = picture.resize(
+                _reduced(full, size), PIL.Image.Resampling.LANCZOS, reducing_gap=3.0
+            )
+        if upright is not None:
+            picture = picture.transpose(upright)
+    except ImageError:
+        raise
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise _bomb(where) from error
+    except Exception as error:  # decoders raise whatever damaged data lead them to
+        raise _damaged(where, error) from error
+    return validate_image(np.array(picture), where)
+
+
+def _reduced(full: tuple[int, int], size: int) -> tuple[int, int]:
+    """Width and height of a picture whose longest side becomes ``size``: nearest, at least 1."""
+    longest = max(full)
+    width, height = ((2 * side * size + longest) // (2 * longest) for side in full)
+    return max(1, width), max(1, height)
+
+
+def _orientation(picture: PIL.Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # EXIF that cannot be parsed says nothing
+        return 1
+
+
+def _refuse_bomb(size: tuple[int, int], where: str) -> None:
+    if what := too_many(*size):
+        raise ImageError(f"{where}: {what}")
+
+
+def _bomb(where: str) -> ImageError:
+    return ImageError(
+        f"{where}: more pixels than the limit against decompression bombs ({most_pixels():,}); "
+        f"reduce it first or, if you trust it, raise the environment variable {VARIABLE}"
+    )
+
+
+def _damaged(where: str, error: Exception) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ImageError(
+        f"{where}: the picture is damaged or cut short ({reason}); replace it or leave it out"
+    )
+
+
+def validate_image(array: npt.NDArray[Any], where: str) -> Image:
+    """Check that an array is an image; a grey one of shape (H, W) gets its channel axis.
+
+    Args:
+        array: uint8 (H, W) or (H, W, C), C = 1, 3 or 4.
+        where: what error messages call it.
+
+    Returns:
+        The image, uint8 (H, W, C), C-contiguous; a view where nothing had to be copied.
+
+    Raises:
+        ImageError: the type, the shape or a side is not an image's.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise ImageError(
+            f"{where}: an image is a uint8 array, this is {kind}; scale it to 0..255 and use "
+            "astype(numpy.uint8)"
+        )
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise ImageError(
+            f"{where}: an image has the shape (H, W) or (H, W, C) with C = 1, 3 or 4, this has "
+            f"{array.shape}; reorder or drop axes"
+        )
+    height, width = array.shape[:2]
+    if not (height and width):
+        raise ImageError(f"{where}: {width}×{height} pixels hold nothing; leave it out")
+    if max(height, width) > LONGEST_SIDE:
+        raise ImageError(
+            f"{where}: {width}×{height} pixels, sides go up to {LONGEST_SIDE}; reduce it (size)"
+        )
+    return np.ascontiguousarray(array)
+
+
+def to_pil(image: Image) -> PIL.Image.Image:
+    """Make a Pillow image (mode L, RGB or RGBA) of an image (H, W, C)."""
+    return PIL.Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def from_pil(picture: PIL.Image.Image) -> Image:
+    """Make an image (H, W, C) of a Pillow image of any mode, as ``load_image`` does."""
+    return load_image(picture)
+
+
+def save_image(
+    image: Image,
+    path: str | os.PathLike[str],
+    *,
+    format: Format | None = None,  # noqa: A002 (the name that Pillow and the command line use)
+) -> None:
+    """Write an image as a file that appears whole or not at all.
+
+    PNG and WebP are lossless (WebP has no grey: it is read back as RGB). JPEG is composited on
+    white, of quality 95 without chroma subsampling.
+
+    Args:
+        image: uint8 (H, W, C).
+        path: where to write; an existing file is replaced. The folder must exist.
+        format: ``png``, ``webp`` or ``jpeg``; by default what the path's suffix says.
+
+    Raises:
+        ImageError: the format is unknown or cannot hold the image, or the file cannot be written.
+    """
+    path = Path(path)
+    where = shown(path)
+    chosen = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    if chosen not in _OPTIONS:
+        raise ImageError(f"{where}: unknown format; png, webp and jpeg can be written")
+    picture = _to_write(image, chosen, where)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        try:
+            with part.open("xb") as file:
+                picture.save(file, chosen, **_OPTIONS[chosen])
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(
+            f"{where}: cannot be written ({reason}); check the folder, its rights and free space"
+        ) from error
+
+
+def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa: A002 (as above)
+    """Give the bytes of the file that ``save_image`` would write.
+
+    Args:
+        image: uint8 (H, W, C).
+        format: ``png``, ``webp`` or ``jpeg``.
+        where: what error messages call the picture.
+
+    Raises:
+        ImageError: the format cannot hold the image.
+    """
+    buffer = io.BytesIO()
+    try:
+        _to_write(image, format, where).save(buffer, format, **_OPTIONS[format])
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{where}: cannot be written as {format} ({error})") from error
+    return buffer.getvalue()
+
+
+def _to_write(image: Image, chosen: Format, where: str) -> PIL.Image.Image:
+    """The Pillow image of which a format makes a file."""
+    image = validate_image(image, where)
+    if chosen == "webp" and max(image.shape) > _WEBP_LONGEST_SIDE:
+        raise ImageError(
+            f"{where}: WebP holds sides up to {_WEBP_LONGEST_SIDE} pixels; write png instead"
+        )
+    return to_pil(composite_on_white(image) if chosen == "jpeg" and image.shape[2] == 4 else image)
+
+
+def as_rgb(image: Image) -> Image:
+    """Give the colour of an image as (H, W, 3): grey replicated, alpha dropped, else itself."""
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return image if image.shape[2] == 3 else np.ascontiguousarray(image[:, :, :3])
+
+
+def composite_on_white(image: Image) -> Image:
+    """Lay an image over white: (H, W, 3), rounded to nearest; grey replicated, RGB as it is."""
+    if image.shape[2] != 4:
+        return as_rgb(image)
+    alpha = image[:, :, 3:].astype(np.uint16)
+    return ((image[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

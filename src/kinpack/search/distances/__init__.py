@@ -1,0 +1,1 @@
+"""Distance tables and how hits are ranked; may import describers."""

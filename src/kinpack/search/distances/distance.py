@@ -1,0 +1,147 @@
+"""Distance tables: squared distances between the words of a product code, and their exact form.
+
+The squared distance of a query q and a coded image x is a sum of M looked-up numbers,
+d(q, x) = Σ_m LT_m(z_q^(m), z_x^(m)), equal to the squared Euclidean distance of the vectors that
+the two codes stand for (symmetric), or of the query's own descriptor and x's vector (asymmetric).
+
+Ranking is by the table's integer form, whose sums are exact: every engine gives the same order,
+(distance, position), ties included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.describers.product_code import ProductQuantizer
+from kinpack.errors import KinpackError
+
+_SUM_BITS = 30
+"""A sum of M integers stays near 2^30, below the 2^31 of int32 whatever the rounding."""
+
+
+class SearchError(KinpackError):
+    """A query, or the codes to search, do not fit together."""
+
+
+@dataclass(frozen=True, eq=False)
+class DistanceTable:
+    """Squared distances of one query to every word of every book.
+
+    Attributes:
+        quantizer: whose words these are.
+        point: float32 (D,); the query itself: its descriptor, or what its code stands for.
+        values: float32 (M, K); ``values[m, k]`` is the squared distance of the query's part m to
+            word k of book m.
+        integers: int32 (M, K); ``values`` in whole steps, rounded to nearest (half to even).
+        scale: the step, a power of two. The distance of a code is ``scale`` times the sum of its
+            M integers; no sum reaches 2^31.
+    """
+
+    quantizer: ProductQuantizer
+    point: NDArray[np.float32]
+    values: NDArray[np.float32] = field(init=False)
+    integers: NDArray[np.int32] = field(init=False)
+    scale: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        point = np.array(self.point, dtype=np.float32)
+        if point.shape != (self.quantizer.D,):
+            raise SearchError(
+                f"a query of shape {point.shape} does not fit codes of {self.quantizer.D} "
+                "components: describe it with the archive's codec"
+            )
+        if not np.isfinite(point).all():
+            raise SearchError("a query holds numbers that are not finite: check its image")
+        parts = point.reshape(self.quantizer.M, 1, -1)
+        values = _squared_distances(parts, self.quantizer.codebooks)
+        total = float(values.max(axis=1).sum(dtype=np.float64))
+        if not np.isfinite(total):
+            raise SearchError("a query is too far from every word: check its descriptor")
+        # frexp gives total < 2^exponent. Steps finer than 2^-1000 could not be told apart.
+        exponent = max(int(np.frexp(total)[1]) - _SUM_BITS, -1000) if total > 0 else 0
+        integers = np.rint(np.ldexp(values.astype(np.float64), -exponent)).astype(np.int32)
+        for name, value in (("point", point), ("values", values), ("integers", integers)):
+            value.flags.writeable = False
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "scale", float(np.ldexp(1.0, exponent)))
+
+    def steps(self, indices: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """Give the distances to codes in whole steps: what ranking goes by.
+
+        Args:
+            indices: uint8 (n, M), sub-indices below K.
+
+        Returns:
+            int32 (n,).
+        """
+        sums: NDArray[np.int32] = self.integers[np.arange(self.quantizer.M), indices].sum(
+            axis=1, dtype=np.int32
+        )
+        return sums
+
+    def distances(self, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give the squared distances to codes.
+
+        Args:
+            indices: uint8 (n, M), sub-indices below K.
+
+        Returns:
+            float32 (n,).
+        """
+        return self.in_units(self.steps(indices))
+
+    def in_units(self, steps: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Turn whole steps into squared distances, float32 of the same shape."""
+        return (steps.astype(np.float64) * self.scale).astype(np.float32)
+
+
+def symmetric_tables(quantizer: ProductQuantizer) -> NDArray[np.float32]:
+    """Look-up tables LT_m between the words of each book.
+
+    Returns:
+        float32 (M, K, K); entry [m, j, k] is the squared distance of words j and k of book m.
+    """
+    words = quantizer.codebooks
+    return _squared_distances(words[:, :, None, :], words[:, None, :, :])
+
+
+def symmetric_table(quantizer: ProductQuantizer, code: NDArray[np.uint8]) -> DistanceTable:
+    """Make the table of a query that is itself a code: row z_q^(m) of every LT_m.
+
+    Args:
+        quantizer: the books of both codes.
+        code: uint8 (M,), the query's sub-indices.
+
+    Raises:
+        CodecError: the code is not of these books.
+        SearchError: the words lie too far apart for float32.
+    """
+    return DistanceTable(quantizer, quantizer.decode(np.asarray(code)[None])[0])
+
+
+def asymmetric_table(quantizer: ProductQuantizer, descriptor: NDArray[Any]) -> DistanceTable:
+    """Make the table of a query that is not quantised: closer to the true order.
+
+    Args:
+        quantizer: the books of the codes searched.
+        descriptor: (D,), the query's descriptor.
+
+    Raises:
+        SearchError: the descriptor has another shape, or is not finite.
+    """
+    return DistanceTable(quantizer, np.asarray(descriptor, dtype=np.float32))
+
+
+def _squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared distances over the last axis, added in order in float64: the same everywhere."""
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    total = np.zeros(shape[:-1])
+    for j in range(shape[-1]):
+        difference = a[..., j].astype(np.float64) - b[..., j]
+        total += difference * difference
+    with np.errstate(over="ignore"):
+        return total.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Engines that scan codes; may import the distances and describers."""

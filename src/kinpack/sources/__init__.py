@@ -1,0 +1,1 @@
+"""Collections of images: folders, lists, data sets; may import pictures and errors."""

@@ -1,0 +1,327 @@
+"""Hugging Face data sets as sources: Parquet or Arrow files read in place, or a name of the hub.
+
+A data set has splits, each a table of rows. One column holds the pictures, as their files' bytes;
+another may hold the class. Rows are streamed, so memory stays flat whatever the size of the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kinpack.errors import MissingExtraError, SourceError, shown
+from kinpack.pictures.images import Image, load_image
+from kinpack.sources.items import Item, Source, refuse
+
+_ROWS_AT_ONCE = 32
+
+# The words for a split that a file or a folder is called by, and the split they mean.
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+}
+_ORDER = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the rows of a data set hold what is wanted.
+
+    Attributes:
+        picture: the column of pictures, struct {bytes, path} or binary.
+        label: the column of labels, or None.
+        classes: what an integer label means, or None where it stands for itself.
+    """
+
+    picture: str
+    label: str | None
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """One split.
+
+    Attributes:
+        name: as "train".
+        rows: how many there are.
+        batches: starts an iteration over all rows, as Arrow record batches or tables.
+    """
+
+    name: str
+    rows: int
+    batches: Callable[[], Iterator[Any]]
+
+
+class _DatasetSource:
+    """The rows of the splits, one after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        splits: Sequence[_Split],
+        columns: _Columns,
+        *,
+        size: int | None,
+        follow_paths: bool,
+    ) -> None:
+        self.name = name
+        self._splits = splits
+        self._columns = columns
+        self._size = size
+        self._follow_paths = follow_paths
+        if len(self) == 0:
+            raise SourceError(f"no images in {name}: its table has no rows; check the files")
+
+    def __len__(self) -> int:
+        return sum(split.rows for split in self._splits)
+
+    def __iter__(self) -> Iterator[Item]:
+        import pyarrow as pa
+
+        for split in self._splits:
+            digits = max(5, len(str(split.rows - 1)))
+            row = 0
+            try:
+                for batch in split.batches():
+                    for picture, label in self._rows(batch):
+                        id_ = f"{split.name}/{row:0{digits}}"
+                        yield Item(id_, self._label(label, id_), self._loader(picture, id_))
+                        row += 1
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(f"{self.name}: row {row} of {split.name}", error) from error
+
+    def _rows(self, batch: Any) -> Iterator[tuple[Any, Any]]:
+        pictures = batch.column(self._columns.picture)
+        labels = None if self._columns.label is None else batch.column(self._columns.label)
+        for i in range(len(pictures)):
+            yield pictures[i].as_py(), None if labels is None else labels[i].as_py()
+
+    def _label(self, value: Any, id_: str) -> str | None:
+        classes = self._columns.classes
+        if value is None or (classes is not None and value == -1):  # −1 is the hub's "unknown"
+            return None
+        if classes is None:
+            return str(value)
+        if not 0 <= value < len(classes):
+            raise SourceError(
+                f"{self.name}: {id_} has the class {value} of {len(classes)}; repair the table"
+            )
+        return classes[int(value)]
+
+    def _loader(self, picture: Any, id_: str) -> Callable[[], Image]:
+        where = f"{self.name}: {id_}"
+        cell = picture if isinstance(picture, dict) else {"bytes": picture}
+        data, path = cell.get("bytes"), cell.get("path")
+        if data is None and path and self._follow_paths:
+            return partial(load_image, path, size=self._size, where=where)
+        if data is None:
+            return partial(refuse, f"{where}: the row holds no picture; leave it out")
+        return partial(load_image, data, size=self._size, where=where)
+
+
+def open_tables(
+    root: Path, files: Sequence[str], *, name: str, size: int | None, split: str | None
+) -> Source:
+    """Open a data set that lies on this machine as Parquet or Arrow files.
+
+    The split of a file is the word before its shard number (``train-00000-of-00001.parquet``),
+    or the nearest word for a split in its name or its folders', or else ``train``.
+
+    Args:
+        root: the folder.
+        files: paths below it with "/" between, in the order in which their rows count.
+        name: what messages call the data set.
+        size: longest side, in pixels, to which larger pictures are reduced.
+        split: the only split to take, or None for all: train, validation, test, then the others
+            by name.
+
+    Raises:
+        SourceError: a file is damaged, no column holds pictures, the split is unknown, there are
+            no rows, or there are several configurations.
+    """
+    import pyarrow as pa
+
+    if any(file.lower().endswith(".parquet") for file in files):
+        files = [file for file in files if file.lower().endswith(".parquet")]
+    for file in files:  # a named pipe would block until somebody writes
+        if (root / file).exists() and not (root / file).is_file():
+            raise SourceError(f"{shown(root / file)}: not a regular file; leave it out")
+    by_split: dict[str, list[Path]] = {}
+    configurations: set[str] = set()
+    for file in files:
+        its_split, configuration = _place(PurePosixPath(file))
+        by_split.setdefault(its_split, []).append(root / file)
+        configurations.add(configuration)
+    if len(configurations) > 1:
+        raise SourceError(
+            f"{name}: several data sets lie there, in {_listed(sorted(configurations))}; give the "
+            "folder of one"
+        )
+    names = sorted(by_split, key=lambda s: (_ORDER.index(s) if s in _ORDER else len(_ORDER), s))
+    if split is not None and split not in by_split:
+        raise SourceError(f"{name}: no split {split!r}; there are {_listed(names)}")
+    try:
+        first = by_split[split or names[0]][0]
+        columns = _find_columns(_schema(first), name)
+        splits = [
+            _Split(
+                its_name,
+                sum(_count(path) for path in by_split[its_name]),
+                partial(_read, by_split[its_name], columns),
+            )
+            for its_name in names
+            if split in (None, its_name)
+        ]
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(name, error) from error
+    return _DatasetSource(name, splits, columns, size=size, follow_paths=False)
+
+
+def open_hub(name: str, *, size: int | None, split: str | None) -> Source:
+    """Open a data set of the Hugging Face hub; it is fetched into the hub's own cache.
+
+    Args:
+        name: owner/name.
+        size: longest side, in pixels, to which larger pictures are reduced.
+        split: the only split to take, or None for all, in the data set's order.
+
+    Raises:
+        MissingExtraError: the ``datasets`` package is not installed.
+        SourceError: it cannot be fetched, or no column holds pictures.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{name}: no such file or folder here; to fetch the Hugging Face data set of that "
+            "name, install the extra: pip install 'kinpack[datasets]'"
+        ) from error
+    try:
+        loaded = datasets.load_dataset(name, split=split)
+    except Exception as error:  # whatever its network, cache and builders raise
+        reason = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
+        raise SourceError(
+            f"{name}: no such file or folder here, and not to be had from the Hugging Face hub "
+            f"({reason}); check the name, the split and the network"
+        ) from error
+    tables = {split: loaded} if split is not None else dict(loaded)
+    columns = _find_columns(next(iter(tables.values())).features.arrow_schema, name)
+    splits = [
+        _Split(
+            str(its_name),
+            len(table),
+            partial(table.with_format("arrow").iter, batch_size=_ROWS_AT_ONCE),
+        )
+        for its_name, table in tables.items()
+    ]
+    return _DatasetSource(name, splits, columns, size=size, follow_paths=True)
+
+
+def _place(file: PurePosixPath) -> tuple[str, str]:
+    """Give the split and the folder of the configuration of a file below the data set's folder."""
+    folder = file.parent
+    shard = re.fullmatch(r"(\w+)-\d+-of-\d+", file.stem)
+    words = [_SPLIT_WORDS.get(word) for word in re.split(r"[^a-z]+", file.stem.lower())]
+    if shard and shard[1] != "data":
+        return shard[1], str(folder)
+    for word in words:
+        if word:
+            return word, str(folder)
+    if folder.name.lower() in _SPLIT_WORDS:
+        return _SPLIT_WORDS[folder.name.lower()], str(folder.parent)
+    return "train", str(folder)
+
+
+def _find_columns(schema: Any, name: str) -> _Columns:
+    """Find pictures and labels by the hub's description of the features, or else by their types."""
+    import pyarrow as pa
+
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        kinds = {key: value["_type"] for key, value in features.items() if "_type" in value}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        features, kinds = {}, {}
+    types = {field.name: field.type for field in schema}
+    pictures = [key for key in kinds if kinds[key] == "Image" and key in types] or [
+        key for key, type_ in types.items() if pa.types.is_struct(type_) and "bytes" in type_.names
+    ]
+    if not pictures:
+        raise SourceError(
+            f"{name}: no column holds pictures, only {_listed(list(types))}; give a data set with "
+            "a feature of type Image"
+        )
+    classes = [key for key in kinds if kinds[key] == "ClassLabel" and key in types]
+    if classes:
+        names = features[classes[0]].get("names")
+        return _Columns(pictures[0], classes[0], tuple(names) if names else None)
+    label = types.get("label")
+    usable = label is not None and any(
+        test(label) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    )
+    return _Columns(pictures[0], "label" if usable else None, None)
+
+
+def _schema(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".parquet":
+        return pq.read_schema(path)
+    with _open_arrow(path) as reader:
+        return reader.schema
+
+
+def _count(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() == ".parquet":
+        return int(pq.read_metadata(path).num_rows)
+    with _open_arrow(path) as reader:
+        return sum(batch.num_rows for batch in reader)
+
+
+def _read(paths: Sequence[Path], columns: _Columns) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    wanted = [columns.picture] + ([columns.label] if columns.label else [])
+    for path in paths:
+        if path.suffix.lower() == ".parquet":
+            # One row group after the other, on this thread: else several are held at a time.
+            with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+                for group in range(file.num_row_groups):
+                    yield from file.iter_batches(
+                        _ROWS_AT_ONCE, row_groups=[group], columns=wanted, use_threads=False
+                    )
+        else:
+            with _open_arrow(path) as reader:
+                yield from reader
+
+
+def _open_arrow(path: Path) -> Any:
+    import pyarrow as pa
+
+    alone = pa.ipc.IpcReadOptions(use_threads=False)  # as for Parquet: nothing runs on after a read
+    return pa.ipc.open_stream(pa.memory_map(os.fspath(path)), options=alone)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _unreadable(where: str, error: Exception) -> SourceError:
+    reason = shown(str(error).strip().partition("\n")[0])
+    return SourceError(f"{where}: the table cannot be read ({reason}); fetch or write it again")

@@ -1,0 +1,43 @@
+"""Items: single pictures of a collection, decoded when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, runtime_checkable
+
+from kinpack.errors import ImageError
+from kinpack.pictures.images import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of a source.
+
+    Attributes:
+        id: its name, unique within the source, valid UTF-8.
+        label: the name of its class, or None.
+        load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
+    """
+
+    id: str
+    label: str | None
+    load: Callable[[], Image]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A collection of pictures of known length that can be iterated any number of times."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the collection."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+def refuse(message: str) -> NoReturn:
+    """Raise an ``ImageError``: the ``load`` of an item that is known to hold no picture."""
+    raise ImageError(message)

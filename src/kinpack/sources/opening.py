@@ -1,0 +1,341 @@
+"""Sources: where images come from. A folder, files, arrays, or a Hugging Face data set.
+
+``open_source`` makes a ``Source`` of what it is given: something of known length that can be
+iterated any number of times and yields an ``Item`` for each picture, in the same order every time.
+Items are lazy: a picture is decoded when its ``load`` is called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from kinpack.errors import SourceError, shown
+from kinpack.pictures.images import (
+    SUFFIXES,
+    Image,
+    is_picture_name,
+    load_image,
+    to_pil,
+    validate_image,
+)
+from kinpack.sources.items import Item, Source, refuse
+
+Spec: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | npt.NDArray[Any]
+    | Iterable[str | os.PathLike[str] | npt.NDArray[Any] | PIL.Image.Image]
+    | Source
+)
+"""What ``open_source`` takes."""
+
+# An owner and a name, as the hub shows them; a path of another form is never looked up there.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TABLES = (".parquet", ".arrow")
+# Folders that are entered once more, by links: without a limit, links among a few folders make
+# more paths than there is time for.
+_MOST_LINKED = 10_000
+
+
+def open_source(
+    spec: Spec,
+    *,
+    size: int | None = None,
+    split: str | None = None,
+    labels: Sequence[object] | None = None,
+) -> Source:
+    """Open a collection of pictures.
+
+    ==========================  =====================================  ========================
+    given                       ids                                    label
+    ==========================  =====================================  ========================
+    a folder with pictures      path below it, "/" between; sorted     first folder, if any
+    a picture file              its file name                          none
+    a list of picture files     path below their common folder         first folder, if any
+    an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
+    a list of arrays or Pillow  "000000", "000001", …                  ``labels``
+    a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
+    "owner/name" of the hub     "<split>/<row>"                        name of the class
+    ==========================  =====================================  ========================
+
+    In a folder, hidden files and folders are left out, and so is whatever has no suffix of a
+    picture (``images.SUFFIXES``); a link to a folder is followed unless it leads back to where it
+    stands. A folder that holds Parquet (or Arrow) files and no picture is a Hugging Face data set,
+    read in place without the ``datasets`` package; a name of the hub needs the extra ``datasets``.
+
+    Args:
+        spec: what to open; a ``Source`` is returned as it is.
+        size: longest side, in pixels, to which larger pictures are reduced.
+        split: the one split of a data set to take; by default all, in the data set's order.
+        labels: one label (or None) an array, for arrays only.
+
+    Raises:
+        SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
+            pictures have one id, or an option does not apply to it.
+        MissingExtraError: a name of the hub without the ``datasets`` package.
+    """
+    if size is not None and size < 1:
+        raise SourceError(f"size {size} is no length of a side; give 1 or more pixels")
+    if isinstance(spec, (str, os.PathLike)):
+        if labels is not None:
+            raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
+        return _open_path(spec, size=size, split=split)
+    if split is not None:
+        raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
+    if isinstance(spec, Source):
+        if size is not None or labels is not None:
+            raise SourceError(f"{spec.name}: is open already; give size and labels when opening it")
+        return spec
+    if isinstance(spec, bytes) or not isinstance(spec, Iterable):
+        raise SourceError(
+            f"a {type(spec).__name__} is no source; give a folder, files, arrays or a data set"
+        )
+    given: Any = spec if isinstance(spec, np.ndarray) else list(spec)
+    if len(given) == 0:
+        raise SourceError("no images in an empty list or array; give at least one")
+    if not all(isinstance(one, (str, os.PathLike)) for one in given):
+        return _ArraySource(given, labels=labels, size=size)
+    if labels is not None:
+        raise SourceError("labels can be given for arrays only; leave them out")
+    return _open_list(given, size=size)
+
+
+def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source:
+    """Take the items start to stop − 1 of a source, with the meaning of a slice's numbers."""
+    first, last, _ = slice(start, stop).indices(len(source))
+    return _Subset(source, first, max(first, last))
+
+
+class _FileSource:
+    """Picture files below one folder; ``names`` are paths below it with "/" between."""
+
+    def __init__(self, name: str, root: str, names: Sequence[str], *, size: int | None) -> None:
+        self.name = name
+        self._root = root
+        self._names = names
+        self._size = size
+        once: set[str] = set()
+        for id_ in map(_utf8, names):
+            if id_ in once:
+                raise SourceError(f"{name}: two pictures are called {id_}; leave one out")
+            once.add(id_)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[Item]:
+        for name in self._names:
+            id_, path = _utf8(name), os.path.join(self._root, name)  # noqa: PTH118 (by the million)
+            load: Callable[[], Image] = partial(load_image, path, size=self._size)
+            if id_ != name:
+                message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
+                load = partial(refuse, message)
+            yield Item(id_, id_.partition("/")[0] if "/" in id_ else None, load)
+
+
+class _ArraySource:
+    """Arrays or Pillow images in memory, numbered from 0."""
+
+    name = "arrays"
+
+    def __init__(
+        self,
+        images: npt.NDArray[Any] | list[Any],
+        *,
+        labels: Sequence[object] | None,
+        size: int | None,
+    ) -> None:
+        if isinstance(images, np.ndarray):
+            # (N, H, W) of one image (H, W, 3) would be H grey stripes: ask which is meant.
+            if images.ndim not in (3, 4) or (images.ndim == 3 and images.shape[2] <= 4):
+                raise SourceError(
+                    f"an array of images has the shape (N, H, W) or (N, H, W, C), this has "
+                    f"{images.shape}; add the missing axis (array[None] for a single image)"
+                )
+            validate_image(images[0], "image 0 of the array")
+        for i, image in enumerate(images):
+            if not isinstance(image, (np.ndarray, PIL.Image.Image)):
+                raise SourceError(
+                    f"element {i} of the list is a {type(image).__name__}; give only paths of "
+                    "files, or only arrays and Pillow images"
+                )
+        if labels is not None and len(labels) != len(images):
+            raise SourceError(f"{len(labels)} labels for {len(images)} images; give one each")
+        self._images = images
+        self._labels = labels
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Item]:
+        digits = max(6, len(str(len(self) - 1)))
+        for i, image in enumerate(self._images):
+            label = None if self._labels is None else self._labels[i]
+            yield Item(
+                f"{i:0{digits}}",
+                None if label is None else str(label),
+                partial(_from_memory, image, size=self._size, where=f"image {i} of the arrays"),
+            )
+
+
+class _Subset:
+    """Items of another source from one position to another."""
+
+    def __init__(self, source: Source, first: int, last: int) -> None:
+        self.name = f"{source.name}[{first}:{last}]"
+        self._source, self._first, self._last = source, first, last
+
+    def __len__(self) -> int:
+        return self._last - self._first
+
+    def __iter__(self) -> Iterator[Item]:
+        return islice(iter(self._source), self._first, self._last)
+
+
+def _from_memory(
+    image: npt.NDArray[Any] | PIL.Image.Image, *, size: int | None, where: str
+) -> Image:
+    if isinstance(image, PIL.Image.Image):
+        return load_image(image, size=size, where=where)
+    array = validate_image(image, where)
+    if size is None or max(array.shape[:2]) <= size:
+        return array
+    return load_image(to_pil(array), size=size, where=where)
+
+
+def _utf8(name: str) -> str:
+    r"""Spell a file name in valid UTF-8: bytes that are not, as ``\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _open_path(spec: str | os.PathLike[str], *, size: int | None, split: str | None) -> Source:
+    path, where = Path(spec), shown(spec)
+    if not where:
+        raise SourceError("the source is an empty name; give a folder, a file or a data set")
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _open_missing(spec, where, size=size, split=split)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
+    if stat.S_ISDIR(mode):
+        return _open_folder(path, where, size=size, split=split)
+    if path.suffix.lower() in _TABLES:
+        from kinpack.sources.huggingface import open_tables
+
+        return open_tables(path.parent, [path.name], name=where, size=size, split=split)
+    if split is not None:
+        raise SourceError(f"{where}: only a data set has splits; leave the split out")
+    return _FileSource(where, str(path.parent), [path.name], size=size)
+
+
+def _open_missing(
+    spec: str | os.PathLike[str], where: str, *, size: int | None, split: str | None
+) -> Source:
+    """Open a data set of the hub, if what is not on this machine can be the name of one."""
+    named = isinstance(spec, str) and _HUB_NAME.fullmatch(spec) and not is_picture_name(spec)
+    if isinstance(spec, str) and named and not Path(spec).parent.exists():
+        from kinpack.sources.huggingface import open_hub
+
+        return open_hub(spec, size=size, split=split)
+    raise SourceError(
+        f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
+        "is named owner/name)"
+    )
+
+
+def _open_folder(path: Path, where: str, *, size: int | None, split: str | None) -> Source:
+    pictures, tables, others = _scan(str(path))
+    if pictures:
+        if split is not None:
+            raise SourceError(
+                f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
+            )
+        return _FileSource(where, str(path), sorted(pictures, key=_utf8), size=size)
+    if tables:
+        from kinpack.sources.huggingface import open_tables
+
+        return open_tables(path, sorted(tables), name=where, size=size, split=split)
+    there = ", ".join(suffix or "no suffix" for suffix, _ in others.most_common(5))
+    raise SourceError(
+        f"no images in {where} ({f'files there: {shown(there)}' if there else 'no files there'}); "
+        f"files that count end in {' '.join(sorted(SUFFIXES))}"
+    )
+
+
+def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
+    """List the pictures and tables below a folder as paths below it; count other suffixes."""
+    pictures: list[str] = []
+    tables: list[str] = []
+    others: Counter[str] = Counter()
+    pending = [("", root, frozenset({_identity(os.stat(root))}))]  # noqa: PTH116
+    entered: set[tuple[int, int]] = set()
+    again = 0
+    while pending:
+        prefix, folder, above = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+                    if entry.name.startswith("."):
+                        continue
+                    if _is_folder(entry):
+                        identity = _identity(entry.stat())
+                        if identity not in above:  # else a link leads back up
+                            again += identity in entered
+                            entered.add(identity)
+                            if again > _MOST_LINKED:
+                                raise SourceError(
+                                    f"{shown(root)}: its links lead to the same folders more than "
+                                    f"{_MOST_LINKED:,} times; remove some of them"
+                                )
+                            pending.append((name + "/", entry.path, above | {identity}))
+                    elif is_picture_name(entry.name):
+                        pictures.append(name)
+                    elif suffix in _TABLES:
+                        tables.append(name)
+                    else:
+                        others[suffix] += 1
+        except OSError as error:
+            raise SourceError(
+                f"{shown(folder)}: the folder cannot be read ({error.strerror}); check its rights"
+            ) from error
+    return pictures, tables, others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _open_list(paths: Sequence[str | os.PathLike[str]], *, size: int | None) -> Source:
+    files = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
+    for file, given in zip(files, paths, strict=True):
+        if not os.path.lexists(file):
+            raise SourceError(f"{shown(given)}: no such file; check the path")
+        if os.path.isdir(file):  # noqa: PTH112
+            raise SourceError(f"{shown(given)}: a folder in a list of files; open it by itself")
+    root = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
+    names = [os.path.relpath(file, root).replace(os.sep, "/") for file in files]
+    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, size=size)
