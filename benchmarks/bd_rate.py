@@ -43,7 +43,7 @@ PLANS = {name: Plan(*span, points=POINTS) for name, span in RANGES.items()}
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageEntry:
     """A contender and how many settings it is measured at."""
 
     contender: Contender
@@ -52,7 +52,7 @@ class Entry:
 
 def rivals_of(
     name: str, store: PointStore, workers: Executor, *, with_sheet: bool = True
-) -> Iterator[Entry]:
+) -> Iterator[ImageEntry]:
     """The rivals of a data set.
 
     Args:
@@ -66,10 +66,10 @@ def rivals_of(
         # With the planes of a colour picture, as other tables of this data set count.
         rivals.append(replace(AVIF, file_name="avif-file-444", payload_name="avif-payload-s4-444"))
     for rival in rivals:
-        yield Entry(kept(Theirs(rival, workers), rival, store, alpha=name == "emoji"))
+        yield ImageEntry(kept(Theirs(rival, workers), rival, store, alpha=name == "emoji"))
     if name == "cifar10-toy" and with_sheet:
         sheet = AvifSheet(AVIF_SLOWEST, "avif-sheet-s0")
-        yield Entry(kept(sheet, AVIF_SLOWEST, store), SHEET_POINTS)
+        yield ImageEntry(kept(sheet, AVIF_SLOWEST, store), SHEET_POINTS)
 
 
 def kept(
@@ -91,7 +91,7 @@ def kept(
     return Remembered(contender, store, key)
 
 
-def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[Entry]:
+def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[ImageEntry]:
     """Archives of a codec, with and without the escape, and of classic payloads.
 
     Args:
@@ -116,13 +116,13 @@ def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[Entry]:
     ]
     for name, one, escape in (*listed, (CLASSIC, Codec.load("classic"), "auto")):
         contender = Ours(name, one, threads=threads, escape=escape)
-        yield Entry(
+        yield ImageEntry(
             Remembered(contender, store, {**common, "codec": one.codec_id, "escape": escape})
         )
 
 
 def measure_data(
-    pictures: Pictures, entries: Iterator[Entry], plan: Plan, *, seed: int
+    pictures: Pictures, entries: Iterator[ImageEntry], plan: Plan, *, seed: int
 ) -> list[Row]:
     """All rows of a data set, each printed as it is measured."""
     rows = []

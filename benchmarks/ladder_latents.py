@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 from kinpack.learn.models.model import CodecModel
 from kinpack.pictures.images import Image
 
 BATCH = 250
 CODES = ("own", "kin")
-"""Product codes that may be context: the codec's, and that of the embedder aligned by class."""
+"""Product codes that may be context: the codec's, and that of the describer aligned by class."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         images: n, uint8 (32, 32, 3) each.
         quality: (n,) of each.
     """
-    embedder = Embedder.load("kin")
+    describer = Describer.load("kin")
     # Words of one size, so that networks learn from both at the same pace.
-    size = float(model.product.words.std()) / float(embedder.quantizer.codebooks.std())
+    size = float(model.product.words.std()) / float(describer.quantiser.codebooks.std())
     y, own = [], []
     q = torch.from_numpy(quality).float()
     for first in range(0, len(images), BATCH):
@@ -68,5 +68,5 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         pictures = pictures.float() / 255 - 0.5
         y.append(model.latent(pictures, q[first : first + BATCH]).contiguous())
         own.append(model.product.decode(model.product.indices(model.descriptor(pictures))))
-    kin = torch.from_numpy(embedder.quantizer.decode(embedder.codes(list(images))))
+    kin = torch.from_numpy(describer.quantiser.decode(describer.codes(list(images))))
     return Latents(torch.cat(y), q, {"own": torch.cat(own), "kin": kin * size})

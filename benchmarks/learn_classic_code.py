@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.metrics import mean_average_precision
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
@@ -211,13 +211,13 @@ def measure(
 ) -> dict[str, Any]:
     """Learn on ``learn`` and give mAP@1000 in percent: not quantised, asymmetric, symmetric."""
     descriptor = learn_descriptor(learn, setting)
-    quantizer = ProductQuantizer.fit(
+    quantiser = ProductQuantiser.fit(
         describe(descriptor, learn), M=M, K=K, seed=seed, iterations=iterations
     )
     z, z_query = describe(descriptor, database[0]), describe(descriptor, queries[0])
-    index = CodeIndex(pack_codes(quantizer.encode(z)), quantizer)
-    asymmetric = (asymmetric_table(quantizer, q) for q in z_query)
-    symmetric = (symmetric_table(quantizer, code) for code in quantizer.encode(z_query))
+    index = CodeIndex(pack_codes(quantiser.encode(z)), quantiser)
+    asymmetric = (asymmetric_table(quantiser, q) for q in z_query)
+    symmetric = (symmetric_table(quantiser, code) for code in quantiser.encode(z_query))
     hits = {
         "float": exact_hits(z_query, queries[1], z, database[1]),
         "asymmetric": code_hits(asymmetric, queries[1], index, database[1]),
@@ -278,13 +278,13 @@ def main() -> None:
     test_rows = [measure(s, learn, (cells, labels), test, seed=seed, iterations=25) for s in shown]
 
     descriptor = learn_descriptor(learn, setting)
-    quantizer = ProductQuantizer.fit(
+    quantiser = ProductQuantiser.fit(
         describe(descriptor, learn), M=M, K=K, seed=seed, iterations=25
     )
     config = json.dumps(descriptor.to_dict(), sort_keys=True)
     fields: dict[str, Any] = {
         "config": np.frombuffer(config.encode(), np.uint8),
-        "codebooks": quantizer.codebooks,
+        "codebooks": quantiser.codebooks,
         **descriptor.arrays(),
     }
     np.savez(arguments.output, **fields)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bd_rate import Entry, kept, measure_data, ours, print_table
+from bd_rate import ImageEntry, kept, measure_data, ours, print_table
 from bd_rows import CLASSIC, bd_rows, curve_points
 from contenders import Theirs
 from data import Pictures, thumbnail, transformed
@@ -59,13 +59,13 @@ def photographs(folder: Path, size: str, *, count: int | None) -> Pictures:
 
 def contenders(
     codec: Codec | None, store: PointStore, workers: Executor, *, threads: int
-) -> Iterator[Entry]:
+) -> Iterator[ImageEntry]:
     """Ours without and with the escape, if there is a codec, then the rivals that are there."""
     for entry in ours(codec, store, threads=threads) if codec is not None else ():
         if entry.contender.name != CLASSIC:
             yield entry
     for rival in (AVIF, WEBP, JPEG, *((JPEG_XL,) if has_jpeg_xl() else ())):
-        yield Entry(kept(Theirs(rival, workers), rival, store))
+        yield ImageEntry(kept(Theirs(rival, workers), rival, store))
 
 
 def run(arguments: argparse.Namespace) -> None:

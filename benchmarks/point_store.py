@@ -20,7 +20,7 @@ from rate_curves import Row
 
 METHOD = 1
 """Raised when the same key would give other figures, because measuring itself has changed."""
-NOT_CODING = ("cli", "learn", "embedders", "search")
+NOT_CODING = ("cli", "learn", "describers", "search")
 """Parts of kinpack that no rate or quality depends on."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from scale_rows import ReplayingCoder, Rows
 from scale_stores import Contender, KinpackStore, Opened, Progress, SqliteStore, nearest_rows
 
@@ -45,7 +45,7 @@ class _OpenLance:
 
         self._path = path
         self._rows = rows
-        self._quantizer: ProductQuantizer | None = None
+        self._quantiser: ProductQuantiser | None = None
         self._dataset = lance.dataset(path)
 
     def append(self, first: int, count: int) -> None:
@@ -62,14 +62,14 @@ class _OpenLance:
         return table.column("payload")[0].as_py() if len(table) else None
 
     def nearest(self, number: int) -> list[str]:
-        if self._quantizer is None:
-            self._quantizer = ReplayingCoder(self._rows).quantizer
+        if self._quantiser is None:
+            self._quantiser = ReplayingCoder(self._rows).quantiser
         column = self._dataset.to_table(columns=["code"]).column("code")
         codes = b"".join(
             memoryview(part.buffers()[1])[part.offset * 8 : (part.offset + len(part)) * 8]
             for part in column.chunks
         )
-        places = nearest_rows(codes, self._quantizer, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
         names: list[str] = self._dataset.take(places, columns=["id"]).column("id").to_pylist()
         return names
 
@@ -110,7 +110,7 @@ class _OpenZip:
     def __init__(self, path: Path, rows: Rows) -> None:
         self._path = path
         self._rows = rows
-        self._quantizer: ProductQuantizer | None = None
+        self._quantiser: ProductQuantiser | None = None
         self._file = zipfile.ZipFile(path)
 
     def append(self, first: int, count: int) -> None:
@@ -125,11 +125,11 @@ class _OpenZip:
             return None
 
     def nearest(self, number: int) -> list[str]:
-        if self._quantizer is None:
-            self._quantizer = ReplayingCoder(self._rows).quantizer
+        if self._quantiser is None:
+            self._quantiser = ReplayingCoder(self._rows).quantiser
         members = self._file.infolist()
         codes = b"".join(member.comment[:8] for member in members)
-        places = nearest_rows(codes, self._quantizer, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
         return [members[place].filename for place in places]
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class _OpenFolder:
     def __init__(self, path: Path, rows: Rows) -> None:
         self._path = path
         self._rows = rows
-        self._quantizer: ProductQuantizer | None = None
+        self._quantiser: ProductQuantiser | None = None
 
     def append(self, first: int, count: int) -> None:
         self.add_files(first, count)
@@ -198,11 +198,11 @@ class _OpenFolder:
             return None
 
     def nearest(self, number: int) -> list[str]:
-        if self._quantizer is None:
-            self._quantizer = ReplayingCoder(self._rows).quantizer
+        if self._quantiser is None:
+            self._quantiser = ReplayingCoder(self._rows).quantiser
         lines = (self._path / "codes.txt").read_text().splitlines()
         codes = bytes.fromhex("".join(line[:16] for line in lines))
-        places = nearest_rows(codes, self._quantizer, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
         return [lines[place][17:] for place in places]
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
-from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 
@@ -177,9 +177,9 @@ class ReplayingCoder:
         return self._codec.codec_id
 
     @property
-    def quantizer(self) -> ProductQuantizer:
+    def quantiser(self) -> ProductQuantiser:
         """The product code's books."""
-        return self._codec.quantizer
+        return self._codec.quantiser
 
     def to_bytes(self) -> bytes:
         """The codec file."""
@@ -228,5 +228,5 @@ class ReplayingCoder:
         """What the images' codes stand for."""
         codes = [self._rows.packet(number_of(image)).code for image in images]
         packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
-        books = self.quantizer
+        books = self.quantiser
         return books.decode(unpack_codes(packed, books.M, K=books.K))

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from kinpack.archive.archive import Archive
-from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.search.distances.distance import symmetric_table
 from kinpack.search.engines.scan import top_k
 from scale_rows import ReplayingCoder, Rows, pixels
@@ -58,17 +58,17 @@ class Contender(Protocol):
         """Open a store to read and to append."""
 
 
-def nearest_rows(codes: bytes, quantizer: ProductQuantizer, code: bytes) -> list[int]:
+def nearest_rows(codes: bytes, quantiser: ProductQuantiser, code: bytes) -> list[int]:
     """Rows of the ten codes nearest to one, by the scan that an archive uses.
 
     Args:
         codes: packed, one after the other.
-        quantizer: their books.
+        quantiser: their books.
         code: the one, packed.
     """
     packed = np.frombuffer(codes, np.uint8).reshape(-1, len(code))
-    words = unpack_codes(np.frombuffer(code, np.uint8)[None], quantizer.M, K=quantizer.K)[0]
-    positions, _ = top_k(packed, symmetric_table(quantizer, words), NEAREST, engine="numpy")
+    words = unpack_codes(np.frombuffer(code, np.uint8)[None], quantiser.M, K=quantiser.K)[0]
+    positions, _ = top_k(packed, symmetric_table(quantiser, words), NEAREST, engine="numpy")
     found: list[int] = positions.tolist()
     return found
 
@@ -151,7 +151,7 @@ class SqliteStore:
 class _OpenSqlite:
     def __init__(self, path: Path, rows: Rows) -> None:
         self._rows = rows
-        self._quantizer: ProductQuantizer | None = None
+        self._quantiser: ProductQuantiser | None = None
         self.connection = sqlite3.connect(path / "images.db")
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=FULL")
@@ -174,11 +174,11 @@ class _OpenSqlite:
         return None if row is None else row[0]
 
     def nearest(self, number: int) -> list[str]:
-        if self._quantizer is None:
-            self._quantizer = ReplayingCoder(self._rows).quantizer
+        if self._quantiser is None:
+            self._quantiser = ReplayingCoder(self._rows).quantiser
         query = "SELECT code FROM images ORDER BY rowid"
         codes = b"".join(row[0] for row in self.connection.execute(query))
-        places = nearest_rows(codes, self._quantizer, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
         query = "SELECT id FROM images WHERE rowid = ?"
         return [
             self.connection.execute(query, (place + 1,)).fetchone()[0]  # nothing was ever deleted

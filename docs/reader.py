@@ -2,7 +2,7 @@
 
     python reader.py ARCHIVE list
     python reader.py ARCHIVE check
-    python reader.py ARCHIVE scan ID [-k N] [--codes auto|codec|embedder]
+    python reader.py ARCHIVE scan ID [-k N] [--codes auto|codec|describer]
 
 ARCHIVE is a folder or a sealed archive. This is one file of plain Python that needs pyarrow beside
 the standard library. It was written from ``format.md`` alone, and proves that the page suffices to
@@ -38,7 +38,7 @@ FORMAT = 1
 LONGEST_CHAIN = 100
 MOST_SECTION_BYTES = 1 << 28
 KINDS = {1: "AVIF", 2: "WEBP", 3: "WEBP_LOSSLESS", 4: "LEARNED", 5: "CAUSAL"}
-MAGICS = {"codec": b"\x89KINC\r\n\x1a", "embedder": b"\x89KINE\r\n\x1a"}
+MAGICS = {"codec": b"\x89KINC\r\n\x1a", "describer": b"\x89KINE\r\n\x1a"}
 NUMBERS = {
     "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint8": "B", "uint16": "H",
     "float16": "e", "float32": "f", "float64": "d",
@@ -172,7 +172,7 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     require(body.get("checksum") == digest, name, "its checksum does not hold")
     require(version == FORMAT and type(version) is int, name, f"there is no format {version!r}")
     keys = set(body)
-    require(keys in (WHOLE, WHOLE | {"embedder"}, BASED), name, f"its keys are {sorted(keys)}")
+    require(keys in (WHOLE, WHOLE | {"describer"}, BASED), name, f"its keys are {sorted(keys)}")
     require(body["number"] == number, name, f"it is manifest {body['number']} under another name")
     parent = body["parent"]
     require(parent is None or is_integer(parent, 1, number - 1), name, f"its parent is {parent!r}")
@@ -182,7 +182,7 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     )
     for key, kind in kinds.items():
         require(isinstance(body[key], kind), name, f"its {key} is no {kind.__name__}")
-    for key in {"codec", "embedder"} & keys:
+    for key in {"codec", "describer"} & keys:
         check_file_entry(body[key], name, {"sha256", "bytes"})
     if "base" in body:
         base = body["base"]
@@ -202,7 +202,7 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
 
 
 def check_file_entry(entry: Any, name: str, keys: set[str]) -> None:
-    """Check what a manifest says of a codec, an embedder or a file of codes."""
+    """Check what a manifest says of a codec, a describer or a file of codes."""
     good = (
         isinstance(entry, dict)
         and set(entry) == keys
@@ -249,30 +249,30 @@ def check_runs(runs: Any, rows: int, name: str) -> None:
 
 
 @dataclass
-class State:
+class Revision:
     """What an archive holds after one commit.
 
     Attributes:
         number: of the manifest.
         codec: name of the codec's file.
-        embedder: name of the embedder's file; empty if there is none.
+        describer: name of the describer's file; empty if there is none.
         segments: the manifest's entry of each, in order.
         deleted: rows of each segment that are deleted.
     """
 
     number: int
     codec: str
-    embedder: str
+    describer: str
     segments: list[dict[str, Any]]
     deleted: list[set[int]]
 
 
-def build_state(records: Mapping[int, dict[str, Any]], number: int) -> State:
-    """Put a state together from its manifest and those that it builds on.
+def build_revision(records: Mapping[int, dict[str, Any]], number: int) -> Revision:
+    """Put a revision together from its manifest and those that it builds on.
 
     Args:
-        records: manifests by number; all that the state takes.
-        number: of the state.
+        records: manifests by number; all that the revision takes.
+        number: of the revision.
     """
     chain = [records[number]]
     while "base" in chain[-1]:
@@ -283,24 +283,24 @@ def build_state(records: Mapping[int, dict[str, Any]], number: int) -> State:
         there = chain[-1]["checksum"] == base["checksum"]
         require(there, name, f"it builds on another manifest {base['number']} than there is")
     whole = chain[-1]
-    embedder = f"embedders/{whole['embedder']['sha256']}.kine" if "embedder" in whole else ""
-    state = State(number, f"codecs/{whole['codec']['sha256']}.kinc", embedder, [], [])
+    describer = f"describers/{whole['describer']['sha256']}.kine" if "describer" in whole else ""
+    revision = Revision(number, f"codecs/{whole['codec']['sha256']}.kinc", describer, [], [])
     for record in reversed(chain):
         name = manifest_name(record["number"])
-        places = {entry["name"]: place for place, entry in enumerate(state.segments)}
+        places = {entry["name"]: place for place, entry in enumerate(revision.segments)}
         for segment, runs in record.get("deleted", {}).items():
             require(segment in places, name, f"it deletes rows of {segment}, which is not there")
             place = places[segment]
-            rows, gone = rows_of(runs), state.deleted[place]
-            fits = not rows & gone and max(rows, default=0) < state.segments[place]["rows"]
+            rows, gone = rows_of(runs), revision.deleted[place]
+            fits = not rows & gone and max(rows, default=0) < revision.segments[place]["rows"]
             require(fits, name, f"it deletes rows of {segment} that are not there")
             gone |= rows
         for entry in record["segments"]:
             coded = "codes" in entry
-            require(coded == bool(embedder), name, f"segment {entry['name']}: embedder's codes")
-            state.segments.append(entry)
-            state.deleted.append(rows_of(entry["deleted"]))
-    return state
+            require(coded == bool(describer), name, f"segment {entry['name']}: describer's codes")
+            revision.segments.append(entry)
+            revision.deleted.append(rows_of(entry["deleted"]))
+    return revision
 
 
 def rows_of(runs: Sequence[Sequence[int]]) -> set[int]:
@@ -314,8 +314,8 @@ def manifest_numbers(names: Sequence[str]) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def newest_state(archive: Folder | Sealed) -> State:
-    """Read the newest state of an archive."""
+def newest_revision(archive: Folder | Sealed) -> Revision:
+    """Read the newest revision of an archive."""
     numbers = manifest_numbers(archive.names())
     if not numbers:
         raise DamageError("manifests: there is none: this is no kinpack archive")
@@ -324,7 +324,7 @@ def newest_state(archive: Folder | Sealed) -> State:
     while number is not None and number not in records:
         records[number] = read_manifest(archive, number)
         number = records[number]["base"]["number"] if "base" in records[number] else None
-    return build_state(records, numbers[-1])
+    return build_revision(records, numbers[-1])
 
 
 # --- segments -------------------------------------------------------------------------------------
@@ -396,18 +396,19 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
     return Segment(name, data, columns, table.column("code").to_pylist(), starts)
 
 
-def live_rows(archive: Folder | Sealed, state: State) -> Iterator[tuple[Segment, list[int]]]:
-    """Every segment of a state with its rows that are not deleted."""
-    for entry, deleted in zip(state.segments, state.deleted, strict=True):
+def live_rows(archive: Folder | Sealed, revision: Revision) -> Iterator[tuple[Segment, list[int]]]:
+    """Every segment of a revision with its rows that are not deleted."""
+    for entry, deleted in zip(revision.segments, revision.deleted, strict=True):
         segment = read_segment(archive, entry)
         yield segment, [row for row in range(entry["rows"]) if row not in deleted]
 
 
-# --- codec and embedder files ---------------------------------------------------------------------
+# --- codec and describer files
+# ---------------------------------------------------------------------
 
 
 def read_container(data: bytes, name: str, what: str) -> dict[str, tuple[dict[str, Any], bytes]]:
-    """Read a codec or embedder file: each section's description and plain bytes, by name."""
+    """Read a codec or describer file: each section's description and plain bytes, by name."""
     require(data[:8] == MAGICS[what], name, f"it is no {what} file")
     require(len(data) >= 48, name, "it is truncated")
     whole = hashlib.sha256(data[:-32]).digest() == data[-32:]
@@ -472,7 +473,7 @@ class Books:
 
 
 def read_books(archive: Folder | Sealed, name: str, what: str) -> Books:
-    """Read the words of a codec's or an embedder's product code, its file checked."""
+    """Read the words of a codec's or a describer's product code, its file checked."""
     data = archive.read(name)
     good = hashlib.sha256(data).hexdigest() == Path(name).stem
     require(good, name, "its SHA-256 is not that of its name")
@@ -519,7 +520,7 @@ def distance_table(books: Books, query: Sequence[int]) -> tuple[list[list[int]],
 
 
 def packed_codes(archive: Folder | Sealed, entry: Mapping[str, Any]) -> list[bytes]:
-    """The embedder's packed codes of a segment, their file checked."""
+    """The describer's packed codes of a segment, their file checked."""
     codes = entry["codes"]
     name = f"codes/{codes['name']}.bin"
     data = archive.read(name)
@@ -531,15 +532,15 @@ def packed_codes(archive: Folder | Sealed, entry: Mapping[str, Any]) -> list[byt
 
 def scan(archive: Folder | Sealed, query: str, k: int, which: str) -> list[dict[str, Any]]:
     """The k images whose codes are nearest to that of an image, itself among them."""
-    state = newest_state(archive)
-    embedded = bool(state.embedder) if which == "auto" else which == "embedder"
-    if embedded and not state.embedder:
-        raise SystemExit("reader: the archive has no embedder; use --codes codec")
-    file, what = (state.embedder, "embedder") if embedded else (state.codec, "codec")
+    revision = newest_revision(archive)
+    embedded = bool(revision.describer) if which == "auto" else which == "describer"
+    if embedded and not revision.describer:
+        raise SystemExit("reader: the archive has no describer; use --codes codec")
+    file, what = (revision.describer, "describer") if embedded else (revision.codec, "codec")
     books = read_books(archive, file, what)
     names: list[tuple[str, str | None]] = []
     codes: list[list[int]] = []
-    parts = zip(state.segments, live_rows(archive, state), strict=True)
+    parts = zip(revision.segments, live_rows(archive, revision), strict=True)
     for entry, (segment, rows) in parts:
         of_rows = packed_codes(archive, entry) if embedded else segment.codes
         names += [(segment.columns["id"][row], segment.columns["label"][row]) for row in rows]
@@ -564,8 +565,8 @@ def scan(archive: Folder | Sealed, query: str, k: int, which: str) -> list[dict[
 
 
 def listed(archive: Folder | Sealed) -> Iterator[dict[str, Any]]:
-    """What the newest state tells of each image, in order."""
-    for segment, rows in live_rows(archive, newest_state(archive)):
+    """What the newest revision tells of each image, in order."""
+    for segment, rows in live_rows(archive, newest_revision(archive)):
         for row in rows:
             values = {key: column[row] for key, column in segment.columns.items()}
             require(values["kind"] in KINDS, segment.name, f"row {row} is of an unknown kind")
@@ -594,7 +595,7 @@ class Check:
         self.files: set[str] = set()
 
     def run(self) -> None:
-        """Check all manifests, all files that any of them names, and all states."""
+        """Check all manifests, all files that any of them names, and all revisions."""
         names = self.archive.names()
         numbers = manifest_numbers(names)
         if not numbers:
@@ -605,36 +606,36 @@ class Check:
             self.files.add(manifest_name(number))
             with Noting(self.problems):
                 records[number] = read_manifest(self.archive, number)
-        states = []
+        revisions = []
         for number in sorted(records):
             base = records[number].get("base")
             if base is not None and base["number"] < numbers[0] and number < numbers[-1]:
                 continue  # its base was forgotten, and it is next
             with Noting(self.problems):
-                states.append(build_state(records, number))
+                revisions.append(build_revision(records, number))
         self.check_files(names, records)
-        if states and states[-1].number == numbers[-1]:
+        if revisions and revisions[-1].number == numbers[-1]:
             with Noting(self.problems):
-                self.check_ids(states[-1])
+                self.check_ids(revisions[-1])
 
     def check_files(self, names: Sequence[str], records: Mapping[int, dict[str, Any]]) -> None:
-        """Check each codec, embedder, segment and file of codes once."""
-        codec = embedder = None
+        """Check each codec, describer, segment and file of codes once."""
+        codec = describer = None
         entries: dict[str, dict[str, Any]] = {}
         for record in records.values():
             for what, folder, suffix in (
                 ("codec", "codecs", "kinc"),
-                ("embedder", "embedders", "kine"),
+                ("describer", "describers", "kine"),
             ):
                 if what in record:
                     name = f"{folder}/{record[what]['sha256']}.{suffix}"
                     if name not in self.files:
                         books = self.check_sum(name, record[what]) and self.books(name, what)
                         codec = books or codec if what == "codec" else codec
-                        embedder = books or embedder if what == "embedder" else embedder
+                        describer = books or describer if what == "describer" else describer
             entries.update((entry["name"], entry) for entry in record["segments"])
         for name in names:
-            match = re.fullmatch(r"(codec|embedder)s/([0-9a-f]{64})\.kin[ce]", name)
+            match = re.fullmatch(r"(codec|describer)s/([0-9a-f]{64})\.kin[ce]", name)
             if match and name not in self.files:
                 self.check_sum(name, {"sha256": match[2]})
         for entry in entries.values():
@@ -643,10 +644,10 @@ class Check:
                 self.check_segment(entry, whole, codec)
             if "codes" in entry:
                 name = f"codes/{entry['codes']['name']}.bin"
-                if self.check_sum(name, entry["codes"]) and embedder:
+                if self.check_sum(name, entry["codes"]) and describer:
                     with Noting(self.problems):
                         for code in packed_codes(self.archive, entry):
-                            embedder.unpack(code, name)
+                            describer.unpack(code, name)
 
     def check_sum(self, name: str, entry: Mapping[str, Any]) -> bool:
         """Check a file's size and SHA-256."""
@@ -661,7 +662,7 @@ class Check:
         return False
 
     def books(self, name: str, what: str) -> Books | None:
-        """Read a codec or embedder file through, and give its books."""
+        """Read a codec or describer file through, and give its books."""
         with Noting(self.problems):
             return read_books(self.archive, name, what)
         return None
@@ -693,10 +694,10 @@ class Check:
             same = payloads == segment.data[segment.starts[0] : segment.starts[-1]]
             require(same, segment.name, "its payloads do not lie where they should")
 
-    def check_ids(self, state: State) -> None:
-        """Check that no id comes twice in a state."""
+    def check_ids(self, revision: Revision) -> None:
+        """Check that no id comes twice in a revision."""
         seen: set[str] = set()
-        for segment, rows in live_rows(self.archive, state):
+        for segment, rows in live_rows(self.archive, revision):
             for row in rows:
                 name = segment.columns["id"][row]
                 require(name not in seen, segment.name, f"the id {name!r} is there twice")
@@ -729,7 +730,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scanning = commands.add_parser("scan", help="find the images nearest to one of the archive")
     scanning.add_argument("id", help="of the image")
     scanning.add_argument("-k", type=int, default=10, help="how many, itself among them")
-    scanning.add_argument("--codes", choices=("auto", "codec", "embedder"), default="auto")
+    scanning.add_argument("--codes", choices=("auto", "codec", "describer"), default="auto")
     options = parser.parse_args(arguments)
     try:
         path = options.archive

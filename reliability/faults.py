@@ -4,7 +4,7 @@
 
 For every act and every number n its n-th call fails, with ENOSPC (the disk is full) or EIO (the
 disk is broken), once or from then on, or with EINTR (interrupted); or its n-th write is a short
-one. Whatever comes of it is an error of kinpack's in one line or the act done; the state is the
+one. Whatever comes of it is an error of kinpack's in one line or the act done; the revision is the
 former one or the new one, whole, and the new one if the act was acknowledged; done again with the
 same open archive the act succeeds; and the next writer leaves no file that does not belong there.
 """
@@ -109,7 +109,7 @@ def attempt_again(act: Act, folder: Path, refusal: Refusal, outcomes: Outcomes) 
     """Do an act of which a call fails twice with the same open archive, the second time whole.
 
     Raises:
-        BrokenPromiseError: the second attempt does not give the new state.
+        BrokenPromiseError: the second attempt does not give the new revision.
     """
     try:
         with watched(folder, refusal), Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -122,7 +122,7 @@ def attempt_again(act: Act, folder: Path, refusal: Refusal, outcomes: Outcomes) 
             return  # it could not even be opened
         raise BrokenPromiseError(f"done again it raises {error}") from error
     if state(folder) != outcomes.after or act.mark(folder) != outcomes.mark:
-        raise BrokenPromiseError("done again it does not give the new state")
+        raise BrokenPromiseError("done again it does not give the new revision")
 
 
 def refuse_all(act: Act, place: Path, trials: Trials, every: int, first: int) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def refuse_all(act: Act, place: Path, trials: Trials, every: int, first: int) ->
             new = check(act, folder, outcomes, acknowledged=acknowledged)
             counts["faults"] += 1
             counts["done all the same"] += acknowledged
-            counts["refused, former state"] += not acknowledged and not new
-            counts["refused, new state"] += not acknowledged and new
+            counts["refused, former revision"] += not acknowledged and not new
+            counts["refused, new revision"] += not acknowledged and new
             hits[refusal.hit] += 1
             if not act.makes and not acknowledged and not lasting:
                 shutil.rmtree(folder)

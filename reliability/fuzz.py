@@ -44,7 +44,7 @@ _PIXELS = 1 << 22  # limit of pixels in the child: a case is to take no longer t
 _HUNG = 120.0  # seconds without an end of a case
 _SLICE = 3.0  # seconds for one sort after the other
 _NAMES = (
-    *("codec file", "network", "embedder file", "manifest", "segment", "file of codes"),
+    *("codec file", "network", "describer file", "manifest", "segment", "file of codes"),
     *("sealed archive", "learned payload", "causal payload", "AVIF payload", "WebP payload"),
     *("lossless WebP payload", "alpha", "picture"),
 )

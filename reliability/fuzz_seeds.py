@@ -19,7 +19,7 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.pictures.images import Image, to_pil
 from reliability import ROOT
 from reliability.acts import segments_of
-from tiny_embedder import soft_picture, tiny_embedder
+from tiny_describer import soft_picture, tiny_describer
 
 _SIZES = ((8, 8), (13, 7), (1, 1), (20, 24), (65, 9), (3, 70))
 
@@ -30,9 +30,9 @@ class Seeds:
 
     Attributes:
         codecs: codec files: the shipped classic one, and a tiny learned one.
-        embedder: a tiny embedder file.
-        archive: the files of an archive with the classic codec, the embedder, several segments,
-            deleted rows and several states, by their names.
+        describer: a tiny describer file.
+        archive: the files of an archive with the classic codec, the describer, several segments,
+            deleted rows and several revisions, by their names.
         sealed: the same, sealed.
         learned: packets of the tiny learned codec.
         causal: packets of it that are coded pixel by pixel, or whose alpha is.
@@ -41,7 +41,7 @@ class Seeds:
     """
 
     codecs: tuple[bytes, ...]
-    embedder: bytes
+    describer: bytes
     archive: dict[str, bytes]
     sealed: bytes
     learned: tuple[Packet, ...]
@@ -76,7 +76,7 @@ def make_seeds() -> Seeds:
         causal = tuple(kept.packet(name) for name in kept.ids)
     return Seeds(
         codecs=(classic.to_bytes(), learned.to_bytes()),
-        embedder=tiny_embedder().to_bytes(),
+        describer=tiny_describer().to_bytes(),
         archive=archive,
         sealed=sealed,
         learned=tuple(learned.encode(images, quality=40, escape="off", threads=1)),
@@ -100,7 +100,7 @@ def _archives(codec: Codec, images: list[Image]) -> tuple[dict[str, bytes], byte
         items = [(f"class/{n:03d}.png", f"l{n % 3}" if n % 4 else None, image)
                  for n, image in enumerate(images)]  # fmt: skip
         metadata = {"source": "fuzz", "deep": [[{"a": 1.5}]]}
-        with Archive.create(path, codec, embedder=tiny_embedder(), metadata=metadata) as archive:
+        with Archive.create(path, codec, describer=tiny_describer(), metadata=metadata) as archive:
             for first in range(0, len(items), 9):
                 archive.add(FakeSource(items[first : first + 9]))
             archive.remove([items[3][0], items[4][0], items[12][0]])

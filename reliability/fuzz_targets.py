@@ -23,20 +23,20 @@ from kinpack.archive.stores.sealed_store import SealedStore
 from kinpack.archive.stores.store import Store
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 from kinpack.errors import ArchiveError
 from kinpack.networks.networks import Network
 from kinpack.pictures.images import load_image
 from reliability.fuzz_seeds import Seeds
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part
-from tiny_embedder import soft_picture
+from tiny_describer import soft_picture
 
 Chance = random.Random
 Case = Callable[[Chance], None]
 
 _QUERY = soft_picture(3, 16, 16)
 _MOST_READ = 24  # images of an archive that a case decodes
-_LOADED = 0.1  # share of cases that load an archive's own codec and embedder: that takes long
+_LOADED = 0.1  # share of cases that load an archive's own codec and describer: that takes long
 
 
 class WrongError(Exception):
@@ -137,19 +137,19 @@ def cases(seeds: Seeds) -> dict[str, Case]:
     codecs = seeds.codecs
     learned = Codec.from_bytes(codecs[1], where="tiny")
     classic = Codec.from_bytes(codecs[0], where="classic")
-    embedder = Embedder.from_bytes(seeds.embedder, where="tiny")
+    describer = Describer.from_bytes(seeds.describer, where="tiny")
     archive = seeds.archive
 
     def read(store: Store, c: Chance) -> None:
-        _store(store, c, *((None, None) if c.random() < _LOADED else (classic, embedder)))
+        _store(store, c, *((None, None) if c.random() < _LOADED else (classic, describer)))
 
-    graphs = [g for file in (*codecs, seeds.embedder) for g in _sections(file)[1].values()]
+    graphs = [g for file in (*codecs, seeds.describer) for g in _sections(file)[1].values()]
     lossy = {kind: [p for p in seeds.classic if p.kind is kind] for kind in Kind}
     lossy[Kind.WEBP] = _webp(seeds)
     return {
         "codec file": lambda c: _codec(_file(c.choice(codecs), c, codecs), c),
         "network": lambda c: _network(mutated(c.choice(graphs), c, graphs), c),
-        "embedder file": lambda c: _embedder(_file(seeds.embedder, c, codecs)),
+        "describer file": lambda c: _describer(_file(seeds.describer, c, codecs)),
         "manifest": lambda c: read(MemoryStore(_with_manifest(archive, c)), c),
         "segment": lambda c: read(MemoryStore(_with_segment(archive, c)), c),
         "file of codes": lambda c: read(MemoryStore(_with_codes(archive, c)), c),
@@ -196,7 +196,7 @@ def _sections(file: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def _file(file: bytes, chance: Chance, others: tuple[bytes, ...]) -> bytes:
-    """A codec or embedder file with changes, its checksum made to hold mostly."""
+    """A codec or describer file with changes, its checksum made to hold mostly."""
     if chance.random() < 0.1:
         return mutated(file, chance, others)
     length = int.from_bytes(file[12:16], "little")
@@ -239,9 +239,9 @@ def _network(graph: bytes, chance: Chance) -> None:
     network(np.zeros(shape, np.float32))
 
 
-def _embedder(file: bytes) -> None:
-    embedder = Embedder.from_bytes(file, where="some.kine")
-    if len(embedder.packed([_QUERY], threads=1)[0]) != embedder.code_bytes:
+def _describer(file: bytes) -> None:
+    describer = Describer.from_bytes(file, where="some.kine")
+    if len(describer.packed([_QUERY], threads=1)[0]) != describer.code_bytes:
         raise WrongError("a code of another size")
 
 
@@ -273,7 +273,7 @@ def _newest(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -
         "change": {},
         "metadata": {},
         "codec": {"sha256": manifest.codec, "bytes": manifest.codec_bytes},
-        "embedder": {"sha256": manifest.embedder, "bytes": manifest.embedder_bytes},
+        "describer": {"sha256": manifest.describer, "bytes": manifest.describer_bytes},
         "segments": [segment.to_dict() for segment in manifest.segments],
     }
     change(body)
@@ -337,12 +337,12 @@ def _sealed(data: bytes, chance: Chance) -> SealedStore:
     return SealedStore(MemoryFile(data))
 
 
-def _store(store: Store, chance: Chance, codec: Codec | None, embedder: Embedder | None) -> None:
+def _store(store: Store, chance: Chance, codec: Codec | None, describer: Describer | None) -> None:
     """Verify an archive, open it, list, search and read it; every error is of kinpack's."""
     report = verify_store(store, deep=chance.random() < _LOADED, codec=codec)
     for problem in report.problems:
         _one_line(problem)
-    _read(Reader(store, load_manifest(store), codec, embedder), chance)
+    _read(Reader(store, load_manifest(store), codec, describer), chance)
 
 
 def _read(reader: Reader, chance: Chance) -> None:

@@ -4,7 +4,7 @@
 
 Each trial forks a process that does one act and kills it: after a random time, up to a little more
 than the act takes, or before and after its n-th call to the system, for every n. Then the archive
-opens and verifies; it holds the former state or the new one, bit for bit, and the new one if the
+opens and verifies; it holds the former revision or the new one, bit for bit, and the new one if the
 act came to its end; and the next writer leaves no file that does not belong there.
 """
 
@@ -115,7 +115,7 @@ class Place:
             run: does the act in a folder; gives its exit status.
 
         Returns:
-            ``done``, or killed in the ``former`` or the ``new`` state; ``None`` on a failure.
+            ``done``, or killed in the ``former`` or the ``new`` revision; ``None`` on a failure.
         """
         shutil.copytree(self._original, self._work)
         try:

@@ -42,23 +42,31 @@ def _foot(result: dict[str, Any]) -> list[str]:
 
 def kills(result: dict[str, Any]) -> list[str]:
     """Kills of every sort of commit."""
-    head = "commit | kills at random | around calls | then the former state | then the new one"
+    head = "commit | kills at random | around calls | then the former revision | then the new one"
     rows = []
     for act, counts in result["acts"].items():
-        by_state = [
-            sum(of_sort.get(state, 0) for of_sort in counts.values()) for state in ("former", "new")
+        by_revision = [
+            sum(of_sort.get(revision, 0) for of_sort in counts.values())
+            for revision in ("former", "new")
         ]
         by_sort = [of_sort.get("former", 0) + of_sort.get("new", 0) for of_sort in counts.values()]
-        rows.append([f"`{act}`", *by_sort, *by_state])
+        rows.append([f"`{act}`", *by_sort, *by_revision])
     sums = [sum(row[column] for row in rows) for column in range(1, 5)]
     return _table(head, [*rows, ["**all**", *sums]])
 
 
 def faults(result: dict[str, Any]) -> list[str]:
     """Refused calls of every sort of commit."""
-    names = ("calls", "faults", "refused, former state", "refused, new state", "done all the same")
+    names = (
+        "calls",
+        "faults",
+        "refused, former revision",
+        "refused, new revision",
+        "done all the same",
+    )
     head = (
-        "commit | calls to the system | faults | refused, former state | refused, new state whole "
+        "commit | calls to the system | faults | refused, former revision "
+        "| refused, new revision whole "
         "| done all the same | done again by the same archive"
     )
     rows: list[list[Any]] = [
@@ -107,9 +115,9 @@ def soak(result: dict[str, Any]) -> list[str]:
         "races_lost_and_made_up_for": "races lost, and made up for",
         "commits_undone_by_a_kill": "commits cut short by a kill, not there afterwards",
         "commits_of_killed_writers_found_whole": "commits cut short by a kill, there whole",
-        "states_read": "states opened by readers, and held against all journals",
+        "revisions_read": "revisions opened by readers, and held against all journals",
         "images_read": "images read in them, every pixel compared",
-        "states_held_longer_than_promised": "states that a reader held for longer than promised",
+        "revisions_held_longer_than_promised": "revisions held for longer than promised",
         "compactions": "compactions",
         "images_compacted": "images that they copied",
         "collections": "collections (`gc`)",

@@ -3,10 +3,10 @@
     python -m reliability.soak [--minutes 10] [--writers 3] [--readers 2]
 
 Writers add, replace and remove batches of images, each batch in one commit, and keep journals of
-what they began and what was acknowledged. Readers hold every state that they open against all
+what they began and what was acknowledged. Readers hold every revision that they open against all
 journals: what was acknowledged before is there, what was not is there wholly or not at all, every
-image that is read has its own pixels, and a state that was opened stays as it is for as long as it
-is promised to. Meanwhile a compactor, a collector and a verifier work, and every so often one of
+image that is read has its own pixels, and a revision that was opened stays as it is for as long as
+it is promised to. Meanwhile a compactor, a collector and a verifier work, and every so often one of
 the writers, the compactor or the collector is killed and begun anew. At the end nothing is missing,
 and the next writer leaves no file that does not belong there.
 """
@@ -132,7 +132,7 @@ def check_end(soak: Soak) -> dict[str, Any]:
         number = archive.manifest.number
     check_whole(soak.folder)
     check_clean(soak.folder)
-    return {"images_at_the_end": len(entries), "states": number}
+    return {"images_at_the_end": len(entries), "revisions": number}
 
 
 def count(soak: Soak, names: list[str], trials: Trials) -> dict[str, int]:
@@ -152,9 +152,9 @@ def count(soak: Soak, names: list[str], trials: Trials) -> dict[str, int]:
         "commits_of_killed_writers_found_whole": counts["found writer"],
         "commits_undone_by_a_kill": counts["not writer"],
         "races_lost_and_made_up_for": counts["race writer"] + counts["race compactor"],
-        "states_read": counts["read reader"],
+        "revisions_read": counts["read reader"],
         "images_read": counts["read in all"],
-        "states_held_longer_than_promised": counts["outlived reader"],
+        "revisions_held_longer_than_promised": counts["outlived reader"],
         "compactions": counts["compacted compactor"],
         "images_compacted": counts["compacted in all"],
         "collections": counts["collected collector"],
@@ -170,8 +170,12 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--writers", type=int, default=3)
     options.add_argument("--readers", type=int, default=2)
-    options.add_argument("--min-age", type=float, default=20, help="seconds that gc keeps states")
-    options.add_argument("--hold", type=float, default=5, help="seconds that readers keep states")
+    options.add_argument(
+        "--min-age", type=float, default=20, help="seconds that gc keeps revisions"
+    )
+    options.add_argument(
+        "--hold", type=float, default=5, help="seconds that readers keep revisions"
+    )
     options.add_argument("--pause", type=float, default=1, help="seconds between kills")
     chosen = options.parse_args()
     trials = Trials("soak", chosen)

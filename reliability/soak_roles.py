@@ -40,8 +40,8 @@ class Soak:
         folder: holds the archive, and nothing else.
         journals: holds the journals.
         writers: names of the writers.
-        min_age: seconds for which ``gc`` keeps a state that was the newest.
-        hold: most seconds for which a reader keeps a state.
+        min_age: seconds for which ``gc`` keeps a revision that was the newest.
+        hold: most seconds for which a reader keeps a revision.
         until: when to stop, by the monotonic clock.
     """
 
@@ -158,7 +158,7 @@ def _races_noted(archive: Archive, journal: Journal) -> Iterator[None]:
 
 
 def read(soak: Soak, name: str, chance: random.Random) -> None:
-    """Look at the newest state, hold it against all journals, and keep reading it for a while."""
+    """Hold the newest revision against all journals, and keep reading it for a while."""
     journal = Journal(soak.journal(name))
     writings = soak.writings()
     last = 0
@@ -176,7 +176,7 @@ def read(soak: Soak, name: str, chance: random.Random) -> None:
                     text = f"{wrong}: {found.get(wrong)}, not {certain.get(wrong)}"
                     journal.note("error", text)
                 if archive.manifest.number < last or len(ids) != len(set(ids)):
-                    journal.note("error", f"state {archive.manifest.number} after {last}")
+                    journal.note("error", f"revision {archive.manifest.number} after {last}")
                 last = archive.manifest.number
                 until = began + chance.uniform(0, soak.hold)
                 images = 0
@@ -187,11 +187,13 @@ def read(soak: Soak, name: str, chance: random.Random) -> None:
                             journal.note("error", f"{id_}: its pixels are not those of {label}")
                         images += 1
                     if archive.ids != ids:
-                        journal.note("error", f"state {last} changed while it was read")
+                        journal.note("error", f"revision {last} changed while it was read")
                     time.sleep(0.02)
                 journal.note("read", images)
             except ArchiveError as error:
-                if time.monotonic() - began < soak.min_age - 1:  # times of states are whole seconds
+                if (
+                    time.monotonic() - began < soak.min_age - 1
+                ):  # times of revisions are whole seconds
                     raise
                 journal.note("outlived", str(error))
 
@@ -208,7 +210,7 @@ def compact(soak: Soak, name: str, chance: random.Random) -> None:
 
 
 def collect(soak: Soak, name: str, chance: random.Random) -> None:
-    """Collect old states over and over; whoever writes has precedence."""
+    """Collect old revisions over and over; whoever writes has precedence."""
     journal = Journal(soak.journal(name))
     while not soak.over:
         with Archive.open(soak.archive, codec=CODEC) as archive:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import ImageError, PayloadError
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
@@ -26,7 +26,7 @@ class FakeCodec:
     def __init__(self, seed: int = 0) -> None:
         books = np.random.default_rng(seed).random((16, 16, 4), np.float32)
         self._data = f"a fake codec for tests, seed {seed}".encode()
-        self.quantizer = ProductQuantizer(books)
+        self.quantiser = ProductQuantiser(books)
         self.codec_id = hashlib.sha256(self._data).hexdigest()
         self.n_bytes = len(self._data)
 
@@ -44,7 +44,7 @@ class FakeCodec:
     ) -> list[Packet]:
         if not len(images):
             return []
-        codes = pack_codes(self.quantizer.encode(self.descriptors(images)))
+        codes = pack_codes(self.quantiser.encode(self.descriptors(images)))
         qualities = np.broadcast_to(60 if quality is None else quality, (len(images),))
         return [
             Packet(

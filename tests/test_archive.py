@@ -48,7 +48,7 @@ def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
             assert (entry.label, entry.quality, entry.kind) == (label, 70, Kind.WEBP_LOSSLESS)
             assert (entry.height, entry.width, entry.channels) == image.shape
         images = [image for *_, image in source.images]
-        indices = CODEC.quantizer.encode(CODEC.descriptors(images))
+        indices = CODEC.quantiser.encode(CODEC.descriptors(images))
         assert np.array_equal(unpack_codes(archive.codes, 16), indices)
         assert "set/99999" not in archive
     assert content(tmp_path / "a.kin") == expected(source)
@@ -84,7 +84,7 @@ def test_adding_leaves_all_that_was_there_unchanged(tmp_path: Path) -> None:
     )
     with reopened(path, at=2) as archive:
         assert len(archive) == 15
-        with pytest.raises(ArchiveError, match="opened at state 2"):
+        with pytest.raises(ArchiveError, match="opened at revision 2"):
             archive.add(pictures(1, first=90))
 
 
@@ -231,7 +231,7 @@ def test_where_there_is_no_archive(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     with pytest.raises(ArchiveError, match="its codec is"):
         Archive.open(path, codec=FakeCodec(1))
-    with pytest.raises(ArchiveError, match="there is no state 7"):
+    with pytest.raises(ArchiveError, match="there is no revision 7"):
         Archive.open(path, at=7)
 
 
@@ -248,7 +248,7 @@ def test_reading_many(tmp_path: Path) -> None:
 
 def nearest(codes: Any, query: Any, k: int) -> list[tuple[float, int]]:
     """Positions by (distance, position), in plain loops."""
-    books = CODEC.quantizer.codebooks.astype(np.float64)
+    books = CODEC.quantiser.codebooks.astype(np.float64)
     parts = np.asarray(query, np.float64).reshape(16, 4)
     found = []
     for position, code in enumerate(codes):
@@ -264,8 +264,8 @@ def test_searching(tmp_path: Path, engine: Any) -> None:
         codes = unpack_codes(archive.codes, 16)
         image = pictures(1, seed=5).images[0][2]
         descriptor = CODEC.descriptors([image])
-        quantised = CODEC.quantizer.decode(CODEC.quantizer.encode(descriptor))[0]
-        stored = CODEC.quantizer.decode(codes[7:8])[0]
+        quantised = CODEC.quantiser.decode(CODEC.quantiser.encode(descriptor))[0]
+        stored = CODEC.quantiser.decode(codes[7:8])[0]
         cases: list[tuple[Any, Any, Any]] = [
             (image, "asymmetric", descriptor[0]),
             (image, "symmetric", quantised),

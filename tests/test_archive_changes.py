@@ -145,7 +145,7 @@ def test_any_history_is_that_of_a_dictionary(
     path = tmp_path / "a.kin"
     shutil.rmtree(path, ignore_errors=True)
     make(path, FakeSource([]))
-    states: dict[int, dict[str, tuple[str | None, bytes]]] = {1: {}}
+    revisions: dict[int, dict[str, tuple[str | None, bytes]]] = {1: {}}
     model: dict[str, tuple[str | None, bytes]] = {}
     with reopened(path) as archive:
         for verb, numbers, seed in history:
@@ -172,11 +172,11 @@ def test_any_history_is_that_of_a_dictionary(
                 model = {**fresh, **model}
             else:
                 model = {**model, **fresh}
-            states[archive.manifest.number] = dict(model)
+            revisions[archive.manifest.number] = dict(model)
     assert content(path) == model
-    for number, state in states.items():
+    for number, revision in revisions.items():
         with reopened(path, at=number) as archive:
-            assert set(archive.ids) == set(state)
+            assert set(archive.ids) == set(revision)
 
 
 def test_a_lost_race_is_made_up_for(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_damage_in_earlier_states_is_found(tmp_path: Path) -> None:
     (path / "manifests" / "0000000001.json").unlink()
     report = verify(path)
     assert report.ok
-    assert any("the state before it is forgotten" in note for note in report.notes)
+    assert any("the revision before it is forgotten" in note for note in report.notes)
 
 
 def test_verifying_what_cannot_be_opened(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_every_call_may_fail(tmp_path: Path) -> None:
     assert result["faults"] > 45
     assert set(result["acts"]) == {"create", "add", "rm", "compact", "gc", "seal", "copy"}
     for act, counts in result["acts"].items():
-        assert counts["refused, former state"] > 0, act
+        assert counts["refused, former revision"] > 0, act
 
 
 def test_the_kernel_sees_the_calls_that_the_trials_see(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_collecting_during_a_verification_is_no_damage(tmp_path: Path) -> None:
         archive.compact()
 
     class Collected(FolderStore):
-        """A store whose old states go after the first look."""
+        """A store whose old revisions go after the first look."""
 
         def list(self, prefix: str = "") -> list[str]:
             names = super().list(prefix)
@@ -197,14 +197,14 @@ def test_collecting_during_a_listing_of_states_is_no_damage(tmp_path: Path) -> N
         archive.compact()
 
     class Collected(FolderStore):
-        """A store whose old states go before the first file is read."""
+        """A store whose old revisions go before the first file is read."""
 
         def read(self, name: str) -> bytes:
             with reopened(path) as other:
                 other.gc(min_age=0)
             return super().read(name)
 
-    assert [state.number for state in history(Collected(path))] == [3]
+    assert [revision.number for revision in history(Collected(path))] == [3]
     (path / "manifests" / "0000000003.json").write_text("{}")
     with pytest.raises(ArchiveError, match="damaged manifest"):
         history(FolderStore(path))

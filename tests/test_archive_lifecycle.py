@@ -174,11 +174,11 @@ def test_a_reader_goes_on_during_compaction_until_it_is_collected(tmp_path: Path
         writer.compact()
         assert reader.ids == names(*range(12))
         assert np.array_equal(reader.read("set/00000"), chosen(0).images[0][2])
-        report = writer.gc()  # the states are young
+        report = writer.gc()  # the revisions are young
         assert report.files == []
-        assert report.states == []
+        assert report.revisions == []
         assert np.array_equal(reader.read("set/00007"), chosen(7).images[0][2])
-        assert writer.gc(min_age=0).states == list(range(1, 14))
+        assert writer.gc(min_age=0).revisions == list(range(1, 14))
         reader.refresh()
         assert np.array_equal(reader.read("set/00007"), chosen(7).images[0][2])
 
@@ -254,7 +254,7 @@ def test_collecting_keeps_what_states_need(tmp_path: Path) -> None:
         report = archive.gc(min_age=0, keep=2)
         assert (planned.files, planned.bytes) == (report.files, report.bytes)
         assert planned.dry_run
-        assert report.states == [1, 2, 3, 4, 5, 6, 7]
+        assert report.revisions == [1, 2, 3, 4, 5, 6, 7]
         assert report.kept == [8, 9]
         after = hashes(path)
         assert set(before) - set(after) == set(report.files)
@@ -263,10 +263,10 @@ def test_collecting_keeps_what_states_need(tmp_path: Path) -> None:
         assert not (path / "segments" / f"{TEMPORARY}x").exists()
         with reopened(path, at=8) as old:
             assert old.ids == archive.ids
-        with pytest.raises(ArchiveError, match="there is no state 7; it has 8 to 9"):
+        with pytest.raises(ArchiveError, match="there is no revision 7; it has 8 to 9"):
             reopened(path, at=7)
         assert archive.gc(min_age=0, keep=100).files == []
-        assert archive.gc(min_age=0).states == [8]
+        assert archive.gc(min_age=0).revisions == [8]
         assert archive.info()["segments"] == len(list((path / "segments").iterdir())) == 2
         with pytest.raises(ArchiveError, match="keep is 0"):
             archive.gc(keep=0)
@@ -329,9 +329,9 @@ def test_a_collection_that_is_killed_leaves_later_states_whole(
             except Stop:
                 stopped = True
         with reopened(path) as archive:
-            for state in archive.history():
-                with reopened(path, at=state.number) as old:
-                    assert len(list(old.images())) == state.images
+            for revision in archive.history():
+                with reopened(path, at=revision.number) as old:
+                    assert len(list(old.images())) == revision.images
         assert content(path) == wanted
         with reopened(path) as archive:
             archive.add(chosen(80))
@@ -351,10 +351,10 @@ def test_the_age_is_that_of_the_following_state(
     for number, created in [(1, "2020-01-01"), (2, "2020-01-02"), (3, "2020-01-03")]:
         rewrite(path, number, created=f"{created}T00:00:00Z")
     with reopened(path) as archive:
-        assert archive.gc().states == [1]  # 3 builds on 2
+        assert archive.gc().revisions == [1]  # 3 builds on 2
         rewrite(path, 3, created="yesterday")
         rewrite(path, 4, created="2020-01-03T00:00:00Z")
-        assert archive.gc().states == [2, 3]
+        assert archive.gc().revisions == [2, 3]
         rewrite(path, 5, created="tomorrow")
         with pytest.raises(ArchiveError, match="created is 'tomorrow'"):
             archive.gc()
@@ -375,20 +375,25 @@ def test_history(tmp_path: Path) -> None:
         archive.remove(names(1, 2))
         archive.add(chosen(9))
         archive.compact()
-        states = archive.history()
-    assert [state.number for state in states] == [1, 2, 3, 4]
-    assert [state.images for state in states] == [5, 3, 4, 4]
-    assert [state.segments for state in states] == [1, 1, 2, 1]
-    assert [state.change["verb"] for state in states] == ["add", "remove", "add", "compact"]
-    assert states[0].change == {"verb": "add", "added": 5, "replaced": 0, "quality": 70}
-    assert states[1].change == {"verb": "remove", "removed": 2}
-    for state in states:
-        with reopened(path, at=state.number) as archive:
-            assert len(archive) == state.images
+        revisions = archive.history()
+    assert [revision.number for revision in revisions] == [1, 2, 3, 4]
+    assert [revision.images for revision in revisions] == [5, 3, 4, 4]
+    assert [revision.segments for revision in revisions] == [1, 1, 2, 1]
+    assert [revision.change["verb"] for revision in revisions] == [
+        "add",
+        "remove",
+        "add",
+        "compact",
+    ]
+    assert revisions[0].change == {"verb": "add", "added": 5, "replaced": 0, "quality": 70}
+    assert revisions[1].change == {"verb": "remove", "removed": 2}
+    for revision in revisions:
+        with reopened(path, at=revision.number) as archive:
+            assert len(archive) == revision.images
     with reopened(path, at=1) as old:
         changes: list[Callable[[], Any]] = [old.compact, old.gc, lambda: old.remove(names(0))]
         for change in changes:
-            with pytest.raises(ArchiveError, match="opened at state 1, which stays"):
+            with pytest.raises(ArchiveError, match="opened at revision 1, which stays"):
                 change()
 
 

@@ -90,7 +90,7 @@ def test_a_damaged_newest_manifest(tmp_path: Path) -> None:
     damage(path / "manifests" / "0000000003.json", 50)
     report = mended(path)
     assert "damaged manifest" in report.notes[0]
-    assert "state 3 cannot be read; this is state 2" in report.notes[1]
+    assert "revision 3 cannot be read; this is revision 2" in report.notes[1]
     wanted = {**expected(pictures(10)), **expected(renewed(3, 12))}
     del wanted["set/00001"]
     assert saved(path) == wanted
@@ -99,7 +99,7 @@ def test_a_damaged_newest_manifest(tmp_path: Path) -> None:
 def test_no_manifest_at_all(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(10))
     damage(path / "manifests" / "0000000001.json", 50)
-    assert mended(path).notes[-1].startswith("no state can be read; all segments")
+    assert mended(path).notes[-1].startswith("no revision can be read; all segments")
     assert saved(path) == expected(pictures(10))
     (path / "codecs" / ("0" * 64 + ".kinc")).write_text("x")
     with pytest.raises(ArchiveError, match="it is not known which codec"):

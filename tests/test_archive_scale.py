@@ -49,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nearest_by_loop(rows: scale_rows.Rows, count: int, number: int) -> list[str]:
     """The ten nearest codes by the distances between words, added one by one."""
-    books = Codec.load("classic").quantizer
+    books = Codec.load("classic").quantiser
     packed = np.array([list(rows.packet(at).code) for at in range(count)], np.uint8)
     words = unpack_codes(packed, books.M, K=books.K)
     query = words[number].tolist()

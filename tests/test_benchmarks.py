@@ -353,7 +353,7 @@ def test_labels_keep_apart() -> None:
 
 
 def test_shares_of_kin_against_plain_loops(rng: np.random.Generator) -> None:
-    from embedders import kin_shares
+    from describers import kin_shares
 
     decoded = rng.integers(0, 3, (120, 4)).astype(np.float32)  # many ties
     labels = rng.integers(0, 3, 120)

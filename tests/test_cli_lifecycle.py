@@ -29,7 +29,7 @@ def ids(*words: str | Path) -> list[str]:
 
 def test_a_life(archive: Path) -> None:
     everything = ids(archive)
-    assert "2 images deleted, 4 left; state 1 still has them" in run(
+    assert "2 images deleted, 4 left; revision 1 still has them" in run(
         "rm", archive, "beach/00.png", "forest/02.webp"
     ).stdout  # fmt: skip
     assert ask("rm", archive, "--label", "beach") == {"removed": 2, "images": 2, "number": 3}
@@ -44,18 +44,18 @@ def test_a_life(archive: Path) -> None:
 
     run("add", archive, archive.parent / "old" / "beach" / "00.png", "--quiet")
     assert "3 images copied, 4 deleted ones dropped" in run("compact", archive).stdout
-    states = ask("history", archive)
-    assert [state["images"] for state in states] == [6, 4, 2, 3, 3]
+    revisions = ask("history", archive)
+    assert [revision["images"] for revision in revisions] == [6, 4, 2, 3, 3]
     lines = run("history", archive).stdout.splitlines()
     assert lines[1].split()[0] == "2"
     assert lines[1].endswith("4  remove, removed 2")
 
     assert ask("gc", archive)["files"] == []
     planned = ask("gc", archive, "--min-age", "0", "--dry-run")
-    assert planned["states"] == [1, 2, 3, 4]
+    assert planned["revisions"] == [1, 2, 3, 4]
     assert "would be removed" in run("gc", archive, "--min-age", "0", "--dry-run").stdout
-    assert "states forgotten, 1 kept" in run("gc", archive, "--min-age", "0").stdout
-    assert "there is no state 1" in one_error(run("ls", archive, "--at", "1", code=1).stderr)
+    assert "revisions forgotten, 1 kept" in run("gc", archive, "--min-age", "0").stdout
+    assert "there is no revision 1" in one_error(run("ls", archive, "--at", "1", code=1).stderr)
     assert ids(archive) == ["forest/00.png", "forest/01.jpg", "00.png"]
     assert run("verify", archive, "--deep", "--quiet").stderr == ""
 
@@ -143,7 +143,7 @@ def test_a_damaged_archive_is_saved(archive: Path, tmp_path: Path) -> None:
         (("history", "none.kin"), "there is no such archive"),
         (("copy", "none.kin", "-o", "x.kin"), "there is no such archive"),
         (("copy", "ARCHIVE", "-o", "ARCHIVE"), "this path exists"),
-        (("copy", "ARCHIVE", "-o", "x.kin", "--at", "7"), "there is no state 7"),
+        (("copy", "ARCHIVE", "-o", "x.kin", "--at", "7"), "there is no revision 7"),
         (("merge", "ARCHIVE", "none.kin", "-o", "x.kin"), "there is no such archive"),
         (("seal", "none.kin", "-o", "x.kin.zip"), "there is no such archive"),
         (("repair", "none.kin", "-o", "x.kin"), "there is no such archive"),

@@ -55,7 +55,7 @@ def test_pack_and_add_to_a_psnr(photos: Path, tmp_path: Path) -> None:
     text = run("info", path).stdout
     assert re.search(r"^asked +min_psnr 36\.000$", text, flags=re.MULTILINE)
     assert re.search(r"^reached +bytes .*, images 6, lowest_psnr 3", text, flags=re.MULTILINE)
-    changes = [state["change"] for state in ask("history", path)]
+    changes = [revision["change"] for revision in ask("history", path)]
     assert [change["min_psnr"] for change in changes] == [36.0, 36.0, 25.0]
     assert "lowest_psnr" in run("history", path).stdout
     run("add", path, photos / "more", "--on-duplicate", "replace", "--quality", "50")

@@ -30,18 +30,18 @@ few_names = st.sampled_from(["a", "b", "ab", "é", "a\0", "\0", "aé", "\udc80",
 @settings(max_examples=100, deadline=None)
 @given(st.lists(few_hashes, max_size=12))
 def test_a_hash_index_is_a_dictionary_of_lists(batches: list[list[int]]) -> None:
-    index, states = HashIndex(), [HashIndex()]
+    index, revisions = HashIndex(), [HashIndex()]
     for batch in batches:
         index = index.extended(np.array(batch, np.int64))
-        states.append(index)
+        revisions.append(index)
     flat = [value for batch in batches for value in batch]
-    for state in states:  # none has changed
-        known = flat[: len(state)]
+    for revision in revisions:  # none has changed
+        known = flat[: len(revision)]
         for value in {*flat, 5}:
             wanted = [number for number, other in enumerate(known) if other == value]
-            assert list(state.numbers(value)) == wanted[::-1]
+            assert list(revision.numbers(value)) == wanted[::-1]
         asked = np.array([*flat, 5], np.int64)
-        assert state.holds(asked).tolist() == [value in known for value in [*flat, 5]]
+        assert revision.holds(asked).tolist() == [value in known for value in [*flat, 5]]
 
 
 def test_a_hash_index_has_few_layers() -> None:

@@ -200,8 +200,8 @@ def test_the_header_survives(codec: Codec) -> None:
         assert again.header[key] == value
     assert again.name == "tiny"
     assert again.is_learned
-    assert again.quantizer.M == NETWORK.M
-    assert again.quantizer.K == NETWORK.K
+    assert again.quantiser.M == NETWORK.M
+    assert again.quantiser.K == NETWORK.K
 
 
 def test_damage_is_told(codec: Codec, tmp_path: Path) -> None:

@@ -92,16 +92,16 @@ def test_images_are_as_they_were(name: str) -> None:
 def test_it_verifies(name: str) -> None:
     report = verify(GOLDEN / name, deep=True)
     assert report.problems == []
-    assert all("is forgotten" in note for note in report.notes)  # a sealed archive has one state
+    assert all("is forgotten" in note for note in report.notes)  # a sealed archive has one revision
     assert len(report.notes) == int(name.endswith(".zip"))
     assert report.images == len(expected(name)["images"])
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_earlier_states(name: str) -> None:
-    states = {str(state.number): state for state in history(opened(name).store)}
-    assert set(states) == set(expected(name)["states"])
-    for number, ids in expected(name)["states"].items():
+    revisions = {str(revision.number): revision for revision in history(opened(name).store)}
+    assert set(revisions) == set(expected(name)["revisions"])
+    for number, ids in expected(name)["revisions"].items():
         with Archive.open(GOLDEN / name, at=int(number)) as archive:
             assert list(archive.ids) == ids
 
@@ -112,9 +112,9 @@ def test_searches(name: str) -> None:
     for was in expected(name)["searches"]:
         hits = archive.search(was["id"], k=5, codes=was["codes"])
         assert [[hit.id, hit.distance] for hit in hits] == was["hits"]
-    embedded = [image["embedder_code"] for image in expected(name)["images"]]
+    embedded = [image["describer_code"] for image in expected(name)["images"]]
     if embedded[0] is not None:
-        assert [code.tobytes().hex() for code in archive.embedder_codes] == embedded
+        assert [code.tobytes().hex() for code in archive.describer_codes] == embedded
 
 
 @pytest.mark.parametrize("name", ["classic.kin", "wide.kin"])
@@ -153,7 +153,7 @@ def test_sealing_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "again.kin.zip").read_bytes() == sealed
     unseal(opened("classic.kin.zip"), tmp_path / "folder.kin")
     seal_again = Archive.open(tmp_path / "folder.kin")
-    assert list(seal_again.ids) == expected("classic.kin")["states"]["6"]
+    assert list(seal_again.ids) == expected("classic.kin")["revisions"]["6"]
 
 
 class OnePicture:
@@ -189,7 +189,7 @@ def test_codec_files_say_what_they_said() -> None:
         (file,) = (GOLDEN / name / "codecs").iterdir()
         codec = Codec.load(file)
         assert codec.codec_id == file.stem
-        books = codec.quantizer
+        books = codec.quantiser
         headers[name] = codec.header["sort"], codec.header["code"], books.M, books.K
     assert headers == {
         "classic.kin": ("classic", "linear", 16, 16),

@@ -36,7 +36,7 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, ImageError, PayloadError
 from kinpack.integrations.unpacking import file_names, unpack
 from kinpack.limits import DEEPEST
-from tiny_embedder import soft_picture
+from tiny_describer import soft_picture
 
 ENTRY = SegmentEntry(
     name="0" * 32,
@@ -100,8 +100,8 @@ def test_rows_that_are_claimed_only_take_no_memory(tmp_path: Path) -> None:
         )
         for n in range(2000)
     )
-    state = Manifest(1, None, "now", "0", "0" * 64, 1, entries)
-    snapshot = Snapshot(FolderStore(tmp_path), state)
+    revision = Manifest(1, None, "now", "0", "0" * 64, 1, entries)
+    snapshot = Snapshot(FolderStore(tmp_path), revision)
     assert len(snapshot) == 2000 * (MOST_ROWS - 1)
     for n, (_, rows) in enumerate(snapshot.parts()):  # 16 GB, were they all kept
         assert rows is not None
@@ -139,8 +139,8 @@ def test_many_runs_are_read_in_linear_time(tmp_path: Path) -> None:
     entry = {**ENTRY.to_dict(), "rows": MOST_ROWS, "bytes": 1 << 40, "deleted": runs}
     data = manifest(segments=[entry, {**entry, "name": "1" * 32}])
     record = soon(lambda: Record.from_bytes(data, where="m"), 8)
-    state = record.on(None, where="m")
-    snapshot = soon(lambda: Snapshot(FolderStore(tmp_path), state), 2)
+    revision = record.on(None, where="m")
+    snapshot = soon(lambda: Snapshot(FolderStore(tmp_path), revision), 2)
     assert len(snapshot) == MOST_ROWS
     with pytest.raises(ArchiveError):
         soon(lambda: snapshot.entry(7), 5)
@@ -149,10 +149,12 @@ def test_many_runs_are_read_in_linear_time(tmp_path: Path) -> None:
 def test_many_segments_are_read_in_linear_time(tmp_path: Path) -> None:
     entries = [{**ENTRY.to_dict(), "name": f"{n:032x}"} for n in range(5_000)]
     data = manifest(segments=entries)
-    state = soon(lambda: Record.from_bytes(data, where="m").on(None, where="m"), 8)
-    later = state.following((*state.segments, ENTRY), {})
+    revision = soon(lambda: Record.from_bytes(data, where="m").on(None, where="m"), 8)
+    later = revision.following((*revision.segments, ENTRY), {})
     soon(lambda: later.to_bytes(), 4)
-    soon(lambda: Snapshot(FolderStore(tmp_path), later, Snapshot(FolderStore(tmp_path), state)), 4)
+    soon(
+        lambda: Snapshot(FolderStore(tmp_path), later, Snapshot(FolderStore(tmp_path), revision)), 4
+    )
 
 
 # Segments

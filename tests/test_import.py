@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tiny_embedder import GOLDEN
+from tiny_describer import GOLDEN
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "kinpack"
@@ -235,7 +235,7 @@ def test_the_run_time_never_imports_torch(tmp_path: Path, codec: str) -> None:
             "--codec",
             codec,
             "--quiet",
-            "--embedder",
+            "--describer",
             str(GOLDEN),
         ],
         ["add", "packed.kin", "pictures", "--on-duplicate", "skip", "--quiet"],

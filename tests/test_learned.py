@@ -247,7 +247,7 @@ def test_too_large_pictures_are_refused(codec: Codec, coder: LearnedCoder) -> No
         codec.encode([wide], quality=50, escape="off")
     with pytest.raises(PayloadError, match="4097×1 pixels"):
         coder.decode([b""], codes, sizes=[(1, MAX_SIDE + 1)], quality=50)
-    packet = Packet(60_000, 1, 3, Kind.LEARNED, 50, bytes(codec.quantizer.code_bytes), b"")
+    packet = Packet(60_000, 1, 3, Kind.LEARNED, 50, bytes(codec.quantiser.code_bytes), b"")
     with pytest.raises(PayloadError, match="damaged"):
         codec.decode([packet])
 

@@ -225,7 +225,7 @@ def test_loading(tmp_path: Path) -> None:
     store.create("manifests/notes.txt", b"x")
     assert load_manifest(store) == second
     assert load_manifest(store, 1) == FIRST
-    with pytest.raises(ArchiveError, match="there is no state 3; it has 1 to 2"):
+    with pytest.raises(ArchiveError, match="there is no revision 3; it has 1 to 2"):
         load_manifest(store, 3)
     store.create(manifest_file(3), FIRST.to_bytes())
     with pytest.raises(ArchiveError, match="manifest 1 under a wrong name"):
@@ -239,11 +239,11 @@ def entries(count: int, seed: int = 0) -> tuple[SegmentEntry, ...]:
 
 
 def commits(count: int) -> list[Manifest]:
-    """The states of an archive to which one segment was added at a time."""
-    states = [UNBORN]
+    """The revisions of an archive to which one segment was added at a time."""
+    revisions = [UNBORN]
     for entry in entries(count):
-        states.append(states[-1].following((*states[-1].segments, entry), {"verb": "add"}))
-    return states[1:]
+        revisions.append(revisions[-1].following((*revisions[-1].segments, entry), {"verb": "add"}))
+    return revisions[1:]
 
 
 def chain(manifest: Manifest) -> list[int]:
@@ -255,31 +255,45 @@ def chain(manifest: Manifest) -> list[int]:
 
 
 def test_many_small_commits_write_few_bytes_and_read_few_files() -> None:
-    states = commits(1100)
-    sizes = [len(manifest.to_bytes()) for manifest in states]
+    revisions = commits(1100)
+    sizes = [len(manifest.to_bytes()) for manifest in revisions]
     entry_bytes = (sizes[1023] - sizes[0]) / 1023
-    whole = [manifest.number for manifest in states if manifest.base is None]
+    whole = [manifest.number for manifest in revisions if manifest.base is None]
     assert whole == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-    assert max(len(chain(manifest)) for manifest in states) <= 16
+    assert max(len(chain(manifest)) for manifest in revisions) <= 16
     # Each level of four commits writes every entry once; the whole ones add up to twice the last.
     assert sum(sizes) < 1100 * (600 + 6 * entry_bytes) + 2 * 1024 * entry_bytes
-    assert chain(states[1099]) == [1100, 1096, 1092, 1088, 1024]
-    assert chain(states[766]) == [767, 766, 765, 764, 760, 756, 752, 736, 720, 704, 640, 576, 512]
+    assert chain(revisions[1099]) == [1100, 1096, 1092, 1088, 1024]
+    assert chain(revisions[766]) == [
+        767,
+        766,
+        765,
+        764,
+        760,
+        756,
+        752,
+        736,
+        720,
+        704,
+        640,
+        576,
+        512,
+    ]
 
 
 def test_a_state_is_the_same_whole_and_on_its_base(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    states = commits(70)
+    revisions = commits(70)
     for number, name in ((10, 3), (10, 5), (19, 60)):  # deletions, of old and of new segments
-        segments = list(states[-1].segments)
+        segments = list(revisions[-1].segments)
         segments[name] = segments[name].without(range(number))
-        states.append(states[-1].following(tuple(segments), {"verb": "remove"}))
-        segments = [*states[-1].segments, *entries(1, seed=number + name)]
-        states.append(states[-1].following(tuple(segments), {"verb": "add"}))
-    for manifest in states:
+        revisions.append(revisions[-1].following(tuple(segments), {"verb": "remove"}))
+        segments = [*revisions[-1].segments, *entries(1, seed=number + name)]
+        revisions.append(revisions[-1].following(tuple(segments), {"verb": "add"}))
+    for manifest in revisions:
         store.create(manifest.file, manifest.to_bytes())
-    assert sum(manifest.base is None for manifest in states) < 12
-    for manifest in states:
+    assert sum(manifest.base is None for manifest in revisions) < 12
+    for manifest in revisions:
         loaded = load_manifest(store, manifest.number)
         assert loaded == manifest
         assert chain(loaded) == chain(manifest)
@@ -287,14 +301,14 @@ def test_a_state_is_the_same_whole_and_on_its_base(tmp_path: Path) -> None:
         assert Record.from_bytes(manifest.to_bytes(), where="x").checksum == manifest.checksum
     known = load_manifest(store, 70)
     again = load_manifest(store, known=known)
-    assert again == states[-1]
+    assert again == revisions[-1]
     assert again.segments[0] is known.segments[0]  # nothing was read twice
 
 
 def test_what_is_not_an_addition_or_a_deletion_is_written_whole() -> None:
-    state = commits(21)[-1]
-    assert state.base is not None
-    segments = state.segments
+    revision = commits(21)[-1]
+    assert revision.base is not None
+    segments = revision.segments
     for changed in (
         segments[1:],
         (segments[1], segments[0], *segments[2:]),
@@ -302,8 +316,8 @@ def test_what_is_not_an_addition_or_a_deletion_is_written_whole() -> None:
         (),
         (segments[0].without(range(20)), *segments[1:]),
     ):
-        assert state.following(changed, {}).base is None
-    deleted = state.following((segments[0].without([1, 2]), *segments[1:]), {})
+        assert revision.following(changed, {}).base is None
+    deleted = revision.following((segments[0].without([1, 2]), *segments[1:]), {})
     assert deleted.base is not None
     restored = deleted.following((segments[0], *segments[1:]), {})
     assert restored.base is None
@@ -311,8 +325,8 @@ def test_what_is_not_an_addition_or_a_deletion_is_written_whole() -> None:
 
 
 def test_every_changed_byte_of_a_manifest_with_a_base_is_found() -> None:
-    state = commits(21)[-1]
-    deleted = state.following((state.segments[0].without([1, 2]), *state.segments[1:]), {})
+    revision = commits(21)[-1]
+    deleted = revision.following((revision.segments[0].without([1, 2]), *revision.segments[1:]), {})
     data = deleted.to_bytes()
     assert read(data, deleted.base) == deleted
     for position in range(len(data)):

@@ -86,7 +86,7 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
         report = archive.compact()
         assert report.segments_after <= report.segments_before
         assert report.dropped == 4
-        verbs = [state.change["verb"] for state in archive.history()]
+        verbs = [revision.change["verb"] for revision in archive.history()]
         assert verbs[:4] == ["add", "add", "add", "remove"]
         assert set(verbs[4:]) == {"compact"}
         assert archive.info()["images"] == 11
@@ -99,7 +99,7 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
     with reopened(address, at=1) as old:
         assert old.ids == names(*range(10))
         assert np.array_equal(old.read("set/00000"), pictures(1).images[0][2])
-        with pytest.raises(ArchiveError, match="opened at state 1, which stays"):
+        with pytest.raises(ArchiveError, match="opened at revision 1, which stays"):
             old.remove(names(0))
         copy(old, place.address("old.kin"))
         copy(old, tmp_path / "old.kin")
@@ -109,9 +109,9 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
         removed = archive.gc(min_age=0)
         assert planned.files == removed.files
         newest = archive.manifest.number
-        assert removed.states == list(range(1, newest))
+        assert removed.revisions == list(range(1, newest))
         assert archive.gc().files == []
-        with pytest.raises(ArchiveError, match=f"there is no state 4; it has {newest} to"):
+        with pytest.raises(ArchiveError, match=f"there is no revision 4; it has {newest} to"):
             reopened(address, at=4)
     assert content(address) == wanted
     assert all("is forgotten" in note for note in verify(address).notes)
@@ -264,7 +264,7 @@ def test_writers_readers_and_collectors_lose_nothing(place: Backend) -> None:
     wanted = [pictures(2 * commits, first=100 * (number + 1)) for number in range(writers)]
     assert content(address) == expected(pictures(4), *wanted)
     with reopened(address) as archive:
-        verbs = [state.change["verb"] for state in archive.history()]
+        verbs = [revision.change["verb"] for revision in archive.history()]
         assert verbs.count("add") == 1 + writers * commits
         archive.compact()
         archive.gc(min_age=0)
@@ -356,10 +356,10 @@ def test_a_collection_that_stops_half_way_leaves_later_states_whole(
                 except Stop:
                     stopped = True
         with reopened(address) as archive:
-            for state in archive.history():
-                with reopened(address, at=state.number) as old:
-                    assert len(list(old.images())) == state.images
-            numbers = [state.number for state in archive.history()]
+            for revision in archive.history():
+                with reopened(address, at=revision.number) as old:
+                    assert len(list(old.images())) == revision.images
+            numbers = [revision.number for revision in archive.history()]
             assert numbers == list(range(numbers[0], numbers[-1] + 1))
             archive.add(pictures(1, first=80))
             archive.gc(min_age=0)
@@ -428,7 +428,7 @@ def test_what_dead_writers_leave_goes_with_gc(
         assert len(verify(address).notes) == 2
         monkeypatch.setattr(leases, "WRITER_SECONDS", -1.0)
         assert "segments/" + "0" * 32 + ".parquet" in archive.gc(min_age=0).files
-    assert len(verify(address).notes) == 2  # the foreign file, and the state that was forgotten
+    assert len(verify(address).notes) == 2  # the foreign file, and the revision that was forgotten
     assert memory.objects(address)["notes.txt"] == b"mine"
 
 

@@ -175,7 +175,7 @@ def test_a_commit_whose_answer_was_lost_is_recognised(proxy: FaultProxy) -> None
     proxy.reset()
     assert content(address) == expected(pictures(5), pictures(6, first=20))
     with reopened(address) as archive:
-        assert [state.images for state in archive.history()] == [5, 7, 9, 11]
+        assert [revision.images for revision in archive.history()] == [5, 7, 9, 11]
 
 
 def test_a_rival_is_not_mistaken_for_oneself(proxy: FaultProxy) -> None:

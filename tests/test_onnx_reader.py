@@ -30,12 +30,12 @@ from handmade_graphs import (
     varint,
 )
 from kinpack.errors import CodecError
-from kinpack.networks.container import CODEC_FILE, EMBEDDER_FILE, read_container
+from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE, read_container
 from kinpack.networks.graphs import onnx_reader, protobuf
 from kinpack.networks.graphs.network_graph import OPERATORS, Graph
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.networks import Engine, Network
-from tiny_embedder import GOLDEN
+from tiny_describer import GOLDEN
 
 Y = node("Identity", ["x"], "y")
 
@@ -47,8 +47,8 @@ def shipped() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name, data, kind in (
         ("default", (package / "codecs" / "default.kinc").read_bytes(), CODEC_FILE),
-        ("kin", (package / "embedders" / "kin.kine").read_bytes(), EMBEDDER_FILE),
-        ("tiny", GOLDEN.read_bytes(), EMBEDDER_FILE),
+        ("kin", (package / "describers" / "kin.kine").read_bytes(), DESCRIBER_FILE),
+        ("tiny", GOLDEN.read_bytes(), DESCRIBER_FILE),
     ):
         blobs = read_container(data, where=name, kind=kind).blobs
         found |= {f"{name} {blob}": graph for blob, graph in blobs.items()}
@@ -133,7 +133,7 @@ def test_what_the_writers_write() -> None:
     from kinpack.learn.freezing.integer_networks import IntegerLayer, integer_graph
     from kinpack.learn.freezing.onnx_graph import float_graph
     from kinpack.learn.freezing.traced_graph import traced_graph
-    from write_tiny_embedder import TinyNetwork
+    from write_tiny_describer import TinyNetwork
 
     nn = torch.nn
     layers = nn.Sequential(
@@ -200,10 +200,10 @@ def test_typed_fields_hold_what_raw_ones_hold(
 def refusal(data: bytes) -> str:
     """What is said of a model by the reader, and by the network, which onnxruntime never sees."""
     with pytest.raises(CodecError) as caught:
-        read_graph(data, name="net", owner="embedder")
+        read_graph(data, name="net", owner="describer")
     message = str(caught.value)
-    assert message.startswith("network 'net' of the embedder does not load (")
-    assert message.endswith("): the embedder file is faulty; make it anew")
+    assert message.startswith("network 'net' of the describer does not load (")
+    assert message.endswith("): the describer file is faulty; make it anew")
     assert "\n" not in message
     assert len(message) < 700
     return message

@@ -183,10 +183,10 @@ def test_table_distance_is_that_of_decoded_vectors(N: int, M: int, K: int) -> No
     codes = coder.codes(z)
     assert codes.shape == (40, N * M)
     assert codes.dtype == np.uint8
-    decoded = coder.quantizer.decode(codes).astype(np.float64)
+    decoded = coder.quantiser.decode(codes).astype(np.float64)
     own = network.quantiser.decode(torch.from_numpy(codes.astype(np.int64)).reshape(40, N, M))
     np.testing.assert_array_equal(decoded, own.flatten(1).double().numpy())
-    tables = symmetric_tables(coder.quantizer)
+    tables = symmetric_tables(coder.quantiser)
     assert tables.shape == (N * M, K, K)
     for q, x in product(range(0, 40, 7), range(40)):
         by_table = sum(float(tables[m, codes[q, m], codes[x, m]]) for m in range(N * M))

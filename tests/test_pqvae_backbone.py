@@ -128,7 +128,9 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, objective: str) -> No
     resumed = run("broken.pt")
     assert resumed.advance(minutes=5)
     for a, b in zip(
-        whole.backbone.state_dict().values(), resumed.backbone.state_dict().values(), strict=True
+        whole.backbone.state_dict().values(),
+        resumed.backbone.state_dict().values(),
+        strict=True,
     ):
         assert torch.equal(a, b)
     h = descriptors(load_backbone(tmp_path / "whole.pt"), pixels)

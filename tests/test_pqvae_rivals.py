@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kinpack.describers.product_code import ProductQuantizer  # noqa: E402
+from kinpack.describers.product_code import ProductQuantiser  # noqa: E402
 from kinpack.errors import ImageError, SourceError  # noqa: E402
 from kinpack.search.distances.distance import symmetric_tables  # noqa: E402
 from papers.datasets import DataSet, LabelledPictures, load_data_set  # noqa: E402
@@ -317,14 +317,14 @@ def test_product_ranking_is_the_plain_sort(
 ) -> None:
     # Whole words: distances are exact, and many are equal.
     books = rng.integers(-2, 3, (M, K, 2)).astype(np.float32)
-    quantizer, tables = ProductQuantizer(books), symmetric_tables(ProductQuantizer(books))
+    quantiser, tables = ProductQuantiser(books), symmetric_tables(ProductQuantiser(books))
     codes = rng.integers(0, K, (n, M), dtype=np.uint8)
     labels, asked = rng.integers(0, 40, n), codes[rng.permutation(n)[:12]]
     query_labels = rng.integers(0, 40, 12)
-    symmetric = retrieval.product_hits(quantizer, asked, query_labels, codes, labels)
+    symmetric = retrieval.product_hits(quantiser, asked, query_labels, codes, labels)
     points = rng.integers(-2, 3, (12, 2 * M)).astype(np.float32)
-    asymmetric = retrieval.product_hits(quantizer, points, query_labels, codes, labels)
-    decoded = quantizer.decode(codes)
+    asymmetric = retrieval.product_hits(quantiser, points, query_labels, codes, labels)
+    decoded = quantiser.decode(codes)
     for i in range(12):
         sums = [sum(tables[m, asked[i, m], code[m]] for m in range(M)) for code in codes]
         ranking = np.lexsort((np.arange(n), sums))[:1000]
@@ -390,15 +390,15 @@ def test_optimised_product_quantiser_rotates_and_loses_less(clusters: NDArray[np
     for rotate in (False, True):
         settings = product_rivals.ProductSettings(K=16, rotate=rotate)
         found = product_rivals.fit(clusters, bits=16, settings=settings)
-        assert (found.quantizer.M, found.quantizer.K) == (4, 16)
+        assert (found.quantiser.M, found.quantiser.K) == (4, 16)
         described = found.describe(clusters)
-        error = described - found.quantizer.decode(found.encode(clusters))
+        error = described - found.quantiser.decode(found.encode(clusters))
         errors.append(float(np.square(error).sum()))
         if found.rotation is not None:
             np.testing.assert_allclose(found.rotation.T @ found.rotation, np.eye(24), atol=1e-5)
     assert errors[1] < errors[0]
     again = product_rivals.fit(clusters, bits=16, settings=settings)
-    np.testing.assert_array_equal(found.quantizer.codebooks, again.quantizer.codebooks)
+    np.testing.assert_array_equal(found.quantiser.codebooks, again.quantiser.codebooks)
     with pytest.raises(HashingError, match="12 bits"):
         product_rivals.fit(clusters, bits=12)
     with pytest.raises(HashingError, match="5 books"):

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kinpack.describers.descriptor import LinearDescriptor, blocks
-from kinpack.describers.product_code import ProductQuantizer, pack_codes, packed_width, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes, packed_width, unpack_codes
 from kinpack.errors import CodecError
 from kinpack.pictures.area_reduction import area_reduction
 
 
-def random_quantizer(seed: int, M: int, K: int, d: int) -> ProductQuantizer:
+def random_quantiser(seed: int, M: int, K: int, d: int) -> ProductQuantiser:
     rng = np.random.default_rng(seed)
-    return ProductQuantizer(rng.normal(size=(M, K, d)).astype(np.float32))
+    return ProductQuantiser(rng.normal(size=(M, K, d)).astype(np.float32))
 
 
 SHAPES = st.tuples(
@@ -35,17 +35,17 @@ SHAPES = st.tuples(
 @settings(deadline=None, max_examples=40)
 @given(SHAPES, st.integers(0, 20))
 def test_encode_names_the_nearest_word(shape: tuple[int, int, int, int], n: int) -> None:
-    quantizer = random_quantizer(*shape)
+    quantiser = random_quantiser(*shape)
     _, M, K, d = shape
     x = np.random.default_rng(n).normal(size=(n, M * d)).astype(np.float32)
-    indices = quantizer.encode(x)
+    indices = quantiser.encode(x)
     assert indices.dtype == np.uint8
     assert indices.shape == (n, M)
     for i in range(n):
         for m in range(M):
             part = x[i, m * d : (m + 1) * d].astype(float)
             distances = [
-                float(np.sum((part - quantizer.codebooks[m, k].astype(float)) ** 2))
+                float(np.sum((part - quantiser.codebooks[m, k].astype(float)) ** 2))
                 for k in range(K)
             ]
             assert distances[indices[i, m]] == pytest.approx(min(distances), rel=1e-5, abs=1e-9)
@@ -54,22 +54,22 @@ def test_encode_names_the_nearest_word(shape: tuple[int, int, int, int], n: int)
 @settings(deadline=None, max_examples=40)
 @given(SHAPES, st.integers(0, 20))
 def test_words_are_their_own_nearest(shape: tuple[int, int, int, int], n: int) -> None:
-    quantizer = random_quantizer(*shape)
+    quantiser = random_quantiser(*shape)
     _, M, K, d = shape
     indices = np.random.default_rng(n).integers(0, K, (n, M), dtype=np.uint8)
-    decoded = quantizer.decode(indices)
+    decoded = quantiser.decode(indices)
     assert decoded.dtype == np.float32
     assert decoded.shape == (n, M * d)
     for i in range(n):
         for m in range(M):
-            word = quantizer.codebooks[m, indices[i, m]]
+            word = quantiser.codebooks[m, indices[i, m]]
             assert decoded[i, m * d : (m + 1) * d].tolist() == word.tolist()
-    assert np.array_equal(quantizer.encode(decoded), indices)
+    assert np.array_equal(quantiser.encode(decoded), indices)
 
 
 def test_the_lowest_index_wins_a_tie() -> None:
     words = np.array([[[5.0], [1.0], [-1.0], [1.0]]], np.float32)
-    assert ProductQuantizer(words).encode(np.array([[0.0], [1.0], [3.0]])).tolist() == [
+    assert ProductQuantiser(words).encode(np.array([[0.0], [1.0], [3.0]])).tolist() == [
         [1],
         [1],
         [0],
@@ -77,28 +77,28 @@ def test_the_lowest_index_wins_a_tie() -> None:
 
 
 def test_a_vector_has_one_code_in_any_batch(rng: np.random.Generator) -> None:
-    quantizer = random_quantizer(1, 16, 16, 2)
+    quantiser = random_quantiser(1, 16, 16, 2)
     x = rng.normal(size=(300, 32)).astype(np.float32)
-    together = quantizer.encode(x)
-    alone = np.concatenate([quantizer.encode(row[None]) for row in x])
+    together = quantiser.encode(x)
+    alone = np.concatenate([quantiser.encode(row[None]) for row in x])
     assert np.array_equal(together, alone)
 
 
 def test_fit_finds_clusters_and_repeats(rng: np.random.Generator) -> None:
     centres = rng.normal(size=(8, 4)).astype(np.float32) * 10
     x = centres[rng.integers(0, 8, 2000)] + rng.normal(size=(2000, 4)).astype(np.float32) * 0.01
-    first = ProductQuantizer.fit(x, M=2, K=8, seed=3)
-    again = ProductQuantizer.fit(x, M=2, K=8, seed=3)
+    first = ProductQuantiser.fit(x, M=2, K=8, seed=3)
+    again = ProductQuantiser.fit(x, M=2, K=8, seed=3)
     assert np.array_equal(first.codebooks, again.codebooks)
-    assert not np.array_equal(first.codebooks, ProductQuantizer.fit(x, M=2, K=8, seed=4).codebooks)
+    assert not np.array_equal(first.codebooks, ProductQuantiser.fit(x, M=2, K=8, seed=4).codebooks)
     error = np.abs(first.decode(first.encode(x)) - x).max()
     assert error < 0.1
 
 
 def test_fit_leaves_no_word_dead(rng: np.random.Generator) -> None:
     x = np.concatenate([rng.normal(size=(5000, 2)) * 0.01, rng.normal(size=(50, 2)) * 100])
-    quantizer = ProductQuantizer.fit(x, M=1, K=16, seed=0)
-    used = np.bincount(quantizer.encode(x)[:, 0], minlength=16)
+    quantiser = ProductQuantiser.fit(x, M=1, K=16, seed=0)
+    used = np.bincount(quantiser.encode(x)[:, 0], minlength=16)
     assert (used > 0).all()
 
 
@@ -106,16 +106,16 @@ def test_more_rounds_of_fit_do_not_raise_the_error(rng: np.random.Generator) -> 
     x = rng.normal(size=(1000, 8)).astype(np.float32)
     errors = []
     for iterations in (0, 1, 5, 25):
-        quantizer = ProductQuantizer.fit(x, M=4, K=16, seed=0, iterations=iterations)
-        errors.append(float(np.square(quantizer.decode(quantizer.encode(x)) - x).mean()))
+        quantiser = ProductQuantiser.fit(x, M=4, K=16, seed=0, iterations=iterations)
+        errors.append(float(np.square(quantiser.decode(quantiser.encode(x)) - x).mean()))
     assert errors == sorted(errors, reverse=True)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fit_takes_fewer_vectors_than_words(n: int, rng: np.random.Generator) -> None:
     x = rng.normal(size=(n, 4)).astype(np.float32)
-    quantizer = ProductQuantizer.fit(x, M=2, K=16, seed=0)
-    assert np.allclose(quantizer.decode(quantizer.encode(x)), x)
+    quantiser = ProductQuantiser.fit(x, M=2, K=16, seed=0)
+    assert np.allclose(quantiser.decode(quantiser.encode(x)), x)
 
 
 @settings(deadline=None)
@@ -150,18 +150,18 @@ def test_the_byte_order_of_a_packed_code() -> None:
         (lambda: unpack_codes(np.zeros((1, 8), np.uint8), 14), "take 7 bytes"),
         (lambda: unpack_codes(np.full((1, 1), 0x90, np.uint8), 2, K=9), "damaged"),
         (lambda: unpack_codes(np.full((1, 2), 0x10, np.uint8), 3), "must be 0"),
-        (lambda: random_quantizer(0, 2, 4, 3).encode(np.zeros((1, 5))), "same codec"),
-        (lambda: random_quantizer(0, 2, 4, 3).encode(np.zeros(6)), "shape"),
-        (lambda: random_quantizer(0, 2, 4, 3).encode(np.full((1, 6), np.nan)), "finite"),
-        (lambda: random_quantizer(0, 2, 4, 3).decode(np.full((1, 2), 4, np.uint8)), "damaged"),
-        (lambda: random_quantizer(0, 2, 4, 3).decode(np.zeros((1, 3), np.uint8)), "2 expected"),
-        (lambda: ProductQuantizer(np.zeros((2, 3), np.float32)), "shape"),
-        (lambda: ProductQuantizer(np.zeros((2, 300, 1), np.float32)), "256"),
-        (lambda: ProductQuantizer(np.full((2, 3, 1), np.inf, np.float32)), "finite"),
-        (lambda: ProductQuantizer.fit(np.zeros((0, 16))), "at least one"),
-        (lambda: ProductQuantizer.fit(np.zeros((3, 17))), "multiple of M"),
-        (lambda: ProductQuantizer.fit(np.zeros((3, 16)), K=0), "K goes"),
-        (lambda: ProductQuantizer.fit(np.zeros((3, 16)), M=0), "books"),
+        (lambda: random_quantiser(0, 2, 4, 3).encode(np.zeros((1, 5))), "same codec"),
+        (lambda: random_quantiser(0, 2, 4, 3).encode(np.zeros(6)), "shape"),
+        (lambda: random_quantiser(0, 2, 4, 3).encode(np.full((1, 6), np.nan)), "finite"),
+        (lambda: random_quantiser(0, 2, 4, 3).decode(np.full((1, 2), 4, np.uint8)), "damaged"),
+        (lambda: random_quantiser(0, 2, 4, 3).decode(np.zeros((1, 3), np.uint8)), "2 expected"),
+        (lambda: ProductQuantiser(np.zeros((2, 3), np.float32)), "shape"),
+        (lambda: ProductQuantiser(np.zeros((2, 300, 1), np.float32)), "256"),
+        (lambda: ProductQuantiser(np.full((2, 3, 1), np.inf, np.float32)), "finite"),
+        (lambda: ProductQuantiser.fit(np.zeros((0, 16))), "at least one"),
+        (lambda: ProductQuantiser.fit(np.zeros((3, 17))), "multiple of M"),
+        (lambda: ProductQuantiser.fit(np.zeros((3, 16)), K=0), "K goes"),
+        (lambda: ProductQuantiser.fit(np.zeros((3, 16)), M=0), "books"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
@@ -170,16 +170,16 @@ def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_quantizer_cannot_be_changed() -> None:
+def test_a_quantiser_cannot_be_changed() -> None:
     source = np.zeros((2, 3, 1), np.float32)
-    quantizer = ProductQuantizer(source)
+    quantiser = ProductQuantiser(source)
     source[:] = 1
-    assert not quantizer.codebooks.any()
+    assert not quantiser.codebooks.any()
     with pytest.raises(ValueError, match="read-only"):
-        quantizer.codebooks[0] = 1
+        quantiser.codebooks[0] = 1
     with pytest.raises(FrozenInstanceError):
-        quantizer.codebooks = source  # type: ignore[misc]
-    assert (quantizer.M, quantizer.K, quantizer.D, quantizer.code_bytes) == (2, 3, 2, 1)
+        quantiser.codebooks = source  # type: ignore[misc]
+    assert (quantiser.M, quantiser.K, quantiser.D, quantiser.code_bytes) == (2, 3, 2, 1)
 
 
 def random_descriptor(seed: int, side: int, floor: float | None, unit: bool) -> LinearDescriptor:

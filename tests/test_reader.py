@@ -115,8 +115,8 @@ def test_scan_finds_what_the_package_finds(
 def test_what_cannot_be_answered(reader: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no image 'x'"):
         reader.main([str(GOLDEN / "wide.kin"), "scan", "x"])
-    with pytest.raises(SystemExit, match="no embedder"):
-        reader.main([str(GOLDEN / "wide.kin"), "scan", "0", "--codes", "embedder"])
+    with pytest.raises(SystemExit, match="no describer"):
+        reader.main([str(GOLDEN / "wide.kin"), "scan", "0", "--codes", "describer"])
     done = alone(tmp_path, "check")
     assert done.returncode == 1
     assert "this is no kinpack archive" in done.stderr
@@ -158,7 +158,7 @@ def test_damage_in_every_file_is_found_and_named(
     name: str, reader: ModuleType, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     shutil.copytree(GOLDEN / name, tmp_path / name)
-    numbers = sorted(EXPECTED[name]["states"])
+    numbers = sorted(EXPECTED[name]["revisions"])
     ends = {f"manifests/{int(number):010d}.json" for number in (numbers[0], numbers[-1])}
     for file in sorted((tmp_path / name).rglob("*.*")):
         if not file.is_file():
@@ -171,7 +171,8 @@ def test_damage_in_every_file_is_found_and_named(
             found = problems(reader, tmp_path / name)
             assert any(called in problem for problem in found), (called, found)
         file.unlink()
-        # States may be forgotten from the oldest on, and the newest may not have been written yet.
+        # Revisions may be forgotten from the oldest on, and the newest may not have been written
+        # yet.
         forgettable = called in ends
         assert forgettable or problems(reader, tmp_path / name)
         file.write_bytes(data)

@@ -64,7 +64,9 @@ def test_a_sealed_archive_reads_as_the_folder(folder: Path, sealed: Path, tmp_pa
         seal(archive, tmp_path / "again.kin.zip")
         seal(other, tmp_path / "third.kin.zip")
         copy(other, tmp_path / "copy.kin")
-        with pytest.raises(ArchiveError, match=r"a\.kin\.zip: there is no state 1; it has 2 to 2"):
+        with pytest.raises(
+            ArchiveError, match=r"a\.kin\.zip: there is no revision 1; it has 2 to 2"
+        ):
             reopened(sealed, at=1)
     assert (tmp_path / "again.kin.zip").read_bytes() == sealed.read_bytes()
     assert (tmp_path / "third.kin.zip").read_bytes() == sealed.read_bytes()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.describers.product_code import ProductQuantizer, pack_codes, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes, unpack_codes
 from kinpack.errors import CodecError, KinpackError, MissingExtraError
 from kinpack.search.distances.distance import (
     DistanceTable,
@@ -29,13 +29,13 @@ from kinpack.search.engines.fast_scan import FastScan
 from kinpack.search.engines.scan import CodeIndex, Engine, top_k
 
 
-def quantizer_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantizer:
+def quantiser_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantiser:
     rng = np.random.default_rng(seed)
-    return ProductQuantizer(rng.normal(size=(M, K, d)).astype(np.float32))
+    return ProductQuantiser(rng.normal(size=(M, K, d)).astype(np.float32))
 
 
-def codes_of(seed: int, n: int, quantizer: ProductQuantizer) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, quantizer.K, (n, quantizer.M), dtype=np.uint8)
+def codes_of(seed: int, n: int, quantiser: ProductQuantiser) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, quantiser.K, (n, quantiser.M), dtype=np.uint8)
 
 
 def plain_ranking(
@@ -62,38 +62,38 @@ SHAPES = st.tuples(
 def test_table_distance_is_that_of_the_decoded_vectors(
     shape: tuple[int, int, int, int], n: int
 ) -> None:
-    quantizer = quantizer_of(*shape)
-    indices = codes_of(n, n + 1, quantizer)
-    query = np.random.default_rng(n).normal(size=quantizer.D).astype(np.float32)
-    decoded = quantizer.decode(indices).astype(np.float64)
-    asymmetric = asymmetric_table(quantizer, query)
-    symmetric = symmetric_table(quantizer, indices[0])
+    quantiser = quantiser_of(*shape)
+    indices = codes_of(n, n + 1, quantiser)
+    query = np.random.default_rng(n).normal(size=quantiser.D).astype(np.float32)
+    decoded = quantiser.decode(indices).astype(np.float64)
+    asymmetric = asymmetric_table(quantiser, query)
+    symmetric = symmetric_table(quantiser, indices[0])
     for table, point in ((asymmetric, query.astype(np.float64)), (symmetric, decoded[0])):
         expected = np.square(decoded - point).sum(axis=1)
         assert table.distances(indices) == pytest.approx(expected, rel=1e-5, abs=1e-6)
-        assert table.values.shape == table.integers.shape == (quantizer.M, quantizer.K)
+        assert table.values.shape == table.integers.shape == (quantiser.M, quantiser.K)
     assert symmetric.distances(indices[:1]).tolist() == [0.0]
 
 
 @settings(deadline=None, max_examples=30)
 @given(SHAPES)
 def test_symmetric_tables_hold_the_distances_of_words(shape: tuple[int, int, int, int]) -> None:
-    quantizer = quantizer_of(*shape)
-    tables = symmetric_tables(quantizer)
+    quantiser = quantiser_of(*shape)
+    tables = symmetric_tables(quantiser)
     assert tables.dtype == np.float32
-    assert tables.shape == (quantizer.M, quantizer.K, quantizer.K)
+    assert tables.shape == (quantiser.M, quantiser.K, quantiser.K)
     assert np.array_equal(tables, tables.transpose(0, 2, 1))
-    code = codes_of(1, 1, quantizer)[0]
-    table = symmetric_table(quantizer, code)
-    for m in range(quantizer.M):
+    code = codes_of(1, 1, quantiser)[0]
+    table = symmetric_table(quantiser, code)
+    for m in range(quantiser.M):
         assert np.array_equal(table.values[m], tables[m, code[m]])
         assert tables[m, 0, 0] == 0
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1.0, 1e15])
 def test_integer_form_is_fine_and_never_overflows(size: float) -> None:
-    quantizer = ProductQuantizer(quantizer_of(1).codebooks * np.float32(size))
-    table = asymmetric_table(quantizer, np.ones(32) * np.float32(size))
+    quantiser = ProductQuantiser(quantiser_of(1).codebooks * np.float32(size))
+    table = asymmetric_table(quantiser, np.ones(32) * np.float32(size))
     largest = int(table.integers.max(axis=1).astype(np.int64).sum())
     total = float(table.values.max(axis=1).sum(dtype=np.float64))
     assert 0 <= largest < 2**31
@@ -106,9 +106,9 @@ def test_integer_form_is_fine_and_never_overflows(size: float) -> None:
 
 
 def test_all_distances_zero() -> None:
-    quantizer = ProductQuantizer(np.ones((4, 2, 3), np.float32))
-    table = asymmetric_table(quantizer, np.ones(12))
-    codes = pack_codes(codes_of(0, 5, quantizer), K=2)
+    quantiser = ProductQuantiser(np.ones((4, 2, 3), np.float32))
+    table = asymmetric_table(quantiser, np.ones(12))
+    codes = pack_codes(codes_of(0, 5, quantiser), K=2)
     for engine in engines():
         positions, distances = top_k(codes, table, 3, engine=engine)
         assert positions.tolist() == [0, 1, 2]
@@ -142,18 +142,18 @@ def test_top_k_is_the_plain_ranking(
     threads: int,
     packed: bool,
 ) -> None:
-    quantizer = quantizer_of(*shape)
+    quantiser = quantiser_of(*shape)
     # Few different codes, so that ties are many.
-    indices = codes_of(n, 4, quantizer)[np.random.default_rng(n).integers(0, 4, n)]
-    query = np.random.default_rng(n).normal(size=quantizer.D)
+    indices = codes_of(n, 4, quantiser)[np.random.default_rng(n).integers(0, 4, n)]
+    query = np.random.default_rng(n).normal(size=quantiser.D)
     table = (
-        symmetric_table(quantizer, codes_of(7, 1, quantizer)[0])
+        symmetric_table(quantiser, codes_of(7, 1, quantiser)[0])
         if symmetric
-        else asymmetric_table(quantizer, query)
+        else asymmetric_table(quantiser, query)
     )
     mask = np.random.default_rng(n).random(n) < 0.6 if masked else None
     expected = plain_ranking(table, indices, k, mask)
-    codes = pack_codes(indices, K=quantizer.K) if packed else indices
+    codes = pack_codes(indices, K=quantiser.K) if packed else indices
     for engine in engines():
         positions, distances = top_k(codes, table, k, engine=engine, threads=threads, mask=mask)
         assert positions.dtype == np.int64
@@ -169,15 +169,15 @@ def test_top_k_is_the_plain_ranking(
     ("M", "K", "n"), [(16, 16, 50_000), (15, 11, 40_000), (8, 256, 40_000), (16, 16, 16_384)]
 )
 def test_engines_agree_on_many_codes(M: int, K: int, n: int, rng: np.random.Generator) -> None:
-    quantizer = quantizer_of(2, M, K)
+    quantiser = quantiser_of(2, M, K)
     # Near one another as real codes are, each many times over.
-    indices = codes_of(3, 300, quantizer)[rng.integers(0, 300, n)]
+    indices = codes_of(3, 300, quantiser)[rng.integers(0, 300, n)]
     changed = rng.random((n, M)) < 0.1
-    indices[changed] = codes_of(4, n, quantizer)[changed]
-    index = CodeIndex(pack_codes(indices, K=K), quantizer)
+    indices[changed] = codes_of(4, n, quantiser)[changed]
+    index = CodeIndex(pack_codes(indices, K=K), quantiser)
     mask = rng.random(n) < 0.5
-    for query in (indices[17], indices[4], codes_of(9, 1, quantizer)[0]):
-        table = symmetric_table(quantizer, query)
+    for query in (indices[17], indices[4], codes_of(9, 1, quantiser)[0]):
+        table = symmetric_table(quantiser, query)
         steps = table.steps(indices).astype(np.int64)
         order = np.lexsort((np.arange(n), steps))
         alive = order[mask[order]]
@@ -193,10 +193,10 @@ def test_engines_agree_on_many_codes(M: int, K: int, n: int, rng: np.random.Gene
 @pytest.mark.parametrize("K", [16, 256])
 def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator) -> None:
     pytest.importorskip("faiss")
-    quantizer = quantizer_of(2, 16, K)
-    indices = codes_of(3, 50_000, quantizer)
-    table = asymmetric_table(quantizer, rng.normal(size=32))
-    found = FastScan(pack_codes(indices, K=K), quantizer).search(table, 10)
+    quantiser = quantiser_of(2, 16, K)
+    indices = codes_of(3, 50_000, quantiser)
+    table = asymmetric_table(quantiser, rng.normal(size=32))
+    found = FastScan(pack_codes(indices, K=K), quantiser).search(table, 10)
     assert found is not None
     steps = table.steps(indices)
     order = np.argsort(steps, kind="stable")[:10]
@@ -205,11 +205,11 @@ def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator
 
 
 def test_hardly_anything_alive(rng: np.random.Generator) -> None:
-    quantizer = quantizer_of(2)
-    index = CodeIndex(pack_codes(codes_of(3, 40_000, quantizer)), quantizer)
+    quantiser = quantiser_of(2)
+    index = CodeIndex(pack_codes(codes_of(3, 40_000, quantiser)), quantiser)
     mask = np.zeros(40_000, bool)
     mask[[5, 39_999]] = True
-    table = asymmetric_table(quantizer, rng.normal(size=32))
+    table = asymmetric_table(quantiser, rng.normal(size=32))
     for engine in engines():
         assert sorted(index.search(table, 9, engine=engine, mask=mask)[0]) == [5, 39_999]
         assert len(index.search(table, 9, engine=engine, mask=mask & False)[0]) == 0
@@ -218,17 +218,17 @@ def test_hardly_anything_alive(rng: np.random.Generator) -> None:
 def test_faiss_unpacks_sub_indices_as_we_pack_them(rng: np.random.Generator) -> None:
     faiss = pytest.importorskip("faiss")
     for M in (16, 7):
-        quantizer = quantizer_of(5, M)
-        indices = codes_of(6, 100, quantizer)
-        index = faiss.IndexPQ(quantizer.D, M, 4)
-        faiss.copy_array_to_vector(quantizer.codebooks.ravel(), index.pq.centroids)
+        quantiser = quantiser_of(5, M)
+        indices = codes_of(6, 100, quantiser)
+        index = faiss.IndexPQ(quantiser.D, M, 4)
+        faiss.copy_array_to_vector(quantiser.codebooks.ravel(), index.pq.centroids)
         index.is_trained = True
-        assert index.sa_code_size() == quantizer.code_bytes
+        assert index.sa_code_size() == quantiser.code_bytes
         index.add_sa_codes(pack_codes(indices))
-        assert np.array_equal(index.reconstruct_n(0, 100), quantizer.decode(indices))
+        assert np.array_equal(index.reconstruct_n(0, 100), quantiser.decode(indices))
         # And its own codes of vectors are ours.
-        x = rng.normal(size=(50, quantizer.D)).astype(np.float32)
-        assert np.array_equal(index.sa_encode(x), pack_codes(quantizer.encode(x)))
+        x = rng.normal(size=(50, quantiser.D)).astype(np.float32)
+        assert np.array_equal(index.sa_encode(x), pack_codes(quantiser.encode(x)))
 
 
 def test_faiss_keeps_the_callers_threads() -> None:
@@ -236,9 +236,9 @@ def test_faiss_keeps_the_callers_threads() -> None:
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
-        quantizer = quantizer_of(5)
-        codes = pack_codes(codes_of(1, 100, quantizer))
-        top_k(codes, asymmetric_table(quantizer, np.zeros(32)), 3, engine="faiss")
+        quantiser = quantiser_of(5)
+        codes = pack_codes(codes_of(1, 100, quantiser))
+        top_k(codes, asymmetric_table(quantiser, np.zeros(32)), 3, engine="faiss")
         assert faiss.omp_get_max_threads() == 2
     finally:
         faiss.omp_set_num_threads(before)
@@ -260,10 +260,10 @@ def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_faiss")
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    quantizer = quantizer_of(5)
-    indices = codes_of(1, 50, quantizer)
-    index = CodeIndex(pack_codes(indices), quantizer)
-    table = asymmetric_table(quantizer, np.zeros(32))
+    quantiser = quantiser_of(5)
+    indices = codes_of(1, 50, quantiser)
+    index = CodeIndex(pack_codes(indices), quantiser)
+    table = asymmetric_table(quantiser, np.zeros(32))
     expected = [position for _, position in plain_ranking(table, indices, 5)]
     monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 0)
     monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 0)
@@ -278,15 +278,15 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     built: list[int] = []
 
     class Counted(FastScan):
-        def __init__(self, codes: np.ndarray, quantizer: ProductQuantizer) -> None:
+        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
             built.append(len(codes))
-            super().__init__(codes, quantizer)
+            super().__init__(codes, quantiser)
 
     monkeypatch.setattr(scan, "FastScan", Counted)
     monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 150)
     monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 50)
-    quantizer = quantizer_of(5)
-    index = CodeIndex(pack_codes(codes_of(1, 60, quantizer)), quantizer)
+    quantiser = quantiser_of(5)
+    index = CodeIndex(pack_codes(codes_of(1, 60, quantiser)), quantiser)
     answers = []
     for search in range(6):
         answers.append(index.search(np.zeros(32), 5)[0].tolist())
@@ -305,7 +305,7 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
         (lambda q, c, t: top_k(c, t, 1, engine=cast("Any", "brute")), "no engine 'brute'"),
         (lambda q, c, t: top_k(c, t, 1, mask=np.ones(3, bool)), "one bool for each"),
         (lambda q, c, t: top_k(c, t, 1, mask=cast("Any", np.ones(len(c)))), "one bool for each"),
-        (lambda q, c, t: CodeIndex(c, quantizer_of(99)).search(t, 1), "other books"),
+        (lambda q, c, t: CodeIndex(c, quantiser_of(99)).search(t, 1), "other books"),
         (lambda q, c, t: asymmetric_table(q, np.zeros(31)), "archive's codec"),
         (lambda q, c, t: asymmetric_table(q, np.full(32, np.nan)), "finite"),
         (lambda q, c, t: asymmetric_table(q, np.full(32, 1e30)), "too far"),
@@ -314,21 +314,21 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
-    quantizer = quantizer_of(1)
-    codes = pack_codes(codes_of(2, 10, quantizer))
-    table = asymmetric_table(quantizer, np.zeros(32))
+    quantiser = quantiser_of(1)
+    codes = pack_codes(codes_of(2, 10, quantiser))
+    table = asymmetric_table(quantiser, np.zeros(32))
     with pytest.raises(KinpackError, match=says) as caught:
-        act(quantizer, codes, table)
+        act(quantiser, codes, table)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, (SearchError, CodecError))
 
 
 @pytest.mark.parametrize("K", [9, 200])
 def test_codes_that_name_no_word_are_refused(K: int) -> None:
-    quantizer = quantizer_of(1, 4, K)
-    codes = np.full((3, quantizer.code_bytes), 0xF0, np.uint8)
+    quantiser = quantiser_of(1, 4, K)
+    codes = np.full((3, quantiser.code_bytes), 0xF0, np.uint8)
     with pytest.raises(SearchError, match="verify"):
-        top_k(codes, asymmetric_table(quantizer, np.zeros(8)), 1, engine="numpy")
+        top_k(codes, asymmetric_table(quantiser, np.zeros(8)), 1, engine="numpy")
 
 
 @settings(deadline=None)
@@ -343,9 +343,9 @@ def test_nearest_is_a_prefix_of_the_order(steps: list[int], k: int) -> None:
 
 
 def test_packed_codes_may_be_read_only_or_strided() -> None:
-    quantizer = quantizer_of(1)
-    indices = codes_of(2, 40_000, quantizer)
-    table = asymmetric_table(quantizer, np.zeros(32))
+    quantiser = quantiser_of(1)
+    indices = codes_of(2, 40_000, quantiser)
+    table = asymmetric_table(quantiser, np.zeros(32))
     packed = pack_codes(indices)
     packed.flags.writeable = False
     wide = np.zeros((40_000, 11), np.uint8)
@@ -357,8 +357,8 @@ def test_packed_codes_may_be_read_only_or_strided() -> None:
 
 
 def test_ten_thousand_codes_take_under_ten_milliseconds() -> None:
-    quantizer = quantizer_of(1)
-    index = CodeIndex(pack_codes(codes_of(2, 10_000, quantizer)), quantizer)
+    quantiser = quantiser_of(1)
+    index = CodeIndex(pack_codes(codes_of(2, 10_000, quantiser)), quantiser)
     query = np.zeros(32)
     best = 1.0
     for _ in range(5):
@@ -371,9 +371,9 @@ def test_ten_thousand_codes_take_under_ten_milliseconds() -> None:
 def test_searching_imports_no_faiss_unasked() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from kinpack.describers.product_code import ProductQuantizer\n"
+        "from kinpack.describers.product_code import ProductQuantiser\n"
         "from kinpack.search.engines.scan import CodeIndex\n"
-        "q = ProductQuantizer(np.zeros((16, 16, 2), np.float32))\n"
+        "q = ProductQuantiser(np.zeros((16, 16, 2), np.float32))\n"
         "CodeIndex(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
         "assert not {'faiss', 'torch', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)\n"
     )

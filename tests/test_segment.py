@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments import segment as segment_module
 from kinpack.archive.segments.columns import SMALL
-from kinpack.archive.segments.segment import Entry, Segment, SegmentWriter
+from kinpack.archive.segments.segment import ImageEntry, Segment, SegmentWriter
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.packets.packet import Kind, Packet
@@ -91,7 +91,7 @@ def test_round_trip(rows: list[Row]) -> None:
     store = MemoryStore(data)
     segment = Segment(store, entry)
     expected = [
-        Entry(
+        ImageEntry(
             name, label, p.width, p.height, p.channels, p.kind, p.quality, len(p.payload)
         )
         for name, label, p in rows

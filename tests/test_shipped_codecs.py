@@ -53,7 +53,7 @@ def test_they_are_the_files_that_archives_name() -> None:
 
 def test_they_are_small(codec: Codec) -> None:
     assert codec.n_bytes <= 2_000_000
-    assert codec.quantizer.code_bytes == 8
+    assert codec.quantiser.code_bytes == 8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 9), (32, 32), (33, 130), (700, 520)])
@@ -85,7 +85,7 @@ def test_a_large_image_comes_back_in_tiles() -> None:
 def test_golden_learned_payload() -> None:
     codec = Codec.load("default")
     payload, code = bytes.fromhex(GOLDEN_PAYLOAD), bytes.fromhex(GOLDEN_CODE)
-    codes = unpack_codes(np.frombuffer(code, np.uint8)[None], codec.quantizer.M)
+    codes = unpack_codes(np.frombuffer(code, np.uint8)[None], codec.quantiser.M)
     latents = codec.learned_coder().decode_latents([payload], codes, size=(24, 40), quality=50)
     assert hashlib.sha256(latents.astype("<i4").tobytes()).hexdigest() == GOLDEN_LATENTS
     packet = Packet(40, 24, 3, Kind.LEARNED, 50, code, payload)
@@ -134,7 +134,7 @@ def test_kin_are_found(codec: Codec, shared: Path) -> None:
     flat = np.stack(database).reshape(len(database), -1).astype(np.float32)
     hits, by_pixels = [], []
     for picture, point, label in zip(queries, codec.descriptors(queries), wanted, strict=True):
-        found, _ = top_k(codes, asymmetric_table(codec.quantizer, point), 1000, engine="numpy")
+        found, _ = top_k(codes, asymmetric_table(codec.quantiser, point), 1000, engine="numpy")
         hits.append(classes[found] == label)
         distance = np.square(flat - picture.ravel()).sum(1)
         by_pixels.append(classes[np.argsort(distance, kind="stable")[:1000]] == label)

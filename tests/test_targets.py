@@ -471,7 +471,7 @@ def test_what_was_reached_stays_noted(classic: Codec, source: Any, tmp_path: Pat
         archive.add(more, min_psnr=28.0, threads=1)
         archive.remove(["new"])
         info = archive.info()
-        changes = [state.change for state in archive.history()]
+        changes = [revision.change for revision in archive.history()]
     assert report.lowest_psnr is not None
     assert 35.0 <= report.lowest_psnr < 36.5
     assert info["asked"] == {"min_psnr": 35.0}

@@ -35,14 +35,14 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.quality import avif_quality, webp_quality
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import CodecError
 from kinpack.networks.container import Container
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 from pictures import grid, plane, waves
 from tiny_codec import NETWORK, patches, picture, tiny_model
-from tiny_embedder import tiny_embedder
+from tiny_describer import tiny_describer
 
 FOLDER = Path(__file__).parent / "golden" / "format-1"
 LEARNED = replace(NETWORK, M=5, code_dim=2)
@@ -72,7 +72,7 @@ class Chooser:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self.codec_id, self.quantizer = codec.codec_id, codec.quantizer
+        self.codec_id, self.quantiser = codec.codec_id, codec.quantiser
         self.to_bytes, self.descriptors = codec.to_bytes, codec.descriptors
         self.decode, self.rates = codec.decode, codec.rates
         self.encode_measured = codec.encode_measured
@@ -90,7 +90,7 @@ class Chooser:
         del min_psnr, escape, threads
         if not isinstance(quality, int):
             raise CodecError("golden archives are written at one quality at a time")
-        codes = pack_codes(self._codec.embed(images), K=self.quantizer.K)
+        codes = pack_codes(self._codec.embed(images), K=self.quantiser.K)
         packets = []
         for image, code in zip(images, codes, strict=True):
             height, width, channels = image.shape
@@ -140,7 +140,7 @@ def whole_file(image: Image, quality: int) -> tuple[Kind, bytes]:
 
 
 def classic_archive(path: Path) -> None:
-    """An archive of all classic payloads, of an embedder's codes, tombstones and six states."""
+    """An archive of all classic payloads, of a describer's codes, tombstones and six revisions."""
     codec = Chooser(Codec.load("classic"))
     stripes = np.ascontiguousarray(grid(24, 31, 4))
     stripes[:, :, 3] = np.where(np.arange(31) % 5 < 2, 0, 255)
@@ -184,7 +184,10 @@ def classic_archive(path: Path) -> None:
         (half_colour, 50, [("avif/half colour", "colour", waves(26, 38, 3, seed=21))]),
     ]
     with Archive.create(
-        path, codec, embedder=tiny_embedder(), metadata={"source": "synthetic", "ü": [1, 2.5, None]}
+        path,
+        codec,
+        describer=tiny_describer(),
+        metadata={"source": "synthetic", "ü": [1, 2.5, None]},
     ) as archive:
         for payload, quality, images in steps:
             codec.payload = payload
@@ -207,7 +210,7 @@ def wide_archive(path: Path) -> None:
     )
     images = [(f"{i}", None, waves(10 + i, 14, 3, seed=30 + i)) for i in range(5)]
     seen = descriptor.descriptors([waves(20, 20, 3, seed=seed) for seed in range(60)])
-    books = ProductQuantizer.fit(seen, M=3, K=20)
+    books = ProductQuantiser.fit(seen, M=3, K=20)
     arrays = {f"descriptor_{name}": value for name, value in descriptor.arrays().items()}
     header = {"name": "wide", "sort": "classic", "code": "linear", "data": ["synthetic"]}
     codec = Codec.from_container(
@@ -282,7 +285,7 @@ def expected(path: Path) -> dict[str, Any]:
         report = archive.verify(deep=True)
         if not report.ok:
             raise CodecError("; ".join(report.problems))
-        embedded = archive.embedder_codes if archive.embedder else None
+        embedded = archive.describer_codes if archive.describer else None
         images = []
         for position, (entry, pixels) in enumerate(archive.images()):
             packet = archive.packet(entry.id)
@@ -294,7 +297,7 @@ def expected(path: Path) -> dict[str, Any]:
                     "kind": entry.kind.name,
                     "quality": entry.quality,
                     "code": packet.code.hex(),
-                    "embedder_code": None
+                    "describer_code": None
                     if embedded is None
                     else embedded[position].tobytes().hex(),
                     "payload": hashlib.sha256(packet.payload).hexdigest(),
@@ -303,13 +306,13 @@ def expected(path: Path) -> dict[str, Any]:
             )
             if entry.kind is Kind.AVIF:
                 save_drawn(pixels, drawn_name(path, entry.id))
-        which: list[Literal["codec", "embedder"]] = ["codec"]
+        which: list[Literal["codec", "describer"]] = ["codec"]
         if embedded is not None:
-            which.append("embedder")
+            which.append("describer")
         return {
             "archive": path.name,
             "images": images,
-            "states": {str(s): ids_at(path, s) for s in range(1, archive.manifest.number + 1)},
+            "revisions": {str(s): ids_at(path, s) for s in range(1, archive.manifest.number + 1)},
             "searches": [
                 {
                     "id": name,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import machine
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress
@@ -40,18 +40,18 @@ class Coder:
 
     Attributes:
         network: in evaluation mode.
-        quantizer: N·M books, those of position p at p·M to (p + 1)·M − 1; learned by k-means where
+        quantiser: N·M books, those of position p at p·M to (p + 1)·M − 1; learned by k-means where
             the network has no bottleneck.
     """
 
     network: QuantisedAutoencoder
-    quantizer: ProductQuantizer
+    quantiser: ProductQuantiser
 
     def codes(self, z: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Sub-indices (n, N·M) of latents (n, N·D): nearest words, or as r(z) makes them cost."""
         quantiser = self.network.config.quantiser
         if not self.network.config.quantised or not quantiser.epsilon:
-            return self.quantizer.encode(z)
+            return self.quantiser.encode(z)
         N = self.network.config.N
         rows = [
             self.network.quantiser.indices(_by_position(z[start : start + AT_ONCE], N)).flatten(1)
@@ -71,9 +71,9 @@ def coder_of(network: QuantisedAutoencoder, latents: NDArray[np.float32]) -> Cod
     """
     c = network.config
     if c.quantised:
-        return Coder(network, ProductQuantizer(network.quantiser.books(c.N).numpy()))
+        return Coder(network, ProductQuantiser(network.quantiser.books(c.N).numpy()))
     M, K = c.N * c.quantiser.M, c.quantiser.K
-    return Coder(network, ProductQuantizer.fit(latents, M=M, K=K, seed=0, iterations=10))
+    return Coder(network, ProductQuantiser.fit(latents, M=M, K=K, seed=0, iterations=10))
 
 
 def latents_of(network: QuantisedAutoencoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -144,7 +144,7 @@ def evaluate(
         searched["asymmetric"] = asked
     maps: dict[str, dict[str, float]] = {}
     for i, (kind, q) in enumerate(searched.items()):
-        hits = product_hits(coder.quantizer, q, queries.labels, codes, database.labels)
+        hits = product_hits(coder.quantiser, q, queries.labels, codes, database.labels)
         found = score(hits)
         maps[kind] = {"all": found.all_queries, "first": found.first_queries}
         tell(0.3 + 0.6 * (i + 1) / len(searched))
@@ -192,7 +192,7 @@ def _pictures(
     original = pictures.cropped(pictures.pixels).astype(np.float64)
     numbers = int(np.prod(original.shape[1:]))
     found: dict[str, float] = {}
-    quantised = coder.quantizer.decode(codes)
+    quantised = coder.quantiser.decode(codes)
     for name, latents in (("psnr_db", quantised), ("psnr_unquantised_db", z)):
         drawn = pictures.cropped(drawn_again(coder.network, latents)).astype(np.float64)
         errors = np.square(drawn - original).reshape(len(original), -1).sum(axis=1)
@@ -206,7 +206,7 @@ def _pictures(
 def _closely(
     coder: Coder, z: NDArray[np.float32], codes: NDArray[np.uint8], pixels: NDArray[np.uint8]
 ) -> dict[str, float]:
-    z_q = coder.quantizer.decode(codes)
+    z_q = coder.quantiser.decode(codes)
     found = {"separation_db": separation_db(z, z_q), "variance": float(z.var(axis=0).sum())}
     if len(z) < 2:
         return found

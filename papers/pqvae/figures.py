@@ -210,7 +210,7 @@ def _product_words(shown: Shown, folder: Path) -> list[Path]:
     codes = np.repeat(coder.codes(z), GRID * GRID, axis=0)
     words = np.linspace(0, model.K - 1, GRID).round().astype(np.uint8)
     codes[:, 0], codes[:, 1] = np.repeat(words, GRID), np.tile(words, GRID)
-    drawn = drawn_again(network, coder.quantizer.decode(codes))
+    drawn = drawn_again(network, coder.quantiser.decode(codes))
     sheet = drawn.reshape(GRID, GRID, *drawn.shape[1:]).swapaxes(1, 2)
     sheet = sheet.reshape(GRID * drawn.shape[1], GRID * drawn.shape[2], -1).squeeze()
     figure, panel = plt.subplots(figsize=(5, 5))

@@ -1,4 +1,4 @@
-"""Freezing our own codes: a network and a head become an embedder that ships with kinpack."""
+"""Freezing our own codes: a network and a head become a describer that ships with kinpack."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 from kinpack.errors import SourceError
-from kinpack.learn.freezing.describer_file import freeze_embedder
+from kinpack.learn.freezing.describer_file import freeze_describer
 from papers.pqvae.backbone_training import load_backbone
 from papers.pqvae.class_training import load_pooled
 from papers.pqvae.heads import Head, HeadConfig
@@ -71,19 +71,19 @@ def load_seer(checkpoint: Path, head: Path) -> Seer:
 
 def freeze_seer(
     seer: Seer, *, name: str, version: int = 1, description: Mapping[str, Any] | None = None
-) -> Embedder:
-    """Make an embedder of a network and its head.
+) -> Describer:
+    """Make a describer of a network and its head.
 
     Args:
         seer: both.
-        name: of the embedder.
-        version: of the embedder of this name.
+        name: of the describer.
+        version: of the describer of this name.
         description: further values for the file's header.
 
     Raises:
-        CodecError: a part of the network has no place in an embedder file.
+        CodecError: a part of the network has no place in a describer file.
     """
-    return freeze_embedder(
+    return freeze_describer(
         seer,
         seer.head.books(),
         name=name,

@@ -3,7 +3,7 @@
 Three losses over one bottleneck, PQ-VAE's product quantiser:
 
 - ``contrast``: without labels. The quantised descriptor of one view must find the descriptor of the
-  other among all others (Jang and Cho, "Self-supervised product quantization", ICCV 2021), and that
+  other among all others (Jang and Cho, "Self-supervised product quantisation", ICCV 2021), and that
   of a near neighbour of the picture, found by search among the descriptors themselves.
 - ``alignment``: with labels, the union of the two papers: sMIC's distance of correlation matrices
   on the quantised descriptors.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import machine
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress, Task, run_tasks
 from papers.pqvae.backbone_training import Run, descriptors, load_backbone
@@ -348,13 +348,13 @@ def _maps(
     asymmetric: bool = False,
 ) -> dict[str, dict[str, float]]:
     """mAP@1000 in percent of a head's codes, for each way to search: all and first queries."""
-    quantizer = ProductQuantizer(head.books())
+    quantiser = ProductQuantiser(head.books())
     codes = head.codes(database)
     asked: dict[str, NDArray[Any]] = {"symmetric": head.codes(queries)}
     if asymmetric:
         asked["asymmetric"] = head.latents(queries)
     maps = {}
     for kind, q in asked.items():
-        found = score(product_hits(quantizer, q, query_labels, codes, labels))
+        found = score(product_hits(quantiser, q, query_labels, codes, labels))
         maps[kind] = {"all": found.all_queries, "first": found.first_queries}
     return maps

@@ -1,9 +1,9 @@
 """Faiss's product quantisers on principal components: what an engineer would take today.
 
-PQ: H. Jégou, M. Douze, C. Schmid, "Product quantization for nearest neighbor search", TPAMI 2011.
-OPQ: T. Ge, K. He, Q. Ke, J. Sun, "Optimized product quantization", TPAMI 2014, whose rotation and
+PQ: H. Jégou, M. Douze, C. Schmid, "Product quantisation for nearest neighbor search", TPAMI 2011.
+OPQ: T. Ge, K. He, Q. Ke, J. Sun, "Optimized product quantisation", TPAMI 2014, whose rotation and
 codebooks are learned by turns. Faiss learns both; what it learned goes into kinpack's
-``ProductQuantizer``, which codes and searches.
+``ProductQuantiser``, which codes and searches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.search.engines.fast_scan import import_faiss
 from papers.pqvae.hashing.hasher import HashingError, as_vectors
 from papers.pqvae.hashing.itq import random_rotation
@@ -50,30 +50,30 @@ class ProductSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class RotatedQuantizer:
+class RotatedQuantiser:
     """A product quantiser, and the rotation before it.
 
     Attributes:
-        quantizer: its books.
+        quantiser: its books.
         rotation: float32 (D, D), vectors being multiplied by it from the right; None for PQ.
     """
 
-    quantizer: ProductQuantizer
+    quantiser: ProductQuantiser
     rotation: NDArray[np.float32] | None = None
 
     def describe(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Rotate vectors (n, D): float32 (n, D), what asymmetric tables are made of."""
-        x = as_vectors(x, D=self.quantizer.D)
+        x = as_vectors(x, D=self.quantiser.D)
         return x if self.rotation is None else x @ self.rotation
 
     def encode(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Code vectors (n, D): uint8 (n, M) sub-indices."""
-        return self.quantizer.encode(self.describe(x))
+        return self.quantiser.encode(self.describe(x))
 
 
 def fit(
     x: NDArray[Any], *, bits: int, seed: int = 0, settings: ProductSettings | None = None
-) -> RotatedQuantizer:
+) -> RotatedQuantiser:
     """Learn the books, on one thread.
 
     Args:
@@ -113,14 +113,14 @@ def fit(
         words = faiss.vector_to_array(books.centroids).reshape(M, K, D // M)
     finally:
         faiss.omp_set_num_threads(threads)
-    return RotatedQuantizer(ProductQuantizer(words), rotation)
+    return RotatedQuantiser(ProductQuantiser(words), rotation)
 
 
 def _untrained(faiss: Any, D: int, M: int, settings: ProductSettings, n: int, seed: int) -> Any:
-    quantizer: Any = faiss.ProductQuantizer(D, M, int(math.log2(settings.K)))
-    quantizer.cp.seed = seed + 1
-    quantizer.cp.niter = settings.iterations
+    quantiser: Any = faiss.ProductQuantizer(D, M, int(math.log2(settings.K)))
+    quantiser.cp.seed = seed + 1
+    quantiser.cp.niter = settings.iterations
     # All vectors are learned from, however few the words are.
-    quantizer.cp.max_points_per_centroid = n
-    quantizer.cp.min_points_per_centroid = 1
-    return quantizer
+    quantiser.cp.max_points_per_centroid = n
+    quantiser.cp.min_points_per_centroid = 1
+    return quantiser

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import SourceError
 from kinpack.metrics import mean_average_precision
 from kinpack.search.distances.distance import asymmetric_table, symmetric_table
@@ -154,7 +154,7 @@ def binary_hits(
 
 
 def product_hits(
-    quantizer: ProductQuantizer,
+    quantiser: ProductQuantiser,
     queries: NDArray[Any],
     query_labels: NDArray[np.int64],
     codes: NDArray[np.uint8],
@@ -163,7 +163,7 @@ def product_hits(
     """Rank product codes by sums of looked-up distances, ties by place in the database.
 
     Args:
-        quantizer: the books of the codes.
+        quantiser: the books of the codes.
         queries: uint8 (q, M), sub-indices, which are searched by the rows z_q^(m) of the symmetric
             tables; or floating (q, D), descriptors, searched by asymmetric tables.
         query_labels: int64 (q,).
@@ -177,7 +177,7 @@ def product_hits(
         CodecError: codes are not of these books.
         SearchError: a descriptor does not fit.
     """
-    M, K = quantizer.M, quantizer.K
+    M, K = quantiser.M, quantiser.K
     # Two sub-indices of 4 bits are looked up at once, as one byte.
     paired = K <= 16 and M % 2 == 0
     columns = pack_codes(codes, K=K).T if paired else codes.T
@@ -186,7 +186,7 @@ def product_hits(
     looked_up, steps = np.empty((2, len(codes)), np.int32)
     hits = np.empty((len(queries), min(AT, len(codes))), bool)
     for i, query in enumerate(queries):
-        tables = make(quantizer, query).integers
+        tables = make(quantiser, query).integers
         if paired:
             wide = np.zeros((M, 16), np.int32)
             wide[:, :K] = tables
@@ -232,7 +232,7 @@ def _count(
 def _spherical_levels(bits: int) -> NDArray[np.uint32]:
     """Number the values of |a ⊕ b| / |a ∧ b| in their order: uint32 (bits + 1, bits + 1).
 
-    Entry [x, s] is the place of x/s among all fractions; equal fractions have equal places.
+    ImageEntry [x, s] is the place of x/s among all fractions; equal fractions have equal places.
     """
     size = range(bits + 1)
     most = Fraction(bits + 1)

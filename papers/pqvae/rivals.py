@@ -217,7 +217,7 @@ def _scores(
         if asymmetric:
             asked["asymmetric_"] = coder.describe(sides.queries)
         found = {
-            kind: product_hits(coder.quantizer, q, sides.query_labels, codes, sides.labels)
+            kind: product_hits(coder.quantiser, q, sides.query_labels, codes, sides.labels)
             for kind, q in asked.items()
         }
     else:

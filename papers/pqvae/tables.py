@@ -21,7 +21,7 @@ from readme_numbers import UNMEASURED, filled
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 RESULTS = HERE / "results"
-TRANSFER = HERE.parents[1] / "benchmarks" / "results" / "embedders.json"
+TRANSFER = HERE.parents[1] / "benchmarks" / "results" / "describers.json"
 BITS = (32, 48, 64)
 FAITHFUL = "pqvae-faithful"
 
@@ -172,7 +172,7 @@ def heads_table() -> str:
     return "\n".join(rows)
 
 
-def embedders_table() -> str:
+def describers_table() -> str:
     """How well frozen networks find kin among pictures of other kinds, beside codecs' codes."""
     found = json.loads(TRANSFER.read_text())["rows"]
     sets = list(dict.fromkeys(row["data"] for row in found))
@@ -230,7 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "queries": queries_table,
     "watched": watched_table,
     "heads": heads_table,
-    "embedders": embedders_table,
+    "describers": describers_table,
     "cost": cost_line,
 }
 

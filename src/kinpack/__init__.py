@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kinpack.codec.codec import Codec as Codec
     from kinpack.codec.packets.packet import Kind as Kind
     from kinpack.codec.packets.packet import Packet as Packet
-    from kinpack.describers.describer import Embedder as Embedder
+    from kinpack.describers.describer import Describer as Describer
     from kinpack.errors import KinpackError as KinpackError
     from kinpack.sources.items import Source as Source
     from kinpack.sources.opening import open_source as open_source
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Archive": "kinpack.archive.archive",
     "Codec": "kinpack.codec.codec",
-    "Embedder": "kinpack.describers.describer",
+    "Describer": "kinpack.describers.describer",
     "Kind": "kinpack.codec.packets.packet",
     "KinpackError": "kinpack.errors",
     "Packet": "kinpack.codec.packets.packet",
@@ -34,7 +34,7 @@ _HOME = {
 __all__ = [
     "Archive",
     "Codec",
-    "Embedder",
+    "Describer",
     "Kind",
     "KinpackError",
     "Packet",

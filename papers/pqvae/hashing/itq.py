@@ -1,6 +1,6 @@
 """Iterative quantisation: principal components, rotated to lie near the corners of a cube.
 
-Y. Gong, S. Lazebnik, A. Gordo, F. Perronnin, "Iterative quantization: a Procrustean approach to
+Y. Gong, S. Lazebnik, A. Gordo, F. Perronnin, "Iterative quantisation: a Procrustean approach to
 learning binary codes for large-scale image retrieval", TPAMI 2013. With V (n × bits) the centred
 data's principal components, codes B and a rotation R minimise (eq. 2)
 

@@ -18,7 +18,7 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.staging import Staging, stage
-from kinpack.archive.revisions.stored_codec import Coder, Escape, store_coder
+from kinpack.archive.revisions.stored_codec import Codec, Escape, store_codec
 from kinpack.archive.stores.opening import is_address, open_store
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
@@ -27,10 +27,10 @@ from kinpack.sources.items import Item
 if TYPE_CHECKING:
     from kinpack.archive.care.collecting import GcReport
     from kinpack.archive.care.compaction import CompactReport
-    from kinpack.archive.care.history import State
+    from kinpack.archive.care.history import Revision
     from kinpack.archive.care.verification import VerifyReport
     from kinpack.archive.revisions.object_staging import ObjectStaging
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
 _Result = TypeVar("_Result")
 
@@ -38,9 +38,9 @@ _Result = TypeVar("_Result")
 class Archive(Reader):
     """A collection of images in few bytes, read one by one and searched without being unpacked.
 
-    An archive shows one state, the newest when it was opened; what others commit meanwhile appears
-    after ``refresh``. Its methods may be called from many threads. ``create`` and ``open`` make
-    one; a ``with`` block closes it.
+    An archive shows one revision, the newest when it was opened; what others commit meanwhile
+    appears after ``refresh``. Its methods may be called from many threads. ``create`` and ``open``
+    make one; a ``with`` block closes it.
 
     Attributes:
         path: the archive's folder or file, or its address.
@@ -52,12 +52,12 @@ class Archive(Reader):
         manifest: Manifest,
         *,
         path: Path | str,
-        codec: Coder | None,
-        embedder: Embedder | None = None,
+        codec: Codec | None,
+        describer: Describer | None = None,
         staging: Staging | ObjectStaging | None = None,
         fixed: bool = False,
     ) -> None:
-        super().__init__(store, manifest, codec, embedder)
+        super().__init__(store, manifest, codec, describer)
         self.path = path
         self._staging = staging
         self._fixed = fixed
@@ -69,9 +69,9 @@ class Archive(Reader):
     def create(
         cls,
         path: str | os.PathLike[str],
-        codec: Coder,
+        codec: Codec,
         *,
-        embedder: Embedder | None = None,
+        describer: Describer | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Archive:
         """Begin a new archive, which appears under its name with the first images, whole.
@@ -86,7 +86,7 @@ class Archive(Reader):
             path: the archive's folder, which must not exist; its parent must. Or its address,
                 ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
             codec: what codes the images; a copy of its file is kept in the archive.
-            embedder: what makes the codes by which they are searched, for ever; a copy of its file
+            describer: what makes the codes by which they are searched, for ever; a copy of its file
                 is kept in the archive. By default they are searched by the codec's own.
             metadata: JSON values to note for ever: settings, source.
 
@@ -96,7 +96,7 @@ class Archive(Reader):
         """
         staging = stage(path)
         try:
-            manifest = store_coder(staging.store, codec, metadata, embedder)
+            manifest = store_codec(staging.store, codec, metadata, describer)
         except BaseException:
             staging.discard()
             raise
@@ -105,15 +105,15 @@ class Archive(Reader):
             manifest,
             path=staging.target,
             codec=codec,
-            embedder=embedder,
+            describer=describer,
             staging=staging,
         )
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, at: int | None = None, codec: Coder | None = None
+        cls, path: str | os.PathLike[str], *, at: int | None = None, codec: Codec | None = None
     ) -> Archive:
-        """Open an archive at its newest state, or at an earlier one to read.
+        """Open an archive at its newest revision, or at an earlier one to read.
 
         Nothing but the newest manifest is read here; the rest is read at the first need. A sealed
         archive is read in place, and cannot be changed.
@@ -121,7 +121,7 @@ class Archive(Reader):
         Args:
             path: the archive's folder, a sealed archive (``kinpack.archive.care.sealing``), the
                 address of one, ``http://…`` or ``https://…``, or an address in an object store.
-            at: number of the state, as ``info`` gives it; ``None`` for the newest.
+            at: number of the revision, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is loaded already.
 
         Raises:
@@ -166,14 +166,14 @@ class Archive(Reader):
         self.close()
 
     def refresh(self) -> None:
-        """Show the newest state.
+        """Show the newest revision.
 
         Raises:
-            ArchiveError: the archive was opened at a fixed state, or its manifest is damaged.
+            ArchiveError: the archive was opened at a fixed revision, or its manifest is damaged.
         """
         if self._fixed:
             raise ArchiveError(
-                f"{self.path}: opened at state {self.manifest.number}, which stays; open it "
+                f"{self.path}: opened at revision {self.manifest.number}, which stays; open it "
                 "without a number for the newest"
             )
         if self._staging is None:
@@ -198,7 +198,7 @@ class Archive(Reader):
     ) -> AddReport:
         """Add images in one commit: all of them appear, durably, or none.
 
-        What was there is not touched. An error, Ctrl-C or a kill leaves the former state. Of
+        What was there is not touched. An error, Ctrl-C or a kill leaves the former revision. Of
         ``quality``, ``min_psnr`` and ``max_bytes`` at most one may be given. What a target asked
         for and what was reached is noted in the manifest.
 
@@ -207,7 +207,7 @@ class Archive(Reader):
             quality: 1 to 100, by default 60; 100 is lossless.
             min_psnr: PSNR in dB that every image is to have, 1 to 100; checked by decoding it.
             max_bytes: in a new archive, the bytes that all its files but the codec's and the
-                embedder's may take; the best mean PSNR that fits. The source is read twice.
+                describer's may take; the best mean PSNR that fits. The source is read twice.
             escape: whether a classic payload may stand in for a learned one: ``auto`` where it
                 serves better, ``off`` never, ``always``.
             on_duplicate: for an id that is there already: ``error`` refuses the whole source,
@@ -241,7 +241,7 @@ class Archive(Reader):
         )
         with self._writing():
             failed, self._failed = self._failed, True
-            addition = Addition(self._store, self._snapshot, self.codec, self.embedder, options)
+            addition = Addition(self._store, self._snapshot, self.codec, self.describer, options)
             try:
                 addition.take(source, progress, measuring)
                 report = self._commit(addition.following)
@@ -254,8 +254,8 @@ class Archive(Reader):
     def remove(self, ids: Iterable[str] = (), *, label: str | None = None) -> int:
         """Delete images in one commit; a deleted id may be added again.
 
-        Earlier states keep the images. Their bytes stay until the archive is compacted and those
-        states are collected.
+        Earlier revisions keep the images. Their bytes stay until the archive is compacted and those
+        revisions are collected.
 
         Args:
             ids: of the images; naming one twice is no error.
@@ -291,9 +291,9 @@ class Archive(Reader):
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
         """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
 
-        Images keep their order, readers of earlier states go on. It commits every gigabyte or so:
-        an interruption loses no more than that, and harms nothing. The old segments stay until
-        ``gc`` removes the states that name them.
+        Images keep their order, readers of earlier revisions go on. It commits every gigabyte or
+        so: an interruption loses no more than that, and harms nothing. The old segments stay until
+        ``gc`` removes the revisions that name them.
 
         Args:
             progress: called with the number of images just copied.
@@ -309,17 +309,17 @@ class Archive(Reader):
         return report
 
     def gc(self, *, keep: int = 1, min_age: float = 3600.0, dry_run: bool = False) -> GcReport:
-        """Forget old states, and remove the files that no remaining one names.
+        """Forget old revisions, and remove the files that no remaining one names.
 
         Args:
-            keep: the newest states to keep at least, 1 or more.
-            min_age: seconds for which a state is kept after the next one, since somebody may still
-                be reading it.
+            keep: the newest revisions to keep at least, 1 or more.
+            min_age: seconds for which a revision is kept after the next one, since somebody may
+                still be reading it.
             dry_run: whether to remove nothing, and only tell.
 
         Raises:
             ArchiveError: somebody is writing, a manifest is damaged, or the archive cannot be
-                written; nothing that a kept state names is ever removed.
+                written; nothing that a kept revision names is ever removed.
         """
         from kinpack.archive.care.collecting import collect
 
@@ -327,8 +327,8 @@ class Archive(Reader):
             self.refresh()
             return collect(self._store, keep=keep, min_age=min_age, dry_run=dry_run)
 
-    def history(self) -> list[State]:
-        """The states that can be opened by their number, the oldest first.
+    def history(self) -> list[Revision]:
+        """The revisions that can be opened by their number, the oldest first.
 
         Raises:
             ArchiveError: a manifest is damaged.
@@ -339,7 +339,7 @@ class Archive(Reader):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A block within which this archive is changed, from its newest state on."""
+        """A block within which this archive is changed, from its newest revision on."""
         with self._changing, self._store.writing(self._tidy):
             self.refresh()
             try:
@@ -349,7 +349,7 @@ class Archive(Reader):
                 raise
 
     def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
-        """Commit, show the new state, and give a new archive its name."""
+        """Commit, show the new revision, and give a new archive its name."""
         snapshot, result = commit(self._store, self._snapshot, propose)
         if self._staging is not None and snapshot.manifest.number:
             staging, self._staging = self._staging, None

@@ -96,8 +96,8 @@ def search(
     ],
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
     codes: Annotated[
-        Literal["auto", "codec", "embedder"],
-        typer.Option(help="Whose codes: the embedder's if the archive has one, or as said."),
+        Literal["auto", "codec", "describer"],
+        typer.Option(help="Whose codes: the describer's if the archive has one, or as said."),
     ] = "auto",
     at: At = None,
     json: Json = False,
@@ -133,7 +133,7 @@ def info(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="ARCHIVE|CODEC|EMBEDDER",
+            metavar="ARCHIVE|CODEC|DESCRIBER",
             help="An archive; a .kinc or .kine file, or the name of one that ships.",
         ),
     ],
@@ -141,7 +141,7 @@ def info(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Describe an archive, or tell how a codec or an embedder was made.
+    """Describe an archive, or tell how a codec or a describer was made.
 
     Example:
       kinpack info photos.kin
@@ -150,13 +150,13 @@ def info(
     from kinpack.archive.archive import Archive
     from kinpack.archive.stores.opening import is_sealed
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
-    from kinpack.describers import describer as embedder
+    from kinpack.describers import describer as describer
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
-    unnamed = target in embedder.SHIPPED and not Path(target).exists()
-    if unnamed or target.endswith(embedder.SUFFIX):
-        made = embedder.describe(embedder.Embedder.load(target))
-        facts = {key: made[key] for key in ("name", "embedder_id", "embedder_bytes")} | made
+    unnamed = target in describer.SHIPPED and not Path(target).exists()
+    if unnamed or target.endswith(describer.SUFFIX):
+        made = describer.describe(describer.Describer.load(target))
+        facts = {key: made[key] for key in ("name", "describer_id", "describer_bytes")} | made
     elif target in SHIPPED or target.endswith(SUFFIX) or is_file:
         made = describe(Codec.load(target))
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made

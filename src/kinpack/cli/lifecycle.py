@@ -37,8 +37,8 @@ def rm(
 ) -> None:
     """Delete images from an archive.
 
-    All of them go in one commit. Earlier states keep them; their bytes are free after compact and
-    gc. A deleted id may be added again.
+    All of them go in one commit. Earlier revisions keep them; their bytes are free after compact
+    and gc. A deleted id may be added again.
 
     Example:
       kinpack rm photos.kin beach/03.jpg beach/04.jpg
@@ -53,7 +53,7 @@ def rm(
         facts = {"removed": removed, "images": len(opened), "number": opened.manifest.number}
     Report(json=json, quiet=quiet).done(
         facts,
-        f"{shown(archive)}: {removed:,} images deleted, {facts['images']:,} left; state "
+        f"{shown(archive)}: {removed:,} images deleted, {facts['images']:,} left; revision "
         f"{facts['number'] - 1} still has them",
     )
 
@@ -62,7 +62,7 @@ def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
     """Merge small segments and drop deleted images.
 
     Bytes are copied, nothing is coded again. An interruption harms nothing, and whoever reads an
-    earlier state goes on. The space is free after gc.
+    earlier revision goes on. The space is free after gc.
 
     Example:
       kinpack compact photos.kin
@@ -87,20 +87,20 @@ def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
 def gc(
     archive: ArchiveArgument,
     keep: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Keep at least so many of the newest states.")
+        int, typer.Option(metavar="N", min=1, help="Keep at least so many of the newest revisions.")
     ] = 1,
     min_age: Annotated[
         float,
-        typer.Option(metavar="MINUTES", min=0, help="Keep states that were the newest lately."),
+        typer.Option(metavar="MINUTES", min=0, help="Keep revisions that were the newest lately."),
     ] = 60,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Forget old states, and remove the files that only they need.
+    """Forget old revisions, and remove the files that only they need.
 
-    Nothing is removed while anybody writes. Whoever reads a state that is removed gets an error,
-    so states are kept for an hour after the next one.
+    Nothing is removed while anybody writes. Whoever reads a revision that is removed gets an error,
+    so revisions are kept for an hour after the next one.
 
     Example:
       kinpack gc photos.kin --keep 5
@@ -113,12 +113,12 @@ def gc(
     Report(json=json, quiet=quiet).done(
         asdict(done),
         f"{shown(archive)}: {len(done.files):,} files of {done.bytes:,} bytes {verb}, "
-        f"{len(done.states):,} states forgotten, {len(done.kept):,} kept",
+        f"{len(done.revisions):,} revisions forgotten, {len(done.kept):,} kept",
     )
 
 
 def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) -> None:
-    """List the states that can be read with --at.
+    """List the revisions that can be read with --at.
 
     Prints number, time (UTC), images, and what was done.
 
@@ -129,13 +129,13 @@ def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
     from kinpack.archive.archive import Archive
 
     with Archive.open(archive) as opened:
-        states = opened.history()
+        revisions = opened.history()
     Report(json=json, quiet=quiet).result(
-        [asdict(state) for state in states],
+        [asdict(revision) for revision in revisions],
         (
-            f"{state.number:6}  {state.created}  {state.images:11,}  "
-            + ", ".join(_words(dict(state.change)))
-            for state in states
+            f"{revision.number:6}  {revision.created}  {revision.images:11,}  "
+            + ", ".join(_words(dict(revision.change)))
+            for revision in revisions
         ),
     )
 
@@ -165,14 +165,14 @@ def copy(
 
 def merge(
     archives: Annotated[
-        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and embedder.")
+        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and describer.")
     ],
     output: ArchiveOutput,
     on_duplicate: OnDuplicate = "error",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge archives of the same codec and embedder into a new one.
+    """Merge archives of the same codec and describer into a new one.
 
     Bytes are copied, nothing is coded again.
 
@@ -283,8 +283,8 @@ def repair(
     codec: Annotated[
         str | None, typer.Option(metavar="FILE", help="A copy of the codec, if it is damaged.")
     ] = None,
-    embedder: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A copy of the embedder, if it is damaged.")
+    describer: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A copy of the describer, if it is damaged.")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -299,7 +299,7 @@ def repair(
     """
     from kinpack.archive.care.repairing import repair as repair_archive
     from kinpack.codec.codec import Codec
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
     report = Report(json=json, quiet=quiet)
     with report.meter("repairing", None) as meter:
@@ -307,7 +307,7 @@ def repair(
             archive,
             output,
             codec=Codec.load(codec) if codec else None,
-            embedder=Embedder.load(embedder) if embedder else None,
+            describer=Describer.load(describer) if describer else None,
             progress=meter.advance,
         )
     lines = [f"lost: {name}: {reason}" for name, reason in done.lost]

@@ -26,7 +26,9 @@ ArchiveArgument: TypeAlias = Annotated[
 ]
 At: TypeAlias = Annotated[
     int | None,
-    typer.Option(metavar="NUMBER", min=1, help="Read an earlier state, as history numbers them."),
+    typer.Option(
+        metavar="NUMBER", min=1, help="Read an earlier revision, as history numbers them."
+    ),
 ]
 Sources: TypeAlias = Annotated[
     list[str],
@@ -92,7 +94,7 @@ MaxBytes: TypeAlias = Annotated[
         metavar="BYTES",
         parser=byte_count,
         help="In place of a quality: what the archive may take on the disk, its codec's and "
-        "embedder's files not counted, as 500k, 20M or 1.5G (of 1,000s); the best mean PSNR that "
+        "describer's files not counted, as 500k, 20M or 1.5G (of 1,000s); the best mean PSNR that "
         "fits. Reads the pictures twice.",
     ),
 ]

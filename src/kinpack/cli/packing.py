@@ -54,10 +54,10 @@ def pack(
         float | None,
         typer.Option(metavar="N", min=0.01, help="How long to learn.  [default: 20]"),
     ] = None,
-    embedder: Annotated[
+    describer: Annotated[
         str | None,
         typer.Option(
-            metavar="EMBEDDER",
+            metavar="DESCRIBER",
             help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
         ),
     ] = None,
@@ -91,7 +91,7 @@ def pack(
     from kinpack.archive.adding.addition import AddOptions
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
     report = Report(json=json, quiet=quiet)
     loaded = (
@@ -99,12 +99,12 @@ def pack(
         if learn
         else Codec.load(codec or "default")
     )
-    embeds = None if embedder is None else Embedder.load(embedder)
+    embeds = None if describer is None else Describer.load(describer)
     asked = AddOptions(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes).asked
     metadata = {"codec": loaded.name, **asked, "size": size or None, "escape": escape}
     if embeds:
-        metadata["embedder"] = embeds.name
-    with Archive.create(output, loaded, embedder=embeds, metadata=metadata) as archive:
+        metadata["describer"] = embeds.name
+    with Archive.create(output, loaded, describer=embeds, metadata=metadata) as archive:
         images = open_together(source, size=size, split=split)
         if limit is not None:
             images = subset(images, stop=limit)
@@ -145,7 +145,7 @@ def add(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add a collection to an archive, with its codec and embedder.
+    """Add a collection to an archive, with its codec and describer.
 
     What is there is not touched. Quality or PSNR, and size, are those that the archive was packed
     with, unless others are given; one that was packed into a number of bytes needs them.

@@ -29,7 +29,7 @@ class Meter(Protocol):
         """Count images that are done."""
 
     def move(self, share: float, text: str) -> None:
-        """Show a share of the whole, 0 to 1, and a few words on the state."""
+        """Show a share of the whole, 0 to 1, and a few words on the revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,12 @@ class Report:
             with Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[state]}"),
+                TextColumn("{task.fields[revision]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             ) as bar:
-                yield _Bar(bar, bar.add_task(doing, total=total, state=""), total)
+                yield _Bar(bar, bar.add_task(doing, total=total, revision=""), total)
 
     @contextmanager
     def meters(self, *doing: str, total: int) -> Iterator[list[Callable[[int], None]]]:
@@ -145,11 +145,11 @@ class _Lines:
     def move(self, share: float, text: str) -> None:
         self._print(f"{share:.0%}, {text}")
 
-    def _print(self, state: str) -> None:
+    def _print(self, revision: str) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + SECONDS_BETWEEN_LINES
-            typer.echo(f"kinpack: {self._doing}: {state}", err=True)
+            typer.echo(f"kinpack: {self._doing}: {revision}", err=True)
 
 
 class _Bar:
@@ -160,11 +160,11 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         self._count += count
-        state = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
-        self._bar.update(self._task, completed=self._count, state=state)
+        revision = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
+        self._bar.update(self._task, completed=self._count, revision=revision)
 
     def move(self, share: float, text: str) -> None:
-        self._bar.update(self._task, completed=share * (self._total or 0), state=text)
+        self._bar.update(self._task, completed=share * (self._total or 0), revision=text)
 
 
 def one_line(text: str) -> str:

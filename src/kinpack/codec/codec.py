@@ -44,7 +44,7 @@ class Codec:
     Attributes:
         codec_id: SHA-256 of the file, in hexadecimal.
         header: the file's plain values: name, sort, data, seed and so on.
-        quantizer: the product quantiser of the code.
+        quantiser: the product quantiser of the code.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Codec:
         self._data = data
         self.header = dict(container.header)
         self.codec_id = hashlib.sha256(data).hexdigest()
-        self.quantizer = self._parts.quantizer
+        self.quantiser = self._parts.quantiser
         self._descriptors = self._parts.descriptors()
 
     @classmethod
@@ -286,7 +286,7 @@ class Codec:
             (n, D) float32.
         """
         if not images:
-            return np.zeros((0, self.quantizer.D), dtype=np.float32)
+            return np.zeros((0, self.quantiser.D), dtype=np.float32)
         return self._descriptors(images)
 
     def embed(self, images: Sequence[Image]) -> NDArray[np.uint8]:
@@ -298,7 +298,7 @@ class Codec:
         Returns:
             (n, M) uint8; entry (i, m) is the word of book m for image i.
         """
-        return self.quantizer.encode(self.descriptors(images))
+        return self.quantiser.encode(self.descriptors(images))
 
     def learned_coder(self) -> LearnedCoder:
         """Coder of learned payloads.
@@ -344,14 +344,14 @@ class Codec:
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self._coder_of_images, self.quantizer, name=self.name, alpha=self._alpha)
+        return Decoder(self._coder_of_images, self.quantiser, name=self.name, alpha=self._alpha)
 
     @cached_property
     def _encoder(self) -> Encoder:
         values = self.header.get("escape")
         rule = None if values is None else EscapeRule.from_dict(values)
         chooser = Chooser(self._coder_of_images, rule, self._alpha)
-        return Encoder(chooser, self.embed, self._decoder, K=self.quantizer.K)
+        return Encoder(chooser, self.embed, self._decoder, K=self.quantiser.K)
 
     @property
     def _coder_of_images(self) -> Callable[[], LearnedImages] | None:

@@ -11,7 +11,7 @@ from kinpack.codec.choice.choosing import in_threads
 from kinpack.codec.classic.payloads import decode_classic
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.errors import CodecError, PayloadError
 from kinpack.limits import too_many
 from kinpack.pictures.images import Image
@@ -24,7 +24,7 @@ class Decoder:
 
     Args:
         learned: gives the coder of learned payloads; None for a codec that has none.
-        quantizer: of the product codes.
+        quantiser: of the product codes.
         name: the codec's, for messages.
         alpha: of alpha planes that the codec has learned to code; None for a codec that has not.
     """
@@ -32,12 +32,12 @@ class Decoder:
     def __init__(
         self,
         learned: Callable[[], LearnedImages] | None,
-        quantizer: ProductQuantizer,
+        quantiser: ProductQuantiser,
         *,
         name: str,
         alpha: CausalAlpha | None = None,
     ) -> None:
-        self._learned, self._quantizer, self._name = learned, quantizer, name
+        self._learned, self._quantiser, self._name = learned, quantiser, name
         self._alpha = alpha
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
@@ -73,11 +73,11 @@ class Decoder:
                 f"codec {self._name!r} has no learned payloads, but a packet is one: "
                 "use the codec it was made with"
             )
-        width = self._quantizer.code_bytes
+        width = self._quantiser.code_bytes
         if any(len(packet.code) != width for packet in packets):
             raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
         packed = np.frombuffer(b"".join(p.code for p in packets), dtype=np.uint8)
-        codes = unpack_codes(packed.reshape(-1, width), self._quantizer.M, K=self._quantizer.K)
+        codes = unpack_codes(packed.reshape(-1, width), self._quantiser.M, K=self._quantiser.K)
         return self._learned().decode(packets, codes, threads=threads)
 
 

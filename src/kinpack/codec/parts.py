@@ -18,7 +18,7 @@ from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.learned import LearnedCoder
 from kinpack.codec.learned.self_test import SelfTest
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
 from kinpack.networks.container import Container
@@ -58,7 +58,7 @@ class CodecParts:
         self._engine, self._optimise = engine, optimise
         self._header = container.header
         self._name = str(self._header.get("name", "unnamed"))
-        self.quantizer = ProductQuantizer(self._array("codebooks").astype(np.float32))
+        self.quantiser = ProductQuantiser(self._array("codebooks").astype(np.float32))
 
     def untested_coder(self, engine: Engine) -> LearnedCoder:
         """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
@@ -71,7 +71,7 @@ class CodecParts:
         """
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
         code_context = self._integers("code_context")
-        if code_context.shape[:2] != (self.quantizer.M, self.quantizer.K):
+        if code_context.shape[:2] != (self.quantiser.M, self.quantiser.K):
             raise CodecError(
                 f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
             )
@@ -104,7 +104,7 @@ class CodecParts:
         engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
         coder = self.untested_coder(engines[0])
         test = SelfTest.from_dict(
-            self._header.get("test", {}), M=self.quantizer.M, K=self.quantizer.K
+            self._header.get("test", {}), M=self.quantiser.M, K=self.quantiser.K
         )
         failures: list[KinpackError] = []
         for engine in engines:
@@ -127,7 +127,7 @@ class CodecParts:
             return None
         model = CausalModel.from_arrays(self._container.arrays, "grey")
         shape = model.code_context.shape
-        if shape[2] and shape[:2] != (self.quantizer.M, self.quantizer.K):
+        if shape[2] and shape[:2] != (self.quantiser.M, self.quantiser.K):
             raise CodecError(
                 f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
             )
@@ -150,7 +150,7 @@ class CodecParts:
             if images is None:
                 return None
             test = CausalTest.from_dict(self._header.get("causal_test", {}))
-            failure = test.failure(images, M=self.quantizer.M)
+            failure = test.failure(images, M=self.quantiser.M)
             if failure is None:
                 return images
             failures.append(failure)
@@ -178,7 +178,7 @@ class CodecParts:
         """
         if self._header.get("code") == "network":
             network = self._network("code")
-            return lambda images: _describe(network, images, self.quantizer.D)
+            return lambda images: _describe(network, images, self.quantiser.D)
         arrays = {
             key.removeprefix("descriptor_"): value
             for key, value in self._container.arrays.items()

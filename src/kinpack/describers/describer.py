@@ -1,13 +1,13 @@
-"""The embedder: a small network, shipped as a file, that makes product codes for search alone.
+"""The describer: a small network, shipped as a file, that makes product codes for search alone.
 
-A codec's own product code is what its payloads depend on, and takes few bytes of it. An embedder
+A codec's own product code is what its payloads depend on, and takes few bytes of it. A describer
 depends on nothing and nothing on it: its codes find a picture's kin, and are kept in files of their
 own. Step by step:
 
 1. Reduce the picture to side × side cells (``area_reduction``: RGBA on white, grey
    replicated, any shape; a smaller picture is enlarged by the same rule), and divide by 255.
 2. Run the network: latents z_e, float32 (D,).
-3. Name the nearest word of every book (``ProductQuantizer.encode``).
+3. Name the nearest word of every book (``ProductQuantiser.encode``).
 
 Step 1 is the same number on every machine. Step 2 is computed in floating point, one picture a run
 on one thread: on one machine a picture has the same latents alone, in any batch and under any
@@ -29,65 +29,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack import __version__
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import CodecError, shown
-from kinpack.networks.container import EMBEDDER_FILE, Container, read_container
+from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.networks.networks import Network
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image, validate_image
 
 SHIPPED = ("kin",)
-"""Embedders that come with the package."""
+"""Describers that come with the package."""
 SUFFIX = ".kine"
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
 
 
-class Embedder:
+class Describer:
     """Turns pictures into product codes for searching.
 
-    An embedder is the content of one ``.kine`` file: a network, the books of its codes, and what is
+    A describer is the content of one ``.kine`` file: a network, the books of its codes, and what is
     known of how it was made.
 
     Attributes:
-        embedder_id: SHA-256 of the file, in hexadecimal.
+        describer_id: SHA-256 of the file, in hexadecimal.
         header: the file's plain values: name, version, data and so on.
-        quantizer: the product quantiser of its codes.
+        quantiser: the product quantiser of its codes.
         side: cells along each side of the pictures that the network sees.
 
     Raises:
-        CodecError: the content is none of an embedder.
+        CodecError: the content is none of a describer.
     """
 
     def __init__(self, container: Container, data: bytes) -> None:
         self.header = dict(container.header)
-        self.embedder_id = hashlib.sha256(data).hexdigest()
+        self.describer_id = hashlib.sha256(data).hexdigest()
         self._data = data
         self.side = self._side()
         books, graph = container.arrays.get("codebooks"), container.blobs.get("network")
         if books is None or graph is None:
             lacking = "the array 'codebooks'" if books is None else "the network 'network'"
-            raise CodecError(f"embedder {self.name!r} lacks {lacking}; make it anew")
-        self.quantizer = ProductQuantizer(books.astype(np.float32))
-        self._network = Network(graph, name="network", threads=1, owner="embedder")
+            raise CodecError(f"describer {self.name!r} lacks {lacking}; make it anew")
+        self.quantiser = ProductQuantiser(books.astype(np.float32))
+        self._network = Network(graph, name="network", threads=1, owner="describer")
 
     @classmethod
     def from_container(cls, container: Container) -> Self:
-        """Make an embedder of a file's content."""
+        """Make a describer of a file's content."""
         return cls(container, container.to_bytes())
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:
-        """Read an embedder file's bytes.
+        """Read a describer file's bytes.
 
         Args:
             data: the whole file.
             where: its name, for messages.
 
         Raises:
-            CodecError: the file is damaged, truncated, newer, or no embedder.
+            CodecError: the file is damaged, truncated, newer, or no describer.
         """
-        container = read_container(data, where=where, kind=EMBEDDER_FILE)
+        container = read_container(data, where=where, kind=DESCRIBER_FILE)
         try:
             return cls(container, data)
         except CodecError as error:
@@ -95,7 +95,7 @@ class Embedder:
 
     @classmethod
     def load(cls, spec: str | Path) -> Self:
-        """Load an embedder.
+        """Load a describer.
 
         Args:
             spec: path of a ``.kine`` file, or ``"kin"``, which is shipped.
@@ -104,21 +104,21 @@ class Embedder:
             CodecError: there is no such file, or it is damaged, truncated or newer.
         """
         if str(spec) in SHIPPED:
-            place = resources.files("kinpack") / "embedders" / f"{spec}{SUFFIX}"
+            place = resources.files("kinpack") / "describers" / f"{spec}{SUFFIX}"
             try:
                 data = place.read_bytes()
             except OSError as error:
                 raise CodecError(
-                    f"the embedder {str(spec)!r} does not come with this kinpack ({__version__}); "
+                    f"the describer {str(spec)!r} does not come with this kinpack ({__version__}); "
                     f"install one that has it, or name a {SUFFIX} file"
                 ) from error
-            return cls.from_bytes(data, where=f"the shipped embedder {spec!r}")
+            return cls.from_bytes(data, where=f"the shipped describer {spec!r}")
         try:
             data = Path(spec).read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CodecError(
-                f"{shown(spec)}: cannot read the embedder ({reason}); name a {SUFFIX} file, or "
+                f"{shown(spec)}: cannot read the describer ({reason}); name a {SUFFIX} file, or "
                 f"{', '.join(SHIPPED)}"
             ) from error
         return cls.from_bytes(data, where=shown(spec))
@@ -130,13 +130,13 @@ class Embedder:
 
     @property
     def n_bytes(self) -> int:
-        """Size of the embedder file."""
+        """Size of the describer file."""
         return len(self._data)
 
     @property
     def code_bytes(self) -> int:
         """Bytes of one packed code."""
-        return self.quantizer.code_bytes
+        return self.quantiser.code_bytes
 
     @property
     def mirrored(self) -> bool:
@@ -144,7 +144,7 @@ class Embedder:
         return self.header.get("mirrored") is True
 
     def to_bytes(self) -> bytes:
-        """Return the embedder file."""
+        """Return the describer file."""
         return self._data
 
     def latents(
@@ -165,7 +165,7 @@ class Embedder:
             CodecError: the network does not run, or gives something else.
         """
         checked = [validate_image(picture, f"picture {i}") for i, picture in enumerate(pictures)]
-        described = np.empty((len(checked), self.quantizer.D), np.float32)
+        described = np.empty((len(checked), self.quantiser.D), np.float32)
         workers = min(threads or os.cpu_count() or 1, len(checked))
         if workers < 2:
             for row, picture in enumerate(checked):
@@ -190,7 +190,7 @@ class Embedder:
             ImageError: an array is no image.
             CodecError: the network does not run, or gives something else.
         """
-        return self.quantizer.encode(self.latents(pictures, threads=threads))
+        return self.quantiser.encode(self.latents(pictures, threads=threads))
 
     def packed(self, pictures: Sequence[Image], *, threads: int | None = None) -> list[bytes]:
         """Product codes of pictures as an archive stores them, ``code_bytes`` bytes each.
@@ -204,13 +204,13 @@ class Embedder:
             CodecError: the network does not run, or gives something else.
         """
         codes = self.codes(pictures, threads=threads)
-        return [code.tobytes() for code in pack_codes(codes, K=self.quantizer.K)]
+        return [code.tobytes() for code in pack_codes(codes, K=self.quantiser.K)]
 
     def _describe(self, picture: Image, into: NDArray[np.float32]) -> None:
         """Write the latents (D,) of one picture."""
         cells = area_reduction(picture, self.side) / np.float32(255)
         z = self._network(cells.transpose(2, 0, 1)[None])
-        if z.shape != (1, self.quantizer.D):
+        if z.shape != (1, self.quantiser.D):
             raise self._network.fault(f"gives an array of shape {z.shape}, not (1, D)")
         if not np.isfinite(z).all():
             raise self._network.fault("gives numbers that are not finite")
@@ -220,20 +220,20 @@ class Embedder:
         side = self.header.get("side")
         if type(side) is not int or not 1 <= side <= MOST_SIDE:
             raise CodecError(
-                f"embedder {self.name!r} asks for pictures of side {side!r}, not 1 to {MOST_SIDE}; "
-                "make it anew"
+                f"describer {self.name!r} asks for pictures of side {side!r}, not 1 to "
+                f"{MOST_SIDE}; make it anew"
             )
         return side
 
 
-def describe(embedder: Embedder) -> dict[str, Any]:
-    """Plain facts about an embedder, for people and machines."""
-    quantizer = embedder.quantizer
+def describe(describer: Describer) -> dict[str, Any]:
+    """Plain facts about a describer, for people and machines."""
+    quantiser = describer.quantiser
     return {
-        **embedder.header,
-        "M": quantizer.M,
-        "K": quantizer.K,
-        "code_bytes": embedder.code_bytes,
-        "embedder_id": embedder.embedder_id,
-        "embedder_bytes": embedder.n_bytes,
+        **describer.header,
+        "M": quantiser.M,
+        "K": quantiser.K,
+        "code_bytes": describer.code_bytes,
+        "describer_id": describer.describer_id,
+        "describer_bytes": describer.n_bytes,
     }

@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class ProductQuantizer:
+class ProductQuantiser:
     """M codebooks of K words each; every book quantises its own d consecutive components.
 
     A vector of D = M·d components becomes M sub-indices; sub-index m names the nearest word of

@@ -128,7 +128,7 @@ class FrequencyTables:
     def cumulative(self) -> Ints:
         """Left bounds, in units of 2^-24, that the range coder gives to each entry.
 
-        Entry i of a table of n counts c starts at floor(C_i · s) + i, with C_i the sum of the
+        ImageEntry i of a table of n counts c starts at floor(C_i · s) + i, with C_i the sum of the
         counts before it and s = (2^24 − n) / Σc, both in float64: constriction's rule for
         categorical models that are not "perfect". The next table's bounds follow.
         """

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments.batches import batches
-from kinpack.archive.segments.segment import Entry
+from kinpack.archive.segments.segment import ImageEntry
 from kinpack.archive.stores.noreplace import publish_folder
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, MissingExtraError, shown
@@ -90,7 +90,7 @@ def export(
         return _write_tars(part, format, pictures)
 
 
-_Pictures: TypeAlias = Iterator[tuple[Entry, bytes]]
+_Pictures: TypeAlias = Iterator[tuple[ImageEntry, bytes]]
 
 
 def _pictures(
@@ -198,7 +198,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
     return count
 
 
-def _groups(pictures: _Pictures) -> Iterator[list[tuple[Entry, bytes]]]:
+def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
     """Pictures some at a time: a thousand, or fewer where they are large."""
     return batches(pictures, _GROUP, n_bytes=lambda one: len(one[1]), full=_SHARD_BYTES)
 
@@ -231,7 +231,7 @@ def _write_tars(
     return count
 
 
-def _class_path(archive: Archive, entry: Entry) -> str:
+def _class_path(archive: Archive, entry: ImageEntry) -> str:
     """The path of an image below a folder of its class; an id that begins so stays as it is."""
     label = UNLABELLED if entry.label is None else entry.label
     if not label or "/" in label:

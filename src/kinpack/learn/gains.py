@@ -120,7 +120,7 @@ def _difference(curve: Curve, own: Curve) -> float:
 def _learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
     rates = codec.rates(images, qualities=QUALITIES, escape="off")
     psnrs = np.minimum(rates.psnr, _EXACT_PSNR).mean(0)
-    return list(zip(rates.n_bytes.mean(0) + codec.quantizer.code_bytes, psnrs, strict=True))
+    return list(zip(rates.n_bytes.mean(0) + codec.quantiser.code_bytes, psnrs, strict=True))
 
 
 def _avif_curve(images: Sequence[Image]) -> Curve:

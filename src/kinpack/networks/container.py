@@ -1,14 +1,14 @@
 """The codec file (``.kinc``): header JSON, ONNX networks, integer tables and arrays, checksummed.
 
 ```
- 8 bytes   magic: 89 4B 49 4E 43 0D 0A 1A (of an embedder file, ``.kine``: 45 in place of 43)
+ 8 bytes   magic: 89 4B 49 4E 43 0D 0A 1A (of a describer file, ``.kine``: 45 in place of 43)
  4 bytes   format version, little-endian
  4 bytes   length of the header, little-endian
  header    JSON, UTF-8; "sections" lists name, stored and plain length, packing, dtype and shape
  sections  one after the other, in the header's order
  32 bytes  SHA-256 of all the above
 ```
-A codec's or embedder's identity is the SHA-256 of the whole file.
+A codec's or describer's identity is the SHA-256 of the whole file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FileKind:
 
 MAGIC = b"\x89KINC\r\n\x1a"
 CODEC_FILE = FileKind(MAGIC, "codec", "a .kinc file, `default` or `classic`")
-EMBEDDER_FILE = FileKind(b"\x89KINE\r\n\x1a", "embedder", "a .kine file or `kin`")
+DESCRIBER_FILE = FileKind(b"\x89KINE\r\n\x1a", "describer", "a .kine file or `kin`")
 VERSION = 1
 MAX_BYTES = 1 << 28
 """Most bytes that the sections may hold, unpacked: no file can make a reader take all memory."""
@@ -57,7 +57,7 @@ _DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "float16", "flo
 
 @dataclass(frozen=True)
 class Container:
-    """A codec file's content, or an embedder file's.
+    """A codec file's content, or a describer file's.
 
     Attributes:
         header: plain values that describe the codec, without the list of sections.
@@ -116,7 +116,7 @@ class Container:
 
 
 def read_container(data: bytes, *, where: str, kind: FileKind = CODEC_FILE) -> Container:
-    """Read a codec file, or an embedder file.
+    """Read a codec file, or a describer file.
 
     Args:
         data: the whole file.

@@ -1,4 +1,4 @@
-"""Networks of a codec or embedder at run time: checked ONNX graphs, run whole or in tiles."""
+"""Networks of a codec or describer at run time: checked ONNX graphs, run whole or in tiles."""
 
 from __future__ import annotations
 

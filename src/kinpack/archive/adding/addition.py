@@ -15,7 +15,7 @@ from kinpack.archive.adding.source_reading import Batch, Intake
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import TARGETS, Reached, bytes_on_disk, following
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Coder, Escape
+from kinpack.archive.revisions.stored_codec import Codec, Escape
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
@@ -24,7 +24,7 @@ from kinpack.progress import Progress as Progress
 from kinpack.sources.items import Item
 
 if TYPE_CHECKING:
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
 Duplicates: TypeAlias = Literal["error", "skip", "replace"]
 """What happens to an image whose id is there already: refuse all, keep the old, take the new."""
@@ -63,7 +63,8 @@ class AddOptions:
     Attributes:
         quality: 1 to 100; 100 is lossless.
         min_psnr: PSNR in dB that every image is to have, 1 to 100.
-        max_bytes: of the whole new archive but its codec and embedder; as high a mean PSNR as fits.
+        max_bytes: of the whole new archive but its codec and describer; as high a mean PSNR as
+            fits.
         escape: whether a classic payload may stand in for a learned one.
         on_duplicate: what happens to an image whose id is there already.
         skip_broken: whether pictures that cannot be read are left out and reported.
@@ -110,9 +111,9 @@ class Addition:
 
     Args:
         store: where the archive lies.
-        snapshot: its state when adding began.
-        coder: its codec.
-        embedder: its embedder, if it has one.
+        snapshot: its revision when adding began.
+        codec: its codec.
+        describer: its describer, if it has one.
         options: how to add.
     """
 
@@ -120,14 +121,14 @@ class Addition:
         self,
         store: Store,
         snapshot: Snapshot,
-        coder: Coder,
-        embedder: Embedder | None,
+        codec: Codec,
+        describer: Describer | None,
         options: AddOptions,
     ) -> None:
         self._store = store
         self._snapshot = snapshot
-        self._coder = coder
-        self._embedder = embedder
+        self._coder = codec
+        self._describer = describer
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
         self._intake = self._new_intake()
@@ -162,16 +163,16 @@ class Addition:
             )
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
-        """The manifest that adds the images to a state.
+        """The manifest that adds the images to a revision.
 
         Args:
-            base: the state; another than at the beginning if somebody else has committed since.
+            base: the revision; another than at the beginning if somebody else has committed since.
 
         Returns:
             The manifest, ``None`` if nothing would change; and what would come of it.
 
         Raises:
-            ArchiveError: the state has an id that was to be added.
+            ArchiveError: the revision has an id that was to be added.
         """
         self._offered = False
         manifest, report = self._proposed(base)
@@ -225,9 +226,9 @@ class Addition:
         return following(base.manifest, (*old, *new), change, asked, reached), report
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What a state holds of the images: their rows, and their positions there.
+        """What a revision holds of the images: their rows, and their positions there.
 
-        Of the state at the beginning that was noted, where it matters, as they came. Of another
+        Of the revision at the beginning that was noted, where it matters, as they came. Of another
         one, after a lost race, the ids are read again from the segments that were stored.
         """
         if base is self._snapshot:
@@ -266,8 +267,8 @@ class Addition:
         fitting = Fitting(
             self._snapshot.manifest,
             self._options.asked,
-            code_bytes=self._coder.quantizer.code_bytes,
-            embedder_code_bytes=self._embedder.code_bytes if self._embedder else 0,
+            code_bytes=self._coder.quantiser.code_bytes,
+            describer_code_bytes=self._describer.code_bytes if self._describer else 0,
             where=where,
         )
         for batch in self._new_intake().batches(items, measuring):
@@ -338,8 +339,8 @@ class Addition:
             )
             self._psnr.extend(psnr.tolist())
         codes = [b""] * len(images)
-        if self._embedder is not None:
-            codes = self._embedder.packed(images, threads=options.threads)
+        if self._describer is not None:
+            codes = self._describer.packed(images, threads=options.threads)
         replacing = options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
             earlier = self._intake.taken.store(item.id)

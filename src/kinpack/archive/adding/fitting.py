@@ -35,10 +35,10 @@ class Fitting:
     """Gathers what images would take and chooses; it keeps numbers and names, no pixels.
 
     Args:
-        base: the new archive's state before its first commit.
+        base: the new archive's revision before its first commit.
         asked: what the commit notes as asked.
         code_bytes: of a product code.
-        embedder_code_bytes: of an embedder's code, 0 without one.
+        describer_code_bytes: of a describer's code, 0 without one.
         where: the archive's name for messages.
 
     Attributes:
@@ -51,7 +51,7 @@ class Fitting:
         asked: Mapping[str, Any],
         *,
         code_bytes: int,
-        embedder_code_bytes: int,
+        describer_code_bytes: int,
         where: str,
     ) -> None:
         self.ids: list[str] = []
@@ -59,7 +59,7 @@ class Fitting:
         self._shapes: list[tuple[int, int, int]] = []
         self._rates: list[Rates] = []
         self._base, self._asked, self._where = base, asked, where
-        self._code, self._embedder_code = bytes(code_bytes), bytes(embedder_code_bytes)
+        self._code, self._describer_code = bytes(code_bytes), bytes(describer_code_bytes)
 
     def take(self, batch: Batch, rates: Rates) -> None:
         """Note images and what they would take.
@@ -79,7 +79,7 @@ class Fitting:
         """Choose the qualities of the greatest mean PSNR with which the archive fits.
 
         Args:
-            limit: bytes of all files but the codec's and the embedder's.
+            limit: bytes of all files but the codec's and the describer's.
 
         Returns:
             The quality of each image, in their order. No one quality of ``GRID`` for all that fits
@@ -157,7 +157,9 @@ class Fitting:
                     code=self._code,
                     payload=bytes(int(n_bytes[j])),
                 )
-                segment, row = stream.add(self.ids[i], self._labels[i], packet, self._embedder_code)
+                segment, row = stream.add(
+                    self.ids[i], self._labels[i], packet, self._describer_code
+                )
                 if i in dead:
                     killed.setdefault(segment, []).append(row)
                 i += 1

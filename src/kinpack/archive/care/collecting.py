@@ -1,18 +1,18 @@
-"""Collecting: earlier states are forgotten, and the files that no remaining state names removed."""
+"""Collecting: forgets earlier revisions, and removes the files that no remaining one names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from kinpack.archive.revisions.manifest import codec_file, embedder_file, manifest_file
+from kinpack.archive.revisions.manifest import codec_file, describer_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import TEMPORARY, Store
 from kinpack.errors import ArchiveError
 
 MIN_AGE = 3600.0
-"""Seconds that a state is kept, by default, after the next one: whoever reads it may go on."""
+"""Seconds that a revision is kept, by default, after the next one: whoever reads it may go on."""
 
 
 @dataclass(slots=True)
@@ -20,14 +20,14 @@ class GcReport:
     """What was removed, or with ``dry_run`` would be.
 
     Attributes:
-        states: numbers of the states that can no longer be opened, ascending.
+        revisions: numbers of the revisions that can no longer be opened, ascending.
         kept: numbers of those that can.
         files: names of the files that were removed.
         bytes: their bytes.
         dry_run: whether they are still there.
     """
 
-    states: list[int] = field(default_factory=list)
+    revisions: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     bytes: int = 0
@@ -37,23 +37,23 @@ class GcReport:
 def collect(
     store: Store, *, keep: int = 1, min_age: float = MIN_AGE, dry_run: bool = False
 ) -> GcReport:
-    """Forget old states, then remove all files of the archive's that no kept state names.
+    """Forget old revisions, then remove all files of the archive's that no kept revision names.
 
     Nothing is removed while anybody writes, nor where that cannot be known.
 
     Args:
         store: where the archive lies.
-        keep: the newest states to keep at least, 1 or more.
-        min_age: seconds for which a state is kept after another has followed it, since somebody
+        keep: the newest revisions to keep at least, 1 or more.
+        min_age: seconds for which a revision is kept after another has followed it, since somebody
             may still be reading it.
         dry_run: whether to remove nothing.
 
     Raises:
         ArchiveError: somebody is writing, a manifest that is to be kept is damaged, or the store
-            cannot be written; nothing that a kept state names is ever removed.
+            cannot be written; nothing that a kept revision names is ever removed.
     """
     if keep < 1:
-        raise ArchiveError(f"keep is {keep}; at least 1 state, the newest, is kept")
+        raise ArchiveError(f"keep is {keep}; at least 1 revision, the newest, is kept")
     with store.alone():
         return _collect(store, keep, min_age, dry_run)
 
@@ -64,7 +64,7 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
         load_manifest(store)  # says that it is no archive
     first = _first_kept(store, numbers, keep, datetime.now(UTC) - timedelta(seconds=min_age))
     report = GcReport(
-        states=[number for number in numbers if number < first],
+        revisions=[number for number in numbers if number < first],
         kept=[number for number in numbers if number >= first],
         dry_run=dry_run,
     )
@@ -74,24 +74,24 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
         named.update(*(entry.files for entry in record.segments))
         if record.base is None:
             named.add(codec_file(record.codec))
-        if record.embedder:
-            named.add(embedder_file(record.embedder))
-    manifests = [manifest_file(number) for number in report.states]
+        if record.describer:
+            named.add(describer_file(record.describer))
+    manifests = [manifest_file(number) for number in report.revisions]
     others = [name for name in store.list() if _is_ours(name) and name not in named]
     report.files = manifests + others
     report.bytes = sum(store.size(name) for name in report.files)
     if not dry_run:
-        # States go first, oldest first: whatever interrupts this leaves a whole later part.
+        # Revisions go first, oldest first: whatever interrupts this leaves a whole later part.
         store.delete(*manifests)
         store.delete(*others)
     return report
 
 
 def _first_kept(store: Store, numbers: list[int], keep: int, latest: datetime) -> int:
-    """Number of the first state to keep.
+    """Number of the first revision to keep.
 
-    The states before it have been followed long enough, and its manifest is whole: so those after
-    it build on none before it, and name all segments that they need.
+    The revisions before it have been followed long enough, and its manifest is whole: so those
+    after it build on none before it, and name all segments that they need.
     """
     for number in reversed(numbers[1 : max(1, len(numbers) - keep + 1)]):
         record = load_record(store, number)
@@ -117,6 +117,6 @@ def _is_ours(name: str) -> bool:
     return file.startswith(TEMPORARY) or (folder, suffix) in (
         ("segments", "parquet"),
         ("codecs", "kinc"),
-        ("embedders", "kine"),
+        ("describers", "kine"),
         ("codes", "bin"),
     )

@@ -26,12 +26,12 @@ class CompactReport:
 
     Attributes:
         images: images that were copied.
-        dropped: deleted images that the new state no longer holds.
-        segments_before: segments of the state before.
-        segments_after: segments of the state after.
+        dropped: deleted images that the new revision no longer holds.
+        segments_before: segments of the revision before.
+        segments_after: segments of the revision after.
         bytes_before: bytes of the segments before.
         bytes_after: bytes of the segments after; the difference is free once ``gc`` has removed the
-            states that name the old segments.
+            revisions that name the old segments.
     """
 
     images: int = 0
@@ -43,7 +43,7 @@ class CompactReport:
 
 
 def images_to_copy(manifest: Manifest) -> int:
-    """How many images compacting a state would copy."""
+    """How many images compacting a revision would copy."""
     return sum(entry.live for run in _runs(manifest.segments) for entry in run)
 
 
@@ -52,16 +52,16 @@ def compact(
 ) -> tuple[Snapshot, CompactReport]:
     """Merge neighbouring small segments and drop deleted images; nothing is coded again.
 
-    Images keep their order. The old segments stay for the states that name them. Whatever others
+    Images keep their order. The old segments stay for the revisions that name them. Whatever others
     commit meanwhile is kept: images that they delete are deleted in the copies too.
 
     Args:
         store: where the archive lies.
-        base: its newest state.
+        base: its newest revision.
         progress: called with the number of images just copied.
 
     Returns:
-        The new state, and what came of it.
+        The new revision, and what came of it.
 
     Raises:
         ArchiveError: a segment is missing or damaged, or the store cannot be written.
@@ -97,7 +97,7 @@ class _Compaction:
 
     Args:
         store: where the archive lies.
-        base: the state that names the segments.
+        base: the revision that names the segments.
         run: what it says of them.
     """
 
@@ -115,7 +115,7 @@ class _Compaction:
             ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
             rows = live_rows(segment.entry).tolist()
             for row, packet in zip(rows, segment.packets(rows), strict=True):
-                self._stream.add(ids[row], labels[row], packet, segment.embedder_code(row))
+                self._stream.add(ids[row], labels[row], packet, segment.describer_code(row))
                 if progress:
                     progress(1)
         self._stream.flush()
@@ -124,7 +124,7 @@ class _Compaction:
         """The manifest that puts the copies in the place of the old segments, if that can be.
 
         Args:
-            base: the newest state.
+            base: the newest revision.
 
         Returns:
             The manifest, ``None`` if others have put something else among the old segments; and

@@ -18,7 +18,7 @@ from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.staging import building
-from kinpack.archive.revisions.stored_codec import read_codec, read_embedder
+from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment, is_small
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -45,7 +45,7 @@ class CopyReport:
 def copy(
     source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> CopyReport:
-    """Write the state that an archive shows as a new archive, without history or deleted images.
+    """Write the revision that an archive shows as a new archive, without history or deleted images.
 
     Args:
         source: the archive.
@@ -67,7 +67,7 @@ def merge(
     on_duplicate: Duplicates = "error",
     progress: Progress | None = None,
 ) -> CopyReport:
-    """Write the images of several archives of the same codec and embedder as one new archive.
+    """Write the images of several archives of the same codec and describer as one new archive.
 
     Args:
         sources: the archives, whose images follow each other in this order; the metadata are the
@@ -78,7 +78,7 @@ def merge(
         progress: called with the number of images just copied.
 
     Raises:
-        ArchiveError: the codecs or embedders differ, an id is there twice, the path exists or
+        ArchiveError: the codecs or describers differ, an id is there twice, the path exists or
             cannot be written, or a file is missing or damaged.
         PayloadError: a packet is damaged.
     """
@@ -102,10 +102,10 @@ def _write(
                 f"{sources[0].where} {first.codec[:12]}…; only archives of one codec can be "
                 "merged: unpack one, and add its pictures to the other"
             )
-        if source.manifest.embedder != first.embedder:
+        if source.manifest.describer != first.describer:
             raise ArchiveError(
-                f"{source.where}: its embedder is {_short(source.manifest.embedder)}, that of "
-                f"{sources[0].where} {_short(first.embedder)}; only archives of one embedder can "
+                f"{source.where}: its describer is {_short(source.manifest.describer)}, that of "
+                f"{sources[0].where} {_short(first.describer)}; only archives of one describer can "
                 "be merged: unpack one, and add its pictures to the other"
             )
     with building(target) as store:
@@ -116,12 +116,12 @@ def _write(
             len(codec),
             # What one of several has reached says nothing of all of them together.
             {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1},
-            embedder=first.embedder,
-            embedder_bytes=first.embedder_bytes,
+            describer=first.describer,
+            describer_bytes=first.describer_bytes,
         )
         store.create(manifest.codec_file, codec)
-        if first.embedder:
-            store.create(manifest.embedder_file, read_embedder(sources[0].store, first))
+        if first.describer:
+            store.create(manifest.describer_file, read_describer(sources[0].store, first))
         transfer = Transfer(store, first.codec)
         for source, choice in zip(sources, chosen, strict=True):
             for segment, rows in choice:
@@ -131,9 +131,9 @@ def _write(
     return report
 
 
-def _short(embedder: str) -> str:
-    """The begin of an embedder's SHA-256, for messages."""
-    return f"{embedder[:12]}…" if embedder else "none"
+def _short(describer: str) -> str:
+    """The begin of a describer's SHA-256, for messages."""
+    return f"{describer[:12]}…" if describer else "none"
 
 
 _Choice = list[tuple[Segment, NDArray[np.int64]]]
@@ -219,7 +219,7 @@ class Transfer:
         ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
         wanted = rows.tolist()
         for row, packet in zip(wanted, segment.packets(wanted), strict=True):
-            self._stream.add(ids[row], labels[row], packet, segment.embedder_code(row))
+            self._stream.add(ids[row], labels[row], packet, segment.describer_code(row))
             if progress:
                 progress(1)
 

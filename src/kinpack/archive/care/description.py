@@ -16,19 +16,19 @@ from kinpack.codec.packets.packet import Kind
 
 
 def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
-    """Describe a state of an archive; all sizes are bytes on the disk.
+    """Describe a revision of an archive; all sizes are bytes on the disk.
 
     Args:
         store: where the archive lies.
-        snapshot: the state.
+        snapshot: the revision.
 
     Returns:
         JSON values: ``images``, ``pixels``, ``codec_id``, ``codec_bytes``, ``bytes_on_disk`` (all
-        files but codecs and embedders), ``payload_bytes`` (of living images),
+        files but codecs and describers), ``payload_bytes`` (of living images),
         ``bytes_per_image`` and ``bits_per_pixel`` (of ``bytes_on_disk``; 0 for an empty archive),
         ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and product codes),
-        ``code_bytes`` (of one product code), where there is an embedder ``embedder_id``,
-        ``embedder_bytes`` and ``embedder_code_bytes`` (of its code of an image), counts by
+        ``code_bytes`` (of one product code), where there is a describer ``describer_id``,
+        ``describer_bytes`` and ``describer_code_bytes`` (of its code of an image), counts by
         ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
         ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
         newest commit, and ``metadata``. Where the archive was packed to a target also ``asked``
@@ -52,12 +52,12 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         qualities.update(index.quality[chosen].tolist())
         channels.update(index.channels[chosen].tolist())
     on_disk = sum(
-        store.size(name) for name in store.list() if not name.startswith(("codecs/", "embedders/"))
+        store.size(name) for name in store.list() if not name.startswith(("codecs/", "describers/"))
     )
     images = len(snapshot)
     code_bytes = snapshot.codes.shape[1]
-    embedder_code_bytes = max((entry.code_bytes for entry in manifest.segments), default=0)
-    container = on_disk - payload_bytes - images * (code_bytes + embedder_code_bytes)
+    describer_code_bytes = max((entry.code_bytes for entry in manifest.segments), default=0)
+    container = on_disk - payload_bytes - images * (code_bytes + describer_code_bytes)
     return {
         "images": images,
         "pixels": pixels,
@@ -71,11 +71,11 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         "code_bytes": code_bytes,
         **(
             {
-                "embedder_id": manifest.embedder,
-                "embedder_bytes": manifest.embedder_bytes,
-                "embedder_code_bytes": embedder_code_bytes,
+                "describer_id": manifest.describer,
+                "describer_bytes": manifest.describer_bytes,
+                "describer_code_bytes": describer_code_bytes,
             }
-            if manifest.embedder
+            if manifest.describer
             else {}
         ),
         "kinds": dict(sorted(kinds.items())),

@@ -1,4 +1,4 @@
-"""History: the states of an archive that can still be opened, and what each commit did."""
+"""History: the revisions of an archive that can still be opened, and what each commit did."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kinpack.errors import ArchiveError
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """One state of an archive.
+class Revision:
+    """One revision of an archive.
 
     Attributes:
         number: names it; ``Archive.open`` takes it as ``at``.
@@ -33,8 +33,8 @@ class State:
     change: Mapping[str, Any]
 
 
-def history(store: Store) -> list[State]:
-    """The states of an archive that can be opened, the oldest first.
+def history(store: Store) -> list[Revision]:
+    """The revisions of an archive that can be opened, the oldest first.
 
     Args:
         store: where the archive lies.
@@ -42,7 +42,7 @@ def history(store: Store) -> list[State]:
     Raises:
         ArchiveError: a manifest is damaged.
     """
-    states: dict[int, State] = {}
+    revisions: dict[int, Revision] = {}
     for number in manifest_numbers(store):
         try:
             record = load_record(store, number)
@@ -52,11 +52,11 @@ def history(store: Store) -> list[State]:
             continue  # it has been collected meanwhile
         images = segments = 0
         if record.base is not None:
-            base = states.get(record.base[0])
+            base = revisions.get(record.base[0])
             if base is None:  # a collection was interrupted, and this is what it was to remove
                 continue
             images, segments = base.images, base.segments
-        states[number] = State(
+        revisions[number] = Revision(
             number=number,
             created=record.created,
             kinpack=record.writer,
@@ -64,4 +64,4 @@ def history(store: Store) -> list[State]:
             segments=segments + len(record.segments),
             change=record.change,
         )
-    return list(states.values())
+    return list(revisions.values())

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding.addition import Progress
-from kinpack.archive.care.recoding import Recoder, Row, find_embedder
+from kinpack.archive.care.recoding import Recoder, Row, find_describer
 from kinpack.archive.revisions.commit import commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.staging import building
-from kinpack.archive.revisions.stored_codec import Coder, read_codec
+from kinpack.archive.revisions.stored_codec import Codec, read_codec
 from kinpack.archive.segments.columns import SMALL, UNREADABLE, Tail
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -27,7 +27,7 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, KinpackError
 
 if TYPE_CHECKING:
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
 
 @dataclass(slots=True)
@@ -50,23 +50,23 @@ def repair(
     place: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    codec: Coder | None = None,
-    embedder: Embedder | None = None,
+    codec: Codec | None = None,
+    describer: Describer | None = None,
     progress: Progress | None = None,
 ) -> RepairReport:
     """Write what is whole of an archive as a new one; the damaged one is left as it is.
 
-    The newest state that can be read is taken. Where a newer manifest is damaged, segments that no
-    readable manifest names are searched too. A codec that ships with this package replaces a
-    damaged copy of itself, and so does an embedder. Codes of the embedder that are lost are made
-    anew, of the pictures as the archive holds them; where the embedder itself is lost, the new
+    The newest revision that can be read is taken. Where a newer manifest is damaged, segments that
+    no readable manifest names are searched too. A codec that ships with this package replaces a
+    damaged copy of itself, and so does a describer. Codes of the describer that are lost are made
+    anew, of the pictures as the archive holds them; where the describer itself is lost, the new
     archive has none.
 
     Args:
         place: the archive, as ``Archive.open`` takes it.
         target: the new archive's folder or address, where there must be none.
         codec: the archive's codec, should its own copy be damaged.
-        embedder: the archive's embedder, should its own copy be damaged.
+        describer: the archive's describer, should its own copy be damaged.
         progress: called with the number of images just looked at.
 
     Raises:
@@ -74,7 +74,7 @@ def repair(
     """
     store = open_store(place)
     try:
-        return _Repair(store, codec, embedder, progress).write(target)
+        return _Repair(store, codec, describer, progress).write(target)
     finally:
         store.close()
 
@@ -85,47 +85,47 @@ class _Repair:
     def __init__(
         self,
         store: Store,
-        codec: Coder | None,
-        embedder: Embedder | None,
+        codec: Codec | None,
+        describer: Describer | None,
         progress: Progress | None,
     ) -> None:
         self._store = store
         self._given = codec
-        self._given_embedder = embedder
+        self._given_describer = describer
         self._progress = progress
         self._report = RepairReport()
         self._saved: set[str] = set()
 
     def write(self, target: str | os.PathLike[str]) -> RepairReport:
         """Save what is whole."""
-        state, records = self._state()
-        strays = self._strays(state, records)
-        if state is None and not strays:
+        revision, records = self._revision()
+        strays = self._strays(revision, records)
+        if revision is None and not strays:
             raise ArchiveError(
                 f"{self._store.where('')}: neither a manifest nor a segment can be read; there is "
                 "nothing to save"
             )
-        codec_id, metadata = self._identity(state, records)
-        data = self._codec(codec_id, state, records)
-        embedder = self._embedder(state, records)
-        recoder = self._recoder(data, embedder) if embedder else None
+        codec_id, metadata = self._identity(revision, records)
+        data = self._codec(codec_id, revision, records)
+        describer = self._describer(revision, records)
+        recoder = self._recoder(data, describer) if describer else None
         with building(target) as store:
             unborn = Manifest.unborn(
                 codec_id,
                 len(data),
                 metadata,
-                embedder=embedder.embedder_id if embedder else "",
-                embedder_bytes=embedder.n_bytes if embedder else 0,
+                describer=describer.describer_id if describer else "",
+                describer_bytes=describer.n_bytes if describer else 0,
             )
             store.create(unborn.codec_file, data)
-            if embedder:
-                store.create(unborn.embedder_file, embedder.to_bytes())
+            if describer:
+                store.create(unborn.describer_file, describer.to_bytes())
             newer = SegmentStream(store, codec_id)
             for name in strays:
                 self._take(newer, self._whole_rows(name), recoder)
             newer.flush()
             stream = SegmentStream(store, codec_id)
-            for entry in state.segments if state else ():
+            for entry in revision.segments if revision else ():
                 self._take(stream, self._rows(entry), recoder)
             stream.flush()
             self._report.notes += recoder.notes() if recoder else []
@@ -142,8 +142,8 @@ class _Repair:
             commit_first(store, manifest)
         return self._report
 
-    def _state(self) -> tuple[Manifest | None, dict[int, Record]]:
-        """The newest state that can be read, and all manifests that can."""
+    def _revision(self) -> tuple[Manifest | None, dict[int, Record]]:
+        """The newest revision that can be read, and all manifests that can."""
         numbers = manifest_numbers(self._store)
         records: dict[int, Record] = {}
         for number in numbers:
@@ -153,40 +153,40 @@ class _Repair:
                 self._report.notes.append(str(error))
         for number in reversed(numbers):
             try:
-                state = load_manifest(self._store, number)
+                revision = load_manifest(self._store, number)
             except KinpackError:
                 continue
             if number != numbers[-1]:
                 self._report.notes.append(
-                    f"state {numbers[-1]} cannot be read; this is state {number}, and what was "
-                    "added since as far as it was found; what was deleted since is there again"
+                    f"revision {numbers[-1]} cannot be read; this is revision {number}, and what "
+                    "was added since as far as it was found; what was deleted since is there again"
                 )
-            return state, records
+            return revision, records
         return None, records
 
-    def _strays(self, state: Manifest | None, records: dict[int, Record]) -> list[str]:
-        """Segments that may belong to a newer state than the one that can be read."""
+    def _strays(self, revision: Manifest | None, records: dict[int, Record]) -> list[str]:
+        """Segments that may belong to a newer revision than the one that can be read."""
         numbers = manifest_numbers(self._store)
-        if state is not None and state.number == numbers[-1]:
+        if revision is not None and revision.number == numbers[-1]:
             return []
-        known = {entry.file for entry in state.segments} if state else set()
+        known = {entry.file for entry in revision.segments} if revision else set()
         for number, record in records.items():
-            if state is not None and number <= state.number:
+            if revision is not None and number <= revision.number:
                 known.update(entry.file for entry in record.segments)
         names = [name for name in self._store.list("segments/") if name.endswith(".parquet")]
         strays = [name for name in names if name not in known]
-        if strays and state is None:
+        if strays and revision is None:
             self._report.notes.append(
-                "no state can be read; all segments that are there are taken, in no certain order"
+                "no revision can be read; all segments there are taken, in no certain order"
             )
         return strays
 
     def _identity(
-        self, state: Manifest | None, records: dict[int, Record]
+        self, revision: Manifest | None, records: dict[int, Record]
     ) -> tuple[str, dict[str, Any]]:
         """The codec's SHA-256 and the archive's metadata."""
-        if state is not None:
-            return state.codec, dict(state.metadata)
+        if revision is not None:
+            return revision.codec, dict(revision.metadata)
         for record in records.values():
             if record.base is None:
                 return record.codec, dict(record.metadata)
@@ -198,19 +198,19 @@ class _Repair:
             )
         return names[0].removeprefix("codecs/").removesuffix(".kinc"), {}
 
-    def _codec(self, codec_id: str, state: Manifest | None, records: dict[int, Record]) -> bytes:
+    def _codec(self, codec_id: str, revision: Manifest | None, records: dict[int, Record]) -> bytes:
         """The codec's file: the archive's own copy, one that was given, or one that ships."""
         from kinpack.codec.codec import SHIPPED, Codec
 
         whole = [record.codec_bytes for record in records.values() if record.base is None]
-        n_bytes = state.codec_bytes if state else next(iter(whole), None)
+        n_bytes = revision.codec_bytes if revision else next(iter(whole), None)
         try:
             name = Manifest.unborn(codec_id, n_bytes or 0).codec_file
             size = self._store.size(name) if n_bytes is None else n_bytes
             return read_codec(self._store, Manifest.unborn(codec_id, size))
         except KinpackError as error:
             self._report.notes.append(str(error))
-        candidates: Iterable[Coder] = (Codec.load(name) for name in SHIPPED)
+        candidates: Iterable[Codec] = (Codec.load(name) for name in SHIPPED)
         for candidate in [self._given] if self._given else candidates:
             if candidate.codec_id == codec_id:
                 return candidate.to_bytes()
@@ -219,32 +219,32 @@ class _Repair:
             "copy of the codec file with --codec"
         )
 
-    def _embedder(self, state: Manifest | None, records: dict[int, Record]) -> Embedder | None:
-        """The embedder: the archive's own copy, one that was given, or one that ships."""
-        known = [record for record in records.values() if record.embedder]
-        if state is not None:
-            embedder_id, n_bytes = state.embedder, state.embedder_bytes
+    def _describer(self, revision: Manifest | None, records: dict[int, Record]) -> Describer | None:
+        """The describer: the archive's own copy, one that was given, or one that ships."""
+        known = [record for record in records.values() if record.describer]
+        if revision is not None:
+            describer_id, n_bytes = revision.describer, revision.describer_bytes
         elif known:
-            embedder_id, n_bytes = known[0].embedder, known[0].embedder_bytes
+            describer_id, n_bytes = known[0].describer, known[0].describer_bytes
         else:
-            names = [name for name in self._store.list("embedders/") if name.endswith(".kine")]
+            names = [name for name in self._store.list("describers/") if name.endswith(".kine")]
             if len(names) != 1 or any(record.base is None for record in records.values()):
                 return None
-            embedder_id = names[0].removeprefix("embedders/").removesuffix(".kine")
+            describer_id = names[0].removeprefix("describers/").removesuffix(".kine")
             n_bytes = self._store.size(names[0])
-        if not embedder_id:
+        if not describer_id:
             return None
-        embedder, notes = find_embedder(self._store, embedder_id, n_bytes, self._given_embedder)
+        describer, notes = find_describer(self._store, describer_id, n_bytes, self._given_describer)
         self._report.notes += notes
-        return embedder
+        return describer
 
-    def _recoder(self, codec: bytes, embedder: Embedder) -> Recoder:
-        def coder() -> Coder:
+    def _recoder(self, codec: bytes, describer: Describer) -> Recoder:
+        def make() -> Codec:
             from kinpack.codec.codec import Codec
 
             return self._given or Codec.from_bytes(codec, where=self._store.where(""))
 
-        return Recoder(coder, embedder)
+        return Recoder(make, describer)
 
     def _take(self, stream: SegmentStream, rows: Iterator[Row], recoder: Recoder | None) -> None:
         for row in recoder.complete(rows) if recoder else rows:
@@ -266,7 +266,7 @@ class _Repair:
         ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
         codes = None
         try:
-            codes = segment.embedder_codes
+            codes = segment.describer_codes
         except KinpackError as error:
             self._report.notes.append(str(error))
         for row, packet in sift(segment, rows):

@@ -14,7 +14,7 @@ from kinpack.archive.revisions.commit import commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.staging import building
-from kinpack.archive.revisions.stored_codec import read_codec, read_embedder
+from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.stores.buckets import is_object_address
 from kinpack.archive.stores.opening import is_address
@@ -27,10 +27,10 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at an
 def seal(
     source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> int:
-    """Write the state that an archive shows into one uncompressed zip, for reading alone.
+    """Write the revision that an archive shows into one uncompressed zip, for reading alone.
 
-    Segments are copied as they are, deleted images among them, and checked. The same state always
-    gives the same bytes. The file appears whole, or not at all.
+    Segments are copied as they are, deleted images among them, and checked. The same revision
+    always gives the same bytes. The file appears whole, or not at all.
 
     Args:
         source: the archive.
@@ -60,7 +60,7 @@ def seal(
 def unseal(
     source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> None:
-    """Write the state that an archive shows as a folder, which can be changed.
+    """Write the revision that an archive shows as a folder, which can be changed.
 
     In an object store its number becomes 1, since there the first manifest decides who makes an
     archive.
@@ -87,7 +87,7 @@ def unseal(
 
 
 def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
-    """The files of one state, each checked: the manifest comes last, and is whole."""
+    """The files of one revision, each checked: the manifest comes last, and is whole."""
     manifest: Manifest = replace(source.manifest, base=None)
     yield from _parts(source, manifest, progress)
     yield manifest.file, manifest.to_bytes()
@@ -96,10 +96,10 @@ def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, byt
 def _parts(
     source: Reader, manifest: Manifest, progress: Progress | None
 ) -> Iterator[tuple[str, bytes]]:
-    """The codec, the embedder, the segments and their codes of a state, each checked."""
+    """The codec, the describer, the segments and their codes of a revision, each checked."""
     yield manifest.codec_file, read_codec(source.store, manifest)
-    if manifest.embedder:
-        yield manifest.embedder_file, read_embedder(source.store, manifest)
+    if manifest.describer:
+        yield manifest.describer_file, read_describer(source.store, manifest)
     for entry in manifest.segments:
         yield entry.file, read_segment(source.store, entry)
         if progress:

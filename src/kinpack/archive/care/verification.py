@@ -14,14 +14,14 @@ from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.manifest import (
     Manifest,
     codec_file,
-    embedder_file,
+    describer_file,
     manifest_file,
     manifest_number,
 )
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Coder, load_coder, load_embedder
+from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
 from kinpack.archive.segments.batches import PIXEL_BYTES
 from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
@@ -30,7 +30,7 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import CodecError, KinpackError
 
-_IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|embedders/([0-9a-f]{64})\.kine")
+_IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|describers/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20
 _BATCH = 256
 _ATTEMPTS = 5
@@ -42,7 +42,7 @@ class VerifyReport:
 
     Attributes:
         problems: what is damaged or missing, one line each, naming the file; empty if all is well.
-        notes: what does no harm: leftovers of dead writers, foreign files, forgotten states.
+        notes: what does no harm: leftovers of dead writers, foreign files, forgotten revisions.
         images: images whose packets were checked.
         files: files that were checked.
         bytes: their bytes.
@@ -65,7 +65,7 @@ class VerifyReport:
 def verify(
     path: str | os.PathLike[str], *, deep: bool = False, progress: Progress | None = None
 ) -> VerifyReport:
-    """Check every file of an archive, of earlier states too, and every packet of the newest.
+    """Check every file of an archive, of earlier revisions too, and every packet of the newest.
 
     Damage is reported, not raised, and does not keep the other files from being checked: this
     works on an archive that cannot be opened any more.
@@ -90,13 +90,13 @@ def verify_store(
     store: Store,
     *,
     deep: bool = False,
-    codec: Coder | None = None,
+    codec: Codec | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Check every file of an archive in a store, as ``verify`` does.
 
-    Others may write meanwhile. Where old states were collected meanwhile, so that their files seem
-    to be missing, the check begins anew.
+    Others may write meanwhile. Where old revisions were collected meanwhile, so that their files
+    seem to be missing, the check begins anew.
 
     Args:
         store: where the archive lies.
@@ -116,7 +116,7 @@ class _Verification:
     """One run over a store; what it finds goes into ``report``."""
 
     def __init__(
-        self, store: Store, deep: bool, codec: Coder | None, progress: Progress | None
+        self, store: Store, deep: bool, codec: Codec | None, progress: Progress | None
     ) -> None:
         self.report = VerifyReport(deep=deep)
         self._store = store
@@ -146,7 +146,7 @@ class _Verification:
         return self.report
 
     def outdated(self) -> bool:
-        """Whether states that were there in the beginning have been collected since."""
+        """Whether revisions that were there in the beginning have been collected since."""
         try:
             gone = self._names.difference(self._store.list())
         except KinpackError:
@@ -177,24 +177,24 @@ class _Verification:
                     self._problem(name, f"it builds on another manifest {base.number}")
             elif record.base is not None:
                 self.report.notes.append(
-                    f"{self._store.where(name)}: the state that it builds on is forgotten"
+                    f"{self._store.where(name)}: the revision that it builds on is forgotten"
                 )
             elif record.parent and manifest_file(record.parent) not in self._names:
                 self.report.notes.append(
-                    f"{self._store.where(name)}: the state before it is forgotten"
+                    f"{self._store.where(name)}: the revision before it is forgotten"
                 )
         return records
 
     def _codecs(self, records: dict[int, Record]) -> None:
-        """Check codecs and embedders."""
+        """Check codecs and describers."""
         sizes = {
             codec_file(record.codec): record.codec_bytes
             for record in records.values()
             if record.base is None
         }
         for record in records.values():
-            if record.embedder:
-                sizes[embedder_file(record.embedder)] = record.embedder_bytes
+            if record.describer:
+                sizes[describer_file(record.describer)] = record.describer_bytes
         for name in sorted(self._names.union(sizes)):
             if match := _IDENTIFIED.fullmatch(name):
                 self._file(name, match.group(1) or match.group(2), sizes.get(name))
@@ -230,11 +230,11 @@ class _Verification:
                 self._problem(name, "its SHA-256 does not hold")
 
     def _images(self, manifest: Manifest) -> None:
-        """Check every packet of a state, and that no id comes twice."""
+        """Check every packet of a revision, and that no id comes twice."""
         snapshot = Snapshot(self._store, manifest)
         if self.report.deep and self._codec is None:
             with self._reporting():
-                self._codec = load_coder(self._store, manifest)
+                self._codec = load_codec(self._store, manifest)
         ids: Counter[str] = Counter()
         for segment, rows in snapshot.parts():
             with self._reporting():
@@ -245,20 +245,20 @@ class _Verification:
                     self._packet(packet, names[row])
         self._decode()
         with self._reporting():
-            self._embedder_codes(snapshot)
+            self._describer_codes(snapshot)
         for name, times in ids.items():
             if times > 1:
                 self._problem("", f"the id {name!r} is there {times} times")
 
-    def _embedder_codes(self, snapshot: Snapshot) -> None:
-        """Check that the embedder can be read, and that its codes name words of its books."""
-        embedder = load_embedder(self._store, snapshot.manifest)
+    def _describer_codes(self, snapshot: Snapshot) -> None:
+        """Check that the describer can be read, and that its codes name words of its books."""
+        describer = load_describer(self._store, snapshot.manifest)
         for segment in snapshot.segments:
-            codes = segment.embedder_codes
-            if embedder is None or codes is None:
+            codes = segment.describer_codes
+            if describer is None or codes is None:
                 continue
             try:
-                unpack_codes(codes, embedder.quantizer.M, K=embedder.quantizer.K)
+                unpack_codes(codes, describer.quantiser.M, K=describer.quantiser.K)
             except CodecError as error:
                 self._problem(segment.entry.files[-1], str(error))
 

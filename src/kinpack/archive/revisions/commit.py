@@ -20,7 +20,7 @@ def commit_first(store: Store, manifest: Manifest) -> None:
 
     Args:
         store: where the archive is to lie; its segments and codec are there.
-        manifest: the state.
+        manifest: the revision.
 
     Raises:
         ArchiveError: somebody else was faster, or the store cannot be written.
@@ -36,16 +36,16 @@ def commit(
 
     Args:
         store: where the archive lies.
-        base: the state that the change was made for.
-        propose: gives the manifest that makes the change to a state (``None`` for no change), and
-            a result; called again with the newest state for every lost race.
+        base: the revision that the change was made for.
+        propose: gives the manifest that makes the change to a revision (``None`` for no change),
+            and a result; called again with the newest revision for every lost race.
 
     Returns:
-        The new state and the result that belongs to it.
+        The new revision and the result that belongs to it.
 
     Raises:
         ArchiveError: the store cannot be written, or somebody has changed the codec or the
-            embedder meanwhile, or has made the archive that was to be made.
+            describer meanwhile, or has made the archive that was to be made.
     """
     while True:
         manifest, result = propose(base)
@@ -56,9 +56,9 @@ def commit(
         if not base.manifest.number:
             raise existing(store.where(""))
         newest = load_manifest(store, known=base.manifest)
-        if (newest.codec, newest.embedder) != (base.manifest.codec, base.manifest.embedder):
+        if (newest.codec, newest.describer) != (base.manifest.codec, base.manifest.describer):
             raise ArchiveError(
-                f"{store.where('')}: its codec or embedder was changed meanwhile; open it again "
+                f"{store.where('')}: its codec or describer was changed meanwhile; open it again "
                 "and retry"
             )
         base = Snapshot(store, newest, base)

@@ -1,4 +1,4 @@
-"""Manifests: the states of an archive, and the small JSON files that hold them."""
+"""Manifests: the revisions of an archive, and the small JSON files that hold them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"manifests/(\d{10})\.json")
 
 @dataclass(frozen=True)
 class Manifest:
-    """One commit: the state of an archive, whole.
+    """One commit: the revision of an archive, whole.
 
     Attributes:
         number: 1 for the first commit, then one more each; 0 stands for an archive that nothing
@@ -34,9 +34,10 @@ class Manifest:
         segments: in the order in which they were added.
         metadata: what the archive's maker noted (settings, source); kept by later commits.
         change: what this commit did: its ``verb`` and counts.
-        base: an earlier state, if the file says only what has changed since then.
-        embedder: SHA-256 of the embedder file, hexadecimal; empty if the archive has no embedder.
-        embedder_bytes: size of the embedder file.
+        base: an earlier revision, if the file says only what has changed since then.
+        describer: SHA-256 of the describer file, hexadecimal; empty if the archive has no
+            describer.
+        describer_bytes: size of the describer file.
     """
 
     number: int
@@ -49,8 +50,8 @@ class Manifest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
     base: Manifest | None = field(default=None, compare=False, repr=False)
-    embedder: str = ""
-    embedder_bytes: int = 0
+    describer: str = ""
+    describer_bytes: int = 0
 
     @classmethod
     def unborn(
@@ -59,17 +60,17 @@ class Manifest:
         codec_bytes: int,
         metadata: Mapping[str, Any] | None = None,
         *,
-        embedder: str = "",
-        embedder_bytes: int = 0,
+        describer: str = "",
+        describer_bytes: int = 0,
     ) -> Manifest:
-        """The state before the first commit.
+        """The revision before the first commit.
 
         Args:
             codec: SHA-256 of the codec file, hexadecimal.
             codec_bytes: size of the codec file.
             metadata: JSON values.
-            embedder: SHA-256 of the embedder file, if there is one.
-            embedder_bytes: size of the embedder file.
+            describer: SHA-256 of the describer file, if there is one.
+            describer_bytes: size of the describer file.
 
         Raises:
             ArchiveError: the metadata are no JSON values.
@@ -88,8 +89,8 @@ class Manifest:
             codec_bytes,
             (),
             plain,
-            embedder=embedder,
-            embedder_bytes=embedder_bytes,
+            describer=describer,
+            describer_bytes=describer_bytes,
         )
 
     def following(
@@ -102,11 +103,11 @@ class Manifest:
         """The next commit.
 
         Its file says only what has changed since an earlier one where that is short: since the one
-        before, or at every fourth, sixteenth, … commit the one four, sixteen, … before. So a state
-        takes few files to read, and many small commits few bytes to write.
+        before, or at every fourth, sixteenth, … commit the one four, sixteen, … before. So a
+        revision takes few files to read, and many small commits few bytes to write.
 
         Args:
-            segments: all segments of the new state; those without a live row are left out.
+            segments: all segments of the new revision; those without a live row are left out.
             change: what the commit does, JSON values.
             metadata: what the archive notes from the first commit on; else it stays what it was.
         """
@@ -122,12 +123,12 @@ class Manifest:
             metadata=self.metadata if metadata is None else dict(metadata),
             change=dict(change),
             base=self._base_of_next(left),
-            embedder=self.embedder,
-            embedder_bytes=self.embedder_bytes,
+            describer=self.describer,
+            describer_bytes=self.describer_bytes,
         )
 
     def _base_of_next(self, segments: tuple[SegmentEntry, ...]) -> Manifest | None:
-        """The state on which the next file builds; ``None`` if it is to be whole."""
+        """The revision on which the next file builds; ``None`` if it is to be whole."""
         if not self.number:
             return None
         step = 1
@@ -144,7 +145,7 @@ class Manifest:
     def changes_to(
         self, segments: tuple[SegmentEntry, ...]
     ) -> tuple[tuple[SegmentEntry, ...], dict[str, Runs]] | None:
-        """What leads from this state's segments to a later one's.
+        """What leads from this revision's segments to a later one's.
 
         Returns:
             The segments that were added, and by name the rows that were deleted of those that were
@@ -172,9 +173,9 @@ class Manifest:
         return codec_file(self.codec)
 
     @property
-    def embedder_file(self) -> str:
-        """Name of the embedder's file in the store."""
-        return embedder_file(self.embedder)
+    def describer_file(self) -> str:
+        """Name of the describer's file in the store."""
+        return describer_file(self.describer)
 
     @property
     def images(self) -> int:
@@ -196,8 +197,8 @@ class Manifest:
             body["codec"] = {"sha256": self.codec, "bytes": self.codec_bytes}
             body["segments"] = [segment.to_dict() for segment in self.segments]
             body["metadata"] = dict(self.metadata)
-            if self.embedder:
-                body["embedder"] = {"sha256": self.embedder, "bytes": self.embedder_bytes}
+            if self.describer:
+                body["describer"] = {"sha256": self.describer, "bytes": self.describer_bytes}
         else:
             body["base"] = {"number": self.base.number, "checksum": self.base.checksum}
             body["segments"] = [segment.to_dict() for segment in since[0]]
@@ -219,9 +220,9 @@ def codec_file(codec: str) -> str:
     return f"codecs/{codec}.kinc"
 
 
-def embedder_file(embedder: str) -> str:
-    """Name of an embedder's file in the store, from its SHA-256 in hexadecimal."""
-    return f"embedders/{embedder}.kine"
+def describer_file(describer: str) -> str:
+    """Name of a describer's file in the store, from its SHA-256 in hexadecimal."""
+    return f"describers/{describer}.kine"
 
 
 def manifest_file(number: int) -> str:

@@ -1,4 +1,4 @@
-"""States: finding the manifests of a store, and reading those that a state is made of."""
+"""Revisions: finding the manifests of a store, and reading those that a revision is made of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 
 LONGEST_CHAIN = 100
-"""Most manifests that may have to be read for one state; the writer needs at most 52."""
+"""Most manifests that may have to be read for one revision; the writer needs at most 52."""
 
 
 def manifest_numbers(store: Store) -> list[int]:
@@ -39,12 +39,12 @@ def load_record(store: Store, number: int) -> Record:
 
 
 def load_manifest(store: Store, at: int | None = None, known: Manifest | None = None) -> Manifest:
-    """Read the newest state, or one by its number.
+    """Read the newest revision, or one by its number.
 
     Args:
         store: the archive's store.
         at: the number; ``None`` for the newest.
-        known: a state of the same archive that has been read already.
+        known: a revision of the same archive that has been read already.
 
     Raises:
         ArchiveError: there is none, or a manifest is missing or damaged.
@@ -57,7 +57,7 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
         )
     if at is not None and at not in numbers:
         raise ArchiveError(
-            f"{store.where('')}: there is no state {at}; it has {numbers[0]} to {numbers[-1]}"
+            f"{store.where('')}: there is no revision {at}; it has {numbers[0]} to {numbers[-1]}"
         )
     try:
         return _load(store, numbers[-1] if at is None else at, known)
@@ -69,14 +69,14 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
 
 
 def refreshed(store: Store, known: Manifest) -> Manifest:
-    """The newest state; ``known`` itself if it still is.
+    """The newest revision; ``known`` itself if it still is.
 
-    The states that are there follow each other without a gap, and the oldest go first: if the next
-    one is missing and this one is not, this is the newest.
+    The revisions that are there follow each other without a gap, and the oldest go first: if the
+    next one is missing and this one is not, this is the newest.
 
     Args:
         store: the archive's store.
-        known: a state that was read before.
+        known: a revision that was read before.
 
     Raises:
         ArchiveError: a manifest is missing or damaged.
@@ -88,7 +88,7 @@ def refreshed(store: Store, known: Manifest) -> Manifest:
 
 
 def _load(store: Store, number: int, known: Manifest | None) -> Manifest:
-    """Read a state: its manifest, and those that it builds on."""
+    """Read a revision: its manifest, and those that it builds on."""
     read: dict[tuple[int, str], Manifest] = {}
     while known is not None and known.number:
         read[known.number, known.checksum] = known
@@ -105,5 +105,5 @@ def _load(store: Store, number: int, known: Manifest | None) -> Manifest:
     for record in reversed(chain):
         manifest = record.on(manifest, where=store.where(manifest_file(record.number)))
     if manifest is None:
-        raise ArchiveError(f"{store.where('')}: there is no state {number}")
+        raise ArchiveError(f"{store.where('')}: there is no revision {number}")
     return manifest

@@ -57,11 +57,11 @@ def following(
     """The next commit, with what was asked and reached in its change.
 
     The first commit of an archive notes it in the metadata as well, where it stays, with the bytes
-    on the disk of all files but the codec's and the embedder's.
+    on the disk of all files but the codec's and the describer's.
 
     Args:
-        base: the state before.
-        segments: all segments of the new state.
+        base: the revision before.
+        segments: all segments of the new revision.
         change: what else the commit does.
         asked: the quality or the target.
         reached: by the images that the commit adds, where that was measured.

@@ -10,7 +10,7 @@ from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
-_OURS = ("segments/", "codes/", "codecs/", "embedders/")
+_OURS = ("segments/", "codes/", "codecs/", "describers/")
 
 
 class ObjectStaging:

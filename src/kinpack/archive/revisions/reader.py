@@ -1,4 +1,4 @@
-"""Reading: the images of one state of an archive, by id, by position and by kin."""
+"""Reading: the images of one revision of an archive, by id, by position and by kin."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Coder, load_coder, load_embedder
-from kinpack.archive.segments.segment import Entry, Segment
+from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
+from kinpack.archive.segments.segment import ImageEntry, Segment
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.errors import NotFoundError, PayloadError
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import (
@@ -28,13 +28,13 @@ from kinpack.search.distances.distance import (
 from kinpack.search.engines.scan import CodeIndex, Engine
 
 if TYPE_CHECKING:
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
 Mode: TypeAlias = Literal["asymmetric", "symmetric"]
 """Whether a query is compared as it is, or quantised as the images are."""
 
-CodesOf: TypeAlias = Literal["auto", "codec", "embedder"]
-"""Whose product codes are searched: the embedder's where there is one, the codec's, or those."""
+CodesOf: TypeAlias = Literal["auto", "codec", "describer"]
+"""Whose product codes are searched: the describer's where there is one, the codec's, or those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Hit:
         id: its name.
         label: its class, ``None`` if it has none.
         distance: squared Euclidean distance from the query, in the descriptor space of the codec,
-            or of the embedder whose codes were searched.
+            or of the describer whose codes were searched.
         position: its place in ``ids``, ``labels`` and ``codes``.
     """
 
@@ -56,33 +56,33 @@ class Hit:
 
 
 class Reader:
-    """What can be read of an archive's state; ``Archive`` adds opening and writing.
+    """What can be read of an archive's revision; ``Archive`` adds opening and writing.
 
     Its methods may be called from many threads.
 
     Args:
         store: where the archive lies.
-        manifest: the state.
+        manifest: the revision.
         codec: the archive's codec, if it is loaded already.
-        embedder: the archive's embedder, if it is loaded already.
+        describer: the archive's describer, if it is loaded already.
     """
 
     def __init__(
         self,
         store: Store,
         manifest: Manifest,
-        codec: Coder | None = None,
-        embedder: Embedder | None = None,
+        codec: Codec | None = None,
+        describer: Describer | None = None,
     ) -> None:
         self._store = store
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
-        self._embedder = embedder
+        self._describer = describer
         self._code_indices: dict[bool, tuple[Snapshot, CodeIndex]] = {}
         self._searching = threading.Lock()
 
     @property
-    def codec(self) -> Coder:
+    def codec(self) -> Codec:
         """The codec that all payloads depend on, loaded at the first need.
 
         Raises:
@@ -90,24 +90,24 @@ class Reader:
             CodecError: this version cannot read it.
         """
         if self._codec is None:
-            self._codec = load_coder(self._store, self._snapshot.manifest)
+            self._codec = load_codec(self._store, self._snapshot.manifest)
         return self._codec
 
     @property
-    def embedder(self) -> Embedder | None:
+    def describer(self) -> Describer | None:
         """What makes the codes for searching, loaded at the first need; ``None`` if nothing does.
 
         Raises:
             ArchiveError: its file is missing or damaged, or does not fit the codes.
             CodecError: this version cannot read it.
         """
-        if self._embedder is None:
-            self._embedder = load_embedder(self._store, self._snapshot.manifest)
-        return self._embedder
+        if self._describer is None:
+            self._describer = load_describer(self._store, self._snapshot.manifest)
+        return self._describer
 
     @property
     def manifest(self) -> Manifest:
-        """The commit whose state is shown."""
+        """The commit whose revision is shown."""
         return self._snapshot.manifest
 
     @property
@@ -142,23 +142,23 @@ class Reader:
         return self._snapshot.codes
 
     @property
-    def embedder_codes(self) -> NDArray[np.uint8]:
-        """The embedder's packed codes, uint8, shape (images, bytes of a code); 0 bytes if none.
+    def describer_codes(self) -> NDArray[np.uint8]:
+        """The describer's packed codes, uint8, shape (images, bytes of a code); 0 bytes if none.
 
         Raises:
             ArchiveError: a file of codes is missing or damaged.
         """
-        return self._snapshot.embedder_codes
+        return self._snapshot.describer_codes
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
         """Every segment with its live rows, ascending, int64; ``None`` where all are."""
         return self._snapshot.parts()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ImageEntry]:
         """What is known of every image without its payload, in the order of positions."""
         return self._snapshot.entries()
 
-    def entry(self, id: str) -> Entry:  # noqa: A002
+    def entry(self, id: str) -> ImageEntry:  # noqa: A002
         """What is known of one image without its payload.
 
         Raises:
@@ -217,7 +217,7 @@ class Reader:
 
     def images(
         self, *, batch: int = 256, threads: int | None = None
-    ) -> Iterator[tuple[Entry, Image]]:
+    ) -> Iterator[tuple[ImageEntry, Image]]:
         """All images with what is known of them, in the order of positions, in bounded memory.
 
         Args:
@@ -249,8 +249,8 @@ class Reader:
             query: an image, uint8 (H, W, C); or the id of one in the archive, whose stored code is
                 taken (both modes are then the same), and which is among its own hits.
             k: how many hits; all images if there are no more.
-            codes: ``embedder`` searches the codes of the archive's embedder, ``codec`` the codec's
-                own, ``auto`` the embedder's if there is one.
+            codes: ``describer`` searches the codes of the archive's describer, ``codec`` the
+                codec's own, ``auto`` the describer's if there is one.
             mode: whether the query's own descriptor is compared, or its product code.
             engine: ``numpy``, ``faiss``, or ``auto``; the hits are the same.
             threads: for the scan.
@@ -258,9 +258,9 @@ class Reader:
         Raises:
             NotFoundError: the id is not there.
             SearchError: the query, ``k``, the mode or the engine is not valid, or the archive has
-                no embedder and its codes are asked for.
+                no describer and its codes are asked for.
             MissingExtraError: faiss is asked for and not installed.
-            ArchiveError: a segment, the codec or the embedder is missing or damaged.
+            ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
         snapshot = self._snapshot
         embedded = self._embedded(codes)
@@ -270,8 +270,8 @@ class Reader:
         with self._searching:
             known = self._code_indices.get(embedded)
             if known is None or known[0] is not snapshot:
-                packed = snapshot.embedder_codes if embedded else snapshot.codes
-                known = snapshot, CodeIndex(packed, self._quantizer(embedded))
+                packed = snapshot.describer_codes if embedded else snapshot.codes
+                known = snapshot, CodeIndex(packed, self._quantiser(embedded))
                 self._code_indices[embedded] = known
             positions, distances = known[1].search(table, k, engine=engine, threads=threads)
         hits = []
@@ -281,39 +281,39 @@ class Reader:
         return hits
 
     def _embedded(self, codes: CodesOf) -> bool:
-        """Whether the embedder's codes are to be searched."""
-        if codes not in ("auto", "codec", "embedder"):
-            raise SearchError(f"there are no codes of {codes!r}: use auto, codec or embedder")
-        has = bool(self._snapshot.manifest.embedder)
-        if codes == "embedder" and not has:
+        """Whether the describer's codes are to be searched."""
+        if codes not in ("auto", "codec", "describer"):
+            raise SearchError(f"there are no codes of {codes!r}: use auto, codec or describer")
+        has = bool(self._snapshot.manifest.describer)
+        if codes == "describer" and not has:
             raise SearchError(
-                f"{self.where}: it has no embedder; search the codec's codes, or pack its pictures "
-                "again with --embedder"
+                f"{self.where}: it has no describer; search the codec's codes, or pack its "
+                "pictures again with --describer"
             )
         return has and codes != "codec"
 
-    def _quantizer(self, embedded: bool) -> ProductQuantizer:
-        embedder = self.embedder if embedded else None
-        return self.codec.quantizer if embedder is None else embedder.quantizer
+    def _quantiser(self, embedded: bool) -> ProductQuantiser:
+        describer = self.describer if embedded else None
+        return self.codec.quantiser if describer is None else describer.quantiser
 
     def _table(
         self, snapshot: Snapshot, query: Image | str, mode: Mode, embedded: bool
     ) -> DistanceTable:
-        embedder = self.embedder if embedded else None
-        quantizer = self._quantizer(embedded)
+        describer = self.describer if embedded else None
+        quantiser = self._quantiser(embedded)
         if mode not in ("asymmetric", "symmetric"):
             raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
         if isinstance(query, str):
-            codes = snapshot.embedder_codes if embedded else snapshot.codes
+            codes = snapshot.describer_codes if embedded else snapshot.codes
             code = codes[self._position(snapshot, query)]
             return symmetric_table(
-                quantizer, unpack_codes(code[None], quantizer.M, K=quantizer.K)[0]
+                quantiser, unpack_codes(code[None], quantiser.M, K=quantiser.K)[0]
             )
-        describe = self.codec.descriptors if embedder is None else embedder.latents
+        describe = self.codec.descriptors if describer is None else describer.latents
         descriptors = describe([query])
         if mode == "symmetric":
-            return symmetric_table(quantizer, quantizer.encode(descriptors)[0])
-        return asymmetric_table(quantizer, descriptors[0])
+            return symmetric_table(quantiser, quantiser.encode(descriptors)[0])
+        return asymmetric_table(quantiser, descriptors[0])
 
     def _position(self, snapshot: Snapshot, name: str) -> int:
         position = snapshot.find(name)

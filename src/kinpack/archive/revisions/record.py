@@ -1,4 +1,4 @@
-"""Records: what one manifest file says, a whole state or what has changed since an earlier one."""
+"""Records: what one manifest file says: a whole revision, or what changed since an earlier one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CHANGES = (*_EVERY, "base", "deleted")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one manifest file says: a whole state, or what has changed since another one.
+    """What one manifest file says: a whole revision, or what has changed since another one.
 
     Attributes:
         number: of the commit; ``parent``, ``created``, ``writer`` and ``change`` as in
@@ -40,13 +40,13 @@ class Record:
         change: what the commit did.
         checksum: of the file.
         base: number and checksum of the manifest that it builds on; ``None`` if it is whole.
-        segments: all of the state's, or those added since the base.
+        segments: all of the revision's, or those added since the base.
         deleted: rows deleted since the base, by the segment's name.
         codec: SHA-256 of the codec file; empty if the base says it.
         codec_bytes: size of the codec file.
         metadata: what the archive's maker noted; empty if the base says it.
-        embedder: SHA-256 of the embedder file; empty if there is none, or the base says it.
-        embedder_bytes: size of the embedder file.
+        describer: SHA-256 of the describer file; empty if there is none, or the base says it.
+        describer_bytes: size of the describer file.
     """
 
     number: int
@@ -61,8 +61,8 @@ class Record:
     codec: str
     codec_bytes: int
     metadata: Mapping[str, Any]
-    embedder: str
-    embedder_bytes: int
+    describer: str
+    describer_bytes: int
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Record:
@@ -87,8 +87,8 @@ class Record:
     @classmethod
     def _checked(cls, body: dict[str, Any]) -> Record:
         whole = "base" not in body
-        embeds = whole and "embedder" in body
-        expected = (*_WHOLE, "embedder") if embeds else _WHOLE if whole else _CHANGES
+        embeds = whole and "describer" in body
+        expected = (*_WHOLE, "describer") if embeds else _WHOLE if whole else _CHANGES
         same_keys(body, expected, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
@@ -96,15 +96,15 @@ class Record:
         shallow(body.get("metadata"), "metadata")
         number = integer(body, "number", 1, _HIGHEST)
         base, deleted, codec, codec_bytes = None, {}, "", 0
-        embedder, embedder_bytes = "", 0
+        describer, describer_bytes = "", 0
         if whole:
             same_keys(body["codec"], ("sha256", "bytes"), "codec")
             codec = hexadecimal(body["codec"], "sha256", 64)
             codec_bytes = integer(body["codec"], "bytes", 0)
             if embeds:
-                same_keys(body["embedder"], ("sha256", "bytes"), "embedder")
-                embedder = hexadecimal(body["embedder"], "sha256", 64)
-                embedder_bytes = integer(body["embedder"], "bytes", 1)
+                same_keys(body["describer"], ("sha256", "bytes"), "describer")
+                describer = hexadecimal(body["describer"], "sha256", 64)
+                describer_bytes = integer(body["describer"], "bytes", 1)
         else:
             same_keys(body["base"], ("number", "checksum"), "base")
             base = (
@@ -126,44 +126,44 @@ class Record:
             codec=codec,
             codec_bytes=codec_bytes,
             metadata=of_type(body, "metadata", dict) if whole else {},
-            embedder=embedder,
-            embedder_bytes=embedder_bytes,
+            describer=describer,
+            describer_bytes=describer_bytes,
         )
 
     @property
     def images(self) -> int:
-        """Images of the state, or how many more it has than the base (fewer if negative)."""
+        """Images of the revision, or how many more it has than the base (fewer if negative)."""
         new = sum(segment.live for segment in self.segments)
         return new - sum(length(runs) for runs in self.deleted.values())
 
     def on(self, base: Manifest | None, *, where: str) -> Manifest:
-        """The state that the file stands for.
+        """The revision that the file stands for.
 
         Args:
-            base: the state that it builds on; ``None`` if it is whole.
+            base: the revision that it builds on; ``None`` if it is whole.
             where: the file's name for messages.
 
         Raises:
-            ArchiveError: it builds on another state, or does not fit it.
+            ArchiveError: it builds on another revision, or does not fit it.
         """
         segments, codec, codec_bytes = self.segments, self.codec, self.codec_bytes
-        metadata, embedder, embedder_bytes = self.metadata, self.embedder, self.embedder_bytes
+        metadata, describer, describer_bytes = self.metadata, self.describer, self.describer_bytes
         if self.base is None:
             base = None
         elif base is None or (base.number, base.checksum) != self.base:
             raise _damaged(where, f"it builds on another manifest {self.base[0]} than there is")
         else:
             codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
-            embedder, embedder_bytes = base.embedder, base.embedder_bytes
+            describer, describer_bytes = base.describer, base.describer_bytes
             try:
                 segments = self._without_deleted(base.segments) + self.segments
             except MalformedError as error:
                 raise _damaged(where, error) from error
         for entry in self.segments:
-            if (entry.codes is None) == bool(embedder):
+            if (entry.codes is None) == bool(describer):
                 raise _damaged(
                     where,
-                    f"segment {entry.name} has {'no ' if embedder else ''}codes of an embedder",
+                    f"segment {entry.name} has {'no ' if describer else ''}codes of a describer",
                 )
         manifest = Manifest(
             number=self.number,
@@ -176,8 +176,8 @@ class Record:
             metadata=metadata,
             change=self.change,
             base=base,
-            embedder=embedder,
-            embedder_bytes=embedder_bytes,
+            describer=describer,
+            describer_bytes=describer_bytes,
         )
         vars(manifest)["checksum"] = self.checksum  # known already: it is not computed again
         return manifest
@@ -196,8 +196,8 @@ class Record:
 
 def _damaged(where: str, reason: object) -> ArchiveError:
     return ArchiveError(
-        f"{where}: damaged manifest: {reason}; restore the file from a copy, open an earlier state "
-        "by its number, or save what is whole with: kinpack repair"
+        f"{where}: damaged manifest: {reason}; restore the file from a copy, open an earlier "
+        "revision by its number, or save what is whole with: kinpack repair"
     )
 
 

@@ -1,4 +1,4 @@
-"""Snapshots: the state of an archive that one manifest names, image by image."""
+"""Snapshots: the revision of an archive that one manifest names, image by image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.id_lookup import Finder
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.batches import batches
-from kinpack.archive.segments.segment import Entry, Segment
+from kinpack.archive.segments.segment import ImageEntry, Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
@@ -21,24 +21,24 @@ from kinpack.errors import ArchiveError
 
 
 class Snapshot:
-    """All images of one state, numbered 0 to ``len - 1`` in the order in which they were added.
+    """All images of one revision, numbered 0 to ``len - 1`` in the order in which they were added.
 
     Nothing of it ever changes; indices of segments are read at the first need.
 
     Args:
         store: where the archive lies.
-        manifest: the state.
-        former: another state of the same archive, whose segments need not be read again.
+        manifest: the revision.
+        former: another revision of the same archive, whose segments need not be read again.
 
     Attributes:
-        manifest: the state.
+        manifest: the revision.
         segments: in the order in which they were added.
     """
 
     def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
         self.manifest = manifest
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
-        same = 0  # segments that are those of the former state, with the same images
+        same = 0  # segments that are those of the former revision, with the same images
         if former is not None:
             pairs = zip(former.manifest.segments, manifest.segments, strict=False)
             same = sum(1 for _ in takewhile(_is_same, pairs))
@@ -99,23 +99,23 @@ class Snapshot:
         return self._joined(parts, "product codes")
 
     @cached_property
-    def embedder_codes(self) -> NDArray[np.uint8]:
-        """The embedder's packed codes, shape (images, bytes of a code), in order of positions.
+    def describer_codes(self) -> NDArray[np.uint8]:
+        """The describer's packed codes, shape (images, bytes of a code), in order of positions.
 
-        Where the archive has no embedder, or no images, a code has 0 bytes.
+        Where the archive has no describer, or no images, a code has 0 bytes.
         """
         parts = [np.zeros((0, 0), np.uint8)]
         for segment, rows in self.parts():
-            codes = segment.embedder_codes
+            codes = segment.describer_codes
             if codes is None:
                 codes = np.zeros((segment.entry.rows, 0), np.uint8)
             parts.append(codes if rows is None else codes[rows])
         if len(parts) > 1:
             del parts[0]
-        return self._joined(parts, "codes of the embedder")
+        return self._joined(parts, "codes of the describer")
 
     def _joined(self, parts: list[NDArray[np.uint8]], what: str) -> NDArray[np.uint8]:
-        """The codes of all segments, which an archive of one codec and embedder has alike."""
+        """The codes of all segments, which an archive of one codec and describer has alike."""
         for segment, part in zip(self.segments, parts, strict=False):
             if part.shape[1] != parts[0].shape[1]:
                 raise ArchiveError(
@@ -138,7 +138,7 @@ class Snapshot:
             labels = segment.index.labels.to_pylist()
             yield from labels if rows is None else (labels[row] for row in rows.tolist())
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ImageEntry]:
         """What is known of every image without its payload, in the order of positions."""
         for segment, rows in self.parts():
             if rows is None:
@@ -147,7 +147,7 @@ class Snapshot:
                 live = set(rows.tolist())
                 yield from (entry for row, entry in enumerate(segment.entries()) if row in live)
 
-    def entry(self, position: int) -> Entry:
+    def entry(self, position: int) -> ImageEntry:
         """What is known of one image without its payload.
 
         Args:
@@ -156,7 +156,7 @@ class Snapshot:
         segment, row = self.locate(position)
         return segment.describe(row)
 
-    def batches(self, size: int) -> Iterator[list[tuple[Entry, Packet]]]:
+    def batches(self, size: int) -> Iterator[list[tuple[ImageEntry, Packet]]]:
         """All images with their packets, in the order of positions, some at a time.
 
         Args:

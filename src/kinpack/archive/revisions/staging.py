@@ -22,7 +22,7 @@ from kinpack.errors import ArchiveError
 if TYPE_CHECKING:
     from kinpack.archive.revisions.object_staging import ObjectStaging
 
-_OURS = frozenset({"codecs", "embedders", "segments", "codes", "manifests"})
+_OURS = frozenset({"codecs", "describers", "segments", "codes", "manifests"})
 _ATTEMPTS = 10
 
 

@@ -1,4 +1,4 @@
-"""What an archive needs of a codec, and how it keeps its codec and its embedder."""
+"""What an archive needs of a codec, and how it keeps its codec and its describer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import ArchiveError
 from kinpack.pictures.images import Image
 
 if TYPE_CHECKING:
     from kinpack.codec.packets.rates import Rates
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
 Escape: TypeAlias = Literal["auto", "off", "always"]
 """Whether a classic payload may stand in for a learned one: where better, never, always."""
 
 
-class Coder(Protocol):
+class Codec(Protocol):
     """The part of ``kinpack.codec.codec.Codec`` that an archive uses."""
 
     @property
@@ -32,7 +32,7 @@ class Coder(Protocol):
         """SHA-256 of the codec file, hexadecimal."""
 
     @property
-    def quantizer(self) -> ProductQuantizer:
+    def quantiser(self) -> ProductQuantiser:
         """The product code's books."""
 
     def to_bytes(self) -> bytes:
@@ -77,43 +77,43 @@ class Coder(Protocol):
         """What is quantised to the product code, shape (images, D)."""
 
 
-def store_coder(
+def store_codec(
     store: Store,
-    coder: Coder,
+    codec: Codec,
     metadata: Mapping[str, Any] | None = None,
-    embedder: Embedder | None = None,
+    describer: Describer | None = None,
 ) -> Manifest:
-    """Write a codec's file, and an embedder's, into a new archive.
+    """Write a codec's file, and a describer's, into a new archive.
 
     Args:
         store: the archive's store.
-        coder: the codec.
+        codec: the codec.
         metadata: JSON values that the archive is to keep.
-        embedder: what makes codes for searching, if any.
+        describer: what makes codes for searching, if any.
 
     Returns:
-        The state of an archive of this codec before its first commit.
+        The revision of an archive of this codec before its first commit.
 
     Raises:
         ArchiveError: the file cannot be written, or the codec's identity is not that of its bytes.
     """
-    data = coder.to_bytes()
+    data = codec.to_bytes()
     codec_id = hashlib.sha256(data).hexdigest()
-    if codec_id != coder.codec_id:
+    if codec_id != codec.codec_id:
         raise ArchiveError(
-            f"{store.where('')}: the codec calls itself {coder.codec_id}, but its bytes are "
+            f"{store.where('')}: the codec calls itself {codec.codec_id}, but its bytes are "
             f"{codec_id}; load it again from its file"
         )
     manifest = Manifest.unborn(
         codec_id,
         len(data),
         metadata,
-        embedder=embedder.embedder_id if embedder else "",
-        embedder_bytes=embedder.n_bytes if embedder else 0,
+        describer=describer.describer_id if describer else "",
+        describer_bytes=describer.n_bytes if describer else 0,
     )
     store.create(manifest.codec_file, data)
-    if embedder:
-        store.create(manifest.embedder_file, embedder.to_bytes())
+    if describer:
+        store.create(manifest.describer_file, describer.to_bytes())
     return manifest
 
 
@@ -132,22 +132,22 @@ def read_codec(store: Store, manifest: Manifest) -> bytes:
     )
 
 
-def read_embedder(store: Store, manifest: Manifest) -> bytes:
-    """Read the file of the embedder that an archive is searched by, its identity checked.
+def read_describer(store: Store, manifest: Manifest) -> bytes:
+    """Read the file of the describer that an archive is searched by, its identity checked.
 
     Args:
         store: the archive's store.
-        manifest: a state that has an embedder.
+        manifest: a revision that has a describer.
 
     Raises:
         ArchiveError: it is missing or damaged.
     """
     return _read_identified(
         store,
-        manifest.embedder_file,
-        manifest.embedder_bytes,
-        manifest.embedder,
-        "the embedder is damaged; restore the file from a copy, or search with --codes codec",
+        manifest.describer_file,
+        manifest.describer_bytes,
+        manifest.describer,
+        "the describer is damaged; restore the file from a copy, or search with --codes codec",
     )
 
 
@@ -158,7 +158,7 @@ def _read_identified(store: Store, name: str, n_bytes: int, sha256: str, fault: 
     return data
 
 
-def load_coder(store: Store, manifest: Manifest) -> Coder:
+def load_codec(store: Store, manifest: Manifest) -> Codec:
     """Read the codec that an archive's payloads depend on, its identity checked.
 
     Raises:
@@ -169,33 +169,33 @@ def load_coder(store: Store, manifest: Manifest) -> Coder:
 
     from kinpack.codec.codec import Codec
 
-    codec: Coder = Codec.from_bytes(data, where=store.where(manifest.codec_file))
+    codec: Codec = Codec.from_bytes(data, where=store.where(manifest.codec_file))
     return codec
 
 
-def load_embedder(store: Store, manifest: Manifest) -> Embedder | None:
-    """Read the embedder that an archive is searched by, its identity checked.
+def load_describer(store: Store, manifest: Manifest) -> Describer | None:
+    """Read the describer that an archive is searched by, its identity checked.
 
     Returns:
-        The embedder, ``None`` if the archive has none.
+        The describer, ``None`` if the archive has none.
 
     Raises:
-        ArchiveError: the embedder's file is missing or damaged, or codes of the archive are of
+        ArchiveError: the describer's file is missing or damaged, or codes of the archive are of
             another size.
         CodecError: this version cannot read it.
     """
-    if not manifest.embedder:
+    if not manifest.describer:
         return None
-    data = read_embedder(store, manifest)
+    data = read_describer(store, manifest)
 
-    from kinpack.describers.describer import Embedder
+    from kinpack.describers.describer import Describer
 
-    embedder = Embedder.from_bytes(data, where=store.where(manifest.embedder_file))
+    describer = Describer.from_bytes(data, where=store.where(manifest.describer_file))
     for entry in manifest.segments:
-        if entry.code_bytes != embedder.code_bytes:
+        if entry.code_bytes != describer.code_bytes:
             raise ArchiveError(
-                f"{store.where(entry.file)}: the embedder's codes of this segment have "
-                f"{entry.code_bytes} bytes each, not {embedder.code_bytes}; make them anew with: "
+                f"{store.where(entry.file)}: the describer's codes of this segment have "
+                f"{entry.code_bytes} bytes each, not {describer.code_bytes}; make them anew with: "
                 "kinpack repair"
             )
-    return embedder
+    return describer

@@ -1,4 +1,4 @@
-"""Code files: the embedder's product codes of one segment's images, in a file of their own."""
+"""Code files: the describer's product codes of one segment's images, in a file of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIX = ".bin"
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """What a manifest says of the file that holds the embedder's codes of one segment.
+    """What a manifest says of the file that holds the describer's codes of one segment.
 
     The file holds nothing but the packed codes, row after row, deleted ones included.
 
@@ -75,7 +75,7 @@ def read_code_file(store: Store, entry: CodeFile) -> bytes:
     data = store.read_range(entry.file, 0, entry.bytes)
     if hashlib.sha256(data).hexdigest() != entry.sha256 or store.size(entry.file) != entry.bytes:
         raise ArchiveError(
-            f"{store.where(entry.file)}: the embedder's codes are damaged: their SHA-256 does not "
+            f"{store.where(entry.file)}: the describer's codes are damaged: their SHA-256 does not "
             "hold; restore the file from a copy, make them anew with: kinpack repair, or search "
             "with --codes codec"
         )

@@ -8,7 +8,7 @@ from kinpack.codec.packets.packet import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImageEntry:
     """What an archive tells of one image without reading its payload.
 
     Attributes:

@@ -21,7 +21,7 @@ from kinpack.archive.segments.columns import (
     to_parquet,
 )
 from kinpack.archive.segments.guard.parquet_limits import most_text
-from kinpack.archive.segments.image_entry import Entry as Entry
+from kinpack.archive.segments.image_entry import ImageEntry as ImageEntry
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
@@ -162,7 +162,8 @@ class Segment:
     Args:
         store: where the file lies.
         entry: what the manifest says of it.
-        former: the same file in another state of the archive, whose index need not be read again.
+        former: the same file in another revision of the archive, whose index need not be read
+            again.
     """
 
     def __init__(self, store: Store, entry: SegmentEntry, former: Segment | None = None) -> None:
@@ -219,8 +220,8 @@ class Segment:
         return self._index is not None or self._tail is not None
 
     @property
-    def embedder_codes(self) -> NDArray[np.uint8] | None:
-        """The embedder's packed codes, uint8 (rows, bytes of a code), ``None`` if there are none.
+    def describer_codes(self) -> NDArray[np.uint8] | None:
+        """The describer's packed codes, uint8 (rows, bytes of a code), ``None`` if there are none.
 
         Raises:
             ArchiveError: their file is missing, truncated or damaged.
@@ -229,8 +230,8 @@ class Segment:
             self._codes = read_codes(self._store, self.entry.codes, self.entry.rows)
         return self._codes
 
-    def embedder_code(self, row: int) -> bytes:
-        """The embedder's packed code of one image, empty if there is none.
+    def describer_code(self, row: int) -> bytes:
+        """The describer's packed code of one image, empty if there is none.
 
         Args:
             row: 0 for the segment's first image.
@@ -238,7 +239,7 @@ class Segment:
         Raises:
             ArchiveError: the file of the codes is missing, truncated or damaged.
         """
-        codes = self.embedder_codes
+        codes = self.describer_codes
         return b"" if codes is None else codes[row].tobytes()
 
     def packet(self, row: int) -> Packet:
@@ -304,7 +305,7 @@ class Segment:
             raise self._damaged(row, "its checksum does not hold")
         return packet
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ImageEntry]:
         """What is known of every image without its payload, deleted ones included, row by row.
 
         Raises:
@@ -325,9 +326,9 @@ class Segment:
         for row, (name, label, width, height, channels, kind, *rest) in enumerate(
             zip(*columns, strict=True)
         ):
-            yield Entry(name, label, width, height, channels, self._kind(row, kind), *rest)
+            yield ImageEntry(name, label, width, height, channels, self._kind(row, kind), *rest)
 
-    def describe(self, row: int) -> Entry:
+    def describe(self, row: int) -> ImageEntry:
         """What is known of one image without its payload.
 
         Args:
@@ -338,7 +339,7 @@ class Segment:
             PayloadError: the image is of an unknown kind.
         """
         index = self.index
-        return Entry(
+        return ImageEntry(
             id=index.ids[row].as_py(),
             label=index.labels[row].as_py(),
             width=int(index.width[row]),

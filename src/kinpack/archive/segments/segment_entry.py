@@ -34,7 +34,7 @@ class SegmentEntry:
             the file, and the payloads end here.
         index_crc32: CRC-32 of the index.
         deleted: runs of deleted rows.
-        codes: the file of the embedder's codes, where the archive has an embedder.
+        codes: the file of the describer's codes, where the archive has a describer.
     """
 
     name: str
@@ -59,7 +59,7 @@ class SegmentEntry:
 
     @property
     def code_bytes(self) -> int:
-        """Bytes of the embedder's code of an image, 0 where there is none."""
+        """Bytes of the describer's code of an image, 0 where there is none."""
         return self.codes.bytes // self.rows if self.codes else 0
 
     @property

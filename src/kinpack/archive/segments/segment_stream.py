@@ -64,7 +64,7 @@ class SegmentStream:
             id: its name.
             label: its class, or ``None``.
             packet: the image, coded.
-            code: the embedder's packed code of it; empty if the archive has no embedder.
+            code: the describer's packed code of it; empty if the archive has no describer.
 
         Returns:
             The place of its segment in ``entries``, and its row there.
@@ -77,8 +77,8 @@ class SegmentStream:
         place = len(self.entries), self._writer.rows
         if len(self._codes) != place[1] * len(code):
             raise ArchiveError(
-                f"{self._store.where('')}: the embedder's code of image {id!r} has {len(code)} "
-                "bytes, those before it another size; one archive takes the codes of one embedder"
+                f"{self._store.where('')}: the describer's code of image {id!r} has {len(code)} "
+                "bytes, those before it another size; one archive takes the codes of one describer"
             )
         self._writer.add(id, label, packet)
         self._codes += code

@@ -217,7 +217,7 @@ class FolderStore:
     def alone(self) -> Iterator[None]:
         """Hold an exclusive lock on the folder, all that is in it made durable first.
 
-        Else a power cut could take the newest state, which a dead writer left, when what only
+        Else a power cut could take the newest revision, which a dead writer left, when what only
         older ones need is removed already.
 
         Raises:

@@ -79,7 +79,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
         planes,
         codec.embed(fitting),
         steps=served,
-        K=codec.quantizer.K,
+        K=codec.quantiser.K,
         config=CausalConfig(hidden=plan.hidden),
         budget=plan.of("grey", 1 - RESTORATION_SHARE),
     )
@@ -94,7 +94,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     images_coder = untested.untested_causal(engine="numpy")
     if images_coder is None:
         raise CodecError("a codec's causal part is not there that has just been made; a bug")
-    test = make_causal_test(images_coder, M=codec.quantizer.M)
+    test = make_causal_test(images_coder, M=codec.quantiser.M)
     header = {**whole.header, "causal_test": test.to_dict()}
     return Codec.from_container(Container(header, blobs, arrays))
 

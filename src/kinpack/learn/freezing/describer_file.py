@@ -1,4 +1,4 @@
-"""Freezing an embedder: a trained network and its books become one file that needs no torch."""
+"""Freezing a describer: a trained network and its books become one file that needs no torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kinpack.describers.describer import Embedder
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.describer import Describer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.traced_graph import EXACT_BELOW, traced_graph
-from kinpack.networks.container import EMBEDDER_FILE, Container
+from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image
 
@@ -25,7 +25,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class FreezingError:
-    """How far a frozen embedder is from the network that it was made of, over some pictures.
+    """How far a frozen describer is from the network that it was made of, over some pictures.
 
     Attributes:
         largest: largest difference of a component of the latents.
@@ -38,7 +38,7 @@ class FreezingError:
     same_words: float
 
 
-def freeze_embedder(
+def freeze_describer(
     network: nn.Module,
     books: NDArray[np.float32],
     *,
@@ -48,8 +48,8 @@ def freeze_embedder(
     mirrored: bool = False,
     description: Mapping[str, Any] | None = None,
     exact_below: int = EXACT_BELOW,
-) -> Embedder:
-    """Turn a trained network and the books of its code into an embedder.
+) -> Describer:
+    """Turn a trained network and the books of its code into a describer.
 
     The network may be any that ``torch.fx`` traces, of convolutions, batch norms, linear maps,
     ReLU, GELU, maxima, means, unit lengths, sums and mirror images. Weights of 8,192 numbers or
@@ -58,8 +58,8 @@ def freeze_embedder(
     Args:
         network: maps pictures (n, 3, side, side), 0 to 1, to latents z_e (n, M·d); not changed.
         books: float32 (M, K, d), the words.
-        name: of the embedder.
-        version: of the embedder of this name, from 1.
+        name: of the describer.
+        version: of the describer of this name, from 1.
         side: of the pictures that the network sees.
         mirrored: whether the network sees each picture and its mirror image alike, so that both
             have the same latents; noted in the file.
@@ -67,13 +67,13 @@ def freeze_embedder(
         exact_below: weights of fewer numbers stay float32.
 
     Returns:
-        The embedder; ``to_bytes`` gives the file.
+        The describer; ``to_bytes`` gives the file.
 
     Raises:
         CodecError: the network cannot be traced, does something that has no place in the file, or
             does not fit the books.
     """
-    quantizer = ProductQuantizer(books)
+    quantiser = ProductQuantiser(books)
     graph = traced_graph(network, side=side, exact_below=exact_below)
     header = {
         **(description or {}),
@@ -82,46 +82,46 @@ def freeze_embedder(
         "side": side,
         "mirrored": mirrored,
     }
-    embedder = Embedder.from_container(
+    describer = Describer.from_container(
         Container(
             header,
             {"network": graph},
-            {"codebooks": quantizer.codebooks},
-            kind=EMBEDDER_FILE,
+            {"codebooks": quantiser.codebooks},
+            kind=DESCRIBER_FILE,
         )
     )
     grey = np.full((side, side, 3), 128, np.uint8)
-    embedder.latents([grey], threads=1)  # refuses latents that do not fit the books
-    return embedder
+    describer.latents([grey], threads=1)  # refuses latents that do not fit the books
+    return describer
 
 
 def freezing_error(
-    embedder: Embedder, network: nn.Module, pictures: Sequence[Image]
+    describer: Describer, network: nn.Module, pictures: Sequence[Image]
 ) -> FreezingError:
-    """Measure how far a frozen embedder is from its network.
+    """Measure how far a frozen describer is from its network.
 
     Args:
-        embedder: frozen.
+        describer: frozen.
         network: what it was made of; not changed.
         pictures: n ≥ 1 images, uint8 (H, W, C) each.
 
     Raises:
-        CodecError: there are no pictures, or the embedder does not run.
+        CodecError: there are no pictures, or the describer does not run.
     """
     if not pictures:
-        raise CodecError("an embedder is compared with its network on one picture or more")
+        raise CodecError("a describer is compared with its network on one picture or more")
     network = copy.deepcopy(network).cpu().float().eval()
     true = []
     for first in range(0, len(pictures), _BATCH):
         part = pictures[first : first + _BATCH]
-        cells = np.stack([area_reduction(picture, embedder.side) for picture in part])
+        cells = np.stack([area_reduction(picture, describer.side) for picture in part])
         x = torch.from_numpy(cells.transpose(0, 3, 1, 2) / np.float32(255))
         with torch.inference_mode():
             true.append(network(x).numpy())
     z = np.concatenate(true)
-    frozen = embedder.latents(pictures)
+    frozen = describer.latents(pictures)
     difference = frozen.astype(np.float64) - z
-    same = embedder.quantizer.encode(frozen) == embedder.quantizer.encode(z)
+    same = describer.quantiser.encode(frozen) == describer.quantiser.encode(z)
     return FreezingError(
         largest=float(np.abs(difference).max()),
         root_mean_square=float(np.sqrt((difference**2).mean())),

@@ -103,7 +103,7 @@ class _Graph:
                 result = node.args[0]
                 shape = _shape(result) if isinstance(result, fx.Node) else ()
                 if len(shape) != 2:
-                    raise CodecError("an embedder's network gives one vector a picture")
+                    raise CodecError("a describer's network gives one vector a picture")
                 return self._writer.to_bytes(
                     self._names[result], inputs=["n", 3, side, side], outputs=["n", shape[1]]
                 )
@@ -346,4 +346,4 @@ def _pair(value: int | tuple[int, int]) -> list[int]:
 
 
 def _unknown(what: str) -> CodecError:
-    return CodecError(f"a {what} has no place in an embedder file; use what is known there")
+    return CodecError(f"a {what} has no place in a describer file; use what is known there")

@@ -127,7 +127,7 @@ class TrainingConfig:
         quality_low: lowest quality trained; qualities are drawn uniformly.
         quality_high: highest quality trained.
         commitment: β of the product quantiser.
-        quantizer_weight: λ of the product quantiser (PQ-VAE's knob on both of its terms).
+        quantiser_weight: λ of the product quantiser (PQ-VAE's knob on both of its terms).
         code_weight: weight of the picture drawn from the code alone.
         alignment: weight of sMIC's d_cov between the Gram matrix of the code's descriptors and the
             same-class matrix; 0 leaves labels unused.
@@ -143,7 +143,7 @@ class TrainingConfig:
     quality_low: int = 24
     quality_high: int = 82
     commitment: float = 0.25
-    quantizer_weight: float = 1.0
+    quantiser_weight: float = 1.0
     code_weight: float = 1.0
     alignment: float = 0.0
     checkpoint_every: int = 500

@@ -32,14 +32,14 @@ class Forward(NamedTuple):
         bits: (n,) estimated payload bits an image.
         z: (n, M · code_dim) descriptors before quantisation.
         code_picture: (n, 3, 16, 16) drawn from the code alone.
-        quantizer_loss: scalar of the product quantiser.
+        quantiser_loss: scalar of the product quantiser.
     """
 
     picture: Tensor
     bits: Tensor
     z: Tensor
     code_picture: Tensor
-    quantizer_loss: Tensor
+    quantiser_loss: Tensor
 
 
 def quantiser_step(quality: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """PQ-VAE's bottleneck: a vector quantiser, or a product of M of them, with its three updates.
 
 A. van den Oord, O. Vinyals, K. Kavukcuoglu, "Neural discrete representation learning", 2017;
-H. Wu, M. Flierl, "Learning product codebooks using vector-quantized autoencoders for image
+H. Wu, M. Flierl, "Learning product codebooks using vector-quantised autoencoders for image
 retrieval", 2018.
 """
 

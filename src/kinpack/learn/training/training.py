@@ -121,11 +121,11 @@ class CodecTraining(lightning.LightningModule):
         small = torch.nn.functional.adaptive_avg_pool2d(picture, 16)
         code_error = 10 * (out.code_picture - small).square().mean()
         loss: Tensor = ((bpp + weight * mse) * balance).mean()
-        loss = loss + config.quantizer_weight * out.quantizer_loss + config.code_weight * code_error
+        loss = loss + config.quantiser_weight * out.quantiser_loss + config.code_weight * code_error
         if config.alignment:
             loss = loss + config.alignment * alignment_loss(out.z, torch.from_numpy(labels))
         self._note(
-            loss=loss, bpp=bpp.mean(), mse=mse.mean(), code=code_error, vq=out.quantizer_loss
+            loss=loss, bpp=bpp.mean(), mse=mse.mean(), code=code_error, vq=out.quantiser_loss
         )
         return loss
 

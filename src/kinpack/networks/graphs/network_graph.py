@@ -1,4 +1,4 @@
-"""Graphs of networks: what a codec or embedder file may hold, and how it is called."""
+"""Graphs of networks: what a codec or describer file may hold, and how it is called."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def network_fault(what: str, *, name: str, owner: str) -> CodecError:
     Args:
         what: it does.
         name: of the network.
-        owner: whose it is: ``codec`` or ``embedder``.
+        owner: whose it is: ``codec`` or ``describer``.
     """
     return CodecError(
         f"network {name!r} of the {owner} {what}: the {owner} file is faulty; make it anew"

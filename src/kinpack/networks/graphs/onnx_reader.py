@@ -1,9 +1,9 @@
 """ONNX graphs, read by hand and believed in nothing: what onnxruntime may see of a file.
 
-A codec or embedder file comes from a stranger. Its networks are read here first, and refused unless
-they consist of the operators of ``network_graph.OPERATORS`` on arrays that the file itself holds:
-no external data, no functions, no graphs within graphs, no operators of other domains. What is
-accepted has one meaning to all readers (module ``protobuf``), so that onnxruntime sees what was
+A codec or describer file comes from a stranger. Its networks are read here first, and refused
+unless they consist of the operators of ``network_graph.OPERATORS`` on arrays that the file itself
+holds: no external data, no functions, no graphs within graphs, no operators of other domains. What
+is accepted has one meaning to all readers (module ``protobuf``), so that onnxruntime sees what was
 checked here. ``docs/format.md`` states the rules.
 """
 

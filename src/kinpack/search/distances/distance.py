@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import KinpackError
 
 _SUM_BITS = 30
@@ -32,7 +32,7 @@ class DistanceTable:
     """Squared distances of one query to every word of every book.
 
     Attributes:
-        quantizer: whose words these are.
+        quantiser: whose words these are.
         point: float32 (D,); the query itself: its descriptor, or what its code stands for.
         values: float32 (M, K); ``values[m, k]`` is the squared distance of the query's part m to
             word k of book m.
@@ -41,7 +41,7 @@ class DistanceTable:
             M integers; no sum reaches 2^31.
     """
 
-    quantizer: ProductQuantizer
+    quantiser: ProductQuantiser
     point: NDArray[np.float32]
     values: NDArray[np.float32] = field(init=False)
     integers: NDArray[np.int32] = field(init=False)
@@ -49,15 +49,15 @@ class DistanceTable:
 
     def __post_init__(self) -> None:
         point = np.array(self.point, dtype=np.float32)
-        if point.shape != (self.quantizer.D,):
+        if point.shape != (self.quantiser.D,):
             raise SearchError(
-                f"a query of shape {point.shape} does not fit codes of {self.quantizer.D} "
+                f"a query of shape {point.shape} does not fit codes of {self.quantiser.D} "
                 "components: describe it with the archive's codec"
             )
         if not np.isfinite(point).all():
             raise SearchError("a query holds numbers that are not finite: check its image")
-        parts = point.reshape(self.quantizer.M, 1, -1)
-        values = _squared_distances(parts, self.quantizer.codebooks)
+        parts = point.reshape(self.quantiser.M, 1, -1)
+        values = _squared_distances(parts, self.quantiser.codebooks)
         total = float(values.max(axis=1).sum(dtype=np.float64))
         if not np.isfinite(total):
             raise SearchError("a query is too far from every word: check its descriptor")
@@ -78,7 +78,7 @@ class DistanceTable:
         Returns:
             int32 (n,).
         """
-        sums: NDArray[np.int32] = self.integers[np.arange(self.quantizer.M), indices].sum(
+        sums: NDArray[np.int32] = self.integers[np.arange(self.quantiser.M), indices].sum(
             axis=1, dtype=np.int32
         )
         return sums
@@ -99,41 +99,41 @@ class DistanceTable:
         return (steps.astype(np.float64) * self.scale).astype(np.float32)
 
 
-def symmetric_tables(quantizer: ProductQuantizer) -> NDArray[np.float32]:
+def symmetric_tables(quantiser: ProductQuantiser) -> NDArray[np.float32]:
     """Look-up tables LT_m between the words of each book.
 
     Returns:
         float32 (M, K, K); entry [m, j, k] is the squared distance of words j and k of book m.
     """
-    words = quantizer.codebooks
+    words = quantiser.codebooks
     return _squared_distances(words[:, :, None, :], words[:, None, :, :])
 
 
-def symmetric_table(quantizer: ProductQuantizer, code: NDArray[np.uint8]) -> DistanceTable:
+def symmetric_table(quantiser: ProductQuantiser, code: NDArray[np.uint8]) -> DistanceTable:
     """Make the table of a query that is itself a code: row z_q^(m) of every LT_m.
 
     Args:
-        quantizer: the books of both codes.
+        quantiser: the books of both codes.
         code: uint8 (M,), the query's sub-indices.
 
     Raises:
         CodecError: the code is not of these books.
         SearchError: the words lie too far apart for float32.
     """
-    return DistanceTable(quantizer, quantizer.decode(np.asarray(code)[None])[0])
+    return DistanceTable(quantiser, quantiser.decode(np.asarray(code)[None])[0])
 
 
-def asymmetric_table(quantizer: ProductQuantizer, descriptor: NDArray[Any]) -> DistanceTable:
+def asymmetric_table(quantiser: ProductQuantiser, descriptor: NDArray[Any]) -> DistanceTable:
     """Make the table of a query that is not quantised: closer to the true order.
 
     Args:
-        quantizer: the books of the codes searched.
+        quantiser: the books of the codes searched.
         descriptor: (D,), the query's descriptor.
 
     Raises:
         SearchError: the descriptor has another shape, or is not finite.
     """
-    return DistanceTable(quantizer, np.asarray(descriptor, dtype=np.float32))
+    return DistanceTable(quantiser, np.asarray(descriptor, dtype=np.float32))
 
 
 def _squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantizer, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable
 from kinpack.search.distances.ranking import nearest, ranked
@@ -36,29 +36,29 @@ class FastScan:
 
     Attributes:
         codes: uint8 (n, bytes), packed; n ≥ 1.
-        quantizer: the books.
+        quantiser: the books.
 
     Raises:
         MissingExtraError: faiss is not installed.
     """
 
-    def __init__(self, codes: NDArray[np.uint8], quantizer: ProductQuantizer) -> None:
+    def __init__(self, codes: NDArray[np.uint8], quantiser: ProductQuantiser) -> None:
         faiss = import_faiss()
         self.codes = codes
-        self.quantizer = quantizer
-        books = quantizer.codebooks
+        self.quantiser = quantiser
+        books = quantiser.codebooks
         # faiss knows books of exactly 16 or 256 words. Repeats of word 0 fill up: no code names
         # them, and they leave the range of distances as it is.
-        self._bits = 4 if quantizer.K <= 16 else 8
-        missing = (1 << self._bits) - quantizer.K
+        self._bits = 4 if quantiser.K <= 16 else 8
+        missing = (1 << self._bits) - quantiser.K
         filled = np.concatenate([books, np.repeat(books[:, :1], missing, axis=1)], axis=1)
         with _one_thread(faiss):
-            index: Any = faiss.IndexPQ(quantizer.D, quantizer.M, self._bits)
+            index: Any = faiss.IndexPQ(quantiser.D, quantiser.M, self._bits)
             faiss.copy_array_to_vector(filled.ravel(), index.pq.centroids)
             index.is_trained = True
             # Both put sub-index 2j in the low half of byte j.
             index.add_sa_codes(np.ascontiguousarray(codes))
-            if self._bits == 4 and quantizer.M <= _MOST_BOOKS:
+            if self._bits == 4 and quantiser.M <= _MOST_BOOKS:
                 index = faiss.IndexPQFastScan(index)
         self._index = index
         spread = np.square(books.astype(np.float64)).sum(axis=2).max(axis=1).sum()
@@ -89,7 +89,7 @@ class FastScan:
             positions = rows[0][order]
             if positions[0] < 0:
                 return None
-            indices = unpack_codes(self.codes[positions], self.quantizer.M, K=self.quantizer.K)
+            indices = unpack_codes(self.codes[positions], self.quantiser.M, K=self.quantiser.K)
             steps = table.steps(indices)
             wrong = np.abs(steps * table.scale - proposed[0][order])
             if wrong.max() > error:
@@ -113,7 +113,7 @@ class FastScan:
         # float32 arithmetic on squares of this size, in faiss's own table, adds its rounding.
         squares = float(np.square(table.point.astype(np.float64)).sum()) + self._largest_square
         rounding = 1e-5 * squares
-        return rounding + self.quantizer.M * widest / 510 if self._bits == 4 else rounding
+        return rounding + self.quantiser.M * widest / 510 if self._bits == 4 else rounding
 
 
 def import_faiss() -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantizer, pack_codes
+from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable, SearchError, asymmetric_table
 from kinpack.search.distances.ranking import nearest, ranked
@@ -65,10 +65,10 @@ def top_k(
         CodecError: a sub-index is not below K.
         MissingExtraError: ``engine`` is ``faiss`` and faiss is not installed.
     """
-    quantizer = table.quantizer
-    if codes.ndim == 2 and codes.shape[1] == quantizer.M != quantizer.code_bytes:
-        codes = pack_codes(codes, K=quantizer.K)
-    return CodeIndex(codes, quantizer).search(table, k, engine=engine, threads=threads, mask=mask)
+    quantiser = table.quantiser
+    if codes.ndim == 2 and codes.shape[1] == quantiser.M != quantiser.code_bytes:
+        codes = pack_codes(codes, K=quantiser.K)
+    return CodeIndex(codes, quantiser).search(table, k, engine=engine, threads=threads, mask=mask)
 
 
 class CodeIndex:
@@ -76,20 +76,20 @@ class CodeIndex:
 
     Attributes:
         codes: uint8 (n, bytes), packed; not copied, and not to be changed.
-        quantizer: the books of the codes.
+        quantiser: the books of the codes.
 
     Raises:
         SearchError: the codes are not of these books.
     """
 
-    def __init__(self, codes: NDArray[np.uint8], quantizer: ProductQuantizer) -> None:
-        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != quantizer.code_bytes:
+    def __init__(self, codes: NDArray[np.uint8], quantiser: ProductQuantiser) -> None:
+        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != quantiser.code_bytes:
             raise SearchError(
                 f"codes of shape {codes.shape} and type {codes.dtype} are not packed codes of "
-                f"{quantizer.M} books: {quantizer.code_bytes} bytes each are expected"
+                f"{quantiser.M} books: {quantiser.code_bytes} bytes each are expected"
             )
         self.codes = codes
-        self.quantizer = quantizer
+        self.quantiser = quantiser
         self._scanned = 0
         self._fast: FastScan | None = None
         self._fast_missing = False
@@ -128,10 +128,10 @@ class CodeIndex:
             MissingExtraError: ``engine`` is ``faiss`` and faiss is not installed.
         """
         table = (
-            query if isinstance(query, DistanceTable) else asymmetric_table(self.quantizer, query)
+            query if isinstance(query, DistanceTable) else asymmetric_table(self.quantiser, query)
         )
-        if table.quantizer is not self.quantizer and not np.array_equal(
-            table.quantizer.codebooks, self.quantizer.codebooks
+        if table.quantiser is not self.quantiser and not np.array_equal(
+            table.quantiser.codebooks, self.quantiser.codebooks
         ):
             raise SearchError("the distance table is of other books than the codes")
         if engine not in ("auto", "numpy", "faiss"):
@@ -160,7 +160,7 @@ class CodeIndex:
             return self._fast
         if self._fast is None:
             try:
-                self._fast = FastScan(self.codes, self.quantizer)
+                self._fast = FastScan(self.codes, self.quantiser)
             except MissingExtraError:
                 if engine == "faiss":
                     raise
@@ -187,7 +187,7 @@ def _scan(
     ranges = [(start, min(start + share, n)) for start in range(0, n, share or 1)]
 
     def scan_range(bounds: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        return _scan_range(codes, tables, k, mask, table.quantizer.K, *bounds)
+        return _scan_range(codes, tables, k, mask, table.quantiser.K, *bounds)
 
     if len(ranges) < 2:
         found = [scan_range(bounds) for bounds in ranges]

@@ -1,4 +1,4 @@
-"""The command with an embedder: packed once, searched anywhere."""
+"""The command with a describer: packed once, searched anywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from cli_runs import ask, one_error, pictures, run
 from kinpack.archive.archive import Archive
 from kinpack.pictures.images import load_image
-from tiny_embedder import GOLDEN, tiny_embedder
+from tiny_describer import GOLDEN, tiny_describer
 
 
 @pytest.fixture
@@ -17,29 +17,29 @@ def archive(tmp_path: Path) -> Path:
     pictures(tmp_path / "photos", 5)
     path = tmp_path / "photos.kin"
     run(
-        "pack", tmp_path / "photos", "-o", path, "--codec", "classic", "--embedder", GOLDEN,
+        "pack", tmp_path / "photos", "-o", path, "--codec", "classic", "--describer", GOLDEN,
         "--quiet",
     )  # fmt: skip
     return path
 
 
-def test_a_life_with_an_embedder(archive: Path, tmp_path: Path) -> None:
+def test_a_life_with_a_describer(archive: Path, tmp_path: Path) -> None:
     facts = ask("info", archive)
-    assert facts["embedder_id"] == tiny_embedder().embedder_id
-    assert facts["embedder_code_bytes"] == 2
-    assert facts["metadata"]["embedder"] == "tiny"
-    assert "embedder code bytes" in run("info", archive).stdout
+    assert facts["describer_id"] == tiny_describer().describer_id
+    assert facts["describer_code_bytes"] == 2
+    assert facts["metadata"]["describer"] == "tiny"
+    assert "describer code bytes" in run("info", archive).stdout
 
     pictures(tmp_path / "more", 2, label="city", seed=70)
     run("add", archive, tmp_path / "more", "--quiet")
     with Archive.open(archive) as opened:
         originals = [tmp_path / ("more" if "city" in i else "photos") / i for i in opened.ids]
-        codes = tiny_embedder().packed([load_image(path) for path in originals])
-        assert [code.tobytes() for code in opened.embedder_codes] == codes
+        codes = tiny_describer().packed([load_image(path) for path in originals])
+        assert [code.tobytes() for code in opened.describer_codes] == codes
 
     query = tmp_path / "photos" / "beach" / "00.png"
     hits = ask("search", archive, query, "-k", "3")
-    assert hits == ask("search", archive, query, "-k", "3", "--codes", "embedder")
+    assert hits == ask("search", archive, query, "-k", "3", "--codes", "describer")
     assert hits != ask("search", archive, query, "-k", "3", "--codes", "codec")
     with Archive.open(archive) as opened:
         assert [hit["id"] for hit in hits] == [h.id for h in opened.search(load_image(query), 3)]
@@ -55,34 +55,34 @@ def test_a_life_with_an_embedder(archive: Path, tmp_path: Path) -> None:
     for other in ("copy.kin", "m.kin", "a.kin.zip", "again.kin"):
         assert ask("search", tmp_path / other, query) == wanted
         assert ask("verify", tmp_path / other, "--deep")["ok"]
-    (file,) = archive.glob("embedders/*")
+    (file,) = archive.glob("describers/*")
     file.write_bytes(bytes(file.stat().st_size))
     assert "--codes codec" in one_error(run("search", archive, query, code=1).stderr)
     run("search", archive, query, "--codes", "codec")
     run("verify", archive, "--quiet", code=1)
-    run("repair", archive, "-o", tmp_path / "saved.kin", "--embedder", GOLDEN)
+    run("repair", archive, "-o", tmp_path / "saved.kin", "--describer", GOLDEN)
     assert ask("search", tmp_path / "saved.kin", query) == wanted
 
 
-def test_an_embedder_is_described() -> None:
+def test_a_describer_is_described() -> None:
     facts = ask("info", GOLDEN)
-    assert list(facts)[:3] == ["name", "embedder_id", "embedder_bytes"]
+    assert list(facts)[:3] == ["name", "describer_id", "describer_bytes"]
     assert (facts["name"], facts["M"], facts["K"]) == ("tiny", 4, 16)
-    assert facts["embedder_bytes"] == GOLDEN.stat().st_size
+    assert facts["describer_bytes"] == GOLDEN.stat().st_size
     assert "random weights" in run("info", GOLDEN).stdout
 
 
-def test_what_is_no_embedder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_is_no_describer_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     pictures(tmp_path / "photos", 1)
     (tmp_path / "bad.kine").write_bytes(GOLDEN.read_bytes()[:-1])
     for name, said in (
-        (str(tmp_path / "none.kine"), "cannot read the embedder"),
+        (str(tmp_path / "none.kine"), "cannot read the describer"),
         (str(tmp_path / "bad.kine"), "damaged or truncated"),
         ("classic", "name a .kine file, or kin"),
     ):
-        words = ("pack", tmp_path / "photos", "-o", tmp_path / "a.kin", "--embedder", name)
+        words = ("pack", tmp_path / "photos", "-o", tmp_path / "a.kin", "--describer", name)
         assert said in one_error(run(*words, code=1).stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.kine", "photos"]
     run("pack", tmp_path / "photos", "-o", tmp_path / "b.kin", "--codec", "classic", "--quiet")
-    missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "embedder", code=1)
-    assert "it has no embedder" in one_error(missing.stderr)
+    missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "describer", code=1)
+    assert "it has no describer" in one_error(missing.stderr)

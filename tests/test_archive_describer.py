@@ -1,4 +1,4 @@
-"""Archives with an embedder: its codes follow their images wherever those are copied."""
+"""Archives with a describer: its codes follow their images wherever those are copied."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from archive_checks import CODEC, content, expected, make, renewed, reopened
-from embedder_checks import by_id, check, make_embedded, soft
+from describer_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
@@ -24,13 +24,13 @@ from kinpack.archive.segments import batches as batches_module
 from kinpack.archive.segments import segment as segment_module
 from kinpack.archive.segments.canonical import sealed
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
-from kinpack.networks.container import EMBEDDER_FILE, read_container
+from kinpack.networks.container import DESCRIBER_FILE, read_container
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
-from tiny_embedder import soft_picture, tiny_embedder
+from tiny_describer import soft_picture, tiny_describer
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_codes_are_those_of_the_pictures_that_were_added(tmp_path: Path) -> None
     path = make_embedded(tmp_path / "a.kin")
     check(path, by_id(soft(10)))
     assert sorted(file.parent.name for file in path.rglob("*.*")) == [
-        "codecs", *["codes"] * 3, "embedders", "manifests", *["segments"] * 3
+        "codecs", *["codes"] * 3, "describers", "manifests", *["segments"] * 3
     ]  # fmt: skip
     assert sum(file.stat().st_size for file in path.glob("codes/*")) == 10 * 2
     with reopened(path) as archive:
@@ -89,26 +89,26 @@ def test_copies_carry_the_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     check(tmp_path / "again.kin", wanted)
 
 
-def test_archives_of_other_embedders_are_not_merged(tmp_path: Path) -> None:
-    found = read_container(tiny_embedder().to_bytes(), where="x", kind=EMBEDDER_FILE)
-    other = Embedder.from_container(replace(found, header={**found.header, "name": "other"}))
+def test_archives_of_other_describers_are_not_merged(tmp_path: Path) -> None:
+    found = read_container(tiny_describer().to_bytes(), where="x", kind=DESCRIBER_FILE)
+    other = Describer.from_container(replace(found, header={**found.header, "name": "other"}))
     make_embedded(tmp_path / "a.kin", soft(2))
     make(tmp_path / "b.kin", soft(2, first=5))
-    with Archive.create(tmp_path / "c.kin", CODEC, embedder=other) as archive:
+    with Archive.create(tmp_path / "c.kin", CODEC, describer=other) as archive:
         archive.add(soft(2, first=8))
     for pair in (("a", "b"), ("b", "a"), ("a", "c")):
         opened = [reopened(tmp_path / f"{name}.kin") for name in pair]
-        with pytest.raises(ArchiveError, match="only archives of one embedder can be merged"):
+        with pytest.raises(ArchiveError, match="only archives of one describer can be merged"):
             merge(opened, tmp_path / "m.kin")
         assert not (tmp_path / "m.kin").exists()
 
 
 def brute_force(archive: Archive, point: Any, k: int) -> list[tuple[str, float]]:
     """The nearest by the distance to the vectors that the codes stand for, one by one."""
-    quantizer = tiny_embedder().quantizer
-    indices = unpack_codes(archive.embedder_codes, quantizer.M, K=quantizer.K)
+    quantiser = tiny_describer().quantiser
+    indices = unpack_codes(archive.describer_codes, quantiser.M, K=quantiser.K)
     found = []
-    for place, (name, z_q) in enumerate(zip(archive.ids, quantizer.decode(indices), strict=True)):
+    for place, (name, z_q) in enumerate(zip(archive.ids, quantiser.decode(indices), strict=True)):
         distance = sum((float(a) - float(b)) ** 2 for a, b in zip(point, z_q, strict=True))
         found.append((round(distance, 6), place, name))
     return [(name, distance) for distance, _, name in sorted(found)[:k]]
@@ -117,53 +117,53 @@ def brute_force(archive: Archive, point: Any, k: int) -> list[tuple[str, float]]
 @pytest.mark.parametrize("engine", ["numpy", "auto"])
 def test_search_is_that_of_the_decoded_vectors(tmp_path: Path, engine: Any) -> None:
     path = make_embedded(tmp_path / "a.kin", soft(30))
-    embedder = tiny_embedder()
+    describer = tiny_describer()
     with reopened(path) as archive:
         archive.remove(["set/00004"])
         for seed in range(40, 46):
             query = soft_picture(seed)
-            z = embedder.latents([query])
+            z = describer.latents([query])
             points = {
                 "asymmetric": z[0],
-                "symmetric": embedder.quantizer.decode(embedder.codes([query]))[0],
+                "symmetric": describer.quantiser.decode(describer.codes([query]))[0],
             }
             for mode, point in points.items():
                 hits = archive.search(query, 7, mode=mode, engine=engine)  # type: ignore[arg-type]
                 wanted = brute_force(archive, point, 7)
                 assert [hit.id for hit in hits] == [name for name, _ in wanted]
                 assert np.allclose([h.distance for h in hits], [d for _, d in wanted], atol=1e-5)
-                assert hits == archive.search(query, 7, codes="embedder", mode=mode, engine=engine)  # type: ignore[arg-type]
+                assert hits == archive.search(query, 7, codes="describer", mode=mode, engine=engine)  # type: ignore[arg-type]
         inside = archive.search("set/00007", 5)
         assert inside[0].distance == 0
-        code = archive.embedder_codes[archive.position("set/00007")]
-        assert archive.embedder_codes[inside[0].position].tobytes() == code.tobytes()
+        code = archive.describer_codes[archive.position("set/00007")]
+        assert archive.describer_codes[inside[0].position].tobytes() == code.tobytes()
 
 
 def test_the_codec_codes_are_searched_as_before(tmp_path: Path) -> None:
     embedded, plain = make_embedded(tmp_path / "a.kin"), make(tmp_path / "b.kin", soft(10))
     with reopened(embedded) as with_codes, reopened(plain) as without:
-        assert without.embedder is None
-        assert without.embedder_codes.shape == (10, 0)
+        assert without.describer is None
+        assert without.describer_codes.shape == (10, 0)
         for query in (soft_picture(50), "set/00003"):
             for mode in ("asymmetric", "symmetric"):
                 wanted = without.search(query, 4, mode=mode)
                 assert with_codes.search(query, 4, codes="codec", mode=mode) == wanted
                 assert without.search(query, 4, codes="codec", mode=mode) == wanted
-        with pytest.raises(SearchError, match="it has no embedder"):
-            without.search(soft_picture(0), codes="embedder")
-        with pytest.raises(SearchError, match="use auto, codec or embedder"):
+        with pytest.raises(SearchError, match="it has no describer"):
+            without.search(soft_picture(0), codes="describer")
+        with pytest.raises(SearchError, match="use auto, codec or describer"):
             without.search(soft_picture(0), codes="best")  # type: ignore[arg-type]
         facts = with_codes.info()
-        assert facts["embedder_code_bytes"] == 2
-        assert facts["embedder_id"] == tiny_embedder().embedder_id
-        assert facts["embedder_bytes"] == tiny_embedder().n_bytes
-        assert "embedder_id" not in without.info()
+        assert facts["describer_code_bytes"] == 2
+        assert facts["describer_id"] == tiny_describer().describer_id
+        assert facts["describer_bytes"] == tiny_describer().n_bytes
+        assert "describer_id" not in without.info()
         more = facts["bytes_on_disk"] - without.info()["bytes_on_disk"]
         container = facts["container_bytes_per_image"] - without.info()["container_bytes_per_image"]
         assert more - 10 * container == pytest.approx(10 * 2)
 
 
-def test_without_an_embedder_nothing_is_written_of_one(tmp_path: Path) -> None:
+def test_without_a_describer_nothing_is_written_of_one(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     values = json.loads((path / "manifests" / "0000000001.json").read_bytes())
     assert set(values) == {
@@ -176,8 +176,8 @@ def test_without_an_embedder_nothing_is_written_of_one(tmp_path: Path) -> None:
     assert {file.name for file in path.iterdir()} == {"codecs", "segments", "manifests"}
 
 
-def test_an_empty_archive_keeps_its_embedder(tmp_path: Path) -> None:
-    with Archive.create(tmp_path / "a.kin", CODEC, embedder=tiny_embedder()):
+def test_an_empty_archive_keeps_its_describer(tmp_path: Path) -> None:
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=tiny_describer()):
         pass
     with reopened(tmp_path / "a.kin") as archive:
         assert archive.search(soft_picture(0)) == []
@@ -201,9 +201,9 @@ def test_what_is_not_acknowledged_leaves_no_codes(tmp_path: Path) -> None:
     check(path, by_id(soft(11)))
 
 
-def test_every_changed_byte_of_codes_and_embedder_is_found(tmp_path: Path) -> None:
+def test_every_changed_byte_of_codes_and_describer_is_found(tmp_path: Path) -> None:
     path = make_embedded(tmp_path / "a.kin", soft(5))
-    (kine,) = path.glob("embedders/*")
+    (kine,) = path.glob("describers/*")
     for file in (*path.glob("codes/*"), kine):
         data = file.read_bytes()
         places = range(0, len(data), 1 if file is not kine else 499)
@@ -241,15 +241,15 @@ def test_repair_makes_lost_codes_anew(tmp_path: Path) -> None:
     check(tmp_path / "newer.kin", by_id(soft(10)))
 
 
-def test_repair_without_the_embedder(tmp_path: Path) -> None:
+def test_repair_without_the_describer(tmp_path: Path) -> None:
     path = make_embedded(tmp_path / "a.kin")
-    (file,) = path.glob("embedders/*")
+    (file,) = path.glob("describers/*")
     file.write_bytes(b"damaged")
     report = repair(path, tmp_path / "none.kin", codec=CODEC)
     assert "is lost, and its codes with it" in report.notes[-1]
     assert content(tmp_path / "none.kin") == expected(soft(10))
     assert not (tmp_path / "none.kin" / "codes").exists()
-    report = repair(path, tmp_path / "given.kin", codec=CODEC, embedder=tiny_embedder())
+    report = repair(path, tmp_path / "given.kin", codec=CODEC, describer=tiny_describer())
     assert report.lost == []
     check(tmp_path / "given.kin", by_id(soft(10)))
 
@@ -264,8 +264,8 @@ def rewritten(path: Path, change: Any) -> None:
 
 
 def keys_gone(values: dict[str, Any], *, of: str) -> None:
-    if of == "embedder":
-        del values["embedder"]
+    if of == "describer":
+        del values["describer"]
     else:
         del values["segments"][0]["codes"]
 
@@ -277,12 +277,12 @@ def set_codes(key: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda values: keys_gone(values, of="embedder"),
+        lambda values: keys_gone(values, of="describer"),
         lambda values: keys_gone(values, of="codes"),
-        lambda values: values.update(embedder=None),
-        lambda values: values.update(embedder={"sha256": "ab" * 32}),
-        lambda values: values.update(embedder={"sha256": "../" + "a" * 61, "bytes": 5}),
-        lambda values: values.update(embedder={"sha256": "ab" * 32, "bytes": 0}),
+        lambda values: values.update(describer=None),
+        lambda values: values.update(describer={"sha256": "ab" * 32}),
+        lambda values: values.update(describer={"sha256": "../" + "a" * 61, "bytes": 5}),
+        lambda values: values.update(describer={"sha256": "ab" * 32, "bytes": 0}),
         lambda values: values["segments"][0].update(codes=None),
         lambda values: values["segments"][0].update(codes=[]),
         set_codes("name", "../x"),
@@ -328,7 +328,7 @@ def test_codes_beside_many_small_commits(tmp_path: Path) -> None:
     for number in (1, 5, 9):
         with reopened(path, at=number) as archive:
             assert archive.ids == names[:number]
-            assert len(archive.embedder_codes) == number
+            assert len(archive.describer_codes) == number
 
 
 def test_old_states_and_other_errors(tmp_path: Path) -> None:
@@ -351,12 +351,12 @@ def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
             decoded.append(len(packets))
             return super().decode(packets, threads=threads)
 
-    codec, embedder = Counting(), tiny_embedder()
+    codec, describer = Counting(), tiny_describer()
     images = [soft_picture(seed) for seed in range(7)]
     packets = codec.encode(images)
     rows = (Row(str(i), None, packet, None) for i, packet in enumerate(packets))
-    recoder = Recoder(lambda: codec, embedder)
+    recoder = Recoder(lambda: codec, describer)
     found = [row.code for row in recoder.complete(rows)]
-    assert found == embedder.packed(codec.decode(packets))
+    assert found == describer.packed(codec.decode(packets))
     assert decoded == [3, 3, 1, 7]
     assert recoder.made == 7

@@ -1,7 +1,7 @@
-"""How well codes find kin: the codecs' own and those of embedders, on pictures not learned from.
+"""How well codes find kin: the codecs' own and those of describers, on pictures not learned from.
 
-    python benchmarks/embedders.py --cifar DIR --fashion DIR --emoji DIR \
-        [--embedder FILE ...] -o benchmarks/results/embedders.json
+    python benchmarks/describers.py --cifar DIR --fashion DIR --emoji DIR \
+        [--describer FILE ...] -o benchmarks/results/describers.json
 
 Each picture is searched for among the others of its set by symmetric distances. Told is the share
 of pictures of its class among the 10 and the 100 nearest, beside the share that chance finds.
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from data import Folders, load_pictures
-from kinpack import Codec, Embedder
-from kinpack.describers.product_code import ProductQuantizer
+from kinpack import Codec, Describer
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 from machine import run_head
@@ -32,17 +32,17 @@ NEAREST = (10, 100)
 FASHION = 2000
 """Pictures of Fashion-MNIST, the first of its test split."""
 
-Coder = tuple[str, ProductQuantizer, Callable[[Sequence[Image]], NDArray[np.uint8]]]
+Coder = tuple[str, ProductQuantiser, Callable[[Sequence[Image]], NDArray[np.uint8]]]
 Labelled = tuple[list[Image], NDArray[np.int64]]
 
 
-def coders(codecs: Sequence[str], embedders: Sequence[str]) -> list[Coder]:
+def coders(codecs: Sequence[str], describers: Sequence[str]) -> list[Coder]:
     """Name, books and coder of each code."""
     loaded = [Codec.load(spec) for spec in codecs]
-    found: list[Coder] = [(f"codec {c.name}", c.quantizer, c.embed) for c in loaded]
-    for spec in embedders:
-        embedder = Embedder.load(spec)
-        found.append((f"embedder {embedder.name}", embedder.quantizer, embedder.codes))
+    found: list[Coder] = [(f"codec {c.name}", c.quantiser, c.embed) for c in loaded]
+    for spec in describers:
+        describer = Describer.load(spec)
+        found.append((f"describer {describer.name}", describer.quantiser, describer.codes))
     return found
 
 
@@ -77,18 +77,18 @@ def kin_shares(decoded: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[
 
 def measure(name: str, coder: Coder, pictures: Labelled) -> dict[str, Any]:
     """One row of the result file."""
-    title, quantizer, code = coder
+    title, quantiser, code = coder
     images, labels = pictures
     began = time.process_time()
     codes = code(images)
     spent = time.process_time() - began
     same = labels[:, None] == labels
-    shares = kin_shares(quantizer.decode(codes), labels)
+    shares = kin_shares(quantiser.decode(codes), labels)
     return {
         "data": name,
         "pictures": len(images),
         "codes": title,
-        "bytes": quantizer.code_bytes,
+        "bytes": quantiser.code_bytes,
         "chance": round(float((same.sum() - len(labels)) / (same.size - len(labels))), 4),
         **{f"kin_among_{at}": round(share, 4) for at, share in shares.items()},
         "processor_ms_a_picture": round(1000 * spent / len(images), 2),
@@ -107,12 +107,12 @@ def main() -> None:
     parser.add_argument("--fashion", type=Path)
     parser.add_argument("--emoji", type=Path)
     parser.add_argument("--codec", action="append", help="by default classic and default")
-    parser.add_argument("--embedder", action="append", help="by default kin")
+    parser.add_argument("--describer", action="append", help="by default kin")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     found = sets(args)
     rows = []
-    for coder in coders(args.codec or ["classic", "default"], args.embedder or ["kin"]):
+    for coder in coders(args.codec or ["classic", "default"], args.describer or ["kin"]):
         for name, pictures in found.items():
             rows.append(measure(name, coder, pictures))
             Console(stderr=True).print(json.dumps(rows[-1]))

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
-from kinpack.describers.describer import Embedder
-from kinpack.learn.freezing.describer_file import freeze_embedder
+from kinpack.describers.describer import Describer
+from kinpack.learn.freezing.describer_file import freeze_describer
 from kinpack.pictures.area_reduction import area_reduction
-from tiny_embedder import GOLDEN, soft_picture
+from tiny_describer import GOLDEN, soft_picture
 
 M, K, D = 4, 16, 4
 
 
 class TinyNetwork(nn.Module):
-    """One of each layer that embedders have, on a picture and its mirror image."""
+    """One of each layer that describers have, on a picture and its mirror image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
     return network.eval()
 
 
-def frozen(network: TinyNetwork, **options: int) -> Embedder:
+def frozen(network: TinyNetwork, **options: int) -> Describer:
     words = normalize(torch.randn(M, K, D, generator=torch.Generator().manual_seed(5)), dim=2)
-    return freeze_embedder(
+    return freeze_describer(
         network,
         words.numpy(),
         name="tiny",

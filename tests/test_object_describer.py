@@ -1,4 +1,4 @@
-"""Archives with an embedder in object stores: its file and its codes go where the images go."""
+"""Archives with a describer in object stores: its file and its codes go where the images go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from archive_checks import CODEC, content, expected, renewed, reopened
-from embedder_checks import by_id, check, make_embedded, soft
+from describer_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeSource
 from fault_proxy import FAULTS, FaultProxy
 from kinpack.archive.archive import Archive
@@ -21,7 +21,7 @@ from kinpack.archive.segments import segment as segment_module
 from kinpack.archive.stores import leases
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from object_backends import Backend, backend, hurried, use_server
-from tiny_embedder import soft_picture, tiny_embedder
+from tiny_describer import soft_picture, tiny_describer
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +50,15 @@ def stems(place: Backend, address: str, folder: str) -> set[str]:
     return {Path(name).stem for name in names if name.startswith(f"{folder}/")}
 
 
-def test_a_life_with_an_embedder(place: Backend, tmp_path: Path) -> None:
+def test_a_life_with_a_describer(place: Backend, tmp_path: Path) -> None:
     address = make_embedded(place.address())
     check(address, by_id(soft(10)))
     assert folders(place, address) == {
-        "codecs": 1, "codes": 3, "embedders": 1, "manifests": 1, "segments": 3
+        "codecs": 1, "codes": 3, "describers": 1, "manifests": 1, "segments": 3
     }  # fmt: skip
     with reopened(address) as archive, reopened(make_embedded(tmp_path / "a.kin")) as folder:
         for query in ("set/00004", soft_picture(40)):
-            for codes in ("embedder", "codec"):
+            for codes in ("describer", "codec"):
                 found = archive.search(query, 5, codes=codes)
                 assert found == folder.search(query, 5, codes=codes)
         archive.add(soft(3, first=10))
@@ -116,12 +116,12 @@ def test_repair_makes_lost_codes_anew(memory: Backend, tmp_path: Path) -> None:
         assert report.lost == []
         assert "were lost, and are made anew" in report.notes[-1]
         check(target, by_id(soft(10)))  # this codec loses nothing
-    (kine,) = (name for name in memory.objects(address) if name.startswith("embedders/"))
+    (kine,) = (name for name in memory.objects(address) if name.startswith("describers/"))
     memory.put(address, kine, b"damaged")
     repair(address, memory.address("none.kin"), codec=CODEC)
     assert content(memory.address("none.kin")) == expected(soft(10))
     assert set(folders(memory, memory.address("none.kin"))) == {"codecs", "manifests", "segments"}
-    repair(address, memory.address("given.kin"), codec=CODEC, embedder=tiny_embedder())
+    repair(address, memory.address("given.kin"), codec=CODEC, describer=tiny_describer())
     check(memory.address("given.kin"), by_id(soft(10)))
 
 
@@ -129,7 +129,7 @@ def test_what_fails_to_be_made_leaves_nothing(place: Backend, tmp_path: Path) ->
     address = place.address()
     with (
         pytest.raises(ImageError),
-        Archive.create(address, CODEC, embedder=tiny_embedder()) as archive,
+        Archive.create(address, CODEC, describer=tiny_describer()) as archive,
     ):
         archive.add(FakeSource([*soft(6).images, ("broken", None, None)]))
     assert place.objects(address) == {}
@@ -145,8 +145,8 @@ def test_what_fails_to_be_made_leaves_nothing(place: Backend, tmp_path: Path) ->
 
 def test_of_two_that_make_an_archive_one_does(place: Backend) -> None:
     address = place.address()
-    first = Archive.create(address, CODEC, embedder=tiny_embedder())
-    with Archive.create(address, CODEC, embedder=tiny_embedder()) as second:
+    first = Archive.create(address, CODEC, describer=tiny_describer())
+    with Archive.create(address, CODEC, describer=tiny_describer()) as second:
         second.add(soft(6))
     with first, pytest.raises(ArchiveError, match="this path exists"):
         first.add(soft(9, first=20))
@@ -158,7 +158,7 @@ def test_codes_that_dead_writers_leave_go_with_gc(
     memory: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = make_embedded(memory.address())
-    left = {f"codes/{'0' * 32}.bin", f"embedders/{'0' * 64}.kine"}
+    left = {f"codes/{'0' * 32}.bin", f"describers/{'0' * 64}.kine"}
     for name in left:
         memory.put(address, name, b"never committed")
     memory.put(address, f"{leases.WRITER}dead", b"")
@@ -186,7 +186,7 @@ def test_what_codes_cost_and_survive(s3_endpoint: str, monkeypatch: pytest.Monke
             indices = len(asked("segments"))
             assert 1 <= indices <= 3
             assert asked("codes") == ["GET"] * 3
-            assert asked("embedders") == ["GET"]
+            assert asked("describers") == ["GET"]
             assert len(proxy.seen) == 4 + indices
             proxy.reset()
             archive.search("set/00009", 3)

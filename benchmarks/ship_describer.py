@@ -1,8 +1,8 @@
-"""Make the shipped embedder ``kin`` of a trained network and a head of it.
+"""Make the shipped describer ``kin`` of a trained network and a head of it.
 
-    python benchmarks/ship_embedder.py papers/pqvae/runs/own/classes.pt \
+    python benchmarks/ship_describer.py papers/pqvae/runs/own/classes.pt \
         papers/pqvae/runs/own/heads/ours-labelled-head-64-seed0.pt \
-        --pictures DIR -o src/kinpack/embedders/kin.kine
+        --pictures DIR -o src/kinpack/describers/kin.kine
 
 Both are those of ``papers/pqvae``. With ``--pictures`` it tells how far the file is from the
 network on a thousand of them; a file above 4 MB is not written.
@@ -27,8 +27,8 @@ from papers.pqvae.freezing import freeze_seer, load_seer
 
 MOST_BYTES = 4_000_000
 DESCRIPTION = {
-    "command": "python benchmarks/ship_embedder.py NETWORK HEAD -o src/kinpack/embedders/kin.kine",
-    "learned_by": "python -m papers.pqvae, then benchmarks/ship_embedder.py",
+    "command": "python benchmarks/ship_describer.py NETWORK HEAD -o kin.kine",
+    "learned_by": "python -m papers.pqvae, then benchmarks/ship_describer.py",
     "data": "CIFAR-10, train split (research use)",
     "licence": "Apache-2.0 (this file: a network and words, no picture)",
 }
@@ -36,7 +36,7 @@ DESCRIPTION = {
 
 def main() -> None:
     """Read network and head, freeze, compare, write."""
-    parser = argparse.ArgumentParser(description="Make the shipped embedder.")
+    parser = argparse.ArgumentParser(description="Make the shipped describer.")
     parser.add_argument("network", type=Path, help="checkpoint of papers/pqvae/runs/own")
     parser.add_argument("head", type=Path, help="weights of a head of that network")
     parser.add_argument("--name", default="kin")
@@ -54,19 +54,19 @@ def main() -> None:
         "head": config.to_dict(),
         "network_settings": seer.network.config.to_dict(),  # type: ignore[operator, union-attr]
     }
-    embedder = freeze_seer(seer, name=args.name, version=args.version, description=told)
-    if embedder.n_bytes > MOST_BYTES:
+    describer = freeze_seer(seer, name=args.name, version=args.version, description=told)
+    if describer.n_bytes > MOST_BYTES:
         raise KinpackError(
-            f"{args.output}: it would have {embedder.n_bytes} bytes, at most {MOST_BYTES} are "
+            f"{args.output}: it would have {describer.n_bytes} bytes, at most {MOST_BYTES} are "
             "shipped; freeze a smaller network"
         )
     if args.pictures:
         source = open_source(args.pictures, split=args.split)
         pictures = [item.load() for item in islice(source, args.count)]
-        print(json.dumps(asdict(freezing_error(embedder, seer, pictures))))
+        print(json.dumps(asdict(freezing_error(describer, seer, pictures))))
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_bytes(embedder.to_bytes())
-    print(f"{args.output}: {embedder.n_bytes} bytes, {embedder.embedder_id}")
+    args.output.write_bytes(describer.to_bytes())
+    print(f"{args.output}: {describer.n_bytes} bytes, {describer.describer_id}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Making archives with an embedder, and what must hold of their codes."""
+"""Making archives with a describer, and what must hold of their codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fake_codec import FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.pictures.images import Image
-from tiny_embedder import soft_picture, tiny_embedder
+from tiny_describer import soft_picture, tiny_describer
 
 
 def soft(count: int, *, first: int = 0) -> FakeSource:
@@ -29,7 +29,7 @@ def soft(count: int, *, first: int = 0) -> FakeSource:
 def make_embedded(path: Place, source: FakeSource | None = None) -> Place:
     if isinstance(path, Path):
         path.parent.mkdir(exist_ok=True)
-    with Archive.create(path, CODEC, embedder=tiny_embedder()) as archive:
+    with Archive.create(path, CODEC, describer=tiny_describer()) as archive:
         archive.add(soft(10) if source is None else source)
     return path
 
@@ -45,8 +45,8 @@ def check(path: Path | str, images: dict[str, Image]) -> None:
     assert not any("leftover" in note for note in report.notes)
     with reopened(path) as archive:
         assert set(archive.ids) == set(images)
-        codes = tiny_embedder().packed([images[name] for name in archive.ids])
-        assert [code.tobytes() for code in archive.embedder_codes] == codes
-        assert archive.embedder is not None
-        assert archive.embedder.embedder_id == tiny_embedder().embedder_id
+        codes = tiny_describer().packed([images[name] for name in archive.ids])
+        assert [code.tobytes() for code in archive.describer_codes] == codes
+        assert archive.describer is not None
+        assert archive.describer.describer_id == tiny_describer().describer_id
     content(path)

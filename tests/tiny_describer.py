@@ -1,4 +1,4 @@
-"""A tiny embedder with random weights: made here where torch is installed, else read as it was."""
+"""A tiny describer with random weights: made here where torch is installed, else read as it was."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny.kine"
-"""What ``python tests/write_tiny_embedder.py`` wrote; of format version 1, kept for ever."""
+"""What ``python tests/write_tiny_describer.py`` wrote; of format version 1, kept for ever."""
 
 
 @functools.cache
-def tiny_embedder() -> Embedder:
-    return Embedder.load(GOLDEN)
+def tiny_describer() -> Describer:
+    return Describer.load(GOLDEN)
 
 
 def soft_picture(

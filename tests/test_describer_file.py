@@ -1,4 +1,4 @@
-"""Freezing embedders: the file computes what the network does, in few bytes."""
+"""Freezing describers: the file computes what the network does, in few bytes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinpack.describers.describer import Embedder
+from kinpack.describers.describer import Describer
 from kinpack.errors import CodecError, SourceError
-from kinpack.learn.freezing.describer_file import freeze_embedder, freezing_error
+from kinpack.learn.freezing.describer_file import freeze_describer, freezing_error
 from kinpack.learn.freezing.traced_graph import eight_bits, traced_graph
-from kinpack.networks.container import EMBEDDER_FILE, read_container
+from kinpack.networks.container import DESCRIBER_FILE, read_container
 from papers.pqvae.backbone import Backbone, BackboneConfig
 from papers.pqvae.backbone_training import BackboneTraining, descriptors
 from papers.pqvae.class_training import ClassTraining
@@ -30,40 +30,40 @@ from papers.pqvae.freezing import Seer, freeze_seer, load_seer
 from papers.pqvae.heads import Head, HeadConfig
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 from papers.weights import save_weights
-from tiny_embedder import soft_picture, tiny_embedder
-from write_tiny_embedder import frozen, tiny_network
+from tiny_describer import soft_picture, tiny_describer
+from write_tiny_describer import frozen, tiny_network
 
 pytestmark = pytest.mark.learn
 
 PICTURES = [soft_picture(seed, 20 + seed, 30) for seed in range(12)]
 
 
-def graph_of(embedder: Embedder) -> Any:
+def graph_of(describer: Describer) -> Any:
     import onnx
 
-    content = read_container(embedder.to_bytes(), where="x", kind=EMBEDDER_FILE)
+    content = read_container(describer.to_bytes(), where="x", kind=DESCRIBER_FILE)
     return onnx.load_from_string(content.blobs["network"]).graph
 
 
 def test_the_golden_file_is_still_what_freezing_gives() -> None:
     """The weights are random, and random numbers may differ between releases of torch."""
     network = tiny_network()
-    embedder = frozen(network)
-    error = freezing_error(embedder, network, PICTURES)
+    describer = frozen(network)
+    error = freezing_error(describer, network, PICTURES)
     assert error.largest < 1e-5
     assert error.same_words == 1
-    assert {**embedder.header} == {**tiny_embedder().header}
-    assert embedder.to_bytes() == frozen(tiny_network()).to_bytes()
+    assert {**describer.header} == {**tiny_describer().header}
+    assert describer.to_bytes() == frozen(tiny_network()).to_bytes()
 
 
 def test_eight_bits_for_all_weights_come_near() -> None:
     network = tiny_network()
-    embedder = frozen(network, exact_below=1)
-    error = freezing_error(embedder, network, PICTURES)
+    describer = frozen(network, exact_below=1)
+    error = freezing_error(describer, network, PICTURES)
     assert 1e-5 < error.largest < 0.2
     assert error.root_mean_square < 0.05
     assert error.same_words > 0.8
-    kinds = [weight.data_type for weight in graph_of(embedder).initializer]
+    kinds = [weight.data_type for weight in graph_of(describer).initializer]
     assert kinds.count(3) == 5  # int8: three convolutions, two linear maps; each once
 
 
@@ -170,12 +170,12 @@ def test_every_step_is_computed_as_torch_does(name: str) -> None:
             if module.affine:
                 nn.init.normal_(module.weight, generator=generator)
     training = network.training
-    embedder = freeze_embedder(
+    describer = freeze_describer(
         network, np.zeros((2, 4, 4), np.float32), name=name, exact_below=10**9
     )
     assert network.training == training
-    z = embedder.latents(PICTURES)
-    assert freezing_error(embedder, network, PICTURES).largest < 2e-5 * max(1, np.abs(z).max())
+    z = describer.latents(PICTURES)
+    assert freezing_error(describer, network, PICTURES).largest < 2e-5 * max(1, np.abs(z).max())
     assert np.ptp(z, axis=0).max() > 1e-3  # of other pictures, other numbers
 
 
@@ -200,7 +200,7 @@ UNKNOWN: dict[str, nn.Module] = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_has_no_place_in_a_file_is_refused(name: str) -> None:
-    with pytest.raises(CodecError, match=r"has no place in an embedder file|cannot be traced") as e:
+    with pytest.raises(CodecError, match=r"has no place in a describer file|cannot be traced") as e:
         traced_graph(UNKNOWN[name], side=32)
     assert "\n" not in str(e.value)
 
@@ -208,15 +208,15 @@ def test_what_has_no_place_in_a_file_is_refused(name: str) -> None:
 def test_networks_that_do_not_fit_are_refused() -> None:
     books = np.zeros((2, 4, 4), np.float32)
     with pytest.raises(CodecError, match=r"not \(1, D\)"):
-        freeze_embedder(STEPS["lengths"], np.zeros((2, 4, 3), np.float32), name="x")
+        freeze_describer(STEPS["lengths"], np.zeros((2, 4, 3), np.float32), name="x")
     with pytest.raises(CodecError, match="one vector a picture"):
-        freeze_embedder(nn.Sequential(convolution()), books, name="x")
+        freeze_describer(nn.Sequential(convolution()), books, name="x")
     with pytest.raises(CodecError, match="cannot be traced"):
-        freeze_embedder(nn.Linear(5, 5), books, name="x")
+        freeze_describer(nn.Linear(5, 5), books, name="x")
     with pytest.raises(CodecError, match="side"):
-        freeze_embedder(STEPS["relu"], books, name="x", side=1000)
+        freeze_describer(STEPS["relu"], books, name="x", side=1000)
     with pytest.raises(CodecError, match="one picture or more"):
-        freezing_error(tiny_embedder(), tiny_network(), [])
+        freezing_error(tiny_describer(), tiny_network(), [])
 
 
 def trained(kind: str, seed: int = 0) -> Seer:
@@ -238,18 +238,18 @@ def trained(kind: str, seed: int = 0) -> Seer:
 @pytest.mark.parametrize("kind", ["pooled", "residual"])
 def test_networks_of_the_experiment(kind: str) -> None:
     seer = trained(kind)
-    embedder = freeze_seer(seer, name=kind, version=3, description={"licence": "none"})
-    assert (embedder.name, embedder.header["version"], embedder.mirrored) == (kind, 3, True)
-    assert (embedder.quantizer.M, embedder.quantizer.K, embedder.code_bytes) == (4, 256, 4)
-    error = freezing_error(embedder, seer, PICTURES)
+    describer = freeze_seer(seer, name=kind, version=3, description={"licence": "none"})
+    assert (describer.name, describer.header["version"], describer.mirrored) == (kind, 3, True)
+    assert (describer.quantiser.M, describer.quantiser.K, describer.code_bytes) == (4, 256, 4)
+    error = freezing_error(describer, seer, PICTURES)
     assert error.largest < 0.05
     assert error.same_words > 0.9
     mirrored = [picture[:, ::-1] for picture in PICTURES]
-    assert np.array_equal(embedder.latents(mirrored), embedder.latents(PICTURES))
+    assert np.array_equal(describer.latents(mirrored), describer.latents(PICTURES))
     # As the experiment measures codes, of pictures that need no reduction.
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     codes = seer.head.codes(descriptors(seer.network, pixels))
-    assert (embedder.codes(list(pixels)) == codes).mean() > 0.8  # bfloat16 there
+    assert (describer.codes(list(pixels)) == codes).mean() > 0.8  # bfloat16 there
 
 
 @pytest.mark.parametrize("kind", ["pooled", "residual"])

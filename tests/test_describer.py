@@ -1,4 +1,4 @@
-"""The embedder: a picture has one code however it is asked for; no file is believed blindly."""
+"""The describer: a picture has one code however it is asked for; no file is believed blindly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from kinpack.codec.codec import Codec
 from kinpack.describers import describer as module
-from kinpack.describers.describer import Embedder, describe
+from kinpack.describers.describer import Describer, describe
 from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
-from kinpack.networks.container import EMBEDDER_FILE, Container, read_container
+from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.pictures.images import composite_on_white
-from tiny_embedder import GOLDEN, soft_picture, tiny_embedder
+from tiny_describer import GOLDEN, soft_picture, tiny_describer
 
 # Pictures whose latents are far from the border between two words: no rounding changes a code.
 CODES = {
@@ -35,45 +35,45 @@ CODES = {
 
 
 def content() -> tuple[dict[str, Any], dict[str, bytes], dict[str, Any]]:
-    found = read_container(GOLDEN.read_bytes(), where="tiny", kind=EMBEDDER_FILE)
+    found = read_container(GOLDEN.read_bytes(), where="tiny", kind=DESCRIBER_FILE)
     return dict(found.header), dict(found.blobs), dict(found.arrays)
 
 
 def refusal(header: Any, blobs: Any, arrays: Any) -> str:
     """What is said of a file of this content, by loading it or else by its first use."""
-    data = Container(header, blobs, arrays, kind=EMBEDDER_FILE).to_bytes()
+    data = Container(header, blobs, arrays, kind=DESCRIBER_FILE).to_bytes()
     with pytest.raises(CodecError) as caught:
-        Embedder.from_bytes(data, where="some.kine").codes([soft_picture(0)])
+        Describer.from_bytes(data, where="some.kine").codes([soft_picture(0)])
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
 def test_golden_codes() -> None:
-    embedder = tiny_embedder()
+    describer = tiny_describer()
     pictures = [soft_picture(*key) for key in CODES]
-    assert embedder.codes(pictures).tolist() == list(CODES.values())
+    assert describer.codes(pictures).tolist() == list(CODES.values())
     packed = pack_codes(np.array(list(CODES.values()), np.uint8))
-    assert embedder.packed(pictures) == [code.tobytes() for code in packed]
-    assert embedder.code_bytes == 2
-    assert embedder.embedder_id == hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
-    assert embedder.to_bytes() == GOLDEN.read_bytes()
-    facts = describe(embedder)
+    assert describer.packed(pictures) == [code.tobytes() for code in packed]
+    assert describer.code_bytes == 2
+    assert describer.describer_id == hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
+    assert describer.to_bytes() == GOLDEN.read_bytes()
+    facts = describe(describer)
     assert (facts["name"], facts["version"], facts["side"]) == ("tiny", 1, 32)
     assert (facts["M"], facts["K"], facts["code_bytes"], facts["mirrored"]) == (4, 16, 2, True)
-    assert embedder.mirrored
+    assert describer.mirrored
 
 
 def test_a_picture_has_the_same_latents_alone_and_in_any_batch() -> None:
     pictures = [soft_picture(seed, 3 + seed, 70 - seed) for seed in range(64)]
-    alone = np.concatenate([tiny_embedder().latents([one]) for one in pictures])
+    alone = np.concatenate([tiny_describer().latents([one]) for one in pictures])
     for threads in (1, 3, None):
-        together = tiny_embedder().latents(pictures, threads=threads)
+        together = tiny_describer().latents(pictures, threads=threads)
         assert together.tobytes() == alone.tobytes()
-    assert tiny_embedder().latents(pictures[::-1]).tobytes() == alone[::-1].tobytes()
-    assert tiny_embedder().latents([]).shape == (0, 16)
-    assert tiny_embedder().codes([]).shape == (0, 4)
-    assert tiny_embedder().packed([]) == []
+    assert tiny_describer().latents(pictures[::-1]).tobytes() == alone[::-1].tobytes()
+    assert tiny_describer().latents([]).shape == (0, 16)
+    assert tiny_describer().codes([]).shape == (0, 4)
+    assert tiny_describer().packed([]) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,19 +81,19 @@ def test_a_picture_has_the_same_latents_alone_and_in_any_batch() -> None:
 def test_sizes_colours_and_mirror_images(height: int, width: int, channels: int, seed: int) -> None:
     rng = np.random.default_rng([seed, height, width])
     picture = rng.integers(0, 256, (height, width, channels), np.uint8)
-    embedder = tiny_embedder()
-    z = embedder.latents([picture])
+    describer = tiny_describer()
+    z = describer.latents([picture])
     assert np.isfinite(z).all()
     assert np.allclose((z.reshape(4, 4) ** 2).sum(axis=1), 1, atol=1e-5)
-    assert embedder.latents([picture[:, ::-1]]).tobytes() == z.tobytes()
-    assert embedder.latents([composite_on_white(picture)]).tobytes() == z.tobytes()
+    assert describer.latents([picture[:, ::-1]]).tobytes() == z.tobytes()
+    assert describer.latents([composite_on_white(picture)]).tobytes() == z.tobytes()
     twice = picture.repeat(2, axis=0).repeat(2, axis=1)
-    assert np.allclose(embedder.latents([twice]), z, atol=1e-4)
+    assert np.allclose(describer.latents([twice]), z, atol=1e-4)
 
 
 def test_what_is_no_image_is_refused() -> None:
     with pytest.raises(ImageError, match="picture 1"):
-        tiny_embedder().codes([soft_picture(0), np.zeros((3, 3, 2), np.uint8)])
+        tiny_describer().codes([soft_picture(0), np.zeros((3, 3, 2), np.uint8)])
 
 
 def test_every_flipped_byte_and_truncation_is_refused() -> None:
@@ -103,37 +103,37 @@ def test_every_flipped_byte_and_truncation_is_refused() -> None:
         broken[place] ^= 1 << place % 8
         for damaged in (bytes(broken), data[:place]):
             with pytest.raises(CodecError, match=r"^x\.kine: ") as caught:
-                Embedder.from_bytes(damaged, where="x.kine")
+                Describer.from_bytes(damaged, where="x.kine")
             assert "\n" not in str(caught.value)
     with pytest.raises(CodecError, match="damaged or truncated"):
-        Embedder.from_bytes(data + b"\0", where="x.kine")
+        Describer.from_bytes(data + b"\0", where="x.kine")
 
 
-def test_codecs_and_embedders_are_not_mistaken(tmp_path: Path) -> None:
-    with pytest.raises(CodecError, match=r"not an embedder file; name a \.kine file or `kin`"):
-        Embedder.from_bytes(Codec.load("classic").to_bytes(), where="x")
+def test_codecs_and_describers_are_not_mistaken(tmp_path: Path) -> None:
+    with pytest.raises(CodecError, match=r"not a describer file; name a \.kine file or `kin`"):
+        Describer.from_bytes(Codec.load("classic").to_bytes(), where="x")
     with pytest.raises(CodecError, match=r"not a codec file; name a \.kinc file"):
         Codec.load(GOLDEN)
-    with pytest.raises(CodecError, match="cannot read the embedder"):
-        Embedder.load(tmp_path / "none.kine")
-    with pytest.raises(CodecError, match="cannot read the embedder"):
-        Embedder.load("a\0b")
+    with pytest.raises(CodecError, match="cannot read the describer"):
+        Describer.load(tmp_path / "none.kine")
+    with pytest.raises(CodecError, match="cannot read the describer"):
+        Describer.load("a\0b")
 
 
-def test_the_shipped_embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import resources
 
-    if (resources.files("kinpack") / "embedders" / "kin.kine").is_file():
-        kin = Embedder.load("kin")
+    if (resources.files("kinpack") / "describers" / "kin.kine").is_file():
+        kin = Describer.load("kin")
         assert kin.n_bytes <= 4_000_000
         assert kin.name == "kin"
-        assert kin.codes([soft_picture(0)]).shape == (1, kin.quantizer.M)
+        assert kin.codes([soft_picture(0)]).shape == (1, kin.quantiser.M)
     else:
         with pytest.raises(CodecError, match="'kin' does not come with this kinpack"):
-            Embedder.load("kin")
+            Describer.load("kin")
     monkeypatch.setattr(module, "SHIPPED", ("missing",))
     with pytest.raises(CodecError, match=r"name a \.kine file"):
-        Embedder.load("missing")
+        Describer.load("missing")
 
 
 def test_senseless_content_is_refused() -> None:
@@ -150,21 +150,21 @@ def test_senseless_content_is_refused() -> None:
     assert "not (1, D)" in refusal(header, blobs, {"codebooks": books[:2]})
     for graph in (b"", b"no graph", blobs["network"][:900]):
         message = refusal(header, {"network": graph}, arrays)
-        assert "network 'network' of the embedder does not load" in message
-    assert "the embedder file is faulty" in message
+        assert "network 'network' of the describer does not load" in message
+    assert "the describer file is faulty" in message
 
 
 def test_numbers_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = Embedder.load(GOLDEN)
-    network: Any = embedder._network
+    describer = Describer.load(GOLDEN)
+    network: Any = describer._network
     monkeypatch.setattr(type(network), "__call__", lambda *_: np.full((1, 16), np.nan, np.float32))
     with pytest.raises(CodecError, match="not finite"):
-        embedder.codes([soft_picture(0)])
+        describer.codes([soft_picture(0)])
 
 
 def test_the_same_content_has_the_same_bytes() -> None:
-    found = read_container(GOLDEN.read_bytes(), where="tiny", kind=EMBEDDER_FILE)
+    found = read_container(GOLDEN.read_bytes(), where="tiny", kind=DESCRIBER_FILE)
     assert found.to_bytes() == GOLDEN.read_bytes()
-    renamed = Embedder.from_container(replace(found, header={**found.header, "name": "other"}))
-    assert renamed.embedder_id != tiny_embedder().embedder_id
+    renamed = Describer.from_container(replace(found, header={**found.header, "name": "other"}))
+    assert renamed.describer_id != tiny_describer().describer_id
     assert renamed.codes([soft_picture(1)]).tolist() == [CODES[1, 20, 24, 3]]
