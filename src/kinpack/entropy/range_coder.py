@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.entropy.library import library
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import PayloadError
 
@@ -34,10 +35,8 @@ class RangeWriter:
     """
 
     def __init__(self, tables: FrequencyTables) -> None:
-        import constriction
-
         self.tables = tables
-        self.coder: Any = constriction.stream.queue.RangeEncoder()
+        self.coder: Any = library().RangeEncoder()
 
     def push(self, symbols: Ints, contexts: Ints) -> None:
         """Append symbols, each under the table of its context.
@@ -161,11 +160,9 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
 
 def decoder_of(data: bytes) -> Any:
     """The library's range decoder of a message that ``trimmed`` has given."""
-    import constriction
-
     padded = data + b"\0" * (-len(data) % 4)
     words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
-    return constriction.stream.queue.RangeDecoder(words)
+    return library().RangeDecoder(words)
 
 
 def trimmed(coder: Any) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.entropy.library import library
 from kinpack.errors import CodecError
 
 PRECISION = 24
@@ -91,20 +92,16 @@ class FrequencyTables:
         """Library model of table ``t``, made when first used."""
         model = self._models.get(t)
         if model is None:
-            import constriction
-
             # float64: the same counts in float32 would give a different stream.
             counts = self.table(t).astype(np.float64)
-            model = constriction.stream.model.Categorical(counts, perfect=False)
+            model = library().Categorical(counts, perfect=False)
             self._models[t] = model
         return model
 
     @cached_property
     def half_word(self) -> Any:
         """Library's uniform model of 16 bits, which spells out escapes."""
-        import constriction
-
-        return constriction.stream.model.Uniform(1 << 16)
+        return library().Uniform(1 << 16)
 
     @cached_property
     def _models(self) -> dict[int, Any]:
@@ -128,7 +125,7 @@ class FrequencyTables:
     def cumulative(self) -> Ints:
         """Left bounds, in units of 2^-24, that the range coder gives to each entry.
 
-        ImageEntry i of a table of n counts c starts at floor(C_i · s) + i, with C_i the sum of the
+        Entry i of a table of n counts c starts at floor(C_i · s) + i, with C_i the sum of the
         counts before it and s = (2^24 − n) / Σc, both in float64: constriction's rule for
         categorical models that are not "perfect". The next table's bounds follow.
         """

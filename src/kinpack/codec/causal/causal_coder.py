@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kinpack.codec.causal.causal_context import PLANES, VALUES, Frame, waves
 from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.causal.logistic_mixture import level_count, levels_of, mixture_counts, values_of
+from kinpack.entropy.library import library
 from kinpack.entropy.range_coder import decoder_of, trimmed
 from kinpack.errors import PayloadError
 
@@ -34,11 +35,8 @@ class CausalCoder:
     """
 
     def __init__(self, model: CausalModel) -> None:
-        import constriction
-
         self._model = model
-        self._family: Any = constriction.stream.model.Categorical(perfect=False)
-        self._queue: Any = constriction.stream.queue
+        self._family: Any = library().Categorical(perfect=False)
         self._flat: dict[tuple[int, int], NDArray[np.float64]] = {}
 
     def encode(
@@ -67,7 +65,7 @@ class CausalCoder:
             frame = Frame(part.stop - first, height, width)
             frame.values[:] = values_of(levels[part], step).reshape(-1, height, width)
             counts = self._counts(frame, order, context[part], step)
-            coders = [self._queue.RangeEncoder() for _ in counts]
+            coders = [library().RangeEncoder() for _ in counts]
             for coder, row, own in zip(coders, counts, levels[part], strict=True):
                 coder.encode(own[order].astype(np.int32), self._family, row)
             messages += [trimmed(coder) for coder in coders]

@@ -1,0 +1,150 @@
+"""The range coder in plain Python: constriction's bytes, and golden archives drawn by it alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from kinpack.archive.archive import Archive
+from kinpack.codec.codec import Codec
+from kinpack.entropy import plain_coder
+from kinpack.entropy.library import Library, library
+from kinpack.entropy.range_coder import LIMIT, RangeReader, RangeWriter, trimmed
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.errors import PayloadError
+from test_golden import ARCHIVES, GOLDEN, expected, is_as_it_was
+
+COUNTS = [[1, 1], [5, 1, 1], [1, 60, 700, 65_536, 650, 40, 2], [3] * 40 + [1], [1, 65_536]]
+LOWS = [0, -1, -3, 10, 0]
+
+
+@contextmanager
+def absent(module: str) -> Iterator[None]:
+    """A block in which a package cannot be imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [module, *(one for one in sys.modules if one.startswith(f"{module}."))]:
+            patch.setitem(sys.modules, name, None)
+        patch.setitem(sys.modules, f"{module}.stream", None)
+        library.cache_clear()
+        yield
+    library.cache_clear()
+
+
+@pytest.fixture
+def plain() -> Iterator[None]:
+    with absent("constriction"):
+        assert library().RangeEncoder is plain_coder.RangeEncoder
+        yield
+
+
+def tables() -> FrequencyTables:
+    """Tables whose models are made anew, by the library of the moment."""
+    return FrequencyTables.from_lists(COUNTS, LOWS)
+
+
+def write(symbols: np.ndarray, contexts: np.ndarray) -> bytes:
+    writer = RangeWriter(tables())
+    writer.push(symbols, contexts)
+    return writer.finish()
+
+
+pairs = st.lists(
+    st.tuples(
+        st.one_of(st.integers(-4, 50), st.integers(-LIMIT + 1, LIMIT - 1)), st.integers(0, 4)
+    ),
+    max_size=80,
+).map(lambda found: np.array(found, np.int64).reshape(-1, 2).T)
+
+
+@settings(max_examples=150)
+@given(pairs)
+def test_messages_are_the_same_bytes_and_read_each_others(part: np.ndarray) -> None:
+    symbols, contexts = part
+    theirs = write(symbols, contexts)
+    with absent("constriction"):
+        ours = write(symbols, contexts)
+        assert ours == theirs
+        assert (RangeReader(theirs, tables()).pull(contexts) == symbols).all()
+    assert (RangeReader(ours, tables()).pull(contexts) == symbols).all()
+
+
+def test_long_messages_carry_over_many_words(rng: np.random.Generator) -> None:
+    contexts = np.full(20_000, 4)  # likely entries at the upper end: carries run through words
+    symbols = (rng.random(20_000) < 0.9999).astype(np.int64)
+    theirs = write(symbols, contexts)
+    with absent("constriction"):
+        assert write(symbols, contexts) == theirs
+
+
+def test_a_carry_runs_through_full_words() -> None:
+    coder = plain_coder.RangeEncoder()
+    coder.words, coder.lower = [7, (1 << 32) - 1, (1 << 32) - 1], (1 << 64) - 1
+    coder.encode(np.array([1], np.int32), plain_coder.Uniform(2))
+    assert coder.words == [8, 0, 0]
+
+
+@settings(max_examples=60)
+@given(
+    hnp.arrays(
+        np.int64, st.tuples(st.integers(1, 20), st.integers(2, 9)), elements=st.integers(1, 1 << 16)
+    ),
+    st.data(),
+)
+def test_rows_of_counts_are_coded_alike(rows: np.ndarray, data: st.DataObject) -> None:
+    n, size = rows.shape
+    symbols = data.draw(hnp.arrays(np.int32, n, elements=st.integers(0, size - 1)))
+    counts = rows.astype(np.float64)
+    messages = []
+    for coding in (library(), plain_library()):
+        coder = coding.RangeEncoder()
+        coder.encode(symbols, coding.Categorical(perfect=False), counts)
+        messages.append(trimmed(coder))
+    assert messages[0] == messages[1]
+    padded = messages[0] + b"\0" * (-len(messages[0]) % 4)
+    words = np.frombuffer(padded, ">u4").astype(np.uint32)
+    reader = plain_coder.RangeDecoder(words)
+    found = reader.decode(plain_coder.Categorical(perfect=False), counts)
+    assert (found == symbols).all()
+
+
+def plain_library() -> Library:
+    with absent("constriction"):
+        return library()
+
+
+@pytest.mark.usefixtures("plain")
+def test_damage_is_refused_or_drawn_and_never_crashes(rng: np.random.Generator) -> None:
+    contexts = rng.integers(0, 4, 200)
+    data = write(tables().lows[contexts], contexts)
+    for _ in range(200):
+        broken = bytes(rng.integers(0, 256, len(data), dtype=np.uint8))
+        with suppress(PayloadError):
+            assert len(RangeReader(broken, tables()).pull(contexts)) == 200
+    ends = RangeReader(b"\xff" * 16, tables())
+    with pytest.raises(PayloadError, match="damaged"):
+        ends.pull(contexts)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_golden_archives_are_drawn_without_constriction(name: str) -> None:
+    with Archive.open(GOLDEN / name) as archive:
+        for (_, image), was in zip(archive.images(), expected(name)["images"], strict=True):
+            assert is_as_it_was(image, was), was["id"]
+
+
+def test_learned_payloads_are_the_same_without_constriction(rng: np.random.Generator) -> None:
+    soft = np.cumsum(np.cumsum(rng.normal(size=(40, 56, 3)), 0), 1)
+    image = np.clip(128 + 4 * soft, 0, 255).astype(np.uint8)
+    packets = Codec.load("default").encode([image], escape="off")
+    with absent("constriction"):
+        codec = Codec.load("default")
+        assert codec.encode([image], escape="off") == packets
+        assert (codec.decode(packets)[0] == Codec.load("default").decode(packets)[0]).all()
