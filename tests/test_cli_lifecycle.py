@@ -6,9 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli_runs import ask, one_error, pack_six, run
+from kinpack.archive.archive import Archive
+from kinpack.codec.codec import Codec
+from kinpack.sources.items import Item
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +179,18 @@ def test_quiet_says_nothing(archive: Path, tmp_path: Path) -> None:
     ):
         result = run(*words, "--quiet")
         assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_nothing_of_an_archive_steers_the_terminal(tmp_path: Path) -> None:
+    path, evil = tmp_path / "evil.kin", "\x1b]0;hi\x07\x1b[2J\x9b31m\r"
+    image = np.zeros((8, 8, 3), np.uint8)
+    with Archive.create(path, Codec.load("classic"), metadata={evil: {"a" + evil: [evil]}}) as made:
+        made.add([Item(f"id{evil}", f"label{evil}", lambda: image)])
+    with Archive.open(path) as opened:
+        last = opened.manifest
+        change = {"verb": f"add{evil}", f"more{evil}": evil}
+        after = last.following(last.segments, change)
+        opened.store.create(after.file, after.to_bytes())
+    for words in (("history", path), ("info", path), ("ls", path), ("verify", path)):
+        done = run(*words)
+        assert not set(done.output) - {"\n", "\t"} & set(map(chr, [*range(32), *range(127, 160)]))

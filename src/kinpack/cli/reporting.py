@@ -29,7 +29,7 @@ class Meter(Protocol):
         """Count images that are done."""
 
     def move(self, share: float, text: str) -> None:
-        """Show a share of the whole, 0 to 1, and a few words on the revision."""
+        """Show a share of the whole, 0 to 1, and a few words on what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,15 @@ class Report:
             lines: the same for people.
         """
         if self.json:
-            lines = (json.dumps(value, indent=2),)
+            sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
+            return
         for line in lines:
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{_harmless(line)}\n")
 
     def say(self, line: str) -> None:
         """Print a line that confirms success, unless quiet is asked for."""
         if not (self.json or self.quiet):
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{_harmless(line)}\n")
 
     def done(self, value: Any, line: str) -> None:
         """Print that a job is done: its facts as JSON, or else a line as ``say`` does."""
@@ -90,12 +91,12 @@ class Report:
             with Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[revision]}"),
+                TextColumn("{task.fields[status]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             ) as bar:
-                yield _Bar(bar, bar.add_task(doing, total=total, revision=""), total)
+                yield _Bar(bar, bar.add_task(doing, total=total, status=""), total)
 
     @contextmanager
     def meters(self, *doing: str, total: int) -> Iterator[list[Callable[[int], None]]]:
@@ -145,11 +146,11 @@ class _Lines:
     def move(self, share: float, text: str) -> None:
         self._print(f"{share:.0%}, {text}")
 
-    def _print(self, revision: str) -> None:
+    def _print(self, status: str) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + SECONDS_BETWEEN_LINES
-            typer.echo(f"kinpack: {self._doing}: {revision}", err=True)
+            typer.echo(f"kinpack: {self._doing}: {status}", err=True)
 
 
 class _Bar:
@@ -160,16 +161,21 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         self._count += count
-        revision = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
-        self._bar.update(self._task, completed=self._count, revision=revision)
+        status = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
+        self._bar.update(self._task, completed=self._count, status=status)
 
     def move(self, share: float, text: str) -> None:
-        self._bar.update(self._task, completed=share * (self._total or 0), revision=text)
+        self._bar.update(self._task, completed=share * (self._total or 0), status=text)
 
 
 def one_line(text: str) -> str:
     """Spell a text on one line of printable characters."""
     return shown(" ".join(text.split()))
+
+
+def _harmless(line: str) -> str:
+    """A line with its tabs, but nothing else that could steer a terminal: names are strangers'."""
+    return "\t".join(map(shown, line.split("\t")))
 
 
 def columns(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
