@@ -5,15 +5,18 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import threading
 import time
-from contextlib import suppress
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from kinpack.archive.stores.system_errors import refusal
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, shown
 
 TAIL_BYTES = 1 << 16
 """Bytes of the end of a file that are read when it is opened over HTTP, and kept."""
@@ -27,7 +30,9 @@ _PAUSE = 0.2
 _REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 500, 502, 503, 504})
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_SLOWEST = 1 << 14  # bytes a second that a server has to give in the end
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 
 
 class RangedFile(Protocol):
@@ -109,13 +114,14 @@ class HttpFile:
     """A file that a web server gives by ranges; each ``read`` is one request.
 
     Its end is read when it is opened, and kept. Connections are kept open and shared by threads;
-    a request that fails since the server is busy is tried again a few times.
+    a request that fails since the server is busy is tried again a few times. A name and a password
+    in the address are sent to its host alone, and never shown.
 
     Args:
         url: the address, ``http://…`` or ``https://…``.
 
     Attributes:
-        where: the address.
+        where: the address, without name and password.
         size: the file's bytes.
 
     Raises:
@@ -123,24 +129,16 @@ class HttpFile:
     """
 
     def __init__(self, url: str) -> None:
-        self.where = url
-        self._url = urlsplit(url)
+        self._url, self._login = _split(url)
+        self.where = shown(self._url.geturl())
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._version: str | None = None
-        if not self._url.hostname:
-            raise ArchiveError(
-                f"{url}: no address of a file; it is like http://host/photos.kin.zip"
-            )
-        status, headers, data = self._get(f"bytes=-{TAIL_BYTES}", TAIL_BYTES)
-        self._version = _version(headers)
-        match = _RANGE.fullmatch(headers.get("Content-Range", ""))
-        if status == 206 and match and int(match[2]) - int(match[1]) + 1 == len(data):
-            self.size = int(match[3])
-        elif status == 200:  # the whole of a small file
-            self.size = len(data)
-        else:
-            raise self._no_ranges()
+        try:
+            data, self.size, self._version = self._end()
+        except BaseException:
+            self.close()
+            raise
         self._tail = data
 
     def read(self, offset: int, length: int) -> bytes:
@@ -154,11 +152,12 @@ class HttpFile:
         begin = offset - (self.size - len(self._tail))
         if begin >= 0 or not length:
             return self._tail[max(0, begin) : max(0, begin) + length]
-        status, headers, data = self._get(f"bytes={offset}-{offset + length - 1}", length)
+        last = offset + length - 1
+        status, headers, data = self._get(f"bytes={offset}-{last}", length)
         if _version(headers) != self._version:
             raise ArchiveError(f"{self.where}: the file has changed meanwhile; open it again")
-        wanted = f"bytes {offset}-{offset + length - 1}/{self.size}"
-        if status != 206 or headers.get("Content-Range") != wanted or len(data) != length:
+        wanted = [f"bytes {offset}-{last}/{total}" for total in (self.size, "*")]
+        if status != 206 or headers.get("Content-Range") not in wanted or len(data) != length:
             raise self._no_ranges()
         return data
 
@@ -169,42 +168,50 @@ class HttpFile:
                 connection.close()
             self._idle.clear()
 
+    def _end(self) -> tuple[bytes, int, str | None]:
+        """The end of the file, its size, and what tells a changed file."""
+        status, headers, data = self._get(f"bytes=-{TAIL_BYTES}", TAIL_BYTES)
+        whole = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
+        if status == 416 and whole and int(whole[1]):  # it knows ranges from a byte on alone
+            size = int(whole[1])
+            first = max(0, size - TAIL_BYTES)
+            status, headers, data = self._get(f"bytes={first}-{size - 1}", TAIL_BYTES)
+        match = _RANGE.fullmatch(headers.get("Content-Range", ""))
+        if status == 206 and match and int(match[2]) - int(match[1]) + 1 == len(data):
+            end = int(match[2]) + 1
+            if match[3] in ("*", str(end)):
+                return data, end, _version(headers)
+        elif status == 200:  # the whole of a small file
+            return data, len(data), _version(headers)
+        raise self._no_ranges()
+
     def _get(self, span: str, most: int) -> tuple[int, http.client.HTTPMessage, bytes]:
         """One range, following redirections, again where the server is busy."""
         trouble = ""
         moved = 0
         attempt = 0
         while attempt < _ATTEMPTS:
-            url = self._url
-            connection, fresh = self._connection(url)
+            connection, fresh = self._connection(self._url)
             try:
-                connection.request("GET", _target(url), headers={"Range": span})
-                response = connection.getresponse()
-                location = response.headers.get("Location")
-                if response.status in _MOVED and location and moved < _REDIRECTS:
-                    connection.close()
+                with _within(connection, _TIMEOUT + most / _SLOWEST):
+                    status, reason, headers, data = self._ask(connection, span, most)
+                location = headers.get("Location")
+                if status in _MOVED and location and moved < _REDIRECTS:
                     moved += 1
-                    self._url = urlsplit(urljoin(url.geturl(), location))
-                    if self._url.scheme not in ("http", "https"):
-                        raise ArchiveError(f"{self.where}: it leads to {location}, no web address")
+                    self._follow(location)
                     continue
-                if response.status in (200, 206):
-                    data = response.read(most + 1)
-                    if len(data) <= most and response.isclosed():
-                        self._give_back(connection)
-                        return response.status, response.headers, data
-                    connection.close()
-                    raise self._no_ranges()
-                connection.close()
-                if response.status not in _BUSY:
+                if status in (200, 206, 416):
+                    self._give_back(connection)
+                    return status, headers, data
+                if status not in _BUSY:
                     raise ArchiveError(
-                        f"{self.where}: the server answers {response.status} {response.reason}; "
+                        f"{self.where}: the server answers {status} {shown(reason)}; "
                         "check the address"
                     )
-                trouble = f"{response.status} {response.reason}"
+                trouble = f"{status} {shown(reason)}"
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                trouble = str(error) or type(error).__name__
+                trouble = shown(str(error) or type(error).__name__)
                 if not fresh:
                     continue  # the server has closed a connection that was kept open
             attempt += 1
@@ -214,6 +221,41 @@ class HttpFile:
             f"{self.where}: the server does not answer ({trouble}); check the address and the "
             "network, and try again"
         )
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, span: str, most: int
+    ) -> tuple[int, str, http.client.HTTPMessage, bytes]:
+        """One request; status, reason, headers, and the body where it is part of the file."""
+        headers = {"Range": span, "Accept-Encoding": "identity", **self._login}
+        connection.request("GET", _target(self._url), headers=headers)
+        response = connection.getresponse()
+        if response.status not in (200, 206):
+            connection.close()
+            return response.status, response.reason, response.headers, b""
+        packing = response.headers.get("Content-Encoding", "identity")
+        if packing != "identity":
+            connection.close()
+            raise ArchiveError(
+                f"{self.where}: the server compresses what it gives ({shown(packing)}), so parts "
+                "of the file cannot be read; have it serve the file as it is, or download it"
+            )
+        data = response.read(most + 1)
+        if len(data) > most or response.read(1):
+            connection.close()
+            raise self._no_ranges()
+        return response.status, response.reason, response.headers, data
+
+    def _follow(self, location: str) -> None:
+        """Go on at another address; a password goes to no other host, nothing to plain HTTP."""
+        before = self._url
+        self._url, login = _split(urljoin(before.geturl(), location))
+        if before.scheme == "https" and self._url.scheme != "https":
+            raise ArchiveError(
+                f"{self.where}: it leads from https to {shown(self._url.geturl())}, which anybody "
+                "may read and change on its way; use that address if you trust it"
+            )
+        if login or _host(before) != _host(self._url):
+            self._login = login
 
     def _connection(self, url: SplitResult) -> tuple[http.client.HTTPConnection, bool]:
         """An idle connection, or a fresh one."""
@@ -237,11 +279,46 @@ class HttpFile:
         )
 
 
+@contextmanager
+def _within(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """A block whose exchange is cut off in the end, however slowly the other side drips."""
+
+    def cut() -> None:
+        if connection.sock:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(seconds, cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
+    """An address as it is sent, without name and password, and the header that carries those."""
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+        host = (parts.hostname or "").encode("idna").decode()
+    except (ValueError, UnicodeError):
+        host = ""
+    if not host or parts.scheme not in ("http", "https"):
+        told = shown(re.sub(r"//[^/@]*@", "//", url))
+        raise ArchiveError(f"{told}: no address of a file; it is like http://host/photos.kin.zip")
+    login = {}
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        login = {"Authorization": f"Basic {b64encode(pair).decode()}"}
+    host = f"[{host}]" if ":" in host else host
+    path, query = (quote(part, safe="/%:@!$&'()*+,;=?~") for part in (parts.path, parts.query))
+    return SplitResult(parts.scheme, host + port, path, query, ""), login
+
+
 def _host(url: SplitResult) -> tuple[str, int]:
-    port = None
-    with suppress(ValueError):
-        port = url.port
-    return url.hostname or "", port or (443 if url.scheme == "https" else 80)
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
 
 
 def _target(url: SplitResult) -> str:
