@@ -35,6 +35,8 @@ def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
         report = archive.add(source, quality=70, batch=7, progress=done.append)
         assert len(archive) == count
     assert report == AddReport(added=count)
+    files = [file for file in (tmp_path / "a.kin").rglob("*.*") if file.suffix != ".kinc"]
+    assert (report.images, report.bytes) == (count, sum(file.stat().st_size for file in files))
     assert sum(done) == count
     with reopened(tmp_path / "a.kin") as archive:
         assert archive.ids == [name for name, *_ in source.images]

@@ -15,6 +15,7 @@ import pytest
 
 import kinpack
 from cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
+from kinpack.archive.segments.columns import Tail
 from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
@@ -192,6 +193,28 @@ def test_add_keeps_to_the_settings_of_the_archive(tmp_path: Path) -> None:
     entries = ask("ls", archive)
     assert [entry["quality"] for entry in entries] == [33, 33, 33, 33, 80, 80]
     assert [max(entry["width"], entry["height"]) for entry in entries] == [20] * 4 + [48] * 2
+
+
+def test_adding_reads_no_more_of_other_segments_than_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack_six(tmp_path)
+    decoded: list[tuple[str, ...]] = []
+    before = Tail._decode
+
+    def counted(tail: Tail, *names: str) -> list[object]:
+        decoded.append(names)
+        return before(tail, *names)
+
+    monkeypatch.setattr(Tail, "_decode", counted)
+    told = run("add", path, *pictures(tmp_path / "more", 1, label="more")).stdout
+    images, n_bytes = re.findall(r"([0-9,]+) images in ([0-9,]+) bytes", told)[-1]
+    assert decoded == [("id",)]
+    monkeypatch.undo()
+    facts = ask("info", path)
+    assert int(images) == facts["images"] == 7
+    earlier = sum(file.stat().st_size for file in sorted((path / "manifests").iterdir())[:-1])
+    assert int(n_bytes.replace(",", "")) == facts["bytes_on_disk"] - earlier
 
 
 def test_duplicates(tmp_path: Path) -> None:

@@ -223,8 +223,7 @@ def _warn_of_broken(report: Report, added: AddReport) -> None:
 
 
 def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
-    facts = archive.info()
-    images, n_bytes = facts["images"], facts["bytes_on_disk"]
+    """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{added.added:,} images added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
@@ -232,10 +231,13 @@ def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
     broken = [{"id": name, "reason": reason} for name, reason in added.broken]
     if added.lowest_psnr is not None and added.mean_psnr is not None:
         words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
-    asked = facts.get("asked", {}).get("max_bytes")
-    within = f" of {asked:,} allowed, beside the codec's {facts['codec_bytes']:,}" if asked else ""
+    manifest = archive.manifest
+    allowed = manifest.metadata.get("max_bytes") if "reached" in manifest.metadata else None
+    within = (
+        f" of {allowed:,} allowed, beside the codec's {manifest.codec_bytes:,}" if allowed else ""
+    )
     report.done(
-        {**asdict(added), "broken": broken, **facts},
-        f"{shown(archive.path)}: {', '.join(words)}; {images:,} images in {n_bytes:,} bytes"
-        f"{within}, {facts['bytes_per_image']:,.1f} an image",
+        {**asdict(added), "broken": broken, **archive.info()} if report.json else None,
+        f"{shown(archive.path)}: {', '.join(words)}; {added.images:,} images in {added.bytes:,} "
+        f"bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
     )

@@ -46,6 +46,8 @@ class AddReport:
         lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
             was given; an exact image counts 60.
         mean_psnr: likewise.
+        images: images that the archive holds afterwards.
+        bytes: of the files that hold them, on the disk: segments, codes and the manifest.
     """
 
     added: int = 0
@@ -54,6 +56,8 @@ class AddReport:
     broken: list[tuple[str, str]] = field(default_factory=list)
     lowest_psnr: float | None = None
     mean_psnr: float | None = None
+    images: int = field(default=0, compare=False)
+    bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +180,8 @@ class Addition:
         """
         self._offered = False
         manifest, report = self._proposed(base)
+        shown = manifest or base.manifest
+        report.images, report.bytes = shown.images, bytes_on_disk(shown)
         if manifest is None:
             self.discard()
         self._offered = manifest is not None

@@ -82,7 +82,7 @@ def following(
 
 
 def bytes_on_disk(manifest: Manifest) -> int:
-    """Bytes of a first commit: its segments, its codes and its manifest."""
+    """Bytes that a revision takes: segments, codes and its own manifest."""
     files = sum(
         entry.bytes + (entry.codes.bytes if entry.codes else 0) for entry in manifest.segments
     )

@@ -284,19 +284,20 @@ def _steps(
         return np.zeros(0, np.int64)
     if max(map(abs, smallest)) > 1 << 32:
         raise ValueError("the lengths of its ids are no lengths")
-    bits = np.frombuffer(b"".join(widths), np.uint8).reshape(len(widths), -1).astype(np.int64)
+    bits = np.frombuffer(b"".join(widths), np.uint8).reshape(len(widths), -1)
     if bits.max() > 32:
         raise ValueError("the lengths of its ids are no lengths")
-    sizes = per * bits // 8
+    sizes = per * bits.astype(np.int64) // 8
     begins = (np.array(places)[:, None] + np.cumsum(sizes, axis=1) - sizes).ravel()
-    made = np.zeros((bits.size, per), np.int64)
-    for width in np.unique(bits).tolist():
-        if width:
-            chosen = np.flatnonzero(bits == width)
-            raw = data[begins[chosen][:, None] + np.arange(per * width // 8)]
-            ones = np.unpackbits(raw, axis=1, bitorder="little").reshape(-1, per, width)
-            made[chosen] = ones @ (1 << np.arange(width, dtype=np.int64))
-    steps: NDArray[np.int64] = made.reshape(len(widths), -1) + np.array(smallest)[:, None]
+    made = np.zeros((bits.size, per, 4), np.uint8)
+    for width in set(bits.tobytes()) - {0}:
+        chosen = np.flatnonzero(bits == width)
+        raw = data[begins[chosen][:, None] + np.arange(per * width // 8)]
+        ones = np.unpackbits(raw, axis=1, bitorder="little").reshape(-1, per, width)
+        whole = np.packbits(ones, axis=2, bitorder="little")  # each number from a byte's begin on
+        made[chosen, :, : whole.shape[2]] = whole
+    raised = made.view("<u4").reshape(len(widths), -1)
+    steps: NDArray[np.int64] = raised + np.array(smallest)[:, None]
     return steps.ravel()
 
 
