@@ -18,11 +18,18 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.staging import Staging, stage
-from kinpack.archive.revisions.stored_codec import Codec, Escape, store_codec
-from kinpack.archive.stores.opening import is_address, open_store
+from kinpack.archive.revisions.stored_codec import (
+    Codec,
+    Escape,
+    as_codec,
+    as_describer,
+    store_codec,
+)
+from kinpack.archive.stores.opening import check_place, is_address, open_store
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.sources.items import Item
+from kinpack.sources.opening import Spec, as_items
 
 if TYPE_CHECKING:
     from kinpack.archive.care.collecting import GcReport
@@ -69,9 +76,9 @@ class Archive(Reader):
     def create(
         cls,
         path: str | os.PathLike[str],
-        codec: Codec,
+        codec: Codec | str | os.PathLike[str] = "default",
         *,
-        describer: Describer | None = None,
+        describer: Describer | str | os.PathLike[str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Archive:
         """Begin a new archive, which appears under its name with the first images, whole.
@@ -85,15 +92,19 @@ class Archive(Reader):
         Args:
             path: the archive's folder, which must not exist; its parent must. Or its address,
                 ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
-            codec: what codes the images; a copy of its file is kept in the archive.
-            describer: what makes the codes by which they are searched, for ever; a copy of its file
-                is kept in the archive. By default they are searched by the codec's own.
+            codec: what codes the images, or the name of one that ships, or the path of its file,
+                which the archive keeps a copy of.
+            describer: what makes the codes by which they are searched, for ever, given likewise and
+                kept likewise. By default they are searched by the codec's own.
             metadata: JSON values to note for ever: settings, source.
 
         Raises:
             ArchiveError: the path exists, another process is making it, or the place cannot be
                 written.
+            CodecError: the codec or the describer cannot be loaded.
         """
+        check_place(path)
+        codec, describer = as_codec(codec), as_describer(describer)
         staging = stage(path)
         try:
             manifest = store_codec(staging.store, codec, metadata, describer)
@@ -111,7 +122,11 @@ class Archive(Reader):
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, at: int | None = None, codec: Codec | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        at: int | None = None,
+        codec: Codec | str | os.PathLike[str] | None = None,
     ) -> Archive:
         """Open an archive at its newest revision, or at an earlier one to read.
 
@@ -122,12 +137,13 @@ class Archive(Reader):
             path: the archive's folder, a sealed archive (``kinpack.archive.care.sealing``), the
                 address of one, ``http://…`` or ``https://…``, or an address in an object store.
             at: number of the revision, as ``info`` gives it; ``None`` for the newest.
-            codec: the archive's codec, if it is loaded already.
+            codec: the archive's codec, if it is at hand already.
 
         Raises:
             ArchiveError: there is no archive, its manifest is damaged or newer than this version
                 reads, or ``codec`` is another than the archive's.
         """
+        codec = codec if codec is None else as_codec(codec)
         store = open_store(path)
         try:
             manifest = load_manifest(store, at)
@@ -183,7 +199,7 @@ class Archive(Reader):
 
     def add(
         self,
-        source: Iterable[Item],
+        source: Spec | Iterable[Item],
         *,
         quality: int | None = None,
         min_psnr: float | None = None,
@@ -203,7 +219,7 @@ class Archive(Reader):
         for and what was reached is noted in the manifest.
 
         Args:
-            source: the images: a ``Source``, or items.
+            source: the images: a ``Source``, items, or whatever ``kinpack.open_source`` takes.
             quality: 1 to 100, by default 60; 100 is lossless.
             min_psnr: PSNR in dB that every image is to have, 1 to 100; checked by decoding it.
             max_bytes: in a new archive, the bytes that all its files but the codec's and the
@@ -229,6 +245,10 @@ class Archive(Reader):
             ImageError: a picture cannot be read.
             SourceError: the source fails.
         """
+        if isinstance(source, Reader):
+            raise ArchiveError(
+                f"{source.where}: an archive cannot be added; join archives with kinpack.merge"
+            )
         options = AddOptions(
             quality=quality,
             min_psnr=min_psnr,
@@ -243,7 +263,7 @@ class Archive(Reader):
             failed, self._failed = self._failed, True
             addition = Addition(self._store, self._snapshot, self.codec, self.describer, options)
             try:
-                addition.take(source, progress, measuring)
+                addition.take(as_items(source), progress, measuring)
                 report = self._commit(addition.following)
             except BaseException:
                 addition.discard()
@@ -258,7 +278,7 @@ class Archive(Reader):
         revisions are collected.
 
         Args:
-            ids: of the images; naming one twice is no error.
+            ids: of the images, or of one; naming one twice is no error.
             label: delete all images of this label, too.
 
         Returns:
@@ -268,7 +288,7 @@ class Archive(Reader):
             NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
             ArchiveError: the archive cannot be written.
         """
-        names = list(dict.fromkeys(ids))
+        names = list(dict.fromkeys([ids] if isinstance(ids, str) else ids))
 
         def propose(base: Snapshot) -> tuple[Manifest | None, int]:
             positions = {self._position(base, name) for name in names}

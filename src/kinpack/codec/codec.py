@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -25,10 +26,11 @@ from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.parts import CodecParts
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, shown
 from kinpack.networks.container import Container, read_container
 from kinpack.networks.networks import Engine
-from kinpack.pictures.images import Image, validate_image
+from kinpack.pictures.image_like import ImageLike, as_images
+from kinpack.pictures.images import Image
 
 SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
@@ -100,7 +102,7 @@ class Codec:
     @classmethod
     def load(
         cls,
-        spec: str | Path,
+        spec: str | os.PathLike[str],
         *,
         threads: int | None = None,
         engine: Engine | None = None,
@@ -126,9 +128,10 @@ class Codec:
             )
         try:
             data = Path(spec).read_bytes()
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise CodecError(
-                f"{spec}: cannot read the codec ({error.strerror}); name a {SUFFIX} file, "
+                f"{shown(str(spec))}: cannot read the codec ({reason}); name a {SUFFIX} file, "
                 f"or one of {', '.join(SHIPPED)}"
             ) from error
         return cls.from_bytes(
@@ -156,7 +159,7 @@ class Codec:
 
     def encode(
         self,
-        images: Sequence[Image],
+        images: Iterable[ImageLike],
         *,
         quality: int | Sequence[int] | None = None,
         min_psnr: float | None = None,
@@ -171,7 +174,8 @@ class Codec:
         found that reaches it, at a quality of its own; see ``encode_measured``.
 
         Args:
-            images: uint8 (H, W, C) each, C = 1 grey, 3 RGB, 4 RGBA.
+            images: uint8 (H, W, C) each, C = 1 grey, 3 RGB, 4 RGBA, or (H, W) of grey; Pillow
+                images or paths of picture files.
             quality: 1 to 100, of all or of each, by default 60; 100 is lossless.
             min_psnr: PSNR in dB that every image must have, 1 to 100; without a quality.
             escape: whether classic payloads are tried beside learned ones: "auto" where the codec's
@@ -186,14 +190,14 @@ class Codec:
             CodecError: a quality or a PSNR is out of range, or both are given.
         """
         if min_psnr is None:
-            return self._encoder.encode(images, quality, escape=escape, threads=threads)
+            return self._encoder.encode(as_images(images), quality, escape=escape, threads=threads)
         return self.encode_measured(
             images, quality=quality, min_psnr=min_psnr, escape=escape, threads=threads
         )[0]
 
     def encode_measured(
         self,
-        images: Sequence[Image],
+        images: Iterable[ImageLike],
         *,
         quality: int | Sequence[int] | None = None,
         min_psnr: float | None = None,
@@ -220,6 +224,7 @@ class Codec:
             ImageError: an array is no image, or too large.
             CodecError: a quality or a PSNR is out of range, or both are given.
         """
+        images = as_images(images)
         if min_psnr is None:
             packets = self._encoder.encode(images, quality, escape=escape, threads=threads)
             return packets, self.psnr(images, packets, threads=threads)
@@ -228,24 +233,23 @@ class Codec:
         return self._encoder.encode_to_psnr(images, min_psnr, escape=escape, threads=threads)
 
     def psnr(
-        self, images: Sequence[Image], packets: Sequence[Packet], *, threads: int | None = None
+        self, images: Iterable[ImageLike], packets: Sequence[Packet], *, threads: int | None = None
     ) -> NDArray[np.float64]:
         """Measure what packets draw.
 
         Args:
-            images: uint8 (H, W, C) each, as they were given to ``encode``.
+            images: as they were given to ``encode``.
             packets: of each image.
             threads: workers for classic payloads.
 
         Returns:
             (n,) float64, PSNR in dB of each one's own picture; infinite where it is exact.
         """
-        whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
-        return psnr_of_packets(whole, packets, self._decoder, threads=threads)
+        return psnr_of_packets(as_images(images), packets, self._decoder, threads=threads)
 
     def rates(
         self,
-        images: Sequence[Image],
+        images: Iterable[ImageLike],
         *,
         qualities: Sequence[int],
         escape: Escape = "auto",
@@ -257,7 +261,7 @@ class Codec:
             ImageError: an array is no image, or too large.
             CodecError: a quality is out of range.
         """
-        return self._encoder.rates(images, qualities, escape=escape, threads=threads)
+        return self._encoder.rates(as_images(images), qualities, escape=escape, threads=threads)
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw the images of packets.
@@ -274,26 +278,29 @@ class Codec:
                 (`kinpack.limits`).
             CodecError: a packet needs a learned codec, and this is none.
         """
+        if isinstance(packets, Packet):
+            raise CodecError("one packet in place of several; give a list: [packet]")
         return self._decoder.decode(packets, threads=threads)
 
-    def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def descriptors(self, images: Iterable[ImageLike]) -> NDArray[np.float32]:
         """Describe images by what the product code quantises.
 
         Args:
-            images: uint8 (H, W, C) each.
+            images: as for ``encode``.
 
         Returns:
             (n, D) float32.
         """
-        if not images:
+        pictures = as_images(images)
+        if not pictures:
             return np.zeros((0, self.quantiser.D), dtype=np.float32)
-        return self._descriptors(images)
+        return self._descriptors(pictures)
 
-    def embed(self, images: Sequence[Image]) -> NDArray[np.uint8]:
+    def embed(self, images: Iterable[ImageLike]) -> NDArray[np.uint8]:
         """Product codes of images.
 
         Args:
-            images: uint8 (H, W, C) each.
+            images: as for ``encode``.
 
         Returns:
             (n, M) uint8; entry (i, m) is the word of book m for image i.

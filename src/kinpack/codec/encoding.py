@@ -16,7 +16,7 @@ from kinpack.codec.packets.rates import Rates
 from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import too_many
-from kinpack.pictures.images import Image, validate_image
+from kinpack.pictures.images import Image
 
 DEFAULT_QUALITY = 60
 
@@ -161,8 +161,8 @@ def psnr_of_packets(
 
 def _parts(
     images: Sequence[Image], quality: int | Sequence[int] | None, escape: Escape
-) -> Iterator[tuple[list[Image], list[int]]]:
-    """Checked images and their qualities, so many at a time as are coded together."""
+) -> Iterator[tuple[Sequence[Image], list[int]]]:
+    """Images and their qualities, so many at a time as are coded together."""
     if escape not in ("auto", "off", "always"):
         raise CodecError(f"escape {escape!r} is not known: use auto, off or always")
     asked = DEFAULT_QUALITY if quality is None else quality
@@ -172,12 +172,11 @@ def _parts(
     if each.ndim and each.shape != (len(images),):
         raise CodecError(f"{each.size} qualities for {len(images)} images; give one, or one each")
     qualities = [int(q) for q in np.broadcast_to(each, (len(images),))]
-    whole = [validate_image(image, f"image {i}") for i, image in enumerate(images)]
-    for i, image in enumerate(whole):  # what is encoded can be drawn again
+    for i, image in enumerate(images):  # what is encoded can be drawn again
         if what := too_many(image.shape[1], image.shape[0]):
             raise ImageError(f"image {i}: {what}")
-    for first in range(0, len(whole), _BATCH):
-        yield whole[first : first + _BATCH], qualities[first : first + _BATCH]
+    for first in range(0, len(images), _BATCH):
+        yield images[first : first + _BATCH], qualities[first : first + _BATCH]
 
 
 def _check(quality: int) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -34,7 +34,8 @@ from kinpack.errors import CodecError, shown
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.networks.networks import Network
 from kinpack.pictures.area_reduction import area_reduction
-from kinpack.pictures.images import Image, validate_image
+from kinpack.pictures.image_like import ImageLike, as_images
+from kinpack.pictures.images import Image
 
 SHIPPED = ("kin",)
 """Describers that come with the package."""
@@ -94,7 +95,7 @@ class Describer:
             raise CodecError(f"{where}: {error}") from error
 
     @classmethod
-    def load(cls, spec: str | Path) -> Self:
+    def load(cls, spec: str | os.PathLike[str]) -> Self:
         """Load a describer.
 
         Args:
@@ -115,11 +116,11 @@ class Describer:
             return cls.from_bytes(data, where=f"the shipped describer {spec!r}")
         try:
             data = Path(spec).read_bytes()
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CodecError(
-                f"{shown(spec)}: cannot read the describer ({reason}); name a {SUFFIX} file, or "
-                f"{', '.join(SHIPPED)}"
+                f"{shown(str(spec))}: cannot read the describer ({reason}); name a {SUFFIX} file, "
+                f"or {', '.join(SHIPPED)}"
             ) from error
         return cls.from_bytes(data, where=shown(spec))
 
@@ -148,12 +149,12 @@ class Describer:
         return self._data
 
     def latents(
-        self, pictures: Sequence[Image], *, threads: int | None = None
+        self, pictures: Iterable[ImageLike], *, threads: int | None = None
     ) -> NDArray[np.float32]:
         """Describe pictures by what the codes quantise, z_e.
 
         Args:
-            pictures: n images, uint8 (H, W, C) each, of any sizes.
+            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
             threads: how many pictures to describe at a time, by default as many as there are
                 cores; the latents are the same.
 
@@ -164,7 +165,7 @@ class Describer:
             ImageError: an array is no image.
             CodecError: the network does not run, or gives something else.
         """
-        checked = [validate_image(picture, f"picture {i}") for i, picture in enumerate(pictures)]
+        checked = as_images(pictures, "picture")
         described = np.empty((len(checked), self.quantiser.D), np.float32)
         workers = min(threads or os.cpu_count() or 1, len(checked))
         if workers < 2:
@@ -176,11 +177,13 @@ class Describer:
                     pass
         return described
 
-    def codes(self, pictures: Sequence[Image], *, threads: int | None = None) -> NDArray[np.uint8]:
+    def codes(
+        self, pictures: Iterable[ImageLike], *, threads: int | None = None
+    ) -> NDArray[np.uint8]:
         """Product codes of pictures.
 
         Args:
-            pictures: n images, uint8 (H, W, C) each, of any sizes.
+            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
             threads: how many pictures to describe at a time.
 
         Returns:
@@ -192,11 +195,11 @@ class Describer:
         """
         return self.quantiser.encode(self.latents(pictures, threads=threads))
 
-    def packed(self, pictures: Sequence[Image], *, threads: int | None = None) -> list[bytes]:
+    def packed(self, pictures: Iterable[ImageLike], *, threads: int | None = None) -> list[bytes]:
         """Product codes of pictures as an archive stores them, ``code_bytes`` bytes each.
 
         Args:
-            pictures: n images, uint8 (H, W, C) each, of any sizes.
+            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
             threads: how many pictures to describe at a time.
 
         Raises:

@@ -225,18 +225,27 @@ def validate_image(array: npt.NDArray[Any], where: str) -> Image:
     Raises:
         ImageError: the type, the shape or a side is not an image's.
     """
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+    if not isinstance(array, np.ndarray):
+        cure = "give such an array, a Pillow image, or the path of a picture file"
+        if hasattr(array, "permute"):
+            cure = "give tensor.permute(1, 2, 0).numpy(), scaled to 0..255"
         raise ImageError(
-            f"{where}: an image is a uint8 array, this is {kind}; scale it to 0..255 and use "
-            "astype(numpy.uint8)"
+            f"{where}: an image is a uint8 array (H, W, C), this is of the type "
+            f"{type(array).__name__}; {cure}"
+        )
+    if array.dtype != np.uint8:
+        raise ImageError(
+            f"{where}: an image is a uint8 array, this is one of {array.dtype}; scale it to 0..255 "
+            "and use astype(numpy.uint8)"
         )
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        cure = "use array.transpose(1, 2, 0): its channels come first" if first else "drop axes"
         raise ImageError(
             f"{where}: an image has the shape (H, W) or (H, W, C) with C = 1, 3 or 4, this has "
-            f"{array.shape}; reorder or drop axes"
+            f"{array.shape}; {cure}"
         )
     height, width = array.shape[:2]
     if not (height and width):

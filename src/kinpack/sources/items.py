@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, runtime_checkable
 
-from kinpack.errors import ImageError
+from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
 
 
@@ -18,11 +18,21 @@ class Item:
         id: its name, unique within the source, valid UTF-8.
         label: the name of its class, or None.
         load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
+
+    Raises:
+        SourceError: the id or the label is no text.
     """
 
     id: str
     label: str | None
     load: Callable[[], Image]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not isinstance(self.label, str | None):
+            raise SourceError(
+                f"an item of the id {self.id!r} and the label {self.label!r}: both are texts, or "
+                "the label is None; use str(…)"
+            )
 
 
 @runtime_checkable

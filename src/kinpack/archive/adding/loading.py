@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from kinpack.archive.segments.batches import PIXEL_BYTES
 from kinpack.errors import ImageError
+from kinpack.pictures.image_like import as_image
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 
@@ -48,6 +49,6 @@ def load_ahead(
 
 def _load(item: Item) -> Image | ImageError:
     try:
-        return item.load()
+        return as_image(item.load(), item.id)
     except ImageError as error:
         return error

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from kinpack.archive.adding.added_ids import Taken
 from kinpack.archive.adding.loading import load_ahead
 from kinpack.archive.segments.batches import batches
-from kinpack.errors import ArchiveError, ImageError
+from kinpack.errors import ArchiveError, ImageError, SourceError
 from kinpack.pictures.images import Image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
@@ -62,6 +62,7 @@ class Intake:
         Raises:
             ArchiveError: an id is there already.
             ImageError: a picture cannot be read.
+            SourceError: it gives something else than items.
         """
         loaded = load_ahead(self._wanted(items, done), threads=self._threads, ahead=self._batch)
         with closing(loaded):
@@ -91,6 +92,11 @@ class Intake:
 
     def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
         for item in items:
+            if not isinstance(item, Item):
+                raise SourceError(
+                    f"the source gives {type(item).__name__}s, no items; open it with "
+                    "kinpack.open_source"
+                )
             twice = item.id in self.taken
             if twice or item.id in self._there:
                 if self._on_duplicate == "error":

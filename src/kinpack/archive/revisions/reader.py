@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.errors import NotFoundError, PayloadError
+from kinpack.pictures.image_like import ImageLike, as_image
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import (
     DistanceTable,
@@ -212,6 +215,8 @@ class Reader:
             PayloadError: a packet is damaged.
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
+        if isinstance(ids, str):
+            raise NotFoundError(f"{self.where}: read_many takes several ids; use read({ids!r})")
         names = list(ids)
         return self._decode(names, [self.packet(name) for name in names], threads)
 
@@ -235,8 +240,8 @@ class Reader:
 
     def search(
         self,
-        query: Image | str,
-        k: int = 10,
+        query: ImageLike,
+        k: SupportsIndex = 10,
         *,
         codes: CodesOf = "auto",
         mode: Mode = "asymmetric",
@@ -246,9 +251,10 @@ class Reader:
         """The images nearest to a query, nearest first, equal distances in order of positions.
 
         Args:
-            query: an image, uint8 (H, W, C); or the id of one in the archive, whose stored code is
-                taken (both modes are then the same), and which is among its own hits.
-            k: how many hits; all images if there are no more.
+            query: an image, uint8 (H, W, C) or (H, W), a Pillow image, or the ``Path`` of a picture
+                file; or a string, the id of an image in the archive, whose stored code is taken
+                (both modes are then the same), and which is among its own hits.
+            k: how many hits, 1 or more; all images if there are no more.
             codes: ``describer`` searches the codes of the archive's describer, ``codec`` the
                 codec's own, ``auto`` the describer's if there is one.
             mode: whether the query's own descriptor is compared, or its product code.
@@ -257,12 +263,16 @@ class Reader:
 
         Raises:
             NotFoundError: the id is not there.
-            SearchError: the query, ``k``, the mode or the engine is not valid, or the archive has
+            ImageError: the query is no image.
+            SearchError: ``k``, the mode or the engine is not valid, or the archive has
                 no describer and its codes are asked for.
             MissingExtraError: faiss is asked for and not installed.
             ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
         snapshot = self._snapshot
+        if not isinstance(k, SupportsIndex) or isinstance(k, bool) or operator.index(k) < 1:
+            raise SearchError(f"k is {k!r}; it is a number of hits, 1 or more")
+        k = operator.index(k)
         embedded = self._embedded(codes)
         table = self._table(snapshot, query, mode, embedded)
         if not len(snapshot):
@@ -297,25 +307,35 @@ class Reader:
         return self.codec.quantiser if describer is None else describer.quantiser
 
     def _table(
-        self, snapshot: Snapshot, query: Image | str, mode: Mode, embedded: bool
+        self, snapshot: Snapshot, query: ImageLike, mode: Mode, embedded: bool
     ) -> DistanceTable:
         describer = self.describer if embedded else None
         quantiser = self._quantiser(embedded)
         if mode not in ("asymmetric", "symmetric"):
             raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
         if isinstance(query, str):
+            if query not in snapshot and os.path.isfile(query):  # noqa: PTH113 (which never raises)
+                raise NotFoundError(
+                    f"{self.where}: it holds no image {query!r}, which is a file: search for its "
+                    f"picture with pathlib.Path({query!r})"
+                )
             codes = snapshot.describer_codes if embedded else snapshot.codes
             code = codes[self._position(snapshot, query)]
             return symmetric_table(
                 quantiser, unpack_codes(code[None], quantiser.M, K=quantiser.K)[0]
             )
         describe = self.codec.descriptors if describer is None else describer.latents
-        descriptors = describe([query])
+        descriptors = describe([as_image(query, "the query")])
         if mode == "symmetric":
             return symmetric_table(quantiser, quantiser.encode(descriptors)[0])
         return asymmetric_table(quantiser, descriptors[0])
 
     def _position(self, snapshot: Snapshot, name: str) -> int:
+        if not isinstance(name, str):
+            raise NotFoundError(
+                f"{self.where}: an id is a string, no {type(name).__name__}; one image by its "
+                "position is archive[N], several by their ids are read_many(IDS)"
+            )
         position = snapshot.find(name)
         if position is None:
             raise NotFoundError(

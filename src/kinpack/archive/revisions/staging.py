@@ -13,7 +13,7 @@ from kinpack.archive.stores.buckets import is_object_address
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.locks import is_same, lock_alone, release
 from kinpack.archive.stores.noreplace import publish_folder
-from kinpack.archive.stores.opening import is_address
+from kinpack.archive.stores.opening import check_place, is_address
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.synchronised import synchronise_folder
 from kinpack.archive.stores.system_errors import existing, refusal
@@ -125,6 +125,7 @@ def stage(target: str | os.PathLike[str]) -> Staging | ObjectStaging:
         ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
         MissingExtraError: it is in an object store, and obstore is not installed.
     """
+    check_place(target)
     if isinstance(target, str) and is_object_address(target):
         from kinpack.archive.revisions.object_staging import ObjectStaging
 

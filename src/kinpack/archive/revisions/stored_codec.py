@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -75,6 +76,32 @@ class Codec(Protocol):
 
     def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """What is quantised to the product code, shape (images, D)."""
+
+
+def as_codec(given: Codec | str | os.PathLike[str]) -> Codec:
+    """Give a codec as it is, and load one by its name or from its file.
+
+    Raises:
+        CodecError: it is none, or cannot be loaded.
+    """
+    from kinpack.codec.codec import Codec
+
+    made: Any = given
+    codec: Codec = made if hasattr(given, "codec_id") else Codec.load(made)
+    return codec
+
+
+def as_describer(given: Describer | str | os.PathLike[str] | None) -> Describer | None:
+    """Give a describer, or none, as it is, and load one by its name or from its file.
+
+    Raises:
+        CodecError: it is none, or cannot be loaded.
+    """
+    from kinpack.describers.describer import Describer
+
+    if given is None or isinstance(given, Describer):
+        return given
+    return Describer.load(given)
 
 
 def store_codec(

@@ -25,6 +25,7 @@ def open_store(place: str | os.PathLike[str]) -> Store:
         ArchiveError: there is nothing, or something else; or the server does not give it.
         MissingExtraError: it is in an object store, and obstore is not installed.
     """
+    check_place(place)
     if isinstance(place, str) and is_object_address(place):
         from kinpack.archive.stores.object_store import ObjectStore
 
@@ -51,6 +52,19 @@ def open_store(place: str | os.PathLike[str]) -> Store:
     raise ArchiveError(
         f"{path}: {what}; check the path, or make one with: kinpack pack SOURCE -o {path}"
     )
+
+
+def check_place(place: object) -> None:
+    """Refuse what is neither a path nor an address.
+
+    Raises:
+        ArchiveError: it is neither.
+    """
+    if not isinstance(place, (str, os.PathLike)):
+        raise ArchiveError(
+            f"an archive lies at a path or an address, not at something of the type "
+            f"{type(place).__name__}; name its folder, first of all arguments"
+        )
 
 
 def is_address(place: str) -> bool:
