@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,3 +321,39 @@ def test_ranges_of_files(sealed: Path, server: RangeServer) -> None:
         with pytest.raises(ArchiveError, match="truncated"):
             store.read_range("manifests/0000000002.json", 1, 1 << 40)
         store.close()
+
+
+def read_often(archive: Archive, names: list[str], said: Any) -> None:
+    try:
+        images = {name: archive.read(name) for name in names for _ in range(5)}
+        said.put({name: image.tobytes() for name, image in images.items()})
+    except Exception as error:
+        said.put(repr(error))
+
+
+def test_forked_processes_share_no_connection(
+    folder: Path, server: RangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranged, "TAIL_BYTES", 4096)
+    right = {
+        name: pixels[pixels.index(b")") + 1 :] for name, (_, pixels) in content(folder).items()
+    }
+    with reopened(f"{server.url}/a.kin.zip") as archive:
+        for name in archive.ids[::8]:
+            archive.read(name)  # indices are there, and a connection is kept open
+        context = multiprocessing.get_context("fork")
+        said = context.Queue()
+        workers = [
+            context.Process(
+                target=read_often, args=(archive, archive.ids[at::3], said), daemon=True
+            )
+            for at in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        got: dict[str, bytes] = {}
+        for _ in workers:
+            answer = said.get(timeout=300)
+            assert not isinstance(answer, str), answer
+            got |= answer
+        assert got == right

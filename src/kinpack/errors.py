@@ -36,6 +36,10 @@ class NotFoundError(ArchiveError):
     """An id is not in the archive."""
 
 
+class PositionError(NotFoundError, IndexError):
+    """There are fewer images than a position asks for."""
+
+
 class MissingExtraError(KinpackError):
     """An optional package is needed; the message says which extra installs it."""
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
@@ -27,7 +26,7 @@ from kinpack.archive.revisions.stored_codec import (
 )
 from kinpack.archive.stores.opening import check_place, is_address, open_store
 from kinpack.archive.stores.store import Store
-from kinpack.errors import ArchiveError, NotFoundError
+from kinpack.errors import ArchiveError
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec, as_items
 
@@ -172,14 +171,19 @@ class Archive(Reader):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._failed = self._failed or kind is not None
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as path and revision: whoever unpickles opens the same revision, for reading."""
+        if self._changing.locked() or not self.manifest.number:
+            raise ArchiveError(
+                f"{self.where}: an archive that is being written cannot be sent to another process;"
+                " finish, and send what Archive.open gives"
+            )
+        place = self.path.absolute() if isinstance(self.path, Path) else self.path
+        return _open_revision, (place, self.manifest.number, self.manifest.checksum)
 
     def refresh(self) -> None:
         """Show the newest revision.
@@ -288,25 +292,11 @@ class Archive(Reader):
             NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
             ArchiveError: the archive cannot be written.
         """
-        names = list(dict.fromkeys([ids] if isinstance(ids, str) else ids))
+        from kinpack.archive.care.removal import removal
 
-        def propose(base: Snapshot) -> tuple[Manifest | None, int]:
-            positions = {self._position(base, name) for name in names}
-            if label is not None:
-                of_label = [place for place, one in enumerate(base.labels()) if one == label]
-                if not of_label:
-                    raise NotFoundError(
-                        f"{self.path}: it holds no image of the label {label!r}; list its images "
-                        "with: kinpack ls ARCHIVE"
-                    )
-                positions.update(of_label)
-            if not positions:
-                return None, 0
-            change = {"verb": "remove", "removed": len(positions)}
-            return base.manifest.following(base.without(positions), change), len(positions)
-
+        names = [ids] if isinstance(ids, str) else list(ids)
         with self._writing():
-            return self._commit(propose)
+            return self._commit(lambda base: removal(base, names, label, where=self.where))
 
     def compact(self, *, progress: Progress | None = None) -> CompactReport:
         """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
@@ -407,3 +397,15 @@ class Archive(Reader):
         from kinpack.archive.care.verification import verify_store
 
         return verify_store(self._store, deep=deep, codec=self._codec, progress=progress)
+
+
+def _open_revision(place: Path | str, number: int, checksum: str) -> Archive:
+    """Open an archive that was pickled; another one that lies there by now is refused."""
+    archive = Archive.open(place, at=number)
+    if archive.manifest.checksum != checksum:
+        archive.close()
+        raise ArchiveError(
+            f"{archive.where}: revision {number} is another one than was pickled; open the archive"
+            " again, and send that"
+        )
+    return archive

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +58,7 @@ class Codec:
         engine: Engine | None = None,
         optimise: bool = True,
     ) -> None:
+        self._options: dict[str, Any] = {"threads": threads, "engine": engine, "optimise": optimise}
         self._parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
         self._data = data
         self.header = dict(container.header)
@@ -137,6 +138,14 @@ class Codec:
         return cls.from_bytes(
             data, where=str(spec), threads=threads, engine=engine, optimise=optimise
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the bytes of the file, checked again by whoever unpickles them."""
+        return partial(type(self).from_bytes, where=self.name, **self._options), (self._data,)
+
+    def __repr__(self) -> str:
+        sort = "learned" if self.is_learned else "classic"
+        return f"<Codec {self.name!r}: {sort}, {self.n_bytes:,} bytes, {self.codec_id[:12]}…>"
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -123,6 +124,13 @@ class Describer:
                 f"or {', '.join(SHIPPED)}"
             ) from error
         return cls.from_bytes(data, where=shown(spec))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the bytes of the file, checked again by whoever unpickles them."""
+        return partial(type(self).from_bytes, where=self.name), (self._data,)
+
+    def __repr__(self) -> str:
+        return f"<Describer {self.name!r}: {self.n_bytes:,} bytes, {self.describer_id[:12]}…>"
 
     @property
     def name(self) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from kinpack.archive.segments.segment import ImageEntry, Segment
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.product_code import ProductQuantiser, unpack_codes
-from kinpack.errors import NotFoundError, PayloadError
+from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
 from kinpack.pictures.image_like import ImageLike, as_image
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import (
@@ -29,33 +30,10 @@ from kinpack.search.distances.distance import (
     symmetric_table,
 )
 from kinpack.search.engines.scan import CodeIndex, Engine
+from kinpack.search.hit import CodesOf, Hit, Mode
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
-
-Mode: TypeAlias = Literal["asymmetric", "symmetric"]
-"""Whether a query is compared as it is, or quantised as the images are."""
-
-CodesOf: TypeAlias = Literal["auto", "codec", "describer"]
-"""Whose product codes are searched: the describer's where there is one, the codec's, or those."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One image that a search found.
-
-    Attributes:
-        id: its name.
-        label: its class, ``None`` if it has none.
-        distance: squared Euclidean distance from the query, in the descriptor space of the codec,
-            or of the describer whose codes were searched.
-        position: its place in ``ids``, ``labels`` and ``codes``.
-    """
-
-    id: str
-    label: str | None
-    distance: float
-    position: int
 
 
 class Reader:
@@ -129,6 +107,51 @@ class Reader:
     def __contains__(self, name: object) -> bool:
         return name in self._snapshot
 
+    def __iter__(self) -> Iterator[Image]:
+        """All images, uint8 (H, W, C), in the order of positions, in bounded memory."""
+        return (image for _, image in self.images())
+
+    @overload
+    def __getitem__(self, at: SupportsIndex | str) -> Image: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Image]: ...
+    def __getitem__(self, at: SupportsIndex | str | slice) -> Image | list[Image]:
+        """An image by its position or its id, or a list of images by a slice of positions.
+
+        Args:
+            at: a position, from the end where it is negative; an id; or a slice, whose images are
+                decoded at once.
+
+        Raises:
+            PositionError: there is no such position; an ``IndexError`` as well.
+            NotFoundError: the id is not there.
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment, or the codec, is missing or damaged.
+        """
+        if isinstance(at, str):
+            return self.read(at)
+        snapshot = self._snapshot
+        images = self._images(snapshot, self._positions(snapshot, at))
+        return images if isinstance(at, slice) else images[0]
+
+    def __getitems__(self, positions: Sequence[SupportsIndex]) -> list[Image]:
+        """Images by their positions, decoded at once, as a ``DataLoader`` asks for a batch."""
+        snapshot = self._snapshot
+        return self._images(snapshot, [self._positions(snapshot, at)[0] for at in positions])
+
+    def __repr__(self) -> str:
+        n, segments = len(self), len(self.manifest.segments)
+        return (
+            f"<{type(self).__name__} {self.where}: {n:,} images in {segments:,} segments, revision "
+            f"{self.manifest.number:,}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first two dozen images, as a page that stands by itself."""
+        from kinpack.archive.revisions.contact_sheet import contact_sheet
+
+        return contact_sheet(repr(self), self._snapshot, self.__getitem__)
+
     @property
     def ids(self) -> list[str]:
         """All ids, in the order of positions, which is that of adding."""
@@ -169,7 +192,7 @@ class Reader:
             ArchiveError: its segment is missing or damaged.
         """
         snapshot = self._snapshot
-        return snapshot.entry(self._position(snapshot, id))
+        return snapshot.entry(snapshot.position(id))
 
     def position(self, id: str) -> int:  # noqa: A002
         """The position of an image: its place in ``ids``, ``labels`` and ``codes``.
@@ -179,7 +202,7 @@ class Reader:
         Raises:
             NotFoundError: the id is not there.
         """
-        return self._position(self._snapshot, id)
+        return self._snapshot.position(id)
 
     def packet(self, id: str) -> Packet:  # noqa: A002
         """One image as it is stored, its checksum verified.
@@ -190,7 +213,7 @@ class Reader:
             ArchiveError: its segment is missing or damaged.
         """
         snapshot = self._snapshot
-        segment, row = snapshot.locate(self._position(snapshot, id))
+        segment, row = snapshot.locate(snapshot.position(id))
         return segment.packet(row)
 
     def read(self, id: str) -> Image:  # noqa: A002
@@ -201,7 +224,8 @@ class Reader:
             PayloadError: the packet is damaged.
             ArchiveError: its segment, or the codec, is missing or damaged.
         """
-        return self.read_many([id])[0]
+        snapshot = self._snapshot
+        return self._images(snapshot, [snapshot.position(id)])[0]
 
     def read_many(self, ids: Iterable[str], *, threads: int | None = None) -> list[Image]:
         """Several images, in the order of ``ids``.
@@ -217,8 +241,8 @@ class Reader:
         """
         if isinstance(ids, str):
             raise NotFoundError(f"{self.where}: read_many takes several ids; use read({ids!r})")
-        names = list(ids)
-        return self._decode(names, [self.packet(name) for name in names], threads)
+        snapshot = self._snapshot
+        return self._images(snapshot, [snapshot.position(name) for name in ids], threads)
 
     def images(
         self, *, batch: int = 256, threads: int | None = None
@@ -234,9 +258,9 @@ class Reader:
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
         for chunk in self._snapshot.batches(batch):
-            names = [entry.id for entry, _ in chunk]
-            images = self._decode(names, [packet for _, packet in chunk], threads)
-            yield from zip((entry for entry, _ in chunk), images, strict=True)
+            entries = [entry for entry, _ in chunk]
+            images = self._decode([packet for _, packet in chunk], entries.__getitem__, threads)
+            yield from zip(entries, images, strict=True)
 
     def search(
         self,
@@ -320,7 +344,7 @@ class Reader:
                     f"picture with pathlib.Path({query!r})"
                 )
             codes = snapshot.describer_codes if embedded else snapshot.codes
-            code = codes[self._position(snapshot, query)]
+            code = codes[snapshot.position(query)]
             return symmetric_table(
                 quantiser, unpack_codes(code[None], quantiser.M, K=quantiser.K)[0]
             )
@@ -330,31 +354,48 @@ class Reader:
             return symmetric_table(quantiser, quantiser.encode(descriptors)[0])
         return asymmetric_table(quantiser, descriptors[0])
 
-    def _position(self, snapshot: Snapshot, name: str) -> int:
-        if not isinstance(name, str):
-            raise NotFoundError(
-                f"{self.where}: an id is a string, no {type(name).__name__}; one image by its "
-                "position is archive[N], several by their ids are read_many(IDS)"
-            )
-        position = snapshot.find(name)
-        if position is None:
-            raise NotFoundError(
-                f"{self._store.where('')}: it holds no image {name!r}; "
-                "list its ids with: kinpack ls ARCHIVE"
-            )
-        return position
+    def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
+        """The positions that an index means."""
+        try:
+            if isinstance(at, slice):
+                return range(len(snapshot))[at]
+            position = range(len(snapshot))[at]
+        except IndexError:
+            raise PositionError(
+                f"{self.where}: there is no image {at!r}; it holds {len(snapshot):,}, from 0 on"
+            ) from None
+        except (TypeError, ValueError):
+            raise ArchiveError(
+                f"{self.where}: an index is a position, a slice or an id, no {type(at).__name__}; "
+                "several images by their ids are read_many(IDS)"
+            ) from None
+        return range(position, position + 1)
+
+    def _images(
+        self, snapshot: Snapshot, positions: Sequence[int], threads: int | None = None
+    ) -> list[Image]:
+        """Images by their positions; neighbours are read together."""
+        places = [snapshot.locate(position) for position in positions]
+        packets = [
+            packet
+            for segment, rows in groupby(places, key=itemgetter(0))
+            for packet in segment.packets([row for _, row in rows])
+        ]
+        return self._decode(packets, lambda i: snapshot.entry(positions[i]), threads)
 
     def _decode(
-        self, names: Sequence[str], packets: Sequence[Packet], threads: int | None
+        self,
+        packets: Sequence[Packet],
+        entry: Callable[[int], ImageEntry],
+        threads: int | None,
     ) -> list[Image]:
+        """Draw packets; an error names the image, of which ``entry`` gives what is known."""
         try:
             return self.codec.decode(packets, threads=threads)
         except PayloadError as error:
-            for name, packet in zip(names, packets, strict=True):
+            for i, packet in enumerate(packets):
                 try:
                     self.codec.decode([packet])
                 except PayloadError as cause:
-                    raise PayloadError(
-                        f"{self._store.where('')}: image {name!r}: {cause}"
-                    ) from cause
-            raise PayloadError(f"{self._store.where('')}: {error}") from error
+                    raise PayloadError(f"{self.where}: image {entry(i).id!r}: {cause}") from cause
+            raise PayloadError(f"{self.where}: {error}") from error

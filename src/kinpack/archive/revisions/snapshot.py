@@ -17,7 +17,7 @@ from kinpack.archive.segments.segment import ImageEntry, Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, NotFoundError
 
 
 class Snapshot:
@@ -37,6 +37,7 @@ class Snapshot:
 
     def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
         self.manifest = manifest
+        self._where = store.where("")
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
         same = 0  # segments that are those of the former revision, with the same images
         if former is not None:
@@ -79,6 +80,25 @@ class Snapshot:
             ArchiveError: a segment is missing or damaged.
         """
         return self._finder.find(name)
+
+    def position(self, name: str) -> int:
+        """The position of an id that is there.
+
+        Raises:
+            NotFoundError: it is not, or is no string.
+            ArchiveError: a segment is missing or damaged.
+        """
+        if not isinstance(name, str):
+            raise NotFoundError(
+                f"{self._where}: an id is a string, no {type(name).__name__}; one image by its "
+                "position is archive[N], several by their ids are read_many(IDS)"
+            )
+        position = self.find(name)
+        if position is None:
+            raise NotFoundError(
+                f"{self._where}: it holds no image {name!r}; list its ids with: kinpack ls ARCHIVE"
+            )
+        return position
 
     def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
         """The positions of many ids, int64, shape (names,); −1 for those that are not there.

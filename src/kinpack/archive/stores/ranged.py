@@ -132,6 +132,7 @@ class HttpFile:
         self._url, self._login = _split(url)
         self.where = shown(self._url.geturl())
         self._idle: list[http.client.HTTPConnection] = []
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._version: str | None = None
         try:
@@ -260,6 +261,8 @@ class HttpFile:
     def _connection(self, url: SplitResult) -> tuple[http.client.HTTPConnection, bool]:
         """An idle connection, or a fresh one."""
         with self._lock:
+            if self._process != os.getpid():  # forked: those that are kept are another process's
+                self._process, self._idle = os.getpid(), []
             while self._idle:
                 connection = self._idle.pop()
                 if (connection.host, connection.port) == _host(url):

@@ -1,0 +1,30 @@
+"""Hits: what a search finds, and the two choices of how it compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Mode: TypeAlias = Literal["asymmetric", "symmetric"]
+"""Whether a query is compared as it is, or quantised as the images are."""
+
+CodesOf: TypeAlias = Literal["auto", "codec", "describer"]
+"""Whose product codes are searched: the describer's where there is one, the codec's, or those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image that a search found.
+
+    Attributes:
+        id: its name.
+        label: its class, ``None`` if it has none.
+        distance: squared Euclidean distance from the query, in the descriptor space of the codec,
+            or of the describer whose codes were searched.
+        position: its place in ``ids``, ``labels`` and ``codes``.
+    """
+
+    id: str
+    label: str | None
+    distance: float
+    position: int
