@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.segments.segment import SegmentWriter
+from kinpack.archive.segments.guard.column_table import COLUMNS
+from kinpack.archive.segments.segment_writer import SegmentWriter
 from kinpack.codec.packets.packet import Kind, Packet
 
 CODEC = "00" * 32
@@ -33,13 +34,9 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 """Encodings and compressions in which a layout differs from the format."""
 
 ENCODINGS = {
-    "payload": "DELTA_LENGTH_BYTE_ARRAY",
-    "code": "PLAIN",
-    "id": "DELTA_BYTE_ARRAY",
-    "length": "DELTA_BINARY_PACKED",
-    "checksum": "PLAIN",
+    column.name: column.encoding for column in COLUMNS.values() if column.encoding != "DICTIONARY"
 }
-BARE = ("payload", "code", "checksum")
+BARE = [column.name for column in COLUMNS.values() if not column.packed]
 
 
 def thumbnails(count: int) -> tuple[bytes, int]:
@@ -50,8 +47,8 @@ def thumbnails(count: int) -> tuple[bytes, int]:
     for number, length in enumerate(lengths.tolist()):
         kind = Kind.AVIF if rng.integers(10) == 0 else Kind.LEARNED
         packet = Packet(32, 32, 3, kind, 60, rng.bytes(8), rng.bytes(length))
-        writer.add(f"test/{number:05d}", f"class {rng.integers(10)}", packet)
-    data, entry = writer.finish()
+        writer.add(f"test/{number:05d}", {"label": f"class {rng.integers(10)}"}, packet)
+    data, entry, _ = writer.finish()
     change = {"verb": "add", "added": count, "replaced": 0, "quality": 60}
     unborn = Manifest.unborn(CODEC, 1_000_000, {"quality": 60, "size": None})
     return bytes(data), len(unborn.following((entry,), change).to_bytes())

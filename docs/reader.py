@@ -375,19 +375,22 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         schema = file.schema_arrow
-        table = file.read(columns=["code", *COLUMNS], use_threads=False)
+        there = {
+            key: kind for key, kind in COLUMNS.items() if key != "label" or key in schema.names
+        }
+        table = file.read(columns=["code", *there], use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as error:
         raise DamageError(f"{name}: it is no Parquet file of a segment: {error}") from error
-    require(schema.names == ["payload", "code", *COLUMNS], name, f"its columns are {schema.names}")
+    require(schema.names == ["payload", "code", *there], name, f"its columns are {schema.names}")
     require(len(table) == rows and file.num_row_groups == 1, name, f"not {rows} rows in one group")
-    for key, kind in COLUMNS.items():
+    for key, kind in there.items():
         column = table.column(key)
         good = column.type == kind and (key == "label" or not column.null_count)
         require(good, name, f"its column {key} is of the type {column.type}")
     kind = table.column("code").type
     require(pa.types.is_fixed_size_binary(kind), name, f"its codes are of the type {kind}")
-    columns = {key: table.column(key).to_pylist() for key in COLUMNS}
+    columns = {"label": [None] * rows} | {key: table.column(key).to_pylist() for key in there}
     starts = [offset - entry["payload_bytes"]]
     for length in columns["length"]:
         starts.append(starts[-1] + length)

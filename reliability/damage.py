@@ -46,7 +46,7 @@ class Subject:
         self.files = [path] if path.is_file() else sorted(path.rglob("*.*"))
         with Archive.open(path, codec=CODEC) as archive:
             self._indices = {
-                segment.entry.file.rpartition("/")[2]: segment.index
+                segment.manifest_entry.file.rpartition("/")[2]: segment.index
                 for segment, _ in archive.parts()
             }
 

@@ -13,7 +13,7 @@ from archive_checks import CODEC, content, expected, hashes, make, reopened
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
-from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.codec.packets.packet import Kind
 from kinpack.describers.product_code import unpack_codes
@@ -24,7 +24,7 @@ from kinpack.search.distances.distance import SearchError
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100])

@@ -16,13 +16,14 @@ from describer_checks import by_id, check, make_embedded, soft
 from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
-from kinpack.archive.care.recoding import Recoder, Row
+from kinpack.archive.care.recoding import Recoder
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import batches as batches_module
-from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.segments.canonical import sealed
+from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describer import Describer
 from kinpack.describers.product_code import unpack_codes
@@ -36,7 +37,7 @@ from tiny_describer import soft_picture, tiny_describer
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
 
 
 def test_codes_are_those_of_the_pictures_that_were_added(tmp_path: Path) -> None:
@@ -354,7 +355,7 @@ def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
     codec, describer = Counting(), tiny_describer()
     images = [soft_picture(seed) for seed in range(7)]
     packets = codec.encode(images)
-    rows = (Row(str(i), None, packet, None) for i, packet in enumerate(packets))
+    rows = (StoredImage(str(i), {}, packet, None) for i, packet in enumerate(packets))
     recoder = Recoder(lambda: codec, describer)
     found = [row.code for row in recoder.complete(rows)]
     assert found == describer.packed(codec.decode(packets))

@@ -11,14 +11,14 @@ from archive_checks import CODEC, content, expected, hashes, make, renewed, reop
 from fake_codec import FakeCodec, pictures
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
-from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.errors import ArchiveError, KinpackError
 
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
 
 
 def damage(file: Path, position: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import kinpack
 from cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
-from kinpack.archive.segments.columns import Tail
+from kinpack.archive.segments.segment_index import Tail
 from kinpack.cli.reporting import Report, columns, one_line
 
 COMMANDS = (
@@ -199,17 +199,17 @@ def test_adding_reads_no_more_of_other_segments_than_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pack_six(tmp_path)
-    decoded: list[tuple[str, ...]] = []
-    before = Tail._decode
+    decoded: list[list[str]] = []
+    before = Tail._read
 
-    def counted(tail: Tail, *names: str) -> list[object]:
+    def counted(tail: Tail, names: list[str]) -> dict[str, object]:
         decoded.append(names)
-        return before(tail, *names)
+        return before(tail, names)
 
-    monkeypatch.setattr(Tail, "_decode", counted)
+    monkeypatch.setattr(Tail, "_read", counted)
     told = run("add", path, *pictures(tmp_path / "more", 1, label="more")).stdout
     images, n_bytes = re.findall(r"([0-9,]+) images in ([0-9,]+) bytes", told)[-1]
-    assert decoded == [("id",)]
+    assert decoded == [["id"]]
     monkeypatch.undo()
     facts = ask("info", path)
     assert int(images) == facts["images"] == 7

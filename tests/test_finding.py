@@ -19,8 +19,8 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.revisions import id_lookup as finding
 from kinpack.archive.revisions.hash_index import HashIndex
 from kinpack.archive.revisions.id_lookup import rows_of
-from kinpack.archive.segments import segment as segment_module
-from kinpack.archive.segments.columns import Tail
+from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments.segment_index import Tail
 from kinpack.errors import NotFoundError
 
 few_hashes = st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=9)
@@ -94,7 +94,7 @@ def test_rows_of_a_text(names: list[str], name: str) -> None:
 def test_every_id_is_found_before_and_after_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
     monkeypatch.setattr(finding, "_LOOKS", looks)
     path = make(tmp_path / "a.kin", pictures(30))
     with reopened(path) as archive:
@@ -124,17 +124,17 @@ def test_every_id_is_found_before_and_after_the_index(
 def test_a_first_read_decodes_no_more_than_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment_module, "ROWS", 300)
+    monkeypatch.setattr(writer_module, "ROWS", 300)
     monkeypatch.setattr(finding, "_WORTH", 0)
     path = make(tmp_path / "a.kin", pictures(1200))
     decoded: list[str] = []
-    decode = Tail._decode
+    read = Tail._read
 
-    def noted(tail: Tail, *names: str) -> Any:
-        decoded.append("+".join(names) if len(names) == 1 else "all")
-        return decode(tail, *names)
+    def noted(tail: Tail, names: list[str]) -> Any:
+        decoded.append(names[0] if len(names) == 1 else "all")
+        return read(tail, names)
 
-    monkeypatch.setattr(Tail, "_decode", noted)
+    monkeypatch.setattr(Tail, "_read", noted)
     with reopened(path) as archive:
         archive.packet("set/00700")
         assert decoded == ["id", "id", "id", "all"]
@@ -148,7 +148,7 @@ def test_a_first_read_decodes_no_more_than_ids(
 def test_a_race_lost_to_many_others_reads_the_ids_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
     path = make(tmp_path / "a.kin")
 
     def items() -> Any:

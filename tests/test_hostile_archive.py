@@ -25,10 +25,11 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.canonical import sealed
-from kinpack.archive.segments.columns import Tail
+from kinpack.archive.segments.guard.column_table import COLUMNS
 from kinpack.archive.segments.guard.parquet_limits import most_text, prefix_bytes
-from kinpack.archive.segments.segment import LONGEST_TEXT, SegmentWriter
 from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry
+from kinpack.archive.segments.segment_index import Tail
+from kinpack.archive.segments.segment_writer import SegmentWriter
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.classic.avif import rebuild
 from kinpack.codec.codec import Codec
@@ -218,7 +219,7 @@ def test_plain_segments_are_read() -> None:
         labels = [None if n % 3 else f"l{n % 11}" for n in range(rows)]
         index = read(written(ids, labels), rows)
         assert index.ids.to_pylist() == ids
-        assert index.labels.to_pylist() == labels
+        assert index.optional["label"].to_pylist() == labels
 
 
 def test_texts_that_grow_out_of_few_bytes_are_refused() -> None:
@@ -231,7 +232,7 @@ def test_texts_that_grow_out_of_few_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="labels are longer"):
         soon(lambda: read(repeated, rows), 2)
     most = written(["a", "b"], ["y" * most_text(2), None])
-    assert read(most, 2).labels.to_pylist()[1] is None
+    assert read(most, 2).optional["label"].to_pylist()[1] is None
 
 
 @pytest.mark.parametrize(
@@ -300,16 +301,17 @@ def sums(head: bytes, raw: bytes, count: int) -> list[int]:
 def test_writers_refuse_what_readers_would() -> None:
     packet = Packet(1, 1, 1, Kind.WEBP_LOSSLESS, 100, bytes(8), b"x")
     writer = SegmentWriter("0" * 64, where="a.kin")
-    for text in ("x" * (LONGEST_TEXT + 1), "é" * (LONGEST_TEXT // 2 + 1)):
+    longest = COLUMNS["id"].limit
+    for text in ("x" * (longest + 1), "é" * (longest // 2 + 1)):
         with pytest.raises(ArchiveError, match="shorten it"):
-            writer.add(text, None, packet)
+            writer.add(text, {}, packet)
         with pytest.raises(ArchiveError, match="shorten it"):
-            writer.add("a", text, packet)
+            writer.add("a", {"label": text}, packet)
     rows = 0
     while not writer.full:
-        writer.add(f"{rows}".ljust(LONGEST_TEXT, "x"), "y" * LONGEST_TEXT, packet)
+        writer.add(f"{rows}".ljust(longest, "x"), {"label": "y" * longest}, packet)
         rows += 1
-    data, entry = writer.finish()
+    data, entry, _ = writer.finish()
     tail = bytes(data[entry.index_offset :])
     index = Tail(tail, offset=entry.index_offset, rows=rows, payload_bytes=rows).index()
     assert len(index.ids) == rows > 5

@@ -17,7 +17,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
-from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores import leases
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from object_backends import Backend, backend, hurried, use_server
@@ -27,7 +27,7 @@ from tiny_describer import soft_picture, tiny_describer
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -28,7 +28,7 @@ from fake_codec import FakeSource, pictures
 from fault_proxy import FAULTS, Fault, FaultProxy
 from killed_object_writer import NEW, OLD
 from kinpack.archive.care.verification import verify
-from kinpack.archive.segments import segment as segment_module
+from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores import buckets, leases, objects
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError, KinpackError
@@ -50,7 +50,7 @@ def running_proxy(s3_endpoint: str) -> Iterator[FaultProxy]:
 @pytest.fixture
 def proxy(running_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """The real server behind a proxy, and segments of four images."""
-    monkeypatch.setattr(segment_module, "ROWS", 4)
+    monkeypatch.setattr(writer_module, "ROWS", 4)
     use_server(running_proxy.endpoint, monkeypatch)
     running_proxy.reset()
     yield running_proxy

@@ -183,7 +183,7 @@ def test_damage_of_one_payload_is_that_image_alone(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "classic.kin", tmp_path / "x.kin")
     with Archive.open(tmp_path / "x.kin") as archive:
         segment: Segment = next(iter(archive.parts()))[0]
-        file, place = segment.entry.file, int(segment.index.starts[1])
+        file, place = segment.manifest_entry.file, int(segment.index.starts[1])
     data = bytearray((tmp_path / "x.kin" / file).read_bytes())
     data[place] ^= 8
     (tmp_path / "x.kin" / file).write_bytes(data)

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.segments import segment as segment_module
-from kinpack.archive.segments.columns import SMALL
-from kinpack.archive.segments.segment import ImageEntry, Segment, SegmentWriter
+from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments.guard.column_table import COLUMNS
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_writer import SegmentWriter
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -49,8 +51,8 @@ Row = tuple[str, str | None, Packet]
 def write(rows: list[Row]) -> tuple[bytes, SegmentEntry]:
     writer = SegmentWriter(CODEC, where="x.kin")
     for name, label, packet in rows:
-        writer.add(name, label, packet)
-    data, entry = writer.finish()
+        writer.add(name, {"label": label}, packet)
+    data, entry, _ = writer.finish()
     return bytes(data), entry
 
 
@@ -92,12 +94,12 @@ def test_round_trip(rows: list[Row]) -> None:
     segment = Segment(store, entry)
     expected = [
         ImageEntry(
-            name, label, p.width, p.height, p.channels, p.kind, p.quality, len(p.payload)
+            name, {"label": label}, p.width, p.height, p.channels, p.kind, p.quality, len(p.payload)
         )
         for name, label, p in rows
     ]  # fmt: skip
     assert list(segment.entries()) == expected
-    assert [segment.describe(row) for row in range(len(rows))] == expected
+    assert [segment.entry(row) for row in range(len(rows))] == expected
     assert [segment.packet(row) for row in range(len(rows))] == [packet for *_, packet in rows]
     assert segment.index.codes.tobytes() == b"".join(packet.code for *_, packet in rows)
 
@@ -109,7 +111,7 @@ def test_payloads_and_codes_lie_where_the_format_says(count: int) -> None:
     metadata = pq.ParquetFile(io.BytesIO(data)).metadata
     assert metadata.num_row_groups == 1
     names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
-    assert names == ["payload", "code", *SMALL]
+    assert names == list(COLUMNS)
     payload, code = metadata.row_group(0).column(0), metadata.row_group(0).column(1)
     payload_end = payload.data_page_offset + payload.total_compressed_size
     code_end = code.data_page_offset + code.total_compressed_size
@@ -263,15 +265,15 @@ def test_damaged_indices_with_a_good_checksum_do_no_harm(data: st.DataObject) ->
 
 
 def test_a_segment_is_full_by_rows_or_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment_module, "ROWS", 3)
-    monkeypatch.setattr(segment_module, "PAYLOAD_BYTES", 1000)
+    monkeypatch.setattr(writer_module, "ROWS", 3)
+    monkeypatch.setattr(writer_module, "PAYLOAD_BYTES", 1000)
     writer = SegmentWriter(CODEC, where="x.kin")
     for row in random_rows(3):
         assert not writer.full
-        writer.add(*row)
+        writer.add(row[0], {"label": row[1]}, row[2])
     assert writer.full
     writer = SegmentWriter(CODEC, where="x.kin")
-    writer.add("a", None, Packet(1, 1, 1, Kind.AVIF, 1, b"x" * 8, bytes(1000)))
+    writer.add("a", {}, Packet(1, 1, 1, Kind.AVIF, 1, b"x" * 8, bytes(1000)))
     assert writer.full
 
 
@@ -281,20 +283,20 @@ def test_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(ArchiveError, match="without images"):
         writer.finish()
     with pytest.raises(ArchiveError, match="empty id"):
-        writer.add("", None, packet)
+        writer.add("", {}, packet)
     with pytest.raises(ArchiveError, match="no valid Unicode"):
-        writer.add("bad\udcff", None, packet)
+        writer.add("bad\udcff", {}, packet)
     with pytest.raises(ArchiveError, match="no valid Unicode"):
-        writer.add("a", "bad\udcff", packet)
-    writer.add("a", None, packet)
+        writer.add("a", {"label": "bad\udcff"}, packet)
+    writer.add("a", {}, packet)
     with pytest.raises(ArchiveError, match="product code of 3 bytes, those before it 8"):
-        writer.add("b", None, Packet(1, 1, 1, Kind.AVIF, 1, b"abc", b""))
+        writer.add("b", {}, Packet(1, 1, 1, Kind.AVIF, 1, b"abc", b""))
     assert writer.rows == 1
 
 
 def test_a_library_that_cuts_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinpack.archive.segments import columns
+    from kinpack.archive.segments import parquet_file
 
-    monkeypatch.setattr(columns, "_ONE_PAGE", 1 << 10)
+    monkeypatch.setattr(parquet_file, "_ONE_PAGE", 1 << 10)
     with pytest.raises(ArchiveError, match="does not keep payloads in one page"):
         write(random_rows(3000))

@@ -222,7 +222,7 @@ def ls(
         chosen = islice(entries, limit)
         rows: list[dict[str, Any]] = []
         if json:
-            rows = [{**asdict(entry), "kind": entry.kind.name.lower()} for entry in chosen]
+            rows = [entry.to_dict() for entry in chosen]
         lines = (
             f"{f'{one.width}×{one.height}':>11} {one.length:>9,}  {shown(one.label or '-'):12}  "
             f"{shown(one.id)}"

@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeAlias
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments.batches import batches
-from kinpack.archive.segments.segment import ImageEntry
+from kinpack.archive.segments.guard.column_table import optional_columns
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.segments.parquet_file import arrow_type
 from kinpack.archive.stores.noreplace import publish_folder
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, MissingExtraError, shown
@@ -117,16 +119,19 @@ def _write_parquet(
 
     classes = sorted({label for label in archive.labels if label is not None})
     number = {name: place for place, name in enumerate(classes)}
+    others = [column for column in optional_columns() if column.name != "label"]
     features = {
         "image": {"_type": "Image"},
         "label": {"names": classes, "_type": "ClassLabel"},
         "id": {"dtype": "string", "_type": "Value"},
+        **{column.name: {"dtype": column.dtype, "_type": "Value"} for column in others},
     }
     schema = pa.schema(
         [
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             ("label", pa.int64()),
             ("id", pa.string()),
+            *((column.name, arrow_type(column)) for column in others),
         ],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
@@ -141,7 +146,8 @@ def _write_parquet(
                 for entry, data in pictures:
                     picture = {"bytes": data, "path": f"{count:09d}.{format}"}
                     label = None if entry.label is None else number[entry.label]
-                    rows.append({"image": picture, "label": label, "id": entry.id})
+                    known = {**entry.columns, "label": label}
+                    rows.append({"image": picture, "id": entry.id, **known})
                     count += 1
                     group += len(data)
                     if len(rows) >= _GROUP or n_bytes + group >= _SHARD_BYTES:
@@ -171,8 +177,8 @@ def _lance() -> Any:
 def _write_lance(folder: Path, pictures: _Pictures) -> int:
     import pyarrow as pa
 
-    columns = [("id", pa.string()), ("label", pa.string()), ("image", pa.binary())]
-    schema = pa.schema(columns)
+    known = [(column.name, arrow_type(column)) for column in optional_columns()]
+    schema = pa.schema([("id", pa.string()), *known, ("image", pa.binary())])
     count = 0
     failures: list[BaseException] = []
 
@@ -181,7 +187,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
         try:
             for group in _groups(pictures):
                 count += len(group)
-                rows = [(entry.id, entry.label, data) for entry, data in group]
+                rows = [(entry.id, *entry.columns.values(), data) for entry, data in group]
                 arrays = zip(zip(*rows, strict=True), schema.types, strict=True)
                 yield pa.record_batch([pa.array(list(a), t) for a, t in arrays], schema=schema)
         except BaseException as error:  # Lance would hand on no more than its text
@@ -214,7 +220,7 @@ def _write_tars(
         path, n_bytes = folder / f"shard-{shard:06d}.tar", 0
         with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
             for entry, data in pictures:
-                about = json.dumps({"id": entry.id, "label": entry.label}).encode()
+                about = json.dumps({"id": entry.id, **entry.columns}).encode()
                 for suffix, content in ((format, data), ("json", about)):
                     info = tarfile.TarInfo(f"{count:09d}.{suffix}")
                     info.size = len(content)

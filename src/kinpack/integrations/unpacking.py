@@ -16,12 +16,15 @@ from pathlib import Path
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.archive import Archive
+from kinpack.archive.segments.guard.column_table import optional_columns
+from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.images import SUFFIXES, Format, save_image
 
 TABLE = "labels.csv"
-"""The table of an unpacked archive: columns ``file``, ``id`` and ``label``, one row an image."""
+"""The table of an unpacked archive, one row an image: ``file``, ``id``, ``label``, and what else
+is known of it."""
 
 _SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -94,7 +97,7 @@ def unpack(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    _write_table(root / TABLE, files, ids, archive.labels)
+    _write_table(root / TABLE, files, archive.entries())
     return len(files)
 
 
@@ -243,13 +246,14 @@ def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None)
     return n_bytes
 
 
-def _write_table(
-    path: Path, files: Sequence[str], ids: Sequence[str], labels: Sequence[str | None]
-) -> None:
+def _write_table(path: Path, files: Sequence[str], entries: Iterable[ImageEntry]) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("file", "id", "label"))
-    table.writerows(zip(files, ids, labels, strict=True))
+    table.writerow(("file", "id", *(column.name for column in optional_columns())))
+    table.writerows(
+        (file, entry.id, *entry.columns.values())
+        for file, entry in zip(files, entries, strict=True)
+    )
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         try:

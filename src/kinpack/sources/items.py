@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NoReturn, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
@@ -18,6 +18,7 @@ class Item:
         id: its name, unique within the source, valid UTF-8.
         label: the name of its class, or None.
         load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
+        columns: what else is known of it, by the name of an archive's optional column.
 
     Raises:
         SourceError: the id or the label is no text.
@@ -26,6 +27,7 @@ class Item:
     id: str
     label: str | None
     load: Callable[[], Image]
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not isinstance(self.label, str | None):

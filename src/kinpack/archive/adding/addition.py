@@ -223,7 +223,7 @@ class Addition:
             report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
         new = []
         first = 0
-        for entry in stream.entries:
+        for entry in stream.segments:
             dead = np.flatnonzero(~living[first : first + entry.rows])
             new.append(entry.without(dead.tolist()) if len(dead) else entry)
             first += entry.rows
@@ -251,7 +251,7 @@ class Addition:
     def _names(self) -> Iterator[tuple[int, list[str]]]:
         """The ids of each segment that was stored, after the number of its first row."""
         first = 0
-        for entry in self._stream.entries:
+        for entry in self._stream.segments:
             yield first, Segment(self._store, entry).ids.to_pylist()
             first += entry.rows
 
@@ -354,7 +354,7 @@ class Addition:
                 self._dead.append(earlier)
             elif replacing and (position := self._snapshot.find(item.id)) is not None:
                 self._old.append(position)
-            self._stream.add(item.id, item.label, packet, code)
+            self._stream.add(item.id, {"label": item.label, **item.columns}, packet, code)
 
     def _begin_again(self) -> None:
         """Forget all that was stored."""

@@ -55,7 +55,7 @@ class Fitting:
         where: str,
     ) -> None:
         self.ids: list[str] = []
-        self._labels: list[str | None] = []
+        self._columns: list[Mapping[str, Any]] = []
         self._shapes: list[tuple[int, int, int]] = []
         self._rates: list[Rates] = []
         self._base, self._asked, self._where = base, asked, where
@@ -71,7 +71,7 @@ class Fitting:
         for item, image in batch:
             height, width, channels = image.shape
             self.ids.append(item.id)
-            self._labels.append(item.label)
+            self._columns.append({"label": item.label, **item.columns})
             self._shapes.append((width, height, channels))
         self._rates.append(rates)
 
@@ -158,7 +158,7 @@ class Fitting:
                     payload=bytes(int(n_bytes[j])),
                 )
                 segment, row = stream.add(
-                    self.ids[i], self._labels[i], packet, self._describer_code
+                    self.ids[i], self._columns[i], packet, self._describer_code
                 )
                 if i in dead:
                     killed.setdefault(segment, []).append(row)
@@ -166,7 +166,7 @@ class Fitting:
         stream.flush()
         entries: tuple[SegmentEntry, ...] = tuple(
             replace(entry, index_crc32=0xFFFFFFFF).without(killed.get(place, ()))
-            for place, entry in enumerate(stream.entries)
+            for place, entry in enumerate(stream.segments)
         )
         change = {"verb": "add", "added": i, "replaced": i}
         reached = replace(_LONGEST, images=i)

@@ -11,9 +11,10 @@ from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.commit import commit
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
-from kinpack.archive.segments.segment import PAYLOAD_BYTES, Segment, is_small
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.segments.segment_writer import PAYLOAD_BYTES, is_small
 from kinpack.archive.stores.store import Store
 
 COMMIT_BYTES = 32 * PAYLOAD_BYTES
@@ -104,18 +105,17 @@ class _Compaction:
     def __init__(self, store: Store, base: Snapshot, run: Sequence[SegmentEntry]) -> None:
         names = {entry.name for entry in run}
         self.images = sum(entry.live for entry in run)
-        self._old: list[Segment] = [part for part in base.segments if part.entry.name in names]
+        self._old: list[Segment] = [
+            part for part in base.segments if part.manifest_entry.name in names
+        ]
         self._stream = SegmentStream(store, base.manifest.codec)
         self._offered = False
 
     def copy(self, progress: Progress | None) -> None:
         """Store the new segments; nobody sees them before the commit."""
         for segment in self._old:
-            index = segment.index
-            ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
-            rows = live_rows(segment.entry).tolist()
-            for row, packet in zip(rows, segment.packets(rows), strict=True):
-                self._stream.add(ids[row], labels[row], packet, segment.describer_code(row))
+            for image in segment.stored(live_rows(segment.manifest_entry).tolist()):
+                self._stream.take(image)
                 if progress:
                     progress(1)
         self._stream.flush()
@@ -132,7 +132,7 @@ class _Compaction:
         """
         self._offered = False
         segments = base.manifest.segments
-        names = {segment.entry.name for segment in self._old}
+        names = {segment.manifest_entry.name for segment in self._old}
         places = [i for i, entry in enumerate(segments) if entry.name in names]
         if not places or places[-1] - places[0] + 1 != len(places):
             return None, False
@@ -158,12 +158,15 @@ class _Compaction:
         nothing = np.zeros(0, np.int64)
         alive = np.concatenate(
             [
-                np.isin(live_rows(segment.entry), current.get(segment.entry.name, nothing))
+                np.isin(
+                    live_rows(segment.manifest_entry),
+                    current.get(segment.manifest_entry.name, nothing),
+                )
                 for segment in self._old
             ]
         )
         new, at = [], 0
-        for entry in self._stream.entries:
+        for entry in self._stream.segments:
             dead = np.flatnonzero(~alive[at : at + entry.rows])
             new.append(entry.without(dead.tolist()) if len(dead) else entry)
             at += entry.rows

@@ -20,9 +20,10 @@ from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.staging import building
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
-from kinpack.archive.segments.segment import Segment, is_small
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.segments.segment_writer import is_small
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 
@@ -151,7 +152,7 @@ def _choose(
     for source in reversed(sources) if last else sources:
         choice: _Choice = []
         for segment, some in source.parts():
-            rows = live_rows(segment.entry) if some is None else some
+            rows = live_rows(segment.manifest_entry) if some is None else some
             if several:
                 ids = segment.index.ids.to_pylist()
                 new = np.array([ids[row] not in seen for row in rows.tolist()], bool)
@@ -209,17 +210,14 @@ class Transfer:
             ArchiveError: the segment is missing or damaged, or the new archive cannot be written.
             PayloadError: a packet is damaged.
         """
-        if len(rows) == segment.entry.rows and not is_small(segment.entry):
+        if len(rows) == segment.manifest_entry.rows and not is_small(segment.manifest_entry):
             self._flush()
-            self._entries.append(self._whole(source, segment.entry))
+            self._entries.append(self._whole(source, segment.manifest_entry))
             if progress:
                 progress(len(rows))
             return
-        index = segment.index
-        ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
-        wanted = rows.tolist()
-        for row, packet in zip(wanted, segment.packets(wanted), strict=True):
-            self._stream.add(ids[row], labels[row], packet, segment.describer_code(row))
+        for image in segment.stored(rows.tolist()):
+            self._stream.take(image)
             if progress:
                 progress(1)
 
@@ -230,7 +228,7 @@ class Transfer:
 
     def _flush(self) -> None:
         self._stream.flush()
-        self._entries += self._stream.entries
+        self._entries += self._stream.segments
         self._stream = SegmentStream(self._store, self._codec)
 
     def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:

@@ -46,11 +46,12 @@ def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
     for segment, rows in snapshot.parts():
         index = segment.index
         chosen = slice(None) if rows is None else rows
-        pixels += int((index.width[chosen].astype(np.int64) * index.height[chosen]).sum())
+        number = {name: values[chosen] for name, values in index.numbers.items()}
+        pixels += int((number["width"].astype(np.int64) * number["height"]).sum())
         payload_bytes += int(np.diff(index.starts)[chosen].sum())
-        kinds.update(_kind_name(kind) for kind in index.kind[chosen].tolist())
-        qualities.update(index.quality[chosen].tolist())
-        channels.update(index.channels[chosen].tolist())
+        kinds.update(_kind_name(kind) for kind in number["kind"].tolist())
+        qualities.update(number["quality"].tolist())
+        channels.update(number["channels"].tolist())
     on_disk = sum(
         store.size(name) for name in store.list() if not name.startswith(("codecs/", "describers/"))
     )

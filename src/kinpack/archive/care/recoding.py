@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.stored_codec import Codec, read_describer
 from kinpack.archive.segments.batches import batches
+from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
-from kinpack.codec.packets.packet import Packet
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
 
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
 
 _BATCH = 64
-
-
-class Row(NamedTuple):
-    """One image on its way into another archive.
-
-    Attributes:
-        id: its name.
-        label: its class, ``None`` if it has none.
-        packet: the image, coded.
-        code: the describer's packed code of it, ``None`` if it is lost; empty without a describer.
-    """
-
-    id: str
-    label: str | None
-    packet: Packet
-    code: bytes | None
 
 
 class Recoder:
@@ -55,13 +40,13 @@ class Recoder:
         self._coder: Codec | None = None
         self._describer = describer
 
-    def complete(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give all rows in their order, each with a code."""
-        for batch in batches(rows, _BATCH, n_bytes=lambda row: row.packet.pixel_bytes):
-            lost = [place for place, row in enumerate(batch) if not self._fits(row.code)]
+    def complete(self, images: Iterator[StoredImage]) -> Iterator[StoredImage]:
+        """Give all images in their order, each with a code."""
+        for batch in batches(images, _BATCH, n_bytes=lambda one: one.packet.pixel_bytes):
+            lost = [place for place, image in enumerate(batch) if not self._fits(image.code)]
             codes = dict(zip(lost, self._codes([batch[place] for place in lost]), strict=True))
-            for place, row in enumerate(batch):
-                yield row._replace(code=codes.get(place, row.code))
+            for place, image in enumerate(batch):
+                yield replace(image, code=codes[place]) if place in codes else image
 
     def notes(self) -> list[str]:
         """What is to be told of it, a line each."""
@@ -81,18 +66,18 @@ class Recoder:
     def _fits(self, code: bytes | None) -> bool:
         return code is not None and len(code) == self._describer.code_bytes
 
-    def _codes(self, rows: Sequence[Row]) -> list[bytes]:
-        if not rows:
+    def _codes(self, stored: Sequence[StoredImage]) -> list[bytes]:
+        if not stored:
             return []
         self._coder = self._coder or self._load()
         try:
-            images: list[Image] = self._coder.decode([row.packet for row in rows])
+            images: list[Image] = self._coder.decode([one.packet for one in stored])
         except KinpackError:
-            if len(rows) > 1:
-                return [code for row in rows for code in self._codes([row])]
-            self.failed.append(rows[0].id)
+            if len(stored) > 1:
+                return [code for one in stored for code in self._codes([one])]
+            self.failed.append(stored[0].id)
             return [bytes(self._describer.code_bytes)]
-        self.made += len(rows)
+        self.made += len(stored)
         return self._describer.packed(images)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding.addition import Progress
-from kinpack.archive.care.recoding import Recoder, Row, find_describer
+from kinpack.archive.care.recoding import Recoder, find_describer
 from kinpack.archive.revisions.commit import commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
@@ -16,14 +16,15 @@ from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.staging import building
 from kinpack.archive.revisions.stored_codec import Codec, read_codec
-from kinpack.archive.segments.columns import SMALL, UNREADABLE, Tail
-from kinpack.archive.segments.segment import Segment
+from kinpack.archive.segments.guard.column_table import optional_columns
+from kinpack.archive.segments.image_entry import StoredImage
+from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_index import UNREADABLE, Tail
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
-from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, KinpackError
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class _Repair:
                 "added": self._report.images,
                 "lost": len(self._report.lost),
             }
-            manifest = unborn.following((*stream.entries, *newer.entries), change)
+            manifest = unborn.following((*stream.segments, *newer.segments), change)
             commit_first(store, manifest)
         return self._report
 
@@ -246,14 +247,15 @@ class _Repair:
 
         return Recoder(make, describer)
 
-    def _take(self, stream: SegmentStream, rows: Iterator[Row], recoder: Recoder | None) -> None:
-        for row in recoder.complete(rows) if recoder else rows:
-            if row.id not in self._saved:
-                self._saved.add(row.id)
-                code = row.code or b"" if recoder else b""
-                stream.add(row.id, row.label, row.packet, code)
+    def _take(
+        self, stream: SegmentStream, images: Iterator[StoredImage], recoder: Recoder | None
+    ) -> None:
+        for image in recoder.complete(images) if recoder else images:
+            if image.id not in self._saved:
+                self._saved.add(image.id)
+                stream.take(image if recoder else replace(image, code=b""))
 
-    def _rows(self, entry: SegmentEntry) -> Iterator[Row]:
+    def _rows(self, entry: SegmentEntry) -> Iterator[StoredImage]:
         """The whole images of a segment that a manifest names."""
         segment = Segment(self._store, entry)
         rows = live_rows(entry).tolist()
@@ -263,7 +265,7 @@ class _Repair:
             for name in self._guess(entry, rows):
                 self._lose(name, str(error))
             return
-        ids, labels = index.ids.to_pylist(), index.labels.to_pylist()
+        ids = index.ids.to_pylist()
         codes = None
         try:
             codes = segment.describer_codes
@@ -274,7 +276,7 @@ class _Repair:
                 self._lose(ids[row], str(packet))
                 continue
             code = None if codes is None else codes[row].tobytes()
-            yield Row(ids[row], labels[row], packet, code)
+            yield StoredImage(ids[row], columns_of(index, row), packet, code)
             self._step()
 
     def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
@@ -293,7 +295,7 @@ class _Repair:
         except (KinpackError, AttributeError, *UNREADABLE):
             return ["?"] * len(rows)
 
-    def _whole_rows(self, name: str) -> Iterator[Row]:
+    def _whole_rows(self, name: str) -> Iterator[StoredImage]:
         """The whole images of a segment of which no manifest says anything."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -307,11 +309,14 @@ class _Repair:
             return
         for row in table:
             try:
-                packet = _packet(row)
+                packet = checked_packet(row, row["code"], row["payload"])
+                if not row["id"]:
+                    raise ValueError("this is no row of a segment")
             except (KinpackError, *UNREADABLE) as error:
                 self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
                 continue
-            yield Row(row["id"], row["label"], packet, None)
+            columns = {column.name: row.get(column.name) for column in optional_columns()}
+            yield StoredImage(row["id"], columns, packet, None)
             self._step()
 
     def _lose(self, name: str, reason: str) -> None:
@@ -321,21 +326,3 @@ class _Repair:
     def _step(self) -> None:
         if self._progress:
             self._progress(1)
-
-
-def _packet(row: dict[str, Any]) -> Packet:
-    """The packet of a row, checked."""
-    if not set(SMALL) <= set(row) or not row["id"]:
-        raise ValueError("this is no row of a segment")
-    packet = Packet(
-        width=row["width"],
-        height=row["height"],
-        channels=row["channels"],
-        kind=Kind(row["kind"]),
-        quality=row["quality"],
-        code=row["code"],
-        payload=row["payload"],
-    )
-    if packet.checksum() != row["checksum"]:
-        raise ValueError("its checksum does not hold")
-    return packet

@@ -260,7 +260,7 @@ class _Verification:
             try:
                 unpack_codes(codes, describer.quantiser.M, K=describer.quantiser.K)
             except CodecError as error:
-                self._problem(segment.entry.files[-1], str(error))
+                self._problem(segment.manifest_entry.files[-1], str(error))
 
     def _packet(self, packet: Packet | KinpackError, name: str) -> None:
         if isinstance(packet, KinpackError):

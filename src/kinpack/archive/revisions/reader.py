@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
-from kinpack.archive.segments.segment import ImageEntry, Segment
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.product_code import ProductQuantiser, unpack_codes

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.id_lookup import Finder
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.batches import batches
-from kinpack.archive.segments.segment import ImageEntry, Segment
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
@@ -46,7 +47,7 @@ class Snapshot:
         self.segments: list[Segment] = former.segments[:same] if former else []
         if same < len(manifest.segments):
             left = former.segments[same:] if former else []
-            known = {segment.entry.name: segment for segment in left}
+            known = {segment.manifest_entry.name: segment for segment in left}
             self.segments += [
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
@@ -128,7 +129,7 @@ class Snapshot:
         for segment, rows in self.parts():
             codes = segment.describer_codes
             if codes is None:
-                codes = np.zeros((segment.entry.rows, 0), np.uint8)
+                codes = np.zeros((segment.manifest_entry.rows, 0), np.uint8)
             parts.append(codes if rows is None else codes[rows])
         if len(parts) > 1:
             del parts[0]
@@ -155,7 +156,7 @@ class Snapshot:
     def labels(self) -> Iterator[str | None]:
         """All labels, in the order of positions."""
         for segment, rows in self.parts():
-            labels = segment.index.labels.to_pylist()
+            labels = segment.index.optional["label"].to_pylist()
             yield from labels if rows is None else (labels[row] for row in rows.tolist())
 
     def entries(self) -> Iterator[ImageEntry]:
@@ -174,7 +175,7 @@ class Snapshot:
             position: 0 to ``len - 1``.
         """
         segment, row = self.locate(position)
-        return segment.describe(row)
+        return segment.entry(row)
 
     def batches(self, size: int) -> Iterator[list[tuple[ImageEntry, Packet]]]:
         """All images with their packets, in the order of positions, some at a time.
@@ -190,7 +191,7 @@ class Snapshot:
             packet
             for segment, rows in self.parts()
             for packet in segment.packets(
-                range(segment.entry.rows) if rows is None else rows.tolist()
+                range(segment.manifest_entry.rows) if rows is None else rows.tolist()
             )
         )
         both = zip(self.entries(), packets, strict=True)
@@ -205,7 +206,7 @@ class Snapshot:
         dead: dict[str, list[int]] = {}
         for position in positions:
             segment, row = self.locate(position)
-            dead.setdefault(segment.entry.name, []).append(row)
+            dead.setdefault(segment.manifest_entry.name, []).append(row)
         return tuple(
             entry.without(dead[entry.name]) if entry.name in dead else entry
             for entry in self.manifest.segments
@@ -213,7 +214,7 @@ class Snapshot:
 
     def _rows(self, part: int) -> NDArray[np.int64] | None:
         """Live rows of a segment, ``None`` where all are; remembered once its index is read."""
-        entry = self.segments[part].entry
+        entry = self.segments[part].manifest_entry
         if not entry.deleted:
             return None
         rows = self._live.get(part)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.packet import Kind, Packet
 
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """What an archive tells of one image without reading its payload.
+    """What an archive tells of one image without reading its payload: its row of the index.
 
     Attributes:
         id: its name, unique in the archive.
-        label: its class, ``None`` if it has none.
+        columns: what else is known of it, by the column's name, ``None`` where it has no value.
         width: pixels across.
         height: pixels down.
         channels: 1 grey, 3 RGB, 4 RGBA.
@@ -23,10 +25,46 @@ class ImageEntry:
     """
 
     id: str
-    label: str | None
+    columns: Mapping[str, Any] = field(hash=False)
     width: int
     height: int
     channels: int
     kind: Kind
     quality: int
     length: int
+
+    @property
+    def label(self) -> str | None:
+        """Its class, ``None`` if it has none."""
+        label: str | None = self.columns.get("label")
+        return label
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON values."""
+        return {
+            "id": self.id,
+            **self.columns,
+            "width": self.width,
+            "height": self.height,
+            "channels": self.channels,
+            "kind": self.kind.name.lower(),
+            "quality": self.quality,
+            "length": self.length,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image as an archive keeps it, on its way into another segment.
+
+    Attributes:
+        id: its name.
+        columns: what else is known of it, by the column's name.
+        packet: the image, coded.
+        code: the describer's packed code of it, ``None`` if it is lost; empty without a describer.
+    """
+
+    id: str
+    columns: Mapping[str, Any]
+    packet: Packet
+    code: bytes | None

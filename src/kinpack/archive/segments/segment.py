@@ -1,157 +1,25 @@
-"""Segments: one plain Parquet file for a run of images, its payloads first and together."""
+"""Segments: one plain Parquet file for a run of images, read at random."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.segments.code_file import read_codes
-from kinpack.archive.segments.columns import (
-    SMALL,
-    UNREADABLE,
-    Index,
-    Tail,
-    contiguous_ends,
-    to_parquet,
-)
-from kinpack.archive.segments.guard.parquet_limits import most_text
-from kinpack.archive.segments.image_entry import ImageEntry as ImageEntry
+from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_index import UNREADABLE, Index, Tail
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
 
-PAYLOAD_BYTES = 32 << 20
-"""A segment is full with this many bytes of payload."""
-
-ROWS = 1 << 16
-"""A segment is full with this many images."""
-
-
-LONGEST_TEXT = 1 << 16
-"""Most bytes of an id or a label."""
-
 _READ_BYTES = 4 << 20
 
 _Column = TypeVar("_Column")
-
-
-def is_small(entry: SegmentEntry) -> bool:
-    """Tell whether a segment is less than half full, so that it gains by being merged."""
-    return 2 * entry.rows < ROWS and 2 * entry.payload_bytes < PAYLOAD_BYTES
-
-
-class SegmentWriter:
-    """Gathers packets and makes a segment of them.
-
-    Args:
-        codec: SHA-256 of the codec file, hexadecimal; written into the segment.
-        where: the archive's name for messages.
-    """
-
-    def __init__(self, codec: str, *, where: str) -> None:
-        self.name = uuid.uuid4().hex
-        self._codec = codec
-        self._where = where
-        self._payloads = bytearray()
-        self._codes = bytearray()
-        self._code_bytes = 0
-        self._text_bytes = 0
-        self._columns: dict[str, list[Any]] = {name: [] for name in SMALL}
-
-    @property
-    def rows(self) -> int:
-        """Images gathered so far."""
-        return len(self._columns["id"])
-
-    @property
-    def full(self) -> bool:
-        """Whether it is time to ``finish``."""
-        return (
-            self.rows >= ROWS
-            or len(self._payloads) >= PAYLOAD_BYTES
-            or self._text_bytes + 2 * LONGEST_TEXT > most_text(self.rows)
-        )
-
-    def add(self, id: str, label: str | None, packet: Packet) -> None:  # noqa: A002
-        """Append one image.
-
-        Args:
-            id: its name.
-            label: its class, or ``None``.
-            packet: the image, coded.
-
-        Raises:
-            ArchiveError: the id or the label is no text that Parquet can hold, or the product code
-                has another size than those before.
-        """
-        for text in (id, label):
-            if text is not None and not _is_text(text):
-                raise ArchiveError(
-                    f"{self._where}: {text!r} is no valid Unicode text; rename the file or label"
-                )
-            if text is not None and len(text.encode()) > LONGEST_TEXT:
-                raise ArchiveError(
-                    f"{self._where}: {text[:40]!r}… has {len(text.encode()):,} bytes; an id or a "
-                    f"label has at most {LONGEST_TEXT:,}: shorten it"
-                )
-        if not id:
-            raise ArchiveError(f"{self._where}: an image has an empty id; give it a name")
-        if not packet.code or (self.rows and len(packet.code) != self._code_bytes):
-            raise ArchiveError(
-                f"{self._where}: image {id!r} has a product code of {len(packet.code)} bytes, "
-                f"those before it {self._code_bytes}; one archive takes the codes of one codec"
-            )
-        self._code_bytes = len(packet.code)
-        self._text_bytes += len(id.encode()) + len((label or "").encode())
-        self._payloads += packet.payload
-        self._codes += packet.code
-        row = (
-            id, label, len(packet.payload), packet.width, packet.height, packet.channels,
-            packet.quality, int(packet.kind), packet.checksum(),
-        )  # fmt: skip
-        for column, value in zip(self._columns.values(), row, strict=True):
-            column.append(value)
-
-    def finish(self) -> tuple[memoryview, SegmentEntry]:
-        """The segment's file and its entry for the manifest.
-
-        Returns:
-            The bytes to store under ``entry.file``, and the entry.
-
-        Raises:
-            ArchiveError: nothing was added, or the Parquet library did not lay the columns out as
-                the format asks.
-        """
-        if not self.rows:
-            raise ArchiveError(f"{self._where}: a segment without images cannot be written")
-        data = to_parquet(self._columns, self._payloads, self._codes, self._codec)
-        index_offset, code_end = contiguous_ends(data)
-        view = memoryview(data).cast("B")
-        if (
-            view[index_offset - len(self._payloads) : index_offset] != self._payloads
-            or view[code_end - len(self._codes) : code_end] != self._codes
-        ):
-            raise ArchiveError(
-                f"{self._where}: the installed pyarrow does not keep payloads in one page; install "
-                "the version that kinpack's constraints name"
-            )
-        entry = SegmentEntry(
-            name=self.name,
-            bytes=len(view),
-            rows=self.rows,
-            payload_bytes=len(self._payloads),
-            sha256=hashlib.sha256(view).hexdigest(),
-            index_offset=index_offset,
-            index_crc32=zlib.crc32(view[index_offset:]),
-        )
-        return view, entry
 
 
 class Segment:
@@ -161,26 +29,34 @@ class Segment:
 
     Args:
         store: where the file lies.
-        entry: what the manifest says of it.
+        manifest_entry: what the manifest says of it.
         former: the same file in another revision of the archive, whose index need not be read
             again.
+        index: of the file, where it is known already.
     """
 
-    def __init__(self, store: Store, entry: SegmentEntry, former: Segment | None = None) -> None:
-        self.entry = entry
+    def __init__(
+        self,
+        store: Store,
+        manifest_entry: SegmentEntry,
+        former: Segment | None = None,
+        *,
+        index: Index | None = None,
+    ) -> None:
+        self.manifest_entry = manifest_entry
         self._store = store
         self._tail: Tail | None = None
-        self._index: Index | None = None
+        self._index = index
         self._codes: NDArray[np.uint8] | None = None
-        if former is not None and former.entry.sha256 == entry.sha256:
+        if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
             self._tail, self._index = former._tail, former._index
-            if former.entry.codes == entry.codes:
+            if former.manifest_entry.codes == manifest_entry.codes:
                 self._codes = former._codes
 
     @property
     def where(self) -> str:
         """The file's name for messages."""
-        return self._store.where(self.entry.file)
+        return self._store.where(self.manifest_entry.file)
 
     @property
     def index(self) -> Index:
@@ -226,21 +102,10 @@ class Segment:
         Raises:
             ArchiveError: their file is missing, truncated or damaged.
         """
-        if self._codes is None and self.entry.codes is not None:
-            self._codes = read_codes(self._store, self.entry.codes, self.entry.rows)
+        entry = self.manifest_entry
+        if self._codes is None and entry.codes is not None:
+            self._codes = read_codes(self._store, entry.codes, entry.rows)
         return self._codes
-
-    def describer_code(self, row: int) -> bytes:
-        """The describer's packed code of one image, empty if there is none.
-
-        Args:
-            row: 0 for the segment's first image.
-
-        Raises:
-            ArchiveError: the file of the codes is missing, truncated or damaged.
-        """
-        codes = self.describer_codes
-        return b"" if codes is None else codes[row].tobytes()
 
     def packet(self, row: int) -> Packet:
         """One image's packet, its checksum verified.
@@ -252,9 +117,10 @@ class Segment:
             ArchiveError: the file is missing or truncated.
             PayloadError: the packet is damaged.
         """
-        starts = self.index.starts
-        start, stop = int(starts[row]), int(starts[row + 1])
-        return self._packet(row, self._store.read_range(self.entry.file, start, stop - start))
+        index = self.index
+        start, stop = int(index.starts[row]), int(index.starts[row + 1])
+        payload = self._store.read_range(self.manifest_entry.file, start, stop - start)
+        return self._packet(index, row, payload)
 
     def packets(self, rows: Sequence[int]) -> Iterator[Packet]:
         """The packets of several images, neighbours of up to 4 MiB read together.
@@ -266,7 +132,8 @@ class Segment:
             ArchiveError: the file is missing or truncated.
             PayloadError: a packet is damaged.
         """
-        starts = self.index.starts
+        index = self.index
+        starts = index.starts
         first = 0
         while first < len(rows):
             begin = int(starts[rows[first]])
@@ -278,32 +145,28 @@ class Segment:
             ):
                 stop += 1
             end = int(starts[rows[stop - 1] + 1])
-            data = memoryview(self._store.read_range(self.entry.file, begin, end - begin))
+            data = memoryview(self._store.read_range(self.manifest_entry.file, begin, end - begin))
             for row in rows[first:stop]:
-                yield self._packet(
-                    row, bytes(data[int(starts[row]) - begin : int(starts[row + 1]) - begin])
-                )
+                payload = data[int(starts[row]) - begin : int(starts[row + 1]) - begin]
+                yield self._packet(index, row, bytes(payload))
             first = stop
 
-    def _packet(self, row: int, payload: bytes) -> Packet:
-        """The packet of a row, checked, from its payload's bytes."""
-        index = self.index
-        kind = self._kind(row, int(index.kind[row]))
-        try:
-            packet = Packet(
-                width=int(index.width[row]),
-                height=int(index.height[row]),
-                channels=int(index.channels[row]),
-                kind=kind,
-                quality=int(index.quality[row]),
-                code=index.codes[row].tobytes(),
-                payload=payload,
-            )
-        except PayloadError as error:
-            raise self._damaged(row, str(error)) from error
-        if packet.checksum() != int(index.checksum[row]):
-            raise self._damaged(row, "its checksum does not hold")
-        return packet
+    def stored(self, rows: Sequence[int]) -> Iterator[StoredImage]:
+        """Several images with all that the archive keeps of them.
+
+        Args:
+            rows: 0 for the segment's first image; in the order that is wanted.
+
+        Raises:
+            ArchiveError: a file is missing, truncated or damaged.
+            PayloadError: a packet is damaged.
+        """
+        ids, codes = self.index.ids.to_pylist(), self.describer_codes
+        columns = {name: array.to_pylist() for name, array in self.index.optional.items()}
+        for row, packet in zip(rows, self.packets(rows), strict=True):
+            known = {name: values[row] for name, values in columns.items()}
+            code = b"" if codes is None else codes[row].tobytes()
+            yield StoredImage(ids[row], known, packet, code)
 
     def entries(self) -> Iterator[ImageEntry]:
         """What is known of every image without its payload, deleted ones included, row by row.
@@ -313,22 +176,26 @@ class Segment:
             PayloadError: an image is of an unknown kind.
         """
         index = self.index
-        columns = (
-            index.ids.to_pylist(),
-            index.labels.to_pylist(),
-            index.width.tolist(),
-            index.height.tolist(),
-            index.channels.tolist(),
-            index.kind.tolist(),
-            index.quality.tolist(),
-            np.diff(index.starts).tolist(),
-        )
-        for row, (name, label, width, height, channels, kind, *rest) in enumerate(
+        names = list(index.optional)
+        optional = zip(*(array.to_pylist() for array in index.optional.values()), strict=True)
+        stated = ("width", "height", "channels", "kind", "quality")
+        numbers = (index.numbers[name].tolist() for name in stated)
+        columns = index.ids.to_pylist(), optional, *numbers, np.diff(index.starts).tolist()
+        for row, (name, known, width, height, channels, kind, quality, length) in enumerate(
             zip(*columns, strict=True)
         ):
-            yield ImageEntry(name, label, width, height, channels, self._kind(row, kind), *rest)
+            yield ImageEntry(
+                id=name,
+                columns=dict(zip(names, known, strict=True)),
+                width=width,
+                height=height,
+                channels=channels,
+                kind=self._kind(row, kind),
+                quality=quality,
+                length=length,
+            )
 
-    def describe(self, row: int) -> ImageEntry:
+    def entry(self, row: int) -> ImageEntry:
         """What is known of one image without its payload.
 
         Args:
@@ -339,22 +206,34 @@ class Segment:
             PayloadError: the image is of an unknown kind.
         """
         index = self.index
+        numbers = {name: int(index.numbers[name][row]) for name in index.numbers}
         return ImageEntry(
             id=index.ids[row].as_py(),
-            label=index.labels[row].as_py(),
-            width=int(index.width[row]),
-            height=int(index.height[row]),
-            channels=int(index.channels[row]),
-            kind=self._kind(row, int(index.kind[row])),
-            quality=int(index.quality[row]),
+            columns=columns_of(index, row),
+            width=numbers["width"],
+            height=numbers["height"],
+            channels=numbers["channels"],
+            kind=self._kind(row, numbers["kind"]),
+            quality=numbers["quality"],
             length=int(index.starts[row + 1] - index.starts[row]),
         )
 
-    def _kind(self, row: int, kind: int) -> Kind:
+    def _packet(self, index: Index, row: int, payload: bytes) -> Packet:
+        """The packet of a row, checked, from its payload's bytes."""
         try:
-            return Kind(kind)
+            return checked_packet(
+                {name: int(values[row]) for name, values in index.numbers.items()},
+                index.codes[row].tobytes(),
+                payload,
+            )
+        except (PayloadError, ValueError) as error:
+            raise self._damaged(row, str(error)) from error
+
+    def _kind(self, row: int, number: int) -> Kind:
+        try:
+            return known_kind(number)
         except ValueError as error:
-            raise self._damaged(row, f"its kind is {kind}, which is unknown") from error
+            raise self._damaged(row, str(error)) from error
 
     def _damaged(self, row: int, reason: str) -> PayloadError:
         name = self.index.ids[row].as_py()
@@ -368,7 +247,7 @@ class Segment:
         try:
             tail = self._tail
             if tail is None:
-                entry = self.entry
+                entry = self.manifest_entry
                 tail = self._tail = Tail(
                     self._read_tail(),
                     offset=entry.index_offset,
@@ -384,7 +263,7 @@ class Segment:
             ) from error
 
     def _read_tail(self) -> bytes:
-        entry = self.entry
+        entry = self.manifest_entry
         tail = self._store.read_range(
             entry.file, entry.index_offset, entry.bytes - entry.index_offset
         )
@@ -396,9 +275,44 @@ class Segment:
         return tail
 
 
-def _is_text(text: str) -> bool:
+def columns_of(index: Index, row: int) -> dict[str, Any]:
+    """What else is known of one image, by the column's name, ``None`` where it has no value."""
+    return {name: array[row].as_py() for name, array in index.optional.items()}
+
+
+def checked_packet(stated: Mapping[str, int], code: bytes, payload: bytes) -> Packet:
+    """The packet of what the columns of an image state, its checksum verified.
+
+    Args:
+        stated: by the column's name.
+        code: the packed product code.
+        payload: the coded picture.
+
+    Raises:
+        PayloadError: a packet cannot state such a size or quality.
+        ValueError: the kind is unknown, or the checksum does not hold.
+    """
+    packet = Packet(
+        width=stated["width"],
+        height=stated["height"],
+        channels=stated["channels"],
+        kind=known_kind(stated["kind"]),
+        quality=stated["quality"],
+        code=code,
+        payload=payload,
+    )
+    if packet.checksum() != stated["checksum"]:
+        raise ValueError("its checksum does not hold")
+    return packet
+
+
+def known_kind(number: int) -> Kind:
+    """The kind of a payload.
+
+    Raises:
+        ValueError: there is none of this number.
+    """
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        return Kind(number)
+    except ValueError as error:
+        raise ValueError(f"its kind is {number}, which is unknown") from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from kinpack.archive.segments.code_file import code_file
-from kinpack.archive.segments.segment import SegmentWriter
+from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_index import Index
+from kinpack.archive.segments.segment_writer import SegmentWriter
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError
 
@@ -39,12 +42,14 @@ class SegmentStream:
         codec: SHA-256 of the codec file, hexadecimal.
 
     Attributes:
-        entries: of the segments that are stored, in order.
+        segments: what a manifest is to say of the segments that are stored, in order.
+        last_index: of the last of them: who reads it next need not read the file.
         rows: images in all of them and in the one that is being gathered.
     """
 
     def __init__(self, store: Sink, codec: str) -> None:
-        self.entries: list[SegmentEntry] = []
+        self.segments: list[SegmentEntry] = []
+        self.last_index: Index | None = None
         self.rows = 0
         self._store = store
         self._codec = codec
@@ -54,7 +59,7 @@ class SegmentStream:
     def add(
         self,
         id: str,  # noqa: A002
-        label: str | None,
+        columns: Mapping[str, Any],
         packet: Packet,
         code: bytes = b"",
     ) -> tuple[int, int]:
@@ -62,28 +67,32 @@ class SegmentStream:
 
         Args:
             id: its name.
-            label: its class, or ``None``.
+            columns: what else is known of it, by the column's name.
             packet: the image, coded.
             code: the describer's packed code of it; empty if the archive has no describer.
 
         Returns:
-            The place of its segment in ``entries``, and its row there.
+            The place of its segment in ``segments``, and its row there.
 
         Raises:
             ArchiveError: the image cannot be written, or the segment before it.
         """
         if self._writer.full:
             self.flush()
-        place = len(self.entries), self._writer.rows
+        place = len(self.segments), self._writer.rows
         if len(self._codes) != place[1] * len(code):
             raise ArchiveError(
                 f"{self._store.where('')}: the describer's code of image {id!r} has {len(code)} "
                 "bytes, those before it another size; one archive takes the codes of one describer"
             )
-        self._writer.add(id, label, packet)
+        self._writer.add(id, columns, packet)
         self._codes += code
         self.rows += 1
         return place
+
+    def take(self, image: StoredImage) -> None:
+        """Append one image that an archive keeps already; raises as ``add`` does."""
+        self.add(image.id, image.columns, image.packet, image.code or b"")
 
     def flush(self) -> None:
         """Store what has been gathered, and begin another segment.
@@ -93,12 +102,12 @@ class SegmentStream:
         """
         if not self._writer.rows:
             return
-        data, entry = self._writer.finish()
+        data, entry, self.last_index = self._writer.finish()
         self._writer = SegmentWriter(self._codec, where=self._store.where(""))
         codes, self._codes = bytes(self._codes), bytearray()
         if codes:
             entry = replace(entry, codes=code_file(entry.name, codes))
-        self.entries.append(entry)
+        self.segments.append(entry)
         self._create(entry.file, data)
         if entry.codes:
             self._create(entry.codes.file, codes)
@@ -106,7 +115,7 @@ class SegmentStream:
     def discard(self) -> None:
         """Delete what was stored, as far as the store allows; for segments in no manifest."""
         with suppress(ArchiveError):
-            self._store.delete(*(file for entry in self.entries for file in entry.files))
+            self._store.delete(*(file for entry in self.segments for file in entry.files))
 
     def _create(self, file: str, data: bytes | memoryview) -> None:
         if not self._store.create(file, data):

@@ -7,51 +7,53 @@ encoding or a count that the bytes there do not bear out, and never makes long t
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, PHYSICAL, Column
 from kinpack.archive.segments.guard.thrift import read_struct
 
-MOST_CODE_BYTES = 255
-"""Longest product code, in bytes."""
-
 MAGIC = b"PAR1"
-_BOOLEAN, _INT32, _INT64, _INT96, _FLOAT, _DOUBLE, _BYTES, _FIXED = range(8)
-_PLAIN, _PLAIN_DICTIONARY, _RLE, _DELTA, _DELTA_LENGTH, _DELTA_BYTES = 0, 2, 3, 5, 6, 7
-_RLE_DICTIONARY = 8
+_TYPES = {"INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6, "FIXED": 7}
+_PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
+_ENCODINGS = {
+    "PLAIN": frozenset({_PLAIN}),
+    "DICTIONARY": frozenset({_PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY}),
+    "DELTA_BINARY_PACKED": frozenset({5}),
+    "DELTA_LENGTH_BYTE_ARRAY": frozenset({6}),
+    "DELTA_BYTE_ARRAY": frozenset({7}),
+}
 _UNCOMPRESSED, _ZSTD = 0, 6
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
-_BY_DICTIONARY = frozenset({_PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY})
-
-# name -> type, encodings of data pages
-_COLUMNS = {
-    "payload": (_BYTES, frozenset({_DELTA_LENGTH})),
-    "code": (_FIXED, frozenset({_PLAIN})),
-    "id": (_BYTES, frozenset({_DELTA_BYTES})),
-    "label": (_BYTES, _BY_DICTIONARY),
-    "length": (_INT32, frozenset({_DELTA})),
-    **dict.fromkeys(("width", "height", "channels", "quality", "kind"), (_INT32, _BY_DICTIONARY)),
-    "checksum": (_INT32, frozenset({_PLAIN})),
-}
 _HEADER = 1 << 16  # longest page header that is looked at
 
 
 def most_text(rows: int) -> int:
-    """Most bytes that all ids of a segment, or all its labels, may have."""
+    """Most bytes that all ids of a segment may have, all labels, all texts of another column."""
     return (1 << 20) + (rows << 12)
 
 
-IdPages: TypeAlias = tuple[int, int, bool]
-"""Where the pages of ids begin in a segment's tail, where they end, and whether they are packed."""
+class Pages(NamedTuple):
+    """Where the pages of a column lie in a segment's tail.
+
+    Attributes:
+        start: their first byte.
+        stop: one past their last.
+        packed: whether they are packed by Zstandard.
+    """
+
+    start: int
+    stop: int
+    packed: bool
 
 
-def check_limits(tail: bytes, *, offset: int, rows: int) -> IdPages:
+def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
     """Hold the metadata at the end of a segment's file against what a segment must be.
 
-    How long ids become that share their beginnings is told by the ids alone: before these are
-    decoded, ``check_ids`` sees to it.
+    How long texts become that share their beginnings is told by the texts alone: before these are
+    decoded, ``check_prefixes`` sees to it.
 
     Args:
         tail: the file's bytes from the payloads' end on.
@@ -59,7 +61,7 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> IdPages:
         rows: images that there must be.
 
     Returns:
-        What ``check_ids`` needs.
+        The pages of each column that is there, but of the payload.
 
     Raises:
         ValueError: they are not those of a segment of so many images, or declare sizes that are
@@ -73,89 +75,81 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> IdPages:
     footer, end = read_struct(tail, begin, len(tail) - 8)
     if end != len(tail) - 8:
         raise ValueError("its footer is shorter than stated")
-    code_bytes = _check_schema(footer.get(2))
+    columns = _check_schema(footer.get(2))
     groups = footer.get(4)
     if not (isinstance(groups, list) and len(groups) == 1) or footer.get(3) != rows:
         raise ValueError(f"it has not {rows} rows in one group")
     group = groups[0]
     chunks = group.get(1) if isinstance(group, dict) else None
-    if not isinstance(chunks, list) or len(chunks) != len(_COLUMNS) or group.get(3) != rows:
+    if not isinstance(chunks, list) or len(chunks) != len(columns) or group.get(3) != rows:
         raise ValueError("its row group is not that of a segment")
     place = 4
-    id_pages = 0, 0, False
-    for (name, (kind, encodings)), chunk in zip(_COLUMNS.items(), chunks, strict=True):
-        place = _check_chunk(chunk, name, kind, rows, place)
-        if name == "payload":
+    pages: dict[str, Pages] = {}
+    for (column, size), chunk in zip(columns, chunks, strict=True):
+        place = _check_chunk(chunk, column, rows, place)
+        if column.name == "payload":
             if place != offset:
                 raise ValueError("its payloads end elsewhere than stated")
             continue
-        start, zstd = chunk[3].get(11, chunk[3][9]) - offset, chunk[3][4] == _ZSTD
-        _check_pages(
-            tail,
-            (start, place - offset),
-            rows=rows,
-            most=_most_bytes(name, rows, code_bytes),
-            encodings=encodings,
-            zstd=zstd,
-        )
-        if name == "id":
-            id_pages = start, place - offset, zstd
+        start = chunk[3].get(11, chunk[3][9]) - offset
+        where = pages[column.name] = Pages(start, place - offset, chunk[3][4] == _ZSTD)
+        _check_pages(tail, where, column, rows=rows, most=_most_bytes(column, rows, size))
     if place > offset + begin:
         raise ValueError("its columns reach into its footer")
-    return id_pages
+    return pages
 
 
-def check_ids(tail: bytes, pages: IdPages, *, rows: int) -> None:
-    """See that ids do not become too long when each is written out.
+def check_prefixes(tail: bytes, pages: Pages, column: Column, *, rows: int) -> None:
+    """See that texts do not become too long when each is written out that shares its beginning.
 
     Args:
         tail: the file's bytes from the payloads' end on.
-        pages: what ``check_limits`` gave for it.
+        pages: of the column, as ``check_limits`` gave them.
+        column: of the encoding ``DELTA_BYTE_ARRAY``; of no other there is anything to see.
         rows: images that there must be.
 
     Raises:
         ValueError: they become longer than a segment's may be, or their lengths are broken.
     """
-    start, stop, zstd = pages
-    _check_pages(
-        tail,
-        (start, stop),
-        rows=rows,
-        most=_most_bytes("id", rows, 0),
-        encodings=_COLUMNS["id"][1],
-        zstd=zstd,
-        prefixes=most_text(rows),
-    )
+    if column.encoding == "DELTA_BYTE_ARRAY":
+        most = _most_bytes(column, rows, 0)
+        _check_pages(tail, pages, column, rows=rows, most=most, prefixes=most_text(rows))
 
 
-def _most_bytes(name: str, rows: int, code_bytes: int) -> int:
-    """Most bytes of a column's pages, unpacked."""
-    if name in ("id", "label"):
+def _most_bytes(column: Column, rows: int, size: int) -> int:
+    """Most bytes of a column's pages, unpacked; ``size`` is that of a value of fixed size."""
+    if column.dtype == "string":
         return most_text(rows) + 16 * rows + 1024
-    return (code_bytes if name == "code" else 8) * rows + 4096
+    return (9 if column.dtype in NUMBERS else size) * rows + 4096
 
 
-def _check_schema(schema: Any) -> int:
-    """See that the columns are those of a segment; gives the bytes of a product code."""
-    if not isinstance(schema, list) or len(schema) != len(_COLUMNS) + 1:
-        raise ValueError("it has not the columns of a segment")
-    if not isinstance(schema[0], dict) or schema[0].get(5) != len(_COLUMNS):
-        raise ValueError("its columns are nested")
-    for (name, (kind, _)), column in zip(_COLUMNS.items(), schema[1:], strict=True):
-        optional = 1 if name == "label" else 0
-        if not isinstance(column, dict) or (
-            (column.get(4), column.get(1), column.get(3), column.get(5, 0))
-            != (name.encode(), kind, optional, 0)
-        ):
-            raise ValueError(f"its column {name} is of another name or type")
-    width = schema[2].get(2)
-    if type(width) is not int or not 0 < width <= MOST_CODE_BYTES:
-        raise ValueError(f"its product codes have {width} bytes")
-    return width
+def _check_schema(schema: Any) -> list[tuple[Column, int]]:
+    """See that the columns are those of a segment; gives those that are there, with their size."""
+    fields = schema[1:] if isinstance(schema, list) else []
+    if not fields or not isinstance(schema[0], dict) or schema[0].get(5) != len(fields):
+        raise ValueError("its columns are none, or nested")
+    found: list[tuple[Column, int]] = []
+    for column in COLUMNS.values():
+        field = fields[len(found)] if len(found) < len(fields) else None
+        name = field.get(4) if isinstance(field, dict) else None
+        if column.optional and name != column.name.encode():
+            continue
+        told = (field.get(1), field.get(3), field.get(5, 0)) if isinstance(field, dict) else None
+        kind = _TYPES[PHYSICAL[column.dtype]]
+        if name != column.name.encode() or told != (kind, int(column.optional), 0):
+            raise ValueError(f"its column {column.name} is of another name or type")
+        size = field.get(2) if isinstance(field, dict) and column.dtype == "fixed" else 0
+        if column.dtype == "fixed" and not (type(size) is int and 0 < size <= column.limit):
+            raise ValueError(f"its column {column.name} has {size} bytes a value")
+        found.append((column, size or 0))
+    if len(found) != len(fields):
+        raise ValueError("it has other columns than a segment")
+    return found
 
 
-def _check_chunk(chunk: Any, name: str, kind: int, rows: int, place: int) -> int:
+def _check_chunk(chunk: Any, column: Column, rows: int, place: int) -> int:
     """See that a column's chunk begins where the one before ended; gives where it ends."""
+    name, kind = column.name, _TYPES[PHYSICAL[column.dtype]]
     metadata = chunk.get(3) if isinstance(chunk, dict) else None
     if not isinstance(metadata, dict) or 1 in chunk or 8 in chunk or 9 in chunk:
         raise ValueError(f"its column {name} is in another file, or encrypted")
@@ -173,17 +167,11 @@ def _check_chunk(chunk: Any, name: str, kind: int, rows: int, place: int) -> int
 
 
 def _check_pages(
-    tail: bytes,
-    span: tuple[int, int],
-    *,
-    rows: int,
-    most: int,
-    encodings: frozenset[int],
-    zstd: bool,
-    prefixes: int = 0,
+    tail: bytes, pages: Pages, column: Column, *, rows: int, most: int, prefixes: int = 0
 ) -> None:
     """Walk over a column's pages: their values add up to the rows, their bytes to no more."""
-    at, stop = span
+    at, stop, packing = pages
+    encodings = _ENCODINGS[column.encoding]
     if not 0 <= at <= stop <= len(tail):
         raise ValueError("a column lies outside the file")
     values = text = 0
@@ -196,7 +184,7 @@ def _check_pages(
             raise ValueError("a page has no sizes")
         if not 0 <= plain <= most or not 0 <= packed <= stop - begin:
             raise ValueError(f"a page of {packed} bytes declares {plain}, more than it may hold")
-        if not zstd and plain != packed:
+        if not packing and plain != packed:
             raise ValueError("a page that is not packed declares another size than it has")
         count, encoding = header.get(1), header.get(2)
         if type(count) is not int or not 0 <= count <= rows:
@@ -212,9 +200,9 @@ def _check_pages(
             raise ValueError(f"a page is of the sort {kind} and encoded in the way {encoding}")
         values += count
         if prefixes:
-            text += plain + prefix_bytes(_unpacked(data, plain) if zstd else data, count)
+            text += plain + prefix_bytes(_unpacked(data, plain) if packing else data, count)
             if text > prefixes + 16 * rows + 1024:
-                raise ValueError(f"its ids are longer than {prefixes} bytes together")
+                raise ValueError(f"its {column.name}s are longer than {prefixes} bytes together")
     if values != rows:
         raise ValueError(f"a column has {values} values in place of {rows}")
 

@@ -1,0 +1,245 @@
+"""The index of a segment: all its columns but the payloads, read with what a stranger may do."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, Column, optional_columns
+from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes, most_text
+from kinpack.archive.segments.parquet_file import arrow_type
+
+UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
+"""What the Parquet library raises on files that are damaged, or none of its."""
+
+_PADDED = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All columns of a segment but the payloads, row by row in the order of adding.
+
+    Attributes:
+        ids: Arrow array of strings.
+        codes: packed product codes, uint8, shape (rows, bytes of a code).
+        starts: byte in the file at which each payload begins, and one more at which the last ends,
+            int64, shape (rows + 1,).
+        numbers: what each packet states, by the column's name: ``width``, ``height``, ``channels``,
+            ``quality``, ``kind`` and ``checksum``, each of shape (rows,).
+        optional: Arrow arrays of what else is known, null where an image has none, by the
+            column's name; ``label`` is one.
+    """
+
+    ids: Any
+    codes: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    numbers: Mapping[str, NDArray[Any]]
+    optional: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], *, offset: int, payload_bytes: int) -> Index:
+        """The index of columns.
+
+        Args:
+            arrays: Arrow arrays of the columns, optional ones only as far as they are there.
+            offset: byte in the file at which the payloads end.
+            payload_bytes: sum of lengths that there must be.
+
+        Raises:
+            ValueError: the lengths do not add up, or a number is of another type.
+        """
+        import pyarrow as pa
+
+        ids = arrays["id"]
+        numbers = {
+            column.name: _numbers(arrays[column.name], column)
+            for column in COLUMNS.values()
+            if column.dtype in NUMBERS and not column.optional
+        }
+        lengths = numbers.pop("length").astype(np.int64)
+        if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
+            raise ValueError("its lengths do not add up to the payloads")
+        starts = np.full(len(ids) + 1, offset - payload_bytes, np.int64)
+        starts[1:] += np.cumsum(lengths)
+        optional = {
+            column.name: arrays[column.name]
+            if column.name in arrays
+            else pa.nulls(len(ids), arrow_type(column))
+            for column in optional_columns()
+        }
+        return cls(ids, _packed(arrays["code"]), starts, numbers, optional)
+
+
+def _numbers(array: Any, column: Column) -> NDArray[Any]:
+    """The values of an Arrow array, not copied; ``to_numpy`` would import pandas first."""
+    dtype = np.dtype(column.dtype)
+    if array.type != arrow_type(column) or array.null_count:
+        raise ValueError(f"its column {column.name} is of the type {array.type}")
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _packed(array: Any) -> NDArray[np.uint8]:
+    """The rows of an Arrow array of bytes of one length, not copied."""
+    import pyarrow as pa
+
+    kind = array.type
+    if not pa.types.is_fixed_size_binary(kind) or not kind.byte_width or array.null_count:
+        raise ValueError(f"its product codes are of the type {kind}")
+    size, rows = kind.byte_width, len(array)
+    codes = np.frombuffer(array.buffers()[1], np.uint8, rows * size, array.offset * size)
+    return codes.reshape(rows, size)
+
+
+class Tail:
+    """The end of a segment's file, from which columns are decoded when they are asked for.
+
+    What its metadata declare is checked at once. Decoding raises ValueError where the columns are
+    not what the format says, or do not fit; the Parquet library's own errors (OSError, ValueError,
+    LookupError, TypeError) may come too.
+
+    Args:
+        tail: the file's bytes from the payloads' end on.
+        offset: byte in the file at which they begin.
+        rows: images that there must be.
+        payload_bytes: sum of lengths that there must be.
+
+    Raises:
+        ValueError: the metadata are not those of such a segment, or declare too much.
+    """
+
+    def __init__(self, tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> None:
+        self._pages = check_limits(tail, offset=offset, rows=rows)
+        self._tail, self._offset = tail, offset
+        self._rows, self._payload_bytes = rows, payload_bytes
+        self._arrays: dict[str, Any] = {}
+
+    @property
+    def ids(self) -> Any:
+        """Arrow array of strings."""
+        return self._decode("id")["id"]
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """Packed product codes, uint8, shape (rows, bytes of a code)."""
+        return _packed(self._decode("code")["code"])
+
+    def index(self) -> Index:
+        """All columns but the payloads."""
+        arrays = self._decode(*self._pages)
+        return Index.of(arrays, offset=self._offset, payload_bytes=self._payload_bytes)
+
+    def _decode(self, *names: str) -> dict[str, Any]:
+        """What is decoded by now, these columns among it; each is decoded once."""
+        new = [name for name in names if name not in self._arrays]
+        for name in new:
+            check_prefixes(self._tail, self._pages[name], COLUMNS[name], rows=self._rows)
+        for name, array in self._read(new).items() if new else ():
+            column = COLUMNS[name]
+            array.validate(full=True)  # offsets, UTF-8: the file may be a stranger's
+            if column.dtype == "string":
+                array = _texts(array, column, most_text(self._rows))
+            if array.null_count and not column.optional:
+                raise ValueError(f"its column {name} lacks values")
+            if column.optional and array.type != arrow_type(column):
+                raise ValueError(f"its column {name} is of the type {array.type}")
+            self._arrays[name] = array
+        return self._arrays
+
+    def _read(self, names: list[str]) -> dict[str, Any]:
+        """Columns as Arrow arrays of so many rows."""
+        import pyarrow.parquet as pq
+
+        by_dictionary = [
+            name
+            for name in names
+            if COLUMNS[name].dtype == "string" and COLUMNS[name].encoding == "DICTIONARY"
+        ]
+        file = pq.ParquetFile(_as_file(self._tail, self._offset), read_dictionary=by_dictionary)
+        metadata = file.metadata
+        if metadata.num_row_groups != 1 or metadata.num_rows != self._rows:
+            raise ValueError(f"it has not {self._rows} rows in one group")
+        # The accessors of a row group's metadata end the process on some damaged footers: not used.
+        table = file.read(columns=names, use_threads=False).combine_chunks()
+        if sorted(table.column_names) != sorted(names) or len(table) != self._rows:
+            raise ValueError("it has not the columns of a segment")
+        return {name: table.column(name).chunk(0) for name in names}
+
+
+def _texts(array: Any, column: Column, most: int) -> Any:
+    """An Arrow array of strings; those of a dictionary only if they do not become too long."""
+    import pyarrow as pa
+
+    if column.encoding == "DICTIONARY":
+        if not pa.types.is_dictionary(array.type):
+            raise ValueError(f"its {column.name}s are of the type {array.type}")
+        _check_words(array, column, most)
+        array = array.cast(pa.string())
+    if array.type != pa.string():
+        raise ValueError(f"its {column.name}s are not all text")
+    return array
+
+
+def _check_words(array: Any, column: Column, most: int) -> None:
+    """See that the words of a dictionary do not become too long when each row gets its own."""
+    import pyarrow as pa
+
+    words = array.dictionary
+    if words.type != pa.string():
+        raise ValueError(f"its {column.name}s are of the type {words.type}")
+    if not len(words):
+        return
+    ends = np.frombuffer(words.buffers()[1], np.int32, len(words) + 1, 4 * words.offset)
+    lengths = np.diff(ends.astype(np.int64))
+    if int(lengths.max()) * len(array) <= most:
+        return
+    places = [place for place in array.indices.to_pylist() if place is not None]
+    if int(lengths[places].sum()) > most:
+        raise ValueError(f"its {column.name}s are longer than {most} bytes together")
+
+
+def _as_file(tail: bytes, offset: int) -> Any:
+    """A file of which only the end is known, as Arrow reads one."""
+    import pyarrow as pa
+
+    if offset <= _PADDED:  # three times as fast as a file in Python
+        return pa.BufferReader(bytes(offset) + tail)
+    return pa.PythonFile(_End(tail, offset), mode="r")
+
+
+class _End(io.RawIOBase):
+    """A file of which only the end is there; what is before it reads as zeros.
+
+    The Parquet library reads 64 KiB for the footer, however near the payloads' end may be.
+    """
+
+    def __init__(self, tail: bytes, offset: int) -> None:
+        self._tail = tail
+        self._offset = offset
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = (0, self._at, self._offset + len(self._tail))[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = self._offset + len(self._tail)
+        stop = end if size is None or size < 0 else min(end, self._at + size)
+        before = bytes(max(0, min(stop, self._offset) - self._at))
+        part = before + self._tail[max(0, self._at - self._offset) : max(0, stop - self._offset)]
+        self._at += len(part)
+        return part
