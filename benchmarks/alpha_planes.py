@@ -73,8 +73,8 @@ def main() -> None:
     curves = load_results(args.rates)["curves"]["emoji"]
     avif = [(p["psnr_db"], p["bytes"]) for p in curves["avif-payload-s4"]]
     rows = []
-    for escape in ("off", "auto"):
-        ours = [(p["psnr_db"], p["bytes"]) for p in curves[f"kinpack-{escape}-payload"]]
+    for rule in ("never", "auto"):
+        ours = [(p["psnr_db"], p["bytes"]) for p in curves[f"kinpack-{rule}-payload"]]
         for alphas, more in (
             ("the shortest classic one", 0),
             ("this codec's", shortest - sum(classic)),
@@ -90,7 +90,7 @@ def main() -> None:
             )
             rows.append(
                 {
-                    "escape": escape,
+                    "classic": rule,
                     "alpha_of_avif": alphas,
                     "bd_rate_percent": round(100 * value, 2),
                 }

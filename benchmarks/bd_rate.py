@@ -24,10 +24,11 @@ from typing import Any
 
 from rich.table import Table
 
-from bd_rows import CLASSIC, ESCAPES, RANGES, bd_rows, curve_points, own_name
+from bd_rows import CLASSIC, CLASSIC_RULES, RANGES, bd_rows, curve_points, own_name
 from contenders import AvifSheet, Contender, Ours, Theirs
 from data import Folders, Pictures, load_pictures
-from kinpack.codec.codec import Codec, Escape
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
 from kinpack.errors import KinpackError
 from machine import machine, run_head
 from point_store import PointStore, Remembered, source_fingerprint
@@ -92,7 +93,7 @@ def kept(
 
 
 def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[ImageEntry]:
-    """Archives of a codec, with and without the escape, and of classic payloads.
+    """Archives of a codec, without and with classic payloads beside, and of classic ones alone.
 
     Args:
         codec: a learned one.
@@ -111,13 +112,13 @@ def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[ImageEntr
         "libraries": here["libraries"],
         "machine": [here["processor"], here["cores"], here["system"]],
     }
-    listed: list[tuple[str, Codec, Escape]] = [
-        (own_name(escape, "disk"), codec, escape) for escape in ESCAPES
+    listed: list[tuple[str, Codec, Classic]] = [
+        (own_name(classic, "disk"), codec, classic) for classic in CLASSIC_RULES
     ]
-    for name, one, escape in (*listed, (CLASSIC, Codec.load("classic"), "auto")):
-        contender = Ours(name, one, threads=threads, escape=escape)
+    for name, one, classic in (*listed, (CLASSIC, Codec.load("classic"), "auto")):
+        contender = Ours(name, one, threads=threads, classic=classic)
         yield ImageEntry(
-            Remembered(contender, store, {**common, "codec": one.codec_id, "escape": escape})
+            Remembered(contender, store, {**common, "codec": one.codec_id, "classic": classic})
         )
 
 
@@ -205,14 +206,14 @@ def codec_specs(words: Sequence[str]) -> dict[str, str]:
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """BD-rates beside their limits."""
     table = Table(title="BD-rate, %", title_justify="left")
-    for column in ("data", "table", "escape", "anchor"):
+    for column in ("data", "table", "classic", "anchor"):
         table.add_column(column)
     for column in ("BD-rate", "must", "goal"):
         table.add_column(column, justify="right")
     table.add_column("reached")
     for row in rows:
         table.add_row(
-            *(row[key] for key in ("data", "table", "escape", "anchor")),
+            *(row[key] for key in ("data", "table", "classic", "anchor")),
             shown(row),
             *(f"{row[key]:+g}" if key in row else "" for key in ("must_percent", "goal_percent")),
             str(row.get("reached", "")),

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kinpack.codec.codec import Escape
+from kinpack.codec.packets.target import Classic
 from kinpack.metrics import MetricError, bd_rate
 from rate_curves import Curve, Row, curve
 
 LEARNED = "kinpack"
 CLASSIC = "kinpack-classic"
-ESCAPES: tuple[Escape, ...] = ("off", "auto")
+CLASSIC_RULES: tuple[Classic, ...] = ("never", "auto")
 """Whether classic payloads may stand in for learned ones; both are measured."""
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -41,12 +41,12 @@ class Limit:
     Attributes:
         must: what is asked.
         goal: what is hoped for.
-        escape: the variant of ours that counts.
+        classic: the rule for classic payloads that counts.
     """
 
     must: float
     goal: float
-    escape: str = "auto"
+    classic: str = "auto"
 
 
 LIMITS: Mapping[tuple[str, str, str], Limit] = {
@@ -56,15 +56,15 @@ LIMITS: Mapping[tuple[str, str, str], Limit] = {
     ("cifar10-toy", "payload", "jpeg-file"): Limit(-72, -78),
     ("fashion-mnist", "payload", "avif-payload-s4"): Limit(-15, -40),
     ("emoji", "payload", "avif-payload-s4"): Limit(-15, -40),
-    ("thumbs64", "payload", "avif-payload-s4"): Limit(10, -10, escape="off"),
+    ("thumbs64", "payload", "avif-payload-s4"): Limit(10, -10, classic="never"),
     ("cifar10-toy", "disk", CLASSIC): Limit(-4, -20),
 }
 """Limits by data set, table and anchor."""
 
 
-def own_name(escape: str, table: str) -> str:
+def own_name(classic: str, table: str) -> str:
     """What our measurements are called in the rows that they are made of."""
-    return f"{LEARNED}-{escape}" + ("-payload" if table == "payload" else "")
+    return f"{LEARNED}-{classic}" + ("-payload" if table == "payload" else "")
 
 
 def anchor_name(anchor: str, table: str) -> str:
@@ -83,8 +83,9 @@ def bd_rows(
         span: range of PSNR in dB; by default that of ``RANGES``.
 
     Returns:
-        JSON values, a row for each table, anchor and escape: ``data``, ``table``, ``codec``,
-        ``escape``, ``anchor``, ``range_db``, ``bd_rate_percent`` and ``points`` of both curves.
+        JSON values, a row for each table, anchor and rule for classic payloads: ``data``,
+        ``table``, ``codec``, ``classic``, ``anchor``, ``range_db``, ``bd_rate_percent`` and
+        ``points`` of both curves.
         Where a curve does not cover the range the BD-rate is None; ``why`` tells it, and
         ``covered`` gives that of the part that both cover. Where a limit is set and this variant
         counts for it, ``must_percent``, ``goal_percent`` and ``reached``: "goal", "must", "no" or
@@ -95,8 +96,8 @@ def bd_rows(
     found = []
     for table, anchors in (("payload", PAYLOAD_ANCHORS), ("disk", DISK_ANCHORS)):
         for anchor in anchors:
-            for escape in ESCAPES:
-                ours, theirs = own_name(escape, table), anchor_name(anchor, table)
+            for classic in CLASSIC_RULES:
+                ours, theirs = own_name(classic, table), anchor_name(anchor, table)
                 if not {ours, theirs} <= measured:
                     continue
                 a, b = curve(rows, theirs), curve(rows, ours)
@@ -105,7 +106,7 @@ def bd_rows(
                     "data": name,
                     "table": table,
                     "codec": LEARNED,
-                    "escape": escape,
+                    "classic": classic,
                     "anchor": anchor,
                     "range_db": [low, high],
                     "bd_rate_percent": value,
@@ -115,7 +116,7 @@ def bd_rows(
                     one["why"] = why
                     one["covered"] = _covered(a, b, low, high)
                 limit = LIMITS.get((name, table, anchor))
-                if limit and limit.escape == escape:
+                if limit and limit.classic == classic:
                     one["must_percent"], one["goal_percent"] = limit.must, limit.goal
                     one["reached"] = reached(value, limit)
                 found.append(one)

@@ -39,7 +39,7 @@ def percent(value: float | None) -> str:
 def rates(found: Results) -> str:
     """BD-rates with their limits, then all others."""
     lines = [
-        "| data | table | escape | against | dB | BD-rate, % | must | goal |",
+        "| data | table | classic | against | dB | BD-rate, % | must | goal |",
         "|---|---|---|---|---|--:|--:|--:|",
     ]
     for row in found["rows"]:
@@ -50,7 +50,7 @@ def rates(found: Results) -> str:
             low, high = row["covered"]["range_db"]
             value = percent(row["covered"]["bd_rate_percent"])
         lines.append(
-            f"| {row['data']} | {row['table']} | {row['escape']} | {ANCHORS[row['anchor']]} "
+            f"| {row['data']} | {row['table']} | {row['classic']} | {ANCHORS[row['anchor']]} "
             f"| {low:g}–{high:g} | {value} | " + " | ".join(limits) + " |"
         )
     return "\n".join(lines)
@@ -139,7 +139,8 @@ def exactness_cost(found: Results) -> str:
 def speed(found: Results) -> str:
     """Images a second."""
     lines = [
-        "| codec | escape | threads | dB | encode, images/s | × AVIF | decode, images/s | × AVIF |",
+        "| codec | classic | threads | dB | encode, images/s | × AVIF | decode, images/s "
+        "| × AVIF |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in found["rows"]:
@@ -149,7 +150,7 @@ def speed(found: Results) -> str:
             for key, form in (("images_per_s", "{:,.0f}"), ("over_avif", "{:.1f}"))
         ]
         lines.append(
-            f"| {row['codec']} | {row['escape'] or ''} | {row['threads']} "
+            f"| {row['codec']} | {row['classic'] or ''} | {row['threads']} "
             f"| {row['psnr_mean']:.2f} | " + " | ".join(cells) + " |"
         )
     return "\n".join(lines)
@@ -158,7 +159,7 @@ def speed(found: Results) -> str:
 def memory(found: Results) -> str:
     """Peak memory."""
     lines = [
-        "| task | escape | peak, MiB | more than before, MiB | without the image drawn, MiB |",
+        "| task | classic | peak, MiB | more than before, MiB | without the image drawn, MiB |",
         "|---|---|--:|--:|--:|",
     ]
     for row in found["memory"]:
@@ -167,7 +168,7 @@ def memory(found: Results) -> str:
         more = row["peak_mib"] - row["before_mib"]
         rest = "" if packing else f"{more - row['image_mib']:,.0f}"
         lines.append(
-            f"| {task} | {row['escape']} | {row['peak_mib']:,.0f} | {more:,.0f} | {rest} |"
+            f"| {task} | {row['classic']} | {row['peak_mib']:,.0f} | {more:,.0f} | {rest} |"
         )
     return "\n".join(lines)
 
@@ -197,12 +198,12 @@ def alphas(found: Results) -> str:
         f"{mean['classic']} by the shortest classic way, {mean['avif']} as an exact AVIF; longer "
         f"than the classic way in {found['causal_longer_than_classic']} planes.",
         "",
-        "| escape | AVIF's colours beside alpha planes coded by | BD-rate, % |",
+        "| classic | AVIF's colours beside alpha planes coded by | BD-rate, % |",
         "|---|---|--:|",
     ]
     for row in found["rows"]:
         value = percent(row["bd_rate_percent"])
-        lines.append(f"| {row['escape']} | {row['alpha_of_avif']} | {value} |")
+        lines.append(f"| {row['classic']} | {row['alpha_of_avif']} | {value} |")
     return "\n".join(lines)
 
 

@@ -19,7 +19,8 @@ from PIL import Image as Pillow
 
 from contenders import mean_visible_psnr
 from data import Pictures
-from kinpack.codec.codec import Codec, Escape
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
 from kinpack.pictures.images import Image, from_pil, to_pil
 from rate_curves import choose_qualities
 from rivals import AVIF, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
@@ -36,7 +37,7 @@ class Coder:
 
     Attributes:
         name: in the results.
-        escape: of ours; None for rivals.
+        classic: of ours; None for rivals.
         encode: images and a quality to coded images.
         decode: coded images to images.
         size: bytes of a coded image.
@@ -44,7 +45,7 @@ class Coder:
     """
 
     name: str
-    escape: Escape | None
+    classic: Classic | None
     encode: Callable[[Sequence[Image], int], list[Any]]
     decode: Callable[[list[Any]], list[Image]]
     size: Callable[[Any], int]
@@ -56,13 +57,13 @@ def load_codec(spec: str, threads: int) -> Codec:
     return Codec.load(spec, threads=threads)
 
 
-def ours(codec: Codec, escape: Escape, threads: int) -> Coder:
+def ours(codec: Codec, classic: Classic, threads: int) -> Coder:
     """A kinpack codec; the size of an image is that of payload and product code."""
     return Coder(
         "kinpack",
-        escape,
+        classic,
         lambda images, quality: codec.encode(
-            images, quality=quality, escape=escape, threads=threads
+            images, quality=quality, classic=classic, threads=threads
         ),
         lambda packets: codec.decode(packets, threads=threads),
         lambda packet: len(packet.payload) + len(packet.code),
@@ -93,10 +94,10 @@ def theirs(name: str, rival: Rival, workers: Executor) -> Coder:
 
 
 def coders(codec: Codec, workers: Executor, *, threads: int) -> list[Coder]:
-    """All that are timed: ours without and with the escape, and the rivals that are there."""
+    """All that are timed: ours without and with classic payloads, and the rivals that are there."""
     rivals = {**RIVALS, "jpeg-xl-e7": JPEG_XL} if has_jpeg_xl() else RIVALS
     return [
-        ours(codec, "off", threads),
+        ours(codec, "never", threads),
         ours(codec, "auto", threads),
         *(theirs(name, rival, workers) for name, rival in rivals.items()),
     ]
@@ -145,7 +146,7 @@ def measure(
                 rows.append(
                     {
                         "codec": coder.name,
-                        "escape": coder.escape,
+                        "classic": coder.classic,
                         "threads": threads,
                         "quality": quality,
                         "psnr_mean": round(mean_visible_psnr(images, drawn), 2),

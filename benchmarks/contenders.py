@@ -13,7 +13,8 @@ import numpy as np
 
 from data import Pictures
 from kinpack.archive.archive import Archive
-from kinpack.codec.codec import Codec, Escape
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
 from kinpack.errors import KinpackError
 from kinpack.metrics import EXACT_PSNR, psnr
 from kinpack.pictures.images import Image, composite_on_white
@@ -54,12 +55,12 @@ class Ours:
 
     qualities = (1, 99)
 
-    def __init__(self, name: str, codec: Codec, *, threads: int, escape: Escape = "auto") -> None:
-        self.name, self._codec, self._threads, self._escape = name, codec, threads, escape
+    def __init__(self, name: str, codec: Codec, *, threads: int, classic: Classic = "auto") -> None:
+        self.name, self._codec, self._threads, self._classic = name, codec, threads, classic
 
     def probe(self, images: Sequence[Image], quality: int) -> float:
         """Mean PSNR of a few pictures, in dB."""
-        return coded(self._codec, images, quality, self._escape, self._threads)[2]
+        return coded(self._codec, images, quality, self._classic, self._threads)[2]
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Pack a real archive, read it back, and count: a row for disk, one for payloads."""
@@ -68,7 +69,7 @@ class Ours:
             path = Path(folder) / "pictures.kin"
             with Archive.create(path, self._codec) as archive:
                 archive.add(
-                    pictures.items, quality=quality, escape=self._escape, threads=self._threads
+                    pictures.items, quality=quality, classic=self._classic, threads=self._threads
                 )
             packed = time.perf_counter()
             with Archive.open(path) as archive:
@@ -113,12 +114,14 @@ class LearnedPayloads:
 
     def probe(self, images: Sequence[Image], quality: int) -> float:
         """Mean PSNR of a few pictures, in dB."""
-        return coded(self._codec, images, quality, "off", self._threads)[2]
+        return coded(self._codec, images, quality, "never", self._threads)[2]
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Encode and decode: one row, of payloads with codes."""
         began = time.perf_counter()
-        payloads, codes, value = coded(self._codec, pictures.images, quality, "off", self._threads)
+        payloads, codes, value = coded(
+            self._codec, pictures.images, quality, "never", self._threads
+        )
         return [
             row(
                 pictures,
@@ -136,10 +139,10 @@ class LearnedPayloads:
 
 
 def coded(
-    codec: Codec, images: Sequence[Image], quality: int, escape: Escape, threads: int
+    codec: Codec, images: Sequence[Image], quality: int, classic: Classic, threads: int
 ) -> tuple[int, int, float]:
     """Bytes of payloads, bytes of product codes, and mean PSNR of the images decoded again."""
-    packets = codec.encode(images, quality=quality, escape=escape, threads=threads)
+    packets = codec.encode(images, quality=quality, classic=classic, threads=threads)
     value = mean_visible_psnr(images, codec.decode(packets, threads=threads))
     payloads = sum(len(packet.payload) for packet in packets)
     return payloads, sum(len(packet.code) for packet in packets), value

@@ -104,7 +104,7 @@ def encoded(codec: Codec, images: Sequence[Image]) -> list[Packet]:
     packets = [
         packet
         for quality in QUALITIES
-        for packet in codec.encode(whole, quality=quality, escape="off")
+        for packet in codec.encode(whole, quality=quality, classic="never")
     ]
     if any(packet.kind not in (Kind.LEARNED, Kind.CAUSAL) for packet in packets):
         raise KinpackError(f"codec {codec.name!r} gives classic packets")

@@ -19,7 +19,8 @@ from PIL import Image as Pillow
 
 from data import Folders, load_pictures
 from kinpack.archive.archive import Archive
-from kinpack.codec.codec import Codec, Escape
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
 from kinpack.pictures.images import Image, from_pil, to_pil
 from kinpack.sources.opening import open_source, subset
 
@@ -41,7 +42,7 @@ def peak_mib() -> float:
 
 
 def of_packing(
-    codec: Codec, cifar: Path, count: int, *, escape: Escape, threads: int
+    codec: Codec, cifar: Path, count: int, *, classic: Classic, threads: int
 ) -> dict[str, Any]:
     """Pack the first images of CIFAR-10's test split into an archive.
 
@@ -49,24 +50,24 @@ def of_packing(
         codec: in memory already; it is used once before.
         cifar: folder of the data set.
         count: of images.
-        escape: as for packing.
+        classic: as for packing.
         threads: the same.
 
     Returns:
         JSON values: ``before_mib`` and ``peak_mib``, and ``seconds``.
     """
     source = open_source(cifar, split="test")
-    codec.encode([next(iter(source)).load()], quality=QUALITY, escape=escape, threads=threads)
+    codec.encode([next(iter(source)).load()], quality=QUALITY, classic=classic, threads=threads)
     before, began = peak_mib(), time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
         Archive.create(Path(folder) / "packed.kin", codec) as archive,
     ):
-        archive.add(subset(source, stop=count), quality=QUALITY, escape=escape, threads=threads)
+        archive.add(subset(source, stop=count), quality=QUALITY, classic=classic, threads=threads)
     return {
         "what": "packing",
         "images": count,
-        "escape": escape,
+        "classic": classic,
         "threads": threads,
         "before_mib": before,
         "peak_mib": peak_mib(),
@@ -75,7 +76,7 @@ def of_packing(
 
 
 def of_one_image(
-    codec: Codec, cifar: Path, side: int, *, escape: Escape, threads: int
+    codec: Codec, cifar: Path, side: int, *, classic: Classic, threads: int
 ) -> dict[str, Any]:
     """Code one square image and decode it.
 
@@ -83,7 +84,7 @@ def of_one_image(
         codec: in memory already; it is used once before.
         cifar: folder of the data set whose images, enlarged, are the tiles of this one.
         side: of the image, in pixels.
-        escape: as for packing.
+        classic: as for packing.
         threads: the same.
 
     Returns:
@@ -91,15 +92,15 @@ def of_one_image(
         ``peak_mib_encoding`` and ``peak_mib``, with decoding; seconds of both.
     """
     image = mosaic(load_pictures("cifar10-toy", Folders(cifar=cifar)).images, side)
-    codec.encode([image[:32, :32].copy()], quality=QUALITY, escape=escape, threads=threads)
+    codec.encode([image[:32, :32].copy()], quality=QUALITY, classic=classic, threads=threads)
     before, began = peak_mib(), time.perf_counter()
-    packets = codec.encode([image], quality=QUALITY, escape=escape, threads=threads)
+    packets = codec.encode([image], quality=QUALITY, classic=classic, threads=threads)
     encoding, between = peak_mib(), time.perf_counter()
     codec.decode(packets, threads=threads)
     return {
         "what": "one image",
         "side": side,
-        "escape": escape,
+        "classic": classic,
         "threads": threads,
         "kind": packets[0].kind.name.lower(),
         "image_mib": round(image.nbytes / 2**20, 1),

@@ -5,7 +5,7 @@
 
 The photographs that none of the shipped codecs has seen are measured whole and reduced to a shorter
 side of 256 pixels (a part of them, evenly spread) and of 128 and 64 pixels (all of them), with
-classic payloads allowed (escape auto) and without. A figure is drawn beside the result file. JPEG
+classic payloads allowed (classic auto) and without. A figure is drawn beside the result file. JPEG
 XL takes part where the package ``pillow-jxl-plugin`` is installed. Finished points are kept in
 --work, as by bd_rate.py.
 """
@@ -60,7 +60,7 @@ def photographs(folder: Path, size: str, *, count: int | None) -> Pictures:
 def contenders(
     codec: Codec | None, store: PointStore, workers: Executor, *, threads: int
 ) -> Iterator[ImageEntry]:
-    """Ours without and with the escape, if there is a codec, then the rivals that are there."""
+    """Ours without and with classic payloads, then the rivals that are there."""
     for entry in ours(codec, store, threads=threads) if codec is not None else ():
         if entry.contender.name != CLASSIC:
             yield entry

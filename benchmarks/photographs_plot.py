@@ -11,7 +11,7 @@ from rate_plot import BLUE, GREEN, GREY, ORANGE, PURPLE, SETTINGS, Style, draw_l
 
 STYLES = {
     "kinpack-auto-payload": Style("kinpack", BLUE, width=2.4),
-    "kinpack-off-payload": Style("kinpack, learned only", BLUE, "--", 1.8),
+    "kinpack-never-payload": Style("kinpack, learned only", BLUE, "--", 1.8),
     "avif-payload-s4": Style("AVIF, payloads", GREEN),
     "webp-file": Style("WebP files", ORANGE),
     "jxl-file": Style("JPEG XL files", PURPLE),

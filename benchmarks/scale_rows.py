@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import Folders, load_pictures
-from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
+from kinpack.codec.packets.target import Target
 from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
@@ -186,25 +186,13 @@ class ReplayingCoder:
         return self._codec.to_bytes()
 
     def encode(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         """The packets of the images that one pixel each stands for."""
         return [self._rows.packet(number_of(image)) for image in images]
 
     def encode_measured(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> tuple[list[Packet], NDArray[np.float64]]:
         """The packets; what they draw is nobody's picture here."""
         return self.encode(images), np.zeros(len(images))
@@ -212,13 +200,12 @@ class ReplayingCoder:
     def rates(
         self,
         images: Sequence[Image],
-        *,
         qualities: Sequence[int],
-        escape: Escape = "auto",
-        threads: int | None = None,
+        target: Target | None = None,
+        **asked: Any,
     ) -> Rates:
         """What the codec itself says."""
-        return self._codec.rates(images, qualities=qualities, escape=escape, threads=threads)
+        return self._codec.rates(images, qualities, target, **asked)
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw packets again."""

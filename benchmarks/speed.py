@@ -32,7 +32,8 @@ from coding_speed import (
     measure,
 )
 from data import Folders, load_pictures
-from kinpack.codec.codec import Codec, Escape
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
 from kinpack.errors import KinpackError
 from machine import run_head
 from peak_memory import COUNTS, SIDES, of_one_image, of_packing
@@ -40,11 +41,11 @@ from result_file import save_results
 from rivals import jpeg_xl_version
 
 THREADS = (1, 2)
-ESCAPES: tuple[Escape, ...] = ("off", "auto")
+CLASSIC_RULES: tuple[Classic, ...] = ("never", "auto")
 MEMORY_THREADS = 2
 LIMITS = {
-    "decode_images_per_s": {"escape": "off", "threads": 2, "must": 500, "goal": 3000},
-    "encode_over_avif": {"escape": "off", "threads": 1, "must": 5, "goal": 20},
+    "decode_images_per_s": {"classic": "never", "threads": 2, "must": 500, "goal": 3000},
+    "encode_over_avif": {"classic": "never", "threads": 1, "must": 5, "goal": 20},
 }
 """What speeds are to reach, at least."""
 
@@ -62,18 +63,20 @@ def speeds_here(arguments: argparse.Namespace, threads: int) -> list[dict[str, A
     return [{**row, "cores": len(cores)} for row in rows]
 
 
-def memory_here(arguments: argparse.Namespace, what: str, size: int, escape: str) -> dict[str, Any]:
+def memory_here(
+    arguments: argparse.Namespace, what: str, size: int, classic: str
+) -> dict[str, Any]:
     """Measure one case of memory in this process.
 
     Raises:
-        KinpackError: the escape is not known.
+        KinpackError: the rule for classic payloads is not known.
     """
-    found = next((one for one in get_args(Escape) if one == escape), None)
+    found = next((one for one in get_args(Classic) if one == classic), None)
     if found is None:
-        raise KinpackError(f"escape {escape!r} is not known")
+        raise KinpackError(f"classic {classic!r} is not known")
     codec = load_codec(arguments.codec, MEMORY_THREADS)
     case = of_packing if what == "packing" else of_one_image
-    return case(codec, arguments.cifar, size, escape=found, threads=MEMORY_THREADS)
+    return case(codec, arguments.cifar, size, classic=found, threads=MEMORY_THREADS)
 
 
 def apart(arguments: argparse.Namespace, threads: int, *words: object) -> Any:
@@ -124,9 +127,9 @@ def run(arguments: argparse.Namespace) -> None:
     }
     for one in limits_reached(rows):
         print("{figure}: {measured:,} (must {must:,}, goal {goal:,})".format(**one))
-    cases: list[tuple[str, int, Escape]] = [
-        (what, size, escape)
-        for escape in ESCAPES
+    cases: list[tuple[str, int, Classic]] = [
+        (what, size, classic)
+        for classic in CLASSIC_RULES
         for what, sizes in (("packing", COUNTS), ("image", SIDES))
         for size in sizes
     ]
@@ -146,8 +149,8 @@ def limits_reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         row = next(
             row
             for row in rows
-            if (row["codec"], row["escape"], row["threads"])
-            == ("kinpack", limit["escape"], limit["threads"])
+            if (row["codec"], row["classic"], row["threads"])
+            == ("kinpack", limit["classic"], limit["threads"])
         )
         figure, must, goal = row[key], limit["must"], limit["goal"]
         reached = "goal" if figure >= goal else "must" if figure >= must else "no"
@@ -158,14 +161,14 @@ def limits_reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def print_speeds(rows: list[dict[str, Any]]) -> None:
     """Images a second, and how many times AVIF's."""
     table = Table(title="images a second", title_justify="left")
-    for column in ("codec", "escape"):
+    for column in ("codec", "classic"):
         table.add_column(column)
     for column in ("threads", "dB", "bpp", "encode", "× AVIF", "decode", "× AVIF"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["codec"],
-            row["escape"] or "",
+            row["classic"] or "",
             str(row["threads"]),
             f"{row['psnr_mean']:.2f}",
             f"{row['bits_per_pixel']:.2f}",
@@ -182,7 +185,7 @@ def memory_line(row: dict[str, Any]) -> str:
     """One line for one case of memory."""
     what = f"{row['images']:,} images" if row["what"] == "packing" else f"one of {row['side']}²"
     return (
-        f"{what:14} escape {row['escape']:5} peak {row['peak_mib']:7.1f} MiB, "
+        f"{what:14} classic {row['classic']:5} peak {row['peak_mib']:7.1f} MiB, "
         f"{row['peak_mib'] - row['before_mib']:7.1f} more than before"
     )
 

@@ -79,7 +79,7 @@ def make_seeds() -> Seeds:
         describer=tiny_describer().to_bytes(),
         archive=archive,
         sealed=sealed,
-        learned=tuple(learned.encode(images, quality=40, escape="off", threads=1)),
+        learned=tuple(learned.encode(images, quality=40, classic="never", threads=1)),
         causal=causal,
         classic=tuple(packets),
         pictures=_pictures(images),

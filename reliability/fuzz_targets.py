@@ -227,7 +227,7 @@ def _file(file: bytes, chance: Chance, others: tuple[bytes, ...]) -> bytes:
 def _codec(file: bytes, chance: Chance) -> None:
     codec = Codec.from_bytes(file, where="some.kinc", threads=1)
     quality = chance.choice((1, 50, 99))
-    packets = codec.encode([_QUERY], quality=quality, escape=chance.choice(("off", "auto")))
+    packets = codec.encode([_QUERY], quality=quality, classic=chance.choice(("never", "auto")))
     image = codec.decode(packets, threads=1)[0]
     if image.shape != _QUERY.shape:
         raise WrongError(f"an image of shape {image.shape}")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
+from kinpack.codec.packets.target import Target
 from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import ImageError, PayloadError
 from kinpack.pictures.images import Image
@@ -34,25 +34,19 @@ class FakeCodec:
         return self._data
 
     def encode(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         if not len(images):
             return []
         codes = pack_codes(self.quantiser.encode(self.descriptors(images)))
-        qualities = np.broadcast_to(60 if quality is None else quality, (len(images),))
+        qualities = Target.of(target, asked).qualities(len(images))
         return [
             Packet(
                 width=image.shape[1],
                 height=image.shape[0],
                 channels=image.shape[2],
                 kind=Kind.WEBP_LOSSLESS,
-                quality=int(q),
+                quality=q,
                 code=code.tobytes(),
                 payload=zlib.compress(image.tobytes(), 1),
             )
@@ -60,17 +54,12 @@ class FakeCodec:
         ]
 
     def encode_measured(
-        self, images: Sequence[Image], **options: Any
+        self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> tuple[list[Packet], NDArray[np.float64]]:
-        return self.encode(images, **options), np.full(len(images), np.inf)
+        return self.encode(images, target, **asked), np.full(len(images), np.inf)
 
     def rates(
-        self,
-        images: Sequence[Image],
-        *,
-        qualities: Sequence[int],
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], qualities: Sequence[int], target: Target | None = None
     ) -> Rates:
         rates = Rates.empty(len(images), len(qualities))
         rates.n_bytes[:] = [[len(packet.payload)] for packet in self.encode(images)]

@@ -44,14 +44,16 @@ def rows(codec: str, scale: float, *, ends: tuple[float, float] = (25.6, 38.4)) 
     ]
 
 
-def by_anchor(found: list[dict[str, Any]], table: str, escape: str) -> dict[str, dict[str, Any]]:
-    return {row["anchor"]: row for row in found if (row["table"], row["escape"]) == (table, escape)}
+def by_anchor(found: list[dict[str, Any]], table: str, classic: str) -> dict[str, dict[str, Any]]:
+    return {
+        row["anchor"]: row for row in found if (row["table"], row["classic"]) == (table, classic)
+    }
 
 
 def test_rows_have_the_ratio_of_their_curves() -> None:
     measured = [
-        *rows("kinpack-off", 0.72),
-        *rows("kinpack-off-payload", 0.70),
+        *rows("kinpack-never", 0.72),
+        *rows("kinpack-never-payload", 0.70),
         *rows("kinpack-auto", 0.70),
         *rows("kinpack-auto-payload", 0.68),
         *rows("kinpack-classic", 0.80),
@@ -78,7 +80,7 @@ def test_rows_have_the_ratio_of_their_curves() -> None:
         "must",
     )
     assert payload["jpeg-file"]["reached"] == "no"
-    without = by_anchor(found, "payload", "off")
+    without = by_anchor(found, "payload", "never")
     assert without["avif-payload-s4"]["bd_rate_percent"] == pytest.approx(
         100 * (0.70 / 0.75 - 1), abs=0.01
     )
@@ -86,10 +88,10 @@ def test_rows_have_the_ratio_of_their_curves() -> None:
 
 
 def test_limits_are_those_of_the_variant_that_counts() -> None:
-    measured = [*rows("kinpack-off-payload", 1.05), *rows("avif-payload-s4", 1.0)]
+    measured = [*rows("kinpack-never-payload", 1.05), *rows("avif-payload-s4", 1.0)]
     measured += rows("kinpack-auto-payload", 0.8)
     found = bd_rows.bd_rows("thumbs64", measured)
-    assert {row["escape"]: row.get("reached") for row in found} == {"off": "must", "auto": None}
+    assert {row["classic"]: row.get("reached") for row in found} == {"never": "must", "auto": None}
     limit = bd_rows.Limit(-5, -25)
     assert [bd_rows.reached(v, limit) for v in (-30, -25, -24, -5, -4, None)] == [
         "goal",
@@ -102,15 +104,15 @@ def test_limits_are_those_of_the_variant_that_counts() -> None:
 
 
 def test_short_curves_are_not_extrapolated() -> None:
-    measured = [*rows("kinpack-off-payload", 0.7), *rows("webp-file", 1.0, ends=(27, 34))]
+    measured = [*rows("kinpack-never-payload", 0.7), *rows("webp-file", 1.0, ends=(27, 34))]
     (row,) = bd_rows.bd_rows("cifar10-toy", measured)
     assert row["bd_rate_percent"] is None
     assert "nothing is extrapolated" in row["why"]
     assert row["covered"] == {"range_db": [27, 34], "bd_rate_percent": pytest.approx(-30)}
-    apart = [*rows("kinpack-off-payload", 0.7), *rows("webp-file", 1.0, ends=(40, 44))]
+    apart = [*rows("kinpack-never-payload", 0.7), *rows("webp-file", 1.0, ends=(40, 44))]
     (row,) = bd_rows.bd_rows("cifar10-toy", apart)
     assert row["bd_rate_percent"] is row["covered"] is None
-    few = [*rows("kinpack-off-payload", 0.7), *rows("webp-file", 1.0)[::2]]
+    few = [*rows("kinpack-never-payload", 0.7), *rows("webp-file", 1.0)[::2]]
     (row,) = bd_rows.bd_rows("cifar10-toy", few)
     assert row["bd_rate_percent"] is None
 
@@ -134,14 +136,14 @@ def test_codec_words() -> None:
 
 def test_another_data_set_stays_in_the_results(tmp_path: Path) -> None:
     path = tmp_path / "results" / "bd_rate.json"
-    measured = [*rows("kinpack-off-payload", 0.7), *rows("avif-payload-s4", 1.0)]
+    measured = [*rows("kinpack-never-payload", 0.7), *rows("avif-payload-s4", 1.0)]
     bd_rate.add_data(path, "cifar10-toy", measured, {"images": 3})
     bd_rate.add_data(path, "emoji", measured, {"images": 4})
     bd_rate.add_data(path, "cifar10-toy", measured, {"images": 5})
     results = json.loads(path.read_text())
     assert [row["data"] for row in results["rows"]] == ["emoji", "cifar10-toy"]
     assert results["machine"] == {"cifar10-toy": {"images": 5}, "emoji": {"images": 4}}
-    assert set(results["curves"]["emoji"]) == {"kinpack-off-payload", "avif-payload-s4"}
+    assert set(results["curves"]["emoji"]) == {"kinpack-never-payload", "avif-payload-s4"}
 
 
 class Counted:

@@ -208,9 +208,9 @@ def drawing_codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 def test_grey_images_are_coded_pixel_by_pixel_where_that_costs_least(drawing_codec: Codec) -> None:
     images = [plane(20, 16, 100 + i)[:, :, None] for i in range(6)]
     images += [plane(1, 1, 0)[:, :, None], plane(3, 40, 1)[:, :, None]]
-    packets = drawing_codec.encode(images, quality=60, escape="off")
+    packets = drawing_codec.encode(images, quality=60, classic="never")
     assert Kind.CAUSAL in {packet.kind for packet in packets}
-    before = tiny_codec().encode(images, quality=60, escape="off")
+    before = tiny_codec().encode(images, quality=60, classic="never")
     for packet, other, image in zip(packets, before, images, strict=True):
         cost = drawing_codec.decode([packet])[0].shape == image.shape
         assert cost
@@ -233,9 +233,9 @@ def test_a_psnr_is_reached(drawing_codec: Codec) -> None:
 
 def test_alpha_is_exact_and_never_longer(drawing_codec: Codec) -> None:
     images = [rgba(20, 16, i) for i in range(5)]
-    for escape in ("off", "always"):
-        packets = drawing_codec.encode(images, quality=60, escape=escape)
-        before = tiny_codec().encode(images, quality=60, escape=escape)
+    for classic in ("never", "always"):
+        packets = drawing_codec.encode(images, quality=60, classic=classic)
+        before = tiny_codec().encode(images, quality=60, classic=classic)
         for packet, other, picture, image in zip(
             packets, before, drawing_codec.decode(packets), images, strict=True
         ):
@@ -249,7 +249,9 @@ def test_alpha_is_exact_and_never_longer(drawing_codec: Codec) -> None:
 def test_other_codecs_refuse_causal_packets(drawing_codec: Codec) -> None:
     images = [plane(20, 16, 300 + i)[:, :, None] for i in range(6)]
     packets = [
-        p for p in drawing_codec.encode(images, quality=60, escape="off") if p.kind is Kind.CAUSAL
+        p
+        for p in drawing_codec.encode(images, quality=60, classic="never")
+        if p.kind is Kind.CAUSAL
     ]
     assert packets
     with pytest.raises(CodecError, match="no causal payloads"):
@@ -273,7 +275,7 @@ def test_faulty_files_are_refused(drawing_codec: Codec, break_it: str) -> None:
         del blobs["restoration"]
     codec = Codec.from_container(Container(header, blobs, arrays))
     with pytest.raises(CodecError):
-        codec.encode([plane(8, 8, 0)[:, :, None]], quality=50, escape="off")
+        codec.encode([plane(8, 8, 0)[:, :, None]], quality=50, classic="never")
 
 
 def test_steps_halve_every_sixteen_qualities() -> None:

@@ -86,7 +86,7 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("pack", "photos", "-o", "x.kin", "--size", "-1"),
         ("pack", "photos", "-o", "x.kin", "--threads", "0"),
         ("pack", "photos", "-o", "x.kin", "--limit", "0"),
-        ("pack", "photos", "-o", "x.kin", "--escape", "never"),
+        ("pack", "photos", "-o", "x.kin", "--escape", "off"),
         ("pack", "photos", "-o", "x.kin", "--on-duplicate", "ask"),
         ("pack", "photos", "-o", "x.kin", "--nonsense"),
         ("--nonsense",),
@@ -144,7 +144,7 @@ def test_pack_reports_what_it_did(tmp_path: Path) -> None:
         "codec": "classic",
         "quality": 40,
         "size": 16,
-        "escape": "auto",
+        "classic": "auto",
     }
     assert {entry["width"] for entry in ask("ls", tmp_path / "x.kin")} == {16}
 

@@ -87,7 +87,7 @@ def test_the_command_learns_packs_and_tells(tmp_path: Path, photos: Path) -> Non
     assert user.asks("info", "my.kinc") == facts
     assert "kinpack learn photos" in user.works("info", "my.kinc")
 
-    packed = ("--codec", "my.kinc", "--escape", "off")
+    packed = ("--codec", "my.kinc", "--classic", "never")
     assert user.asks("pack", "photos", "-o", "x.kin", *packed)["kinds"] == {"learned": 20}
     user.works("verify", "x.kin", "--deep")
     assert user.asks("search", "x.kin", "photos/beach/00.png", "-k", "1")
@@ -244,4 +244,4 @@ def test_a_picture_without_labels_is_enough(tmp_path: Path) -> None:
     codec = learn_small(tmp_path, tmp_path / "work", steps=1)
     assert codec.header["training"]["alignment"] == 0.0
     image = texture(2, 13, 7)
-    assert codec.decode(codec.encode([image], escape="off"))[0].shape == image.shape
+    assert codec.decode(codec.encode([image], classic="never"))[0].shape == image.shape

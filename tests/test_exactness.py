@@ -150,13 +150,13 @@ def test_limits_are_of_the_row_that_counts() -> None:
     rows = [
         {
             "codec": "kinpack",
-            "escape": escape,
+            "classic": classic,
             "threads": threads,
             "decode_images_per_s": 400.0 * threads,
-            "encode_over_avif": 30.0 if escape == "off" else 0.5,
+            "encode_over_avif": 30.0 if classic == "never" else 0.5,
         }
         for threads in (1, 2)
-        for escape in ("off", "auto")
+        for classic in ("never", "auto")
     ]
     found = {one["figure"]: one for one in speed.limits_reached(rows)}
     assert (found["decode_images_per_s"]["measured"], found["decode_images_per_s"]["reached"]) == (

@@ -62,7 +62,7 @@ def test_symbols_come_back_exactly(codec: Codec, pictures: Any, quality: int) ->
 
 def test_the_code_comes_back_exactly(codec: Codec, pictures: Any) -> None:
     images = list(pictures)
-    packets = codec.encode(images, quality=60, escape="off", threads=1)
+    packets = codec.encode(images, quality=60, classic="never", threads=1)
     packed = np.stack([np.frombuffer(packet.code, np.uint8) for packet in packets])
     assert np.array_equal(unpack_codes(packed, NETWORK.M, K=NETWORK.K), codec.embed(images))
     drawn = codec.learned_coder().encode(images, codec.embed(images), quality=60)[1]
@@ -187,7 +187,7 @@ def test_bytes_come_back(codec: Codec, pictures: Any, tmp_path: Path) -> None:
     path = tmp_path / "tiny.kinc"
     path.write_bytes(data)
     images = list(pictures)
-    packets = codec.encode(images, quality=45, escape="off", threads=1)
+    packets = codec.encode(images, quality=45, classic="never", threads=1)
     for image, found in zip(
         codec.decode(packets), Codec.load(path).decode(packets, threads=1), strict=True
     ):

@@ -44,7 +44,7 @@ def refusal(change: Callable[[Content], None]) -> str:
 
 def use(data: bytes) -> None:
     codec = Codec.from_bytes(data, where="some.kinc")
-    codec.decode(codec.encode([picture(16, 16)], quality=50, escape="off", threads=1))
+    codec.decode(codec.encode([picture(16, 16)], quality=50, classic="never", threads=1))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,9 @@ def test_missing_test_packets_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [7, {}, {"weights": [1], "threshold": 0}, {"weights": "no"}])
-def test_senseless_escape_rules_are_refused(value: Any) -> None:
+def test_senseless_rules_for_classic_payloads_are_refused(value: Any) -> None:
     parts = content()
-    parts[0]["escape"] = value
+    parts[0]["classic_rule"] = value
     codec = Codec.from_container(Container(*parts))
     with pytest.raises(CodecError, match="rule for classic payloads"):
         codec.encode([picture(16, 16)], quality=50)

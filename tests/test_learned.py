@@ -77,7 +77,7 @@ def test_nothing_gives_nothing(codec: Codec, coder: LearnedCoder) -> None:
     none = np.zeros((0, NETWORK.M), np.uint8)
     assert coder.encode([], none, quality=50) == ([], [])
     assert coder.decode([], none, sizes=[], quality=50) == []
-    assert codec.encode([], escape="off") == []
+    assert codec.encode([], classic="never") == []
     assert codec.decode([]) == []
 
 
@@ -99,7 +99,7 @@ def test_every_quality(codec: Codec, coder: LearnedCoder) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (33, 31), (20, 300)])
 def test_sorts_of_images(codec: Codec, channels: int, size: tuple[int, int]) -> None:
     image = picture(*size, seed=2, channels=channels)
-    (packet,) = codec.encode([image], quality=60, escape="off", threads=1)
+    (packet,) = codec.encode([image], quality=60, classic="never", threads=1)
     assert packet.kind is Kind.LEARNED
     assert (packet.height, packet.width, packet.channels) == image.shape
     (found,) = codec.decode([packet], threads=1)
@@ -115,7 +115,7 @@ def test_sorts_of_images(codec: Codec, channels: int, size: tuple[int, int]) -> 
 
 def test_grey_stays_grey_and_sorts_mix(codec: Codec) -> None:
     images = [picture(24, 24, seed, channels) for seed in range(2) for channels in (4, 1, 3)]
-    packets = codec.encode(images, quality=55, escape="off", threads=1)
+    packets = codec.encode(images, quality=55, classic="never", threads=1)
     for image, found in zip(images, codec.decode(packets, threads=1), strict=True):
         assert found.shape == image.shape
         if image.shape[2] == 4:
@@ -128,7 +128,7 @@ def test_extreme_alpha(codec: Codec, alpha: str) -> None:
     image[:, :, 3] = 255 if alpha == "opaque" else 0
     if alpha == "one":
         image[4, 7, 3] = 1
-    (packet,) = codec.encode([image], quality=50, escape="off", threads=1)
+    (packet,) = codec.encode([image], quality=50, classic="never", threads=1)
     (found,) = codec.decode([packet], threads=1)
     assert np.array_equal(found[:, :, 3], image[:, :, 3])
 
@@ -244,7 +244,7 @@ def test_too_large_pictures_are_refused(codec: Codec, coder: LearnedCoder) -> No
     with pytest.raises(ImageError, match="too large for learned payloads"):
         coder.encode([wide], codes, quality=50)
     with pytest.raises(ImageError, match="allow classic payloads"):
-        codec.encode([wide], quality=50, escape="off")
+        codec.encode([wide], quality=50, classic="never")
     with pytest.raises(PayloadError, match="4097×1 pixels"):
         coder.decode([b""], codes, sizes=[(1, MAX_SIDE + 1)], quality=50)
     packet = Packet(60_000, 1, 3, Kind.LEARNED, 50, bytes(codec.quantiser.code_bytes), b"")
@@ -264,7 +264,7 @@ def damaged(payload: bytes, rng: np.random.Generator) -> bytes:
 def test_damaged_payloads_never_crash(codec: Codec, channels: int) -> None:
     rng = np.random.default_rng(channels)
     image = picture(31, 26, 8, channels)
-    (packet,) = codec.encode([image], quality=50, escape="off", threads=1)
+    (packet,) = codec.encode([image], quality=50, classic="never", threads=1)
     refused = 0
     payloads = [damaged(packet.payload, rng) for _ in range(150)]
     payloads += [b"", b"\0", b"\xff" * 1000, bytes(rng.bytes(500))]
@@ -281,7 +281,7 @@ def test_damaged_payloads_never_crash(codec: Codec, channels: int) -> None:
 
 def test_damaged_heads_never_crash(codec: Codec) -> None:
     image = picture(31, 26, 8)
-    (packet,) = codec.encode([image], quality=50, escape="off", threads=1)
+    (packet,) = codec.encode([image], quality=50, classic="never", threads=1)
     changes: list[dict[str, Any]] = [
         {"width": 260, "height": 3},
         {"width": 9},
@@ -305,7 +305,7 @@ def test_damaged_heads_never_crash(codec: Codec) -> None:
 
 def test_one_damaged_payload_is_named_among_many(codec: Codec) -> None:
     images = [picture(24, 24, seed, channels=4) for seed in range(3)]
-    packets = codec.encode(images, quality=50, escape="off", threads=1)
+    packets = codec.encode(images, quality=50, classic="never", threads=1)
     packets[1] = replace(packets[1], payload=packets[1].payload[:1])
     with pytest.raises(PayloadError):
         codec.decode(packets, threads=1)

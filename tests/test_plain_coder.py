@@ -143,8 +143,8 @@ def test_golden_archives_are_drawn_without_constriction(name: str) -> None:
 def test_learned_payloads_are_the_same_without_constriction(rng: np.random.Generator) -> None:
     soft = np.cumsum(np.cumsum(rng.normal(size=(40, 56, 3)), 0), 1)
     image = np.clip(128 + 4 * soft, 0, 255).astype(np.uint8)
-    packets = Codec.load("default").encode([image], escape="off")
+    packets = Codec.load("default").encode([image], classic="never")
     with absent("constriction"):
         codec = Codec.load("default")
-        assert codec.encode([image], escape="off") == packets
+        assert codec.encode([image], classic="never") == packets
         assert (codec.decode(packets)[0] == Codec.load("default").decode(packets)[0]).all()

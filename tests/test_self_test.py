@@ -30,7 +30,7 @@ def packets() -> list[Packet]:
     return [
         packet
         for quality in (25, 60, 95)
-        for packet in codec.encode(pictures(), quality=quality, escape="off")
+        for packet in codec.encode(pictures(), quality=quality, classic="never")
     ]
 
 

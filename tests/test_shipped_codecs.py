@@ -77,7 +77,7 @@ def test_a_large_image_comes_back_in_tiles() -> None:
     codec = Codec.load("default")
     y, x = np.mgrid[0:900, 0:1300]
     image = np.stack([x // 6 % 256, y // 4 % 256, (x + y) // 9 % 256], -1).astype(np.uint8)
-    packet = codec.encode([image], quality=60, escape="off")[0]
+    packet = codec.encode([image], quality=60, classic="never")[0]
     assert packet.kind is Kind.LEARNED
     assert psnr(codec.decode([packet])[0], image) > 30
 
@@ -97,15 +97,15 @@ def test_golden_learned_payload() -> None:
 def test_each_image_is_coded_by_itself() -> None:
     codec = Codec.load("default")
     images = [waves(), waves()[:, ::-1].copy(), waves()[:17, :9].copy(), waves()]
-    together = codec.encode(images, quality=50, escape="off")
-    assert [codec.encode([i], quality=50, escape="off")[0].payload for i in images] == [
+    together = codec.encode(images, quality=50, classic="never")
+    assert [codec.encode([i], quality=50, classic="never")[0].payload for i in images] == [
         packet.payload for packet in together
     ]
 
 
 def test_quality_rises() -> None:
     codec = Codec.load("default")
-    packets = [codec.encode([waves()], quality=q, escape="off")[0] for q in (20, 40, 60, 80)]
+    packets = [codec.encode([waves()], quality=q, classic="never")[0] for q in (20, 40, 60, 80)]
     sizes = [len(packet.payload) for packet in packets]
     quality = [psnr(codec.decode([packet])[0], waves()) for packet in packets]
     assert sizes == sorted(sizes)

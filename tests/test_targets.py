@@ -13,18 +13,18 @@ import pytest
 
 from fake_codec import FakeCodec, FakeSource
 from kinpack.archive.adding import addition as adding
-from kinpack.archive.adding.addition import AddOptions
 from kinpack.archive.adding.allocation import allocate, hulls
 from kinpack.archive.adding.fitting import GRID
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import merge
-from kinpack.codec.choice.choosing import Escape, exactly
+from kinpack.codec.choice.choosing import exactly
 from kinpack.codec.choice.psnr_search import ROUNDS, PsnrSearch
 from kinpack.codec.codec import Codec
 from kinpack.codec.decoding import Decoder
 from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.rates import Rates
+from kinpack.codec.packets.target import Classic, Target
 from kinpack.errors import ArchiveError, CodecError, KinpackError
 from kinpack.metrics import psnr
 from kinpack.pictures.images import Image, composite_on_white
@@ -78,46 +78,46 @@ def codec(request: pytest.FixtureRequest, classic: Codec) -> Codec:
 @pytest.mark.parametrize("target", [20.0, 33.3, 47.0, 60.0])
 def test_every_image_reaches_the_psnr(codec: Codec, target: float) -> None:
     images = collection()
-    escape: Escape = "off" if codec.is_learned and target < 40 else "auto"
-    packets, told = codec.encode_measured(images, min_psnr=target, escape=escape, threads=1)
+    classic: Classic = "never" if codec.is_learned and target < 40 else "auto"
+    packets, told = codec.encode_measured(images, min_psnr=target, classic=classic, threads=1)
     reached = drawn_psnr(codec, images, packets)
     assert min(reached) >= target
     assert np.array_equal(np.isinf(told), np.isinf(reached))
     assert told[np.isfinite(told)] == pytest.approx(np.array(reached)[np.isfinite(reached)])
     if target == 60:  # noise comes near it at no quality
         assert packets[5].kind is Kind.WEBP_LOSSLESS
-    if escape == "off":
+    if classic == "never":
         lossless = [p.kind is Kind.WEBP_LOSSLESS for p in packets]
         assert {p.kind for p in packets} <= {Kind.LEARNED, Kind.WEBP_LOSSLESS}
         for i in np.flatnonzero(lossless):  # the last resort alone
-            best = codec.encode_measured([images[i]], quality=99, escape="off", threads=1)[1]
+            best = codec.encode_measured([images[i]], quality=99, classic="never", threads=1)[1]
             assert best[0] < target
 
 
 def test_a_lower_quality_does_not_reach_it(codec: Codec) -> None:
     target, images = 31.0, collection()[:4]
-    escape: Escape = "off" if codec.is_learned else "auto"
-    packets = codec.encode(images, min_psnr=target, escape=escape, threads=1)
+    classic: Classic = "never" if codec.is_learned else "auto"
+    packets = codec.encode(images, min_psnr=target, classic=classic, threads=1)
     lossy = [i for i, packet in enumerate(packets) if packet.kind is not Kind.WEBP_LOSSLESS]
     assert len(lossy) == 4
     proven = 0
     for i in lossy:
         quality = packets[i].quality
         below = range(max(1, quality - 5), quality)
-        rates = codec.rates([images[i]], qualities=below, escape=escape, threads=1)
+        rates = codec.rates([images[i]], qualities=below, classic=classic, threads=1)
         passing = rates.psnr[0] >= target
         # No encoder is quite monotone: what a lower quality that passes takes is no less.
         if (np.diff(rates.psnr[0]) >= 0).all() and passing.any():
             assert rates.n_bytes[0, passing.argmax()] >= len(packets[i].payload)
         proven += not passing.any()
-        (same,) = codec.encode([images[i]], quality=quality, escape=escape, threads=1)
+        (same,) = codec.encode([images[i]], quality=quality, classic=classic, threads=1)
         assert same.payload == packets[i].payload
     assert proven
 
 
-def test_escape_always_takes_no_more_than_the_classic_payload(classic: Codec, codec: Codec) -> None:
+def test_always_takes_no_more_than_the_classic_payload(classic: Codec, codec: Codec) -> None:
     images = collection()[:4]
-    mine = codec.encode(images, min_psnr=34.0, escape="always", threads=1)
+    mine = codec.encode(images, min_psnr=34.0, classic="always", threads=1)
     theirs = classic.encode(images, min_psnr=34.0, threads=1)
     for packet, other in zip(mine, theirs, strict=True):
         assert len(packet.payload) <= len(other.payload)
@@ -174,11 +174,15 @@ def test_what_is_kept_exactly_looks_the_same(classic: Codec) -> None:
         {"min_psnr": 30.0, "quality": 60},
         {"quality": [60, 60]},
         {"quality": [0]},
-        {"min_psnr": 30.0, "escape": "never"},
+        {"min_psnr": 30.0, "classic": "off"},
+        {"escape": "off"},
+        {"max_bytes": 1000},
+        {"quality": True},
+        {"threads": 0},
     ],
 )
 def test_what_is_asked_wrongly_is_refused(classic: Codec, asked: Any) -> None:
-    with pytest.raises(CodecError, match=r"quality|qualities|min_psnr|escape"):
+    with pytest.raises(CodecError, match=r"quality|qualities|min_psnr|classic|archive|threads"):
         classic.encode([waves(8, 8, 3)], **asked)
 
 
@@ -374,11 +378,11 @@ def test_refusals(classic: Codec, source: Any, tmp_path: Path) -> None:
     several: list[Any] = [{"quality": 6, "min_psnr": 30.0}, {"min_psnr": 3.0, "max_bytes": 10**6}]
     wrong: list[Any] = [{"min_psnr": 0.0}, {"max_bytes": 0}]
     for asked in several:
-        with pytest.raises(ArchiveError, match="exclude each other"):
-            AddOptions(**asked)
+        with pytest.raises(CodecError, match="exclude each other"):
+            Target(**asked)
     for asked in wrong:
-        with pytest.raises(ArchiveError, match=r"min_psnr|max_bytes"):
-            AddOptions(**asked)
+        with pytest.raises(CodecError, match=r"min_psnr|max_bytes"):
+            Target(**asked)
     for items, message in ((OnceOnly(source), "read twice"), (Changing(source), "read again")):
         with (
             pytest.raises(ArchiveError, match=message),
@@ -415,8 +419,8 @@ class Fickle(FakeCodec):
         super().__init__()
         self.faults = faults
 
-    def encode_measured(self, images: Any, **options: Any) -> Any:
-        packets, told = super().encode_measured(images, **options)
+    def encode_measured(self, images: Any, *target: Any, **asked: Any) -> Any:
+        packets, told = super().encode_measured(images, *target, **asked)
         self.faults -= 1
         if self.faults >= 0:
             import dataclasses
@@ -424,8 +428,8 @@ class Fickle(FakeCodec):
             packets = [dataclasses.replace(p, payload=p.payload + bytes(50)) for p in packets]
         return packets, told
 
-    def rates(self, images: Any, **options: Any) -> Rates:
-        rates = super().rates(images, **options)
+    def rates(self, images: Any, *asked: Any, **more: Any) -> Rates:
+        rates = super().rates(images, *asked, **more)
         rates.n_bytes[:, -1] += 40
         rates.psnr[:, :-1] = 30
         return rates

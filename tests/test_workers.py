@@ -24,7 +24,7 @@ PICTURES = np.random.default_rng(20).integers(0, 256, (21, 32, 32, 3), np.uint8)
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_workers_read_right_pixels(tmp_path: Path, method: str, codec: str) -> None:
     with Archive.create(tmp_path / "a.kin", codec) as archive:
-        archive.add(PICTURES, quality=60, escape="off" if codec == "default" else "auto")
+        archive.add(PICTURES, quality=60, classic="never" if codec == "default" else "auto")
     with Archive.open(tmp_path / "a.kin") as archive:
         expected = np.stack(list(archive))  # files are open and networks run before they begin
         order = torch.utils.data.SequentialSampler(archive)

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
-from kinpack.archive.revisions.stored_codec import Escape
 from kinpack.codec.classic.alpha import encode_alpha, fill_transparent, join
 from kinpack.codec.classic.avif import encode_avif, strip
 from kinpack.codec.classic.payloads import candidates
@@ -34,6 +33,7 @@ from kinpack.codec.classic.webp import encode_webp
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.quality import avif_quality, webp_quality
+from kinpack.codec.packets.target import Classic, Target
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import CodecError
@@ -79,17 +79,9 @@ class Chooser:
         self.payload: Payload = best
 
     def encode(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
-        del min_psnr, escape, threads
-        if not isinstance(quality, int):
-            raise CodecError("golden archives are written at one quality at a time")
+        quality = Target.of(target, asked).asked["quality"]
         codes = pack_codes(self._codec.embed(images), K=self.quantiser.K)
         packets = []
         for image, code in zip(images, codes, strict=True):
@@ -242,7 +234,7 @@ def learned_archive(path: Path) -> None:
     }
     with Archive.create(path, codec) as archive:
         for quality, some in images.items():
-            archive.add(Pictures(some), quality=quality, escape="off")
+            archive.add(Pictures(some), quality=quality, classic="never")
         archive.add(Pictures([("exact", None, picture(12, 12, 10))]), quality=100)
 
 
@@ -259,17 +251,18 @@ def causal_archive(path: Path) -> None:
     with Archive.create(path, codec) as archive:
         for quality, size in ((30, (18, 25)), (60, (27, 16)), (90, (9, 1))):
             grey = [(f"{quality}/{seed}", None, plane(*size, seed)[:, :, None]) for seed in (1, 2)]
-            archive.add(Pictures(grey), quality=quality, escape="off")
-        for escape in ("off", "always"):
+            archive.add(Pictures(grey), quality=quality, classic="never")
+        rules: tuple[Classic, ...] = ("never", "always")
+        for classic in rules:
             clear = [
                 (
-                    f"{escape}/{seed}",
+                    f"{classic}/{seed}",
                     "alpha",
                     np.dstack([picture(h, 14, seed), plane(h, 14, seed, noise=0)]),
                 )
                 for seed, h in ((3, 17), (4, 21))
             ]
-            archive.add(Pictures(clear), quality=50, escape=escape)
+            archive.add(Pictures(clear), quality=50, classic=classic)
 
 
 def freeze_learned(description: dict[str, Any]) -> Codec:

@@ -17,15 +17,10 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.staging import Staging, stage
-from kinpack.archive.revisions.stored_codec import (
-    Codec,
-    Escape,
-    as_codec,
-    as_describer,
-    store_codec,
-)
+from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_codec
 from kinpack.archive.stores.opening import check_place, is_address, open_store
 from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec, as_items
@@ -204,40 +199,33 @@ class Archive(Reader):
     def add(
         self,
         source: Spec | Iterable[Item],
+        target: Target | None = None,
         *,
-        quality: int | None = None,
-        min_psnr: float | None = None,
-        max_bytes: int | None = None,
-        escape: Escape = "auto",
         on_duplicate: Duplicates = "error",
         skip_broken: bool = False,
         batch: int = 256,
-        threads: int | None = None,
         progress: Progress | None = None,
         measuring: Progress | None = None,
+        **asked: Any,
     ) -> AddReport:
         """Add images in one commit: all of them appear, durably, or none.
 
-        What was there is not touched. An error, Ctrl-C or a kill leaves the former revision. Of
-        ``quality``, ``min_psnr`` and ``max_bytes`` at most one may be given. What a target asked
-        for and what was reached is noted in the manifest.
+        What was there is not touched. An error, Ctrl-C or a kill leaves the former revision. What
+        a target asked for and what was reached is noted in the manifest. With ``max_bytes`` the
+        archive must be new, and the source is read twice.
 
         Args:
             source: the images: a ``Source``, items, or whatever ``kinpack.open_source`` takes.
-            quality: 1 to 100, by default 60; 100 is lossless.
-            min_psnr: PSNR in dB that every image is to have, 1 to 100; checked by decoding it.
-            max_bytes: in a new archive, the bytes that all its files but the codec's and the
-                describer's may take; the best mean PSNR that fits. The source is read twice.
-            escape: whether a classic payload may stand in for a learned one: ``auto`` where it
-                serves better, ``off`` never, ``always``.
+            target: what they are coded to, all to the same; by default quality 60.
             on_duplicate: for an id that is there already: ``error`` refuses the whole source,
                 ``skip`` keeps the old image, ``replace`` takes the new one.
             skip_broken: whether pictures that cannot be read are left out and reported; else the
                 first one refuses the whole source.
             batch: images coded at a time.
-            threads: for loading and coding; by default as many as suit the machine.
             progress: called with the number of images just done.
             measuring: called likewise on the first reading for ``max_bytes``.
+            asked: in place of a target its fields, as ``quality=40``, ``min_psnr=36`` or
+                ``max_bytes=20_000_000``.
 
         Returns:
             How many were added, skipped and replaced, which were broken, and, where a target was
@@ -246,6 +234,7 @@ class Archive(Reader):
         Raises:
             ArchiveError: an id is there already, the disk is full, the place is read-only, or the
                 images cannot fit.
+            CodecError: a field of the target is not known or out of range.
             ImageError: a picture cannot be read.
             SourceError: the source fails.
         """
@@ -254,14 +243,10 @@ class Archive(Reader):
                 f"{source.where}: an archive cannot be added; join archives with kinpack.merge"
             )
         options = AddOptions(
-            quality=quality,
-            min_psnr=min_psnr,
-            max_bytes=max_bytes,
-            escape=escape,
+            target=Target.of(target, asked),
             on_duplicate=on_duplicate,
             skip_broken=skip_broken,
             batch=batch,
-            threads=threads,
         )
         with self._writing():
             failed, self._failed = self._failed, True

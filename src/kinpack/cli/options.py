@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from kinpack.archive.stores.buckets import SCHEMES
+from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
@@ -109,10 +110,10 @@ Size: TypeAlias = Annotated[
 Split: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="The one split of a data set to take.")
 ]
-Escape: TypeAlias = Annotated[
-    Literal["auto", "off", "always"],
+Classic: TypeAlias = Annotated[
+    target.Classic,
     typer.Option(
-        help="Classic payloads in place of learned ones: where they serve better, never, always."
+        help="Try classic payloads beside learned ones: where they may serve better, never, always."
     ),
 ]
 OnDuplicate: TypeAlias = Annotated[

@@ -14,7 +14,7 @@ from kinpack.cli.learning import LONGEST_SIDE, learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
-    Escape,
+    Classic,
     Json,
     MaxBytes,
     MinPsnr,
@@ -66,7 +66,7 @@ def pack(
     max_bytes: MaxBytes = None,
     size: Size = None,
     split: Split = None,
-    escape: Escape = "auto",
+    classic: Classic = "auto",
     on_duplicate: OnDuplicate = "error",
     skip_broken: SkipBroken = False,
     threads: Threads = None,
@@ -88,9 +88,9 @@ def pack(
     refuse_several(codec=codec, learn=learn or None)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
-    from kinpack.archive.adding.addition import AddOptions
     from kinpack.archive.archive import Archive
     from kinpack.codec.codec import Codec
+    from kinpack.codec.packets.target import Target
     from kinpack.describers.describer import Describer
 
     report = Report(json=json, quiet=quiet)
@@ -100,8 +100,15 @@ def pack(
         else Codec.load(codec or "default")
     )
     embeds = None if describer is None else Describer.load(describer)
-    asked = AddOptions(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes).asked
-    metadata = {"codec": loaded.name, **asked, "size": size or None, "escape": escape}
+    target = Target(
+        quality=quality, min_psnr=min_psnr, max_bytes=max_bytes, classic=classic, threads=threads
+    )
+    metadata = {
+        "codec": loaded.name,
+        **target.asked,
+        "size": size or None,
+        "classic": target.classic,
+    }
     if embeds:
         metadata["describer"] = embeds.name
     with Archive.create(output, loaded, describer=embeds, metadata=metadata) as archive:
@@ -111,13 +118,9 @@ def pack(
         with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
                 images,
-                quality=quality,
-                min_psnr=min_psnr,
-                max_bytes=max_bytes,
-                escape=escape,
+                target,
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,
-                threads=threads,
                 progress=packing,
                 measuring=measuring,
             )
@@ -173,10 +176,10 @@ def add(
                 images,
                 quality=quality,
                 min_psnr=min_psnr,
-                escape=noted.get("escape", "auto"),
+                classic=noted.get("classic", "auto"),
+                threads=threads,
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,
-                threads=threads,
                 progress=meter.advance,
             )
         _warn_of_broken(report, added)

@@ -17,6 +17,12 @@ from typer.core import TyperGroup
 from kinpack.cli.reporting import one_line
 from kinpack.errors import KinpackError
 
+RENAMED = {
+    "--escape": "--classic now: auto, never (for off) or always",
+    "--embedder": "--describer now",
+}
+"""What options are called that had another name."""
+
 
 class Program(TyperGroup):
     """The commands, with every failure told in one line."""
@@ -71,6 +77,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message"):  # wrong usage
         context = getattr(error, "ctx", None)
         said = str(error.format_message()).strip(" .") or "a command is missing"
+        if (option := getattr(error, "option_name", None)) in RENAMED:
+            said = f"{option} is called {RENAMED[option]}"
         return f"{said}; see: {context.command_path if context else 'kinpack'} --help", 2
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

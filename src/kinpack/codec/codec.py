@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from kinpack.codec.causal.causal_alpha import CausalAlpha
 from kinpack.codec.causal.causal_image import CausalImages
 from kinpack.codec.choice.choosing import Chooser
-from kinpack.codec.choice.choosing import Escape as Escape
-from kinpack.codec.choice.classic_rule import EscapeRule
+from kinpack.codec.choice.classic_rule import ClassicRule
 from kinpack.codec.decoding import Decoder
-from kinpack.codec.encoding import DEFAULT_QUALITY as DEFAULT_QUALITY
 from kinpack.codec.encoding import Encoder, psnr_of_packets
 from kinpack.codec.learned.learned import LearnedCoder
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.rates import Rates
+from kinpack.codec.packets.target import Target
 from kinpack.codec.parts import CodecParts
 from kinpack.errors import CodecError, shown
 from kinpack.networks.container import Container, read_container
@@ -167,63 +166,46 @@ class Codec:
         return self._data
 
     def encode(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Iterable[ImageLike], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         """Encode images, each by itself, at a quality or to a PSNR.
 
         At a quality, where learned and classic payloads are both tried, the one with the least
-        bits + lam(quality) · squared error is kept; with "always", of those that take no more bytes
-        than the smallest classic one. To a PSNR (sMIC, eq. 1), each image gets the smallest payload
-        found that reaches it, at a quality of its own; see ``encode_measured``.
+        bits + lam(quality) · squared error is kept; with classic "always", of those that take no
+        more bytes than the smallest classic one. To a PSNR (sMIC, eq. 1), each image gets the
+        smallest payload found that reaches it, at a quality of its own; see ``encode_measured``.
 
         Args:
             images: uint8 (H, W, C) each, C = 1 grey, 3 RGB, 4 RGBA, or (H, W) of grey; Pillow
                 images or paths of picture files.
-            quality: 1 to 100, of all or of each, by default 60; 100 is lossless.
-            min_psnr: PSNR in dB that every image must have, 1 to 100; without a quality.
-            escape: whether classic payloads are tried beside learned ones: "auto" where the codec's
-                own prediction says that one may win, "always" for each image, "off" never.
-            threads: that work at a time; None takes as many as there are cores.
+            target: what is asked of them; by default quality 60.
+            asked: in place of a target its fields, as ``quality=40`` or ``min_psnr=36``.
 
         Returns:
             A packet for each image.
 
         Raises:
             ImageError: an array is no image, or too large.
-            CodecError: a quality or a PSNR is out of range, or both are given.
+            CodecError: a field of the target is not known or out of range, or it asks for a number
+                of bytes, which only a whole archive can keep to.
         """
-        if min_psnr is None:
-            return self._encoder.encode(as_images(images), quality, escape=escape, threads=threads)
-        return self.encode_measured(
-            images, quality=quality, min_psnr=min_psnr, escape=escape, threads=threads
-        )[0]
+        asked_for = Target.of(target, asked)
+        if asked_for.min_psnr is None:
+            return self._encoder.encode(as_images(images), asked_for)
+        return self._encoder.encode_to_psnr(as_images(images), asked_for.min_psnr, asked_for)[0]
 
     def encode_measured(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Iterable[ImageLike], target: Target | None = None, **asked: Any
     ) -> tuple[list[Packet], NDArray[np.float64]]:
         """Encode images as ``encode`` does, decode the packets, and measure what they draw.
 
-        With ``min_psnr``, an image whose packet does not draw it that well is kept exactly.
+        With ``min_psnr``, an image whose packet does not draw it that well is kept exactly, and
+        with classic "never", too, where no learned payload does.
 
         Args:
-            images: as for ``encode``, and so are the options.
-            quality: 1 to 100, of all or of each.
-            min_psnr: PSNR in dB that every image must have, 1 to 100.
-            escape: whether classic payloads are tried beside learned ones. With "off" an image that
-                no learned payload brings to ``min_psnr`` still gets an exact classic one.
-            threads: workers for classic payloads.
+            images: as for ``encode``.
+            target: as for ``encode``.
+            asked: as for ``encode``.
 
         Returns:
             A packet for each image, and (n,) float64, the PSNR in dB of each one's picture against
@@ -231,15 +213,13 @@ class Codec:
 
         Raises:
             ImageError: an array is no image, or too large.
-            CodecError: a quality or a PSNR is out of range, or both are given.
+            CodecError: as for ``encode``.
         """
-        images = as_images(images)
-        if min_psnr is None:
-            packets = self._encoder.encode(images, quality, escape=escape, threads=threads)
-            return packets, self.psnr(images, packets, threads=threads)
-        if quality is not None:
-            raise CodecError("quality and min_psnr exclude each other; give one of them")
-        return self._encoder.encode_to_psnr(images, min_psnr, escape=escape, threads=threads)
+        asked_for, images = Target.of(target, asked), as_images(images)
+        if asked_for.min_psnr is None:
+            packets = self._encoder.encode(images, asked_for)
+            return packets, self.psnr(images, packets, threads=asked_for.threads)
+        return self._encoder.encode_to_psnr(images, asked_for.min_psnr, asked_for)
 
     def psnr(
         self, images: Iterable[ImageLike], packets: Sequence[Packet], *, threads: int | None = None
@@ -259,18 +239,23 @@ class Codec:
     def rates(
         self,
         images: Iterable[ImageLike],
-        *,
         qualities: Sequence[int],
-        escape: Escape = "auto",
-        threads: int | None = None,
+        target: Target | None = None,
+        **asked: Any,
     ) -> Rates:
-        """Size and PSNR of images at several qualities; the options are those of ``encode``.
+        """Size and PSNR of images at several qualities.
+
+        Args:
+            images: as for ``encode``.
+            qualities: 1 to 100 each, in any order.
+            target: as for ``encode``; its own quality does not count.
+            asked: as for ``encode``.
 
         Raises:
             ImageError: an array is no image, or too large.
             CodecError: a quality is out of range.
         """
-        return self._encoder.rates(as_images(images), qualities, escape=escape, threads=threads)
+        return self._encoder.rates(as_images(images), qualities, Target.of(target, asked))
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw the images of packets.
@@ -324,7 +309,7 @@ class Codec:
         """
         if not self.is_learned:
             raise CodecError(
-                f"codec {self.name!r} has no learned payloads; use escape 'auto' or 'always'"
+                f"codec {self.name!r} has no learned payloads; use classic 'auto' or 'always'"
             )
         return self._learned.coder
 
@@ -364,8 +349,8 @@ class Codec:
 
     @cached_property
     def _encoder(self) -> Encoder:
-        values = self.header.get("escape")
-        rule = None if values is None else EscapeRule.from_dict(values)
+        values = self.header.get("classic_rule")
+        rule = None if values is None else ClassicRule.from_dict(values)
         chooser = Chooser(self._coder_of_images, rule, self._alpha)
         return Encoder(chooser, self.embed, self._decoder, K=self.quantiser.K)
 
@@ -379,6 +364,6 @@ def describe(codec: Codec) -> dict[str, Any]:
     keep = {
         k: v
         for k, v in codec.header.items()
-        if k not in ("latent", "descriptor", "test", "escape", "causal_test")
+        if k not in ("latent", "descriptor", "test", "classic_rule", "causal_test")
     }
     return {**keep, "codec_id": codec.codec_id, "codec_bytes": codec.n_bytes}

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.choice.choosing import Choice, Chooser, Escape, exactly
+from kinpack.codec.choice.choosing import Choice, Chooser, exactly
 from kinpack.codec.decoding import Decoder
 from kinpack.codec.learned.learned_image import in_parts
 from kinpack.codec.packets.candidate import psnr_of, squared_error
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.rates import Rates
+from kinpack.codec.packets.target import Target
 from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import too_many
 from kinpack.pictures.images import Image
-
-DEFAULT_QUALITY = 60
 
 _BATCH = 256
 
@@ -43,47 +43,31 @@ class Encoder:
     ) -> None:
         self._chooser, self._embed, self._decoder, self._K = chooser, embed, decoder, K
 
-    def encode(
-        self,
-        images: Sequence[Image],
-        quality: int | Sequence[int] | None,
-        *,
-        escape: Escape,
-        threads: int | None,
-    ) -> list[Packet]:
+    def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
         """Encode images at a quality of all, or of each."""
         packets: list[Packet] = []
-        for part, qualities in _parts(images, quality, escape):
-            codes = self._codes(part, threads)
-            choices = self._chooser.at_quality(
-                part, codes, qualities, escape=escape, threads=threads
-            )
+        for part, qualities in _parts(images, target):
+            codes = self._codes(part, target.threads)
+            choices = self._chooser.at_quality(part, codes, qualities, target)
             packets += self._packets(part, codes, choices)
         return packets
 
     def encode_to_psnr(
-        self,
-        images: Sequence[Image],
-        min_psnr: float,
-        *,
-        escape: Escape,
-        threads: int | None,
+        self, images: Sequence[Image], least: float, target: Target
     ) -> tuple[list[Packet], NDArray[np.float64]]:
         """Encode images to a PSNR, see that they reach it, and keep exactly those that do not."""
-        if not 1 <= min_psnr <= 100:
-            raise CodecError(f"min_psnr {min_psnr} is out of range: it goes from 1 to 100 dB")
         packets: list[Packet] = []
         reached = [np.zeros(0)]
-        for part, _ in _parts(images, None, escape):
-            codes = self._codes(part, threads)
-            choices = self._chooser.at_psnr(part, codes, min_psnr, escape=escape, threads=threads)
+        for part, _ in _parts(images, target):
+            codes = self._codes(part, target.threads)
+            choices = self._chooser.at_psnr(part, codes, least, target)
             made = self._packets(part, codes, choices)
-            psnr = psnr_of_packets(part, made, self._decoder, threads=threads)
-            for i in np.flatnonzero(psnr < min_psnr).tolist():
+            psnr = psnr_of_packets(part, made, self._decoder, threads=target.threads)
+            for i in np.flatnonzero(psnr < least).tolist():
                 exact = [exactly(part[i])]
                 made[i : i + 1] = self._packets([part[i]], codes[i : i + 1], exact)
                 psnr[i] = psnr_of_packets([part[i]], [made[i]], self._decoder, threads=1)[0]
-                if psnr[i] < min_psnr:
+                if psnr[i] < least:
                     raise CodecError(
                         "a lossless payload is not drawn exactly: the installed Pillow is faulty; "
                         "install the version that kinpack's constraints name"
@@ -92,30 +76,16 @@ class Encoder:
             reached.append(psnr)
         return packets, np.concatenate(reached)
 
-    def rates(
-        self,
-        images: Sequence[Image],
-        qualities: Sequence[int],
-        *,
-        escape: Escape,
-        threads: int | None,
-    ) -> Rates:
+    def rates(self, images: Sequence[Image], qualities: Sequence[int], target: Target) -> Rates:
         """Size and PSNR at several qualities."""
-        for quality in qualities:
-            _check(quality)
+        asked = [replace(target, quality=quality) for quality in qualities]
         rates = Rates.empty(len(images), len(qualities))
         first = 0
-        for part, _ in _parts(images, None, escape):
-            codes = self._codes(part, threads)
-            for j, quality in enumerate(qualities):
-                choices = self._chooser.at_quality(
-                    part,
-                    codes,
-                    [quality] * len(part),
-                    escape=escape,
-                    threads=threads,
-                    measured=True,
-                )
+        for part, _ in _parts(images, target):
+            codes = self._codes(part, target.threads)
+            for j, one in enumerate(asked):
+                each = one.qualities(len(part))
+                choices = self._chooser.at_quality(part, codes, each, one, measured=True)
                 for i, (image, (_, made)) in enumerate(zip(part, choices, strict=True), first):
                     rates.n_bytes[i, j], rates.kind[i, j] = len(made.payload), made.kind
                     rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
@@ -159,26 +129,13 @@ def psnr_of_packets(
     )
 
 
-def _parts(
-    images: Sequence[Image], quality: int | Sequence[int] | None, escape: Escape
-) -> Iterator[tuple[Sequence[Image], list[int]]]:
+def _parts(images: Sequence[Image], target: Target) -> Iterator[tuple[Sequence[Image], list[int]]]:
     """Images and their qualities, so many at a time as are coded together."""
-    if escape not in ("auto", "off", "always"):
-        raise CodecError(f"escape {escape!r} is not known: use auto, off or always")
-    asked = DEFAULT_QUALITY if quality is None else quality
-    each = np.asarray(asked)
-    for q in each.ravel().tolist():
-        _check(q)
-    if each.ndim and each.shape != (len(images),):
-        raise CodecError(f"{each.size} qualities for {len(images)} images; give one, or one each")
-    qualities = [int(q) for q in np.broadcast_to(each, (len(images),))]
+    if target.max_bytes is not None:
+        raise CodecError("max_bytes is for a whole archive; add the images to one with it")
+    qualities = target.qualities(len(images))
     for i, image in enumerate(images):  # what is encoded can be drawn again
         if what := too_many(image.shape[1], image.shape[0]):
             raise ImageError(f"image {i}: {what}")
     for first in range(0, len(images), _BATCH):
         yield images[first : first + _BATCH], qualities[first : first + _BATCH]
-
-
-def _check(quality: int) -> None:
-    if not 1 <= quality <= 100:
-        raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")

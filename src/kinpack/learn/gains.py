@@ -118,7 +118,7 @@ def _difference(curve: Curve, own: Curve) -> float:
 
 
 def _learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
-    rates = codec.rates(images, qualities=QUALITIES, escape="off")
+    rates = codec.rates(images, qualities=QUALITIES, classic="never")
     psnrs = np.minimum(rates.psnr, _EXACT_PSNR).mean(0)
     return list(zip(rates.n_bytes.mean(0) + codec.quantiser.code_bytes, psnrs, strict=True))
 

@@ -22,7 +22,7 @@ from kinpack.codec.codec import Codec
 from kinpack.errors import shown
 from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey, with_rule
 from kinpack.learn.collection import Collection, original, read_collection
-from kinpack.learn.freezing.freeze import ESCAPE_PATCHES, freeze
+from kinpack.learn.freezing.freeze import RULE_PATCHES, freeze
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.patches import SMALL, PatchSampler
@@ -171,7 +171,7 @@ def learn_codec(
         "causal": sorted(shares),
         **(description or {}),
     }
-    codec = freeze(model, patches, description=header, calibrate_escape=not shares)
+    codec = freeze(model, patches, description=header, calibrate_rule=not shares)
     codec = _with_causal(
         codec, found, learned, shares, training=training, folder=folder, log_line=log_line
     )
@@ -229,7 +229,7 @@ def _with_causal(
         spent += share
     if not shares:
         return codec
-    every = max(1, len(learned) // ESCAPE_PATCHES)
+    every = max(1, len(learned) // RULE_PATCHES)
     return with_rule(codec, [original(found.items[i]) for i in learned[::every]])
 
 

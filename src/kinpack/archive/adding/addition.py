@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from kinpack.archive.adding.fitting import GRID, Fitting
 from kinpack.archive.adding.source_reading import Batch, Intake
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.measured_quality import TARGETS, Reached, bytes_on_disk, following
+from kinpack.archive.revisions.measured_quality import Reached, bytes_on_disk, following
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Codec, Escape
+from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
+from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress as Progress
 from kinpack.sources.items import Item
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 Duplicates: TypeAlias = Literal["error", "skip", "replace"]
 """What happens to an image whose id is there already: refuse all, keep the old, take the new."""
-
-DEFAULT_QUALITY = 60
 
 _ATTEMPTS = 3
 
@@ -62,28 +61,19 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddOptions:
-    """How a source is added: at a quality (by default 60), to a PSNR, or into a number of bytes.
+    """How a source is added.
 
     Attributes:
-        quality: 1 to 100; 100 is lossless.
-        min_psnr: PSNR in dB that every image is to have, 1 to 100.
-        max_bytes: of the whole new archive but its codec and describer; as high a mean PSNR as
-            fits.
-        escape: whether a classic payload may stand in for a learned one.
+        target: what its images are coded to, all to the same.
         on_duplicate: what happens to an image whose id is there already.
         skip_broken: whether pictures that cannot be read are left out and reported.
         batch: images coded at a time.
-        threads: for loading and coding; by default as many as suit the machine.
     """
 
-    quality: int | None = None
-    min_psnr: float | None = None
-    max_bytes: int | None = None
-    escape: Escape = "auto"
+    target: Target = field(default_factory=Target)
     on_duplicate: Duplicates = "error"
     skip_broken: bool = False
     batch: int = 256
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.on_duplicate not in ("error", "skip", "replace"):
@@ -92,22 +82,8 @@ class AddOptions:
             )
         if self.batch < 1:
             raise ArchiveError(f"batch is {self.batch}; it is at least 1")
-        given = [n for n in ("quality", *TARGETS) if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise ArchiveError(f"{' and '.join(given)} exclude each other; give one of them")
-        if self.min_psnr is not None and not 1 <= self.min_psnr <= 100:
-            raise ArchiveError(f"min_psnr is {self.min_psnr}; it goes from 1 to 100 dB")
-        if self.max_bytes is not None and self.max_bytes < 1:
-            raise ArchiveError(f"max_bytes is {self.max_bytes}; it is at least 1")
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The quality or the target, by its name."""
-        if self.min_psnr is not None:
-            return {"min_psnr": self.min_psnr}
-        if self.max_bytes is not None:
-            return {"max_bytes": self.max_bytes}
-        return {"quality": DEFAULT_QUALITY if self.quality is None else self.quality}
+        if not isinstance(self.target.quality, int | None):
+            raise ArchiveError("images are added at one quality; add those of each by themselves")
 
 
 class Addition:
@@ -159,12 +135,11 @@ class Addition:
                 cannot fit.
             ImageError: a picture cannot be read.
         """
-        if self._options.max_bytes is None:
+        limit = self._options.target.max_bytes
+        if limit is None:
             self._store_all(items, progress or _silent)
         else:
-            self._store_within(
-                self._options.max_bytes, items, progress or _silent, measuring or _silent
-            )
+            self._store_within(limit, items, progress or _silent, measuring or _silent)
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
         """The manifest that adds the images to a revision.
@@ -228,7 +203,7 @@ class Addition:
             new.append(entry.without(dead.tolist()) if len(dead) else entry)
             first += entry.rows
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
-        asked = self._options.asked
+        asked = self._options.target.asked
         return following(base.manifest, (*old, *new), change, asked, reached), report
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -272,19 +247,14 @@ class Addition:
             )
         fitting = Fitting(
             self._snapshot.manifest,
-            self._options.asked,
+            self._options.target.asked,
             code_bytes=self._coder.quantiser.code_bytes,
             describer_code_bytes=self._describer.code_bytes if self._describer else 0,
             where=where,
         )
         for batch in self._new_intake().batches(items, measuring):
             images = [image for _, image in batch]
-            rates = self._coder.rates(
-                images,
-                qualities=GRID,
-                escape=self._options.escape,
-                threads=self._options.threads,
-            )
+            rates = self._coder.rates(images, GRID, replace(self._options.target, max_bytes=None))
             fitting.take(batch, rates)
         allowed = limit
         for _ in range(_ATTEMPTS):
@@ -326,28 +296,19 @@ class Addition:
         return qualities
 
     def _encode(self, batch: Batch, qualities: list[int] | None) -> None:
-        options = self._options
+        target = self._options.target
         images = [image for _, image in batch]
-        if options.min_psnr is None and qualities is None:
-            packets = self._coder.encode(
-                images,
-                quality=options.quality,
-                escape=options.escape,
-                threads=options.threads,
-            )
+        if target.min_psnr is None and qualities is None:
+            packets = self._coder.encode(images, target)
         else:
-            packets, psnr = self._coder.encode_measured(
-                images,
-                quality=qualities,
-                min_psnr=options.min_psnr,
-                escape=options.escape,
-                threads=options.threads,
-            )
+            if qualities is not None:
+                target = replace(target, max_bytes=None, quality=qualities)
+            packets, psnr = self._coder.encode_measured(images, target)
             self._psnr.extend(psnr.tolist())
         codes = [b""] * len(images)
         if self._describer is not None:
-            codes = self._describer.packed(images, threads=options.threads)
-        replacing = options.on_duplicate == "replace"
+            codes = self._describer.packed(images, threads=target.threads)
+        replacing = self._options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
             earlier = self._intake.taken.store(item.id)
             if earlier is not None:
@@ -371,7 +332,7 @@ class Addition:
             on_duplicate=options.on_duplicate,
             skip_broken=options.skip_broken,
             batch=options.batch,
-            threads=options.threads,
+            threads=options.target.threads,
         )
 
     def _changed(self) -> ArchiveError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,8 @@ from kinpack.pictures.images import Image
 
 if TYPE_CHECKING:
     from kinpack.codec.packets.rates import Rates
+    from kinpack.codec.packets.target import Target
     from kinpack.describers.describer import Describer
-
-Escape: TypeAlias = Literal["auto", "off", "always"]
-"""Whether a classic payload may stand in for a learned one: where better, never, always."""
 
 
 class Codec(Protocol):
@@ -39,36 +37,15 @@ class Codec(Protocol):
     def to_bytes(self) -> bytes:
         """The codec file."""
 
-    def encode(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
-    ) -> list[Packet]:
+    def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
         """Code images, each by itself."""
 
     def encode_measured(
-        self,
-        images: Sequence[Image],
-        *,
-        quality: int | Sequence[int] | None = None,
-        min_psnr: float | None = None,
-        escape: Escape = "auto",
-        threads: int | None = None,
+        self, images: Sequence[Image], target: Target
     ) -> tuple[list[Packet], NDArray[np.float64]]:
         """Code images, and measure the PSNR in dB, (n,), of what their packets draw."""
 
-    def rates(
-        self,
-        images: Sequence[Image],
-        *,
-        qualities: Sequence[int],
-        escape: Escape = "auto",
-        threads: int | None = None,
-    ) -> Rates:
+    def rates(self, images: Sequence[Image], qualities: Sequence[int], target: Target) -> Rates:
         """Size and PSNR of images at several qualities."""
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:

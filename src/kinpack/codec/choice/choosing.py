@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.causal.causal_alpha import CausalAlpha
-from kinpack.codec.choice.classic_rule import EscapeRule, features
+from kinpack.codec.choice.classic_rule import ClassicRule, features
 from kinpack.codec.choice.psnr_search import PsnrSearch
 from kinpack.codec.choice.quick_trial import finer_setting, stands_a_chance
 from kinpack.codec.classic.payloads import candidates, lossy_kind, may_be_lossless
@@ -18,10 +18,10 @@ from kinpack.codec.learned.learned import MAX_SIDE
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.target import Target
 from kinpack.errors import ImageError
 from kinpack.pictures.images import Image
 
-Escape = Literal["auto", "off", "always"]
 RULE_PIXELS = 64 * 64
 """Most pixels of an image that a rule is believed about: rules are calibrated on small pictures,
 and of larger ones AVIF takes fewer bytes more often."""
@@ -49,7 +49,7 @@ class Chooser:
     def __init__(
         self,
         learned: Callable[[], LearnedImages] | None,
-        rule: EscapeRule | None,
+        rule: ClassicRule | None,
         alpha: CausalAlpha | None = None,
     ) -> None:
         self._learned, self._rule, self._alpha = learned, rule, alpha
@@ -59,9 +59,8 @@ class Chooser:
         images: Sequence[Image],
         codes: NDArray[np.uint8],
         qualities: Sequence[int],
+        target: Target,
         *,
-        escape: Escape,
-        threads: int | None,
         measured: bool = False,
     ) -> list[Choice]:
         """Keep the payload that costs least at each image's quality.
@@ -70,8 +69,7 @@ class Chooser:
             images: uint8 (H, W, C) each.
             codes: (n, M) sub-indices of each.
             qualities: 1 to 100, of each.
-            escape: whether classic payloads are tried beside learned ones.
-            threads: that work at a time.
+            target: how; its own quality does not count.
             measured: whether the error of a payload is wanted that has no rival.
 
         Returns:
@@ -81,33 +79,35 @@ class Chooser:
             ImageError: an image is too large for learned payloads, and no others are allowed.
         """
         found: list[list[Candidate]] = [[] for _ in images]
-        draw = measured or escape != "off"
+        draw = measured or target.classic != "never"
         rows = [i for i, q in enumerate(qualities) if q < 100 and self._can_learn(images[i])]
         for i, made in zip(
             rows,
             self._encode_learned(
-                images, codes, rows, [qualities[i] for i in rows], draw=draw, threads=threads
+                images, codes, rows, [qualities[i] for i in rows], draw=draw, target=target
             ),
             strict=True,
         ):
             found[i].append(made)
-        if escape == "off" and self._learned:
+        if target.classic == "never" and self._learned:
             trying = {i: True for i, q in enumerate(qualities) if q == 100}
         else:
             learned = [(q, of[0]) if of else None for q, of in zip(qualities, found, strict=True)]
-            trying = self._worth_trying(images, learned, escape)
+            trying = self._worth_trying(images, learned, target)
 
         def classic(i: int) -> list[Candidate]:
             image, quality = images[i], qualities[i]
-            if escape == "auto" and found[i] and _pixels(image) > RULE_PIXELS:
+            if target.classic == "auto" and found[i] and _pixels(image) > RULE_PIXELS:
                 setting = self._finer_setting(image, found[i][0], codes[i], quality)
                 return [] if setting is None else candidates(image, quality=setting)
             likely = trying[i] or stands_a_chance(image, found[i][0], quality=quality)
             return candidates(image, quality=quality) if likely else []
 
-        tried = in_threads(classic, trying, threads=threads)
+        tried = in_threads(classic, trying, threads=target.threads)
         for i, more in zip(trying, tried, strict=True):
-            found[i] = no_larger(found[i], more) if escape == "always" else [*found[i], *more]
+            found[i] = (
+                no_larger(found[i], more) if target.classic == "always" else [*found[i], *more]
+            )
         found = self._with_own_alpha(images, found)
         choices = []
         for image, of, quality in zip(images, found, qualities, strict=True):
@@ -124,10 +124,8 @@ class Chooser:
         self,
         images: Sequence[Image],
         codes: NDArray[np.uint8],
-        target: float,
-        *,
-        escape: Escape,
-        threads: int | None,
+        least: float,
+        target: Target,
     ) -> list[Choice]:
         """Keep the smallest payload of those found that reach a PSNR.
 
@@ -137,33 +135,34 @@ class Chooser:
         Args:
             images: uint8 (H, W, C) each.
             codes: (n, M) sub-indices of each.
-            target: PSNR in dB, of each image.
-            escape: whether classic payloads are tried beside learned ones.
-            threads: that work at a time.
+            least: PSNR in dB that each image is to have.
+            target: how.
 
         Returns:
             One choice for each image.
         """
-        searches = [PsnrSearch(target, _pixels(image)) for image in images]
+        searches = [PsnrSearch(least, _pixels(image)) for image in images]
         rows = [i for i, image in enumerate(images) if self._can_learn(image)]
         while True:
             asked = {i: quality for i in rows if (quality := searches[i].next) is not None}
             if not asked:
                 break
             going, qualities = list(asked), list(asked.values())
-            made = self._encode_learned(images, codes, going, qualities, draw=True, threads=threads)
+            made = self._encode_learned(images, codes, going, qualities, draw=True, target=target)
             for i, quality, one in zip(going, qualities, made, strict=True):
                 searches[i].tell(quality, one)
         best = [Choice(*search.best) if search.best else None for search in searches]
         parts = self._alpha.parts(images) if self._alpha else [b""] * len(images)
         trying = (
             {i: True for i, choice in enumerate(best) if choice is None}
-            if escape == "off" and self._learned
-            else self._worth_trying(images, best, escape)
+            if target.classic == "never" and self._learned
+            else self._worth_trying(images, best, target)
         )
-        only_exact = escape == "off" and self._learned is not None
+        only_exact = target.classic == "never" and self._learned is not None
         tried = in_threads(
-            lambda i: _classic_at_psnr(images[i], target, exact=only_exact), trying, threads=threads
+            lambda i: _classic_at_psnr(images[i], least, exact=only_exact),
+            trying,
+            threads=target.threads,
         )
         best = [one and _shortened(one, part) for one, part in zip(best, parts, strict=True)]
         for i, classic in zip(trying, tried, strict=True):
@@ -194,13 +193,13 @@ class Chooser:
         qualities: Sequence[int],
         *,
         draw: bool,
-        threads: int | None,
+        target: Target,
     ) -> list[Candidate]:
         if self._learned is None or not rows:
             return []
         chosen = [images[i] for i in rows]
         return self._learned().encode(
-            chosen, codes[rows], quality=qualities, draw=draw, threads=threads
+            chosen, codes[rows], quality=qualities, draw=draw, threads=target.threads
         )
 
     def _finer_setting(
@@ -211,7 +210,9 @@ class Chooser:
         def encode(windows: Sequence[Image]) -> list[Candidate]:
             n = len(windows)
             codes, each = np.stack([code] * n), [quality] * n
-            return self._encode_learned(windows, codes, range(n), each, draw=True, threads=1)
+            return self._encode_learned(
+                windows, codes, range(n), each, draw=True, target=Target(threads=1)
+            )
 
         return finer_setting(image, learned, quality=quality, encode=encode)
 
@@ -219,10 +220,10 @@ class Chooser:
         self,
         images: Sequence[Image],
         learned: Sequence[tuple[int, Candidate] | None],
-        escape: Escape,
+        target: Target,
     ) -> dict[int, bool]:
         """Images that a classic payload is tried for, and whether it rather wins than loses."""
-        if escape == "always" or self._rule is None:
+        if target.classic == "always" or self._rule is None:
             return dict.fromkeys(range(len(images)), True)
         known = [(i, *one) for i, one in enumerate(learned) if one is not None]
         seen = features(

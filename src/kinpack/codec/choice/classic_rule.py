@@ -25,7 +25,7 @@ FEATURES = 7
 
 
 @dataclass(frozen=True)
-class EscapeRule:
+class ClassicRule:
     """Where classic payloads are tried.
 
     Attributes:

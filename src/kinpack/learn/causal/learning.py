@@ -109,7 +109,7 @@ def with_rule(codec: Codec, images: Sequence[NDArray[np.uint8]]) -> Codec:
     whole = read_container(codec.to_bytes(), where="a codec")
     rule = calibrated_rule(codec, images).to_dict()
     return Codec.from_container(
-        Container({**whole.header, "escape": rule}, whole.blobs, whole.arrays)
+        Container({**whole.header, "classic_rule": rule}, whole.blobs, whole.arrays)
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from kinpack.codec.choice.classic_rule import FEATURES, EscapeRule, features
+from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned_image import LearnedImages
@@ -23,7 +23,7 @@ _ROUNDS = 30
 _RIDGE = 1.0
 
 
-def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> EscapeRule:
+def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """Rule that keeps nearly all that classic payloads save, and tries few in vain.
 
     Args:
@@ -52,7 +52,7 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> EscapeRule:
 
 def fitted_rule(
     seen: NDArray[np.float64], gains: NDArray[np.float64], *, groups: NDArray[np.bool_]
-) -> EscapeRule:
+) -> ClassicRule:
     """Rule fitted to what classic payloads gained.
 
     Args:
@@ -75,7 +75,7 @@ def fitted_rule(
         weights = weights + np.linalg.solve(curve, slope)
     scores = seen @ weights
     kept = [_kept(scores[group], gains[group]) for group in (groups, ~groups)]
-    return EscapeRule(tuple(weights.tolist()), min(kept))
+    return ClassicRule(tuple(weights.tolist()), min(kept))
 
 
 def _kept(scores: NDArray[np.float64], gains: NDArray[np.float64]) -> float:

@@ -52,7 +52,7 @@ SYNTHESIS_PATCHES = 256
 """Patches whose latents, at each of these qualities, the synthesis is calibrated with."""
 SENSITIVITY_PATCHES = 64
 """Patches on which the effect of errors in latents is measured."""
-ESCAPE_PATCHES = 160
+RULE_PATCHES = 160
 """Patches on which classic payloads are tried, to predict where they may win."""
 CAUTION = 5.0
 """What an error costs beyond its own squared size, since later latents are predicted from it: of 1,
@@ -66,7 +66,7 @@ def freeze(
     patches: NDArray[np.uint8],
     *,
     description: Mapping[str, Any],
-    calibrate_escape: bool = True,
+    calibrate_rule: bool = True,
 ) -> Codec:
     """Turn a trained model into a codec.
 
@@ -77,7 +77,7 @@ def freeze(
         model: trained model.
         patches: uint8 (n, 3, s, s), s a multiple of 32: for calibration and for the tables.
         description: plain values for the header (name, data, seed, …).
-        calibrate_escape: whether the rule of when to try classic payloads is calibrated, on the
+        calibrate_rule: whether the rule of when to try classic payloads is calibrated, on the
             patches; else they are always tried, until `with_rule` gives the codec one.
 
     Returns:
@@ -139,9 +139,9 @@ def freeze(
     plain = build(tables).untested_coder(engine="numpy")
     test = make_test(plain, M=config.M, K=config.K)
     more = {"test": test.to_dict()}
-    if calibrate_escape:
-        tried = [np.ascontiguousarray(picture) for picture in pictures[:ESCAPE_PATCHES]]
-        more["escape"] = calibrated_rule(build(tables), tried).to_dict()
+    if calibrate_rule:
+        tried = [np.ascontiguousarray(picture) for picture in pictures[:RULE_PATCHES]]
+        more["classic_rule"] = calibrated_rule(build(tables), tried).to_dict()
     codec = build(tables, **more)
     codec.learned_coder()
     return codec

@@ -1,4 +1,4 @@
-"""Escapes: never more bytes than a classic codec where that is asked, few tries where it is not."""
+"""Classic payloads beside learned ones: few tries, and never more bytes where that is asked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 from kinpack.codec.choice import choosing, quick_trial
 from kinpack.codec.choice.choosing import Chooser
-from kinpack.codec.choice.classic_rule import FEATURES, EscapeRule, features
+from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import DEFAULT_SPEED, candidates
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.quality import lam
+from kinpack.codec.packets.target import Target
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image
 from pictures import waves
@@ -36,18 +37,18 @@ def images() -> list[Image]:
 @pytest.mark.parametrize("quality", [20, 50, 80, 95])
 def test_always_never_takes_more_bytes_than_a_classic_codec(quality: int) -> None:
     codec = Codec.load("default")
-    packets = codec.encode(images(), quality=quality, escape="always")
+    packets = codec.encode(images(), quality=quality, classic="always")
     for image, packet in zip(images(), packets, strict=True):
         sizes = [len(c.payload) for c in candidates(image, quality=quality)]
         assert len(packet.payload) <= min(sizes)
 
 
 @pytest.mark.parametrize("quality", [40, 75])
-def test_auto_costs_no_more_than_off(quality: int) -> None:
+def test_auto_costs_no_more_than_never(quality: int) -> None:
     """Bits and error together: what a classic payload is chosen by."""
     codec = Codec.load("default")
-    off = codec.encode(images(), quality=quality, escape="off")
-    auto = codec.encode(images(), quality=quality, escape="auto")
+    off = codec.encode(images(), quality=quality, classic="never")
+    auto = codec.encode(images(), quality=quality, classic="auto")
     assert all(packet.kind is Kind.LEARNED for packet in off)
     assert any(packet.kind is not Kind.LEARNED for packet in auto)  # drawings are AVIF's home
     for image, one, other in zip(images(), auto, off, strict=True):
@@ -69,10 +70,10 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(choosing, "candidates", spy)
     learned = LearnedImages(codec.learned_coder())
     codes = codec.embed(images())
-    never, everywhere = (EscapeRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
+    never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
         chooser = Chooser(lambda: learned, rule)
-        chooser.at_quality(images(), codes, [50] * 6, escape="auto", threads=1)
+        chooser.at_quality(images(), codes, [50] * 6, Target(threads=1))
         assert len(tried) == count
         tried.clear()
 
@@ -90,10 +91,10 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
 
     for module in (choosing, quick_trial):
         monkeypatch.setattr(module, "candidates", noted)
-    doubtful = EscapeRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
+    doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), doubtful)
     codes, qualities = codec.embed(many), [quality] * len(many)
-    made = chooser.at_quality(many, codes, qualities, escape="auto", threads=1)
+    made = chooser.at_quality(many, codes, qualities, Target(threads=1))
     slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(quick_trial.QUICK_SPEED)
     assert 0 < quick <= len(many)
     assert slow < len(many)
@@ -106,9 +107,9 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
             assert cost == pytest.approx(mine.cost(quality))
     # Where the rule is sure of itself there is no quick one.
     speeds.clear()
-    sure = EscapeRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
+    sure = ClassicRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), sure)
-    chooser.at_quality(many, codes, qualities, escape="auto", threads=1)
+    chooser.at_quality(many, codes, qualities, Target(threads=1))
     assert speeds == [DEFAULT_SPEED] * len(many)
 
 
@@ -128,11 +129,11 @@ def test_larger_images_are_tried_at_the_best_setting(
 
     for module in (choosing, quick_trial):
         monkeypatch.setattr(module, "candidates", noted)
-    never = EscapeRule((0.0,) * FEATURES, 1e9)
+    never = ClassicRule((0.0,) * FEATURES, 1e9)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), never)
     both = [small, large]
     codes = codec.embed(both)
-    choices = chooser.at_quality(both, codes, [quality] * 2, escape="auto", threads=1)
+    choices = chooser.at_quality(both, codes, [quality] * 2, Target(threads=1))
     *quick, last = asked
     settings = [min(quality + step, 99) for step in quick_trial.FINER]
     assert quick == [(setting, quick_trial.QUICK_SPEED) for setting in sorted(set(settings))]
@@ -184,7 +185,7 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
     for module in (choosing, quick_trial):
         monkeypatch.setattr(module, "candidates", noted)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), None)
-    chooser.at_quality([large], codec.embed([large]), [50], escape="auto", threads=1)
+    chooser.at_quality([large], codec.embed([large]), [50], Target(threads=1))
     *quick, last = asked
     assert quick == [((64, 72), quick_trial.QUICK_SPEED)] * 2 * len(quick_trial.FINER)
     assert last == ((260, 72), DEFAULT_SPEED)
@@ -198,8 +199,8 @@ def test_features_of_nothing_and_of_one_pixel() -> None:
 
 
 def test_rules_come_back_and_nonsense_is_refused() -> None:
-    rule = EscapeRule(tuple(float(i) for i in range(FEATURES)), -0.5)
-    assert EscapeRule.from_dict(rule.to_dict()) == rule
+    rule = ClassicRule(tuple(float(i) for i in range(FEATURES)), -0.5)
+    assert ClassicRule.from_dict(rule.to_dict()) == rule
     for values in ({}, {"weights": [1.0], "threshold": 0}, {"weights": None, "threshold": 0}):
         with pytest.raises(CodecError, match="rule for classic payloads"):
-            EscapeRule.from_dict(values)
+            ClassicRule.from_dict(values)
