@@ -87,6 +87,11 @@ def content(path: Path) -> Content:
         return found
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is an archive: a file, or a folder with a manifest."""
+    return path.is_file() or bool([*path.glob("manifests/*.json")])
+
+
 def state(folder: Path) -> State:
     """The content of all archives in a folder.
 
@@ -95,7 +100,7 @@ def state(folder: Path) -> State:
         KinpackError: one cannot be opened.
     """
     return {
-        name: content(folder / name) for name in (ARCHIVE, SEALED, COPY) if (folder / name).exists()
+        name: content(folder / name) for name in (ARCHIVE, SEALED, COPY) if is_there(folder / name)
     }
 
 
@@ -107,7 +112,7 @@ def check_whole(folder: Path) -> None:
         KinpackError: one cannot be opened.
     """
     for name in (ARCHIVE, SEALED, COPY):
-        if (folder / name).exists():
+        if is_there(folder / name):
             report = verify(folder / name)
             if report.problems:
                 raise BrokenPromiseError(report.problems[0])
@@ -178,7 +183,8 @@ class Act:
     def follow(self, folder: Path) -> None:
         """Do what the next writer does: it cleans up behind a dead one."""
         if self.makes:
-            _remove(folder / self.target)
+            if is_there(folder / self.target):
+                _remove(folder / self.target)
             self.run(folder)
         if self.name == "gc":
             self.run(folder)

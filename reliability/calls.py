@@ -90,6 +90,7 @@ class _Watch:
         self._open: dict[int, str] = {}
         self._lock = threading.RLock()
         self._make_file: Any = io.open
+        self._readlink = os.readlink
 
     def replacements(self) -> Iterator[tuple[Any, str, Any]]:
         """Module, name and replacement of each function."""
@@ -122,9 +123,14 @@ class _Watch:
             return self._open.get(path)
         text = os.fsdecode(path)
         if dir_fd is not None:
-            text = os.path.join(self._open.get(dir_fd, "/"), text)  # noqa: PTH118
+            text = os.path.join(self._folder(dir_fd), text)  # noqa: PTH118
         text = os.path.abspath(text)  # noqa: PTH100
         return text if text == self._root or text.startswith(self._root + os.sep) else None
+
+    def _folder(self, handle: int) -> str:
+        """The path of an open folder, which may have been opened before the block."""
+        known = self._open.get(handle)
+        return known or self._readlink(f"/proc/self/fd/{handle}")
 
     def _os_open(self, original: Any) -> Any:
         def replaced(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
@@ -144,7 +150,7 @@ class _Watch:
     def _on_descriptor(self, name: str, original: Any) -> Any:
         def replaced(descriptor: Any, *arguments: Any) -> Any:
             number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-            where = self._open.get(number)
+            where = self._path(".", number) if name == "fsync" else self._open.get(number)
             if where is None:
                 return original(descriptor, *arguments)
 
@@ -190,10 +196,10 @@ class _Watch:
 
     def _on_two(self, name: str, original: Any) -> Any:
         def replaced(source: Any, target: Any, **options: Any) -> Any:
-            where = self._path(source)
+            where = self._path(source, options.get("src_dir_fd"))
             if where is None:
                 return original(source, target, **options)
-            call = Call(name, where, target=self._path(target))
+            call = Call(name, where, target=self._path(target, options.get("dst_dir_fd")))
             return self._show(call, lambda: original(source, target, **options))
 
         return replaced

@@ -102,6 +102,13 @@ class MemoryStore:
         """Refuse."""
         raise ArchiveError(f"{self.where('')}: it is only read")
 
+    def begin(self) -> None:
+        """Refuse."""
+        raise ArchiveError(f"{self.where('')}: it is only read")
+
+    def end(self, *, born: bool) -> None:
+        """Nothing is ever begun."""
+
     def close(self) -> None:
         """Nothing is open."""
 

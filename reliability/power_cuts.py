@@ -50,6 +50,7 @@ from reliability.acts import (
     check_clean,
     check_whole,
     content,
+    is_there,
     segments_of,
     state,
 )
@@ -95,17 +96,17 @@ class Step:
             try:
                 self._create(folder)
             except KinpackError:
-                if (folder / ARCHIVE).exists():
+                if is_there(folder / ARCHIVE):
                     return False
                 self._create(folder)
             return True
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
-            if self.verb in ("seal", "copy") and (folder / VERBS[self.verb]).exists():
+            if self.verb in ("seal", "copy") and is_there(folder / VERBS[self.verb]):
                 return False  # an earlier step has made it
             try:
                 self._change(archive, folder)
             except KinpackError:
-                if self.verb in ("seal", "copy") and (folder / VERBS[self.verb]).exists():
+                if self.verb in ("seal", "copy") and is_there(folder / VERBS[self.verb]):
                     return False
                 self._change(archive, folder)
         return True
@@ -225,7 +226,7 @@ def record(steps: list[Step], folder: Path) -> History:
     work.mkdir()
     history = History()
     for step in steps:
-        if (work / ARCHIVE).exists() == (step.verb == "create"):
+        if is_there(work / ARCHIVE) == (step.verb == "create"):
             continue  # a killed creation was complete, or is to be done again first
         log.write_bytes(b"")
         child = os.fork()
@@ -333,16 +334,19 @@ _NEXT: Content = {
 def _follow(folder: Path) -> None:
     """Do what the next writer of every archive does."""
     opening: Callable[..., Archive] = Archive.open
-    if not (folder / ARCHIVE).exists():
+    if not is_there(folder / ARCHIVE):
         opening = Archive.create
     with opening(folder / ARCHIVE, codec=CODEC) as archive:
         archive.add(pictures(1, first=900))
         for name, make in ((SEALED, seal), (COPY, copy)):
-            if (folder / f".{name}.partial").exists():
-                if (folder / name).is_dir():
-                    shutil.rmtree(folder / name)
-                (folder / name).unlink(missing_ok=True)
+            dead = [*folder.glob(f".{name}.*.partial")]
+            if dead or ((folder / name).exists() and not is_there(folder / name)):
+                if dead:
+                    (folder / name).unlink(missing_ok=True)
                 make(archive, folder / name)
+    if is_there(folder / COPY):  # which may have its mark still
+        with Archive.open(folder / COPY, codec=CODEC) as archive:
+            archive.add([])
 
 
 def cut_everywhere(

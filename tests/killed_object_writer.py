@@ -34,7 +34,7 @@ def write(verb: str, address: str) -> None:
 
 
 def serve() -> None:
-    for name in ("kinpack.archive.revisions.object_staging", "obstore.store"):
+    for name in ("kinpack.archive.stores.object_store", "obstore.store"):
         import_module(name)  # now, so that the children need not
     pa.array([1])  # imports pandas where there is one, so that the children need not
     for line in sys.stdin:

@@ -14,7 +14,6 @@ from fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_writer as writer_module
-from kinpack.archive.stores.store import TEMPORARY
 from kinpack.codec.packets.packet import Kind
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
@@ -109,7 +108,8 @@ def test_an_empty_archive(tmp_path: Path) -> None:
 def test_a_new_archive_appears_with_its_first_images(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
     archive = Archive.create(path, CODEC)
-    assert not path.exists()
+    with pytest.raises(ArchiveError, match="the unfinished start of an archive"):
+        reopened(path)
     archive.add(pictures(2))
     assert len(reopened(path)) == 2
     archive.add(pictures(2, first=2))
@@ -164,11 +164,11 @@ def test_a_stopped_addition_leaves_the_former_state(tmp_path: Path) -> None:
 def test_where_archives_cannot_be_made(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     (tmp_path / "file").write_text("x")
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "full" / "letters").mkdir(parents=True)
     for target, text in [
         (path, "this path exists; use kinpack add"),
         (tmp_path / "file", "this path exists"),
-        (tmp_path / "empty", "this path exists"),
+        (tmp_path / "full", "this path exists"),
         (tmp_path / "none" / "a.kin", f"{tmp_path / 'none'} is no folder; make it first"),
         (tmp_path / "file" / "a.kin", f"{tmp_path / 'file'} is no folder; make it first"),
         (tmp_path / ("x" * 300), "the name is too long"),
@@ -177,17 +177,7 @@ def test_where_archives_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(ArchiveError, match=text) as caught:
             Archive.create(target, CODEC)
         assert "\n" not in str(caught.value)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.kin", "empty", "file"]
-
-
-def test_a_path_that_is_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "a.kin"
-    with Archive.create(path, CODEC) as archive:
-        path.mkdir()
-        with pytest.raises(ArchiveError, match="this path exists"):
-            archive.add(pictures(2))
-    assert list(path.iterdir()) == []
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.kin", "file", "full"]
 
 
 def test_two_creators_of_one_path(tmp_path: Path) -> None:
@@ -196,18 +186,6 @@ def test_two_creators_of_one_path(tmp_path: Path) -> None:
             Archive.create(tmp_path / "a.kin", CODEC)
         archive.add(pictures(2))
     assert content(tmp_path / "a.kin") == expected(pictures(2))
-
-
-def test_what_a_dead_creator_left_is_cleaned_up(tmp_path: Path) -> None:
-    partial = tmp_path / ".a.kin.partial"
-    (partial / "segments").mkdir(parents=True)
-    (partial / "segments" / f"{TEMPORARY}x").write_text("x")
-    make(tmp_path / "a.kin")
-    assert [file.name for file in tmp_path.iterdir()] == ["a.kin"]
-    (tmp_path / ".b.kin.partial").mkdir()
-    (tmp_path / ".b.kin.partial" / "letters").mkdir()
-    with pytest.raises(ArchiveError, match="in the way and not of kinpack's making"):
-        Archive.create(tmp_path / "b.kin", CODEC)
 
 
 def test_a_codec_that_is_not_its_bytes_is_refused(tmp_path: Path) -> None:

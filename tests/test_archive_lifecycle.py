@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -309,21 +310,21 @@ def test_a_collection_that_is_killed_leaves_later_states_whole(
         archive.remove(names(1))
         archive.compact()
     wanted = content(original)
-    unlink, calls = Path.unlink, 0
+    unlink, calls = os.unlink, 0
     for moment in range(100):
         path = shutil.copytree(original, tmp_path / "a.kin")
         calls = 0
 
-        def stop(self: Path, missing_ok: bool = False, moment: int = moment) -> None:
+        def stop(name: str, *, dir_fd: int, moment: int = moment) -> None:
             nonlocal calls
             calls += 1
             if calls > moment:
                 raise Stop
-            unlink(self, missing_ok)
+            unlink(name, dir_fd=dir_fd)
 
         stopped = False
         with monkeypatch.context() as patch, reopened(path) as archive:
-            patch.setattr(Path, "unlink", stop)
+            patch.setattr(os, "unlink", stop)
             try:
                 archive.gc(min_age=0)
             except Stop:

@@ -334,7 +334,7 @@ def is_locked(folder: Path) -> bool:
 def test_an_interrupted_pack_leaves_nothing(user: User, number: signal.Signals, code: int) -> None:
     many(user.folder / "photos", 3000)
     process = user.start("pack", "photos", "-o", "x.kin", *CLASSIC)
-    wait_for((user.folder / ".x.kin.partial" / "codecs").exists, process)
+    wait_for((user.folder / "x.kin" / "codecs").exists, process)
     time.sleep(0.5)
     process.send_signal(number)
     out, errors = process.communicate(timeout=300)

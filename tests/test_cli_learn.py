@@ -138,6 +138,21 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, photos: Path) 
         learn_small(photos, tmp_path / "file", steps=1)
 
 
+def test_checkpoints_are_written_through_no_link(tmp_path: Path, photos: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "last.ckpt").write_text("mine")
+    (tmp_path / "linked").symlink_to(victim)
+    (tmp_path / "work").mkdir()
+    for planted in ("linked", "work/run.part", "work/last.ckpt"):
+        if planted != "linked":
+            (tmp_path / planted).symlink_to(victim / "last.ckpt")
+        with pytest.raises(CodecError, match="is a link"):
+            learn_small(photos, tmp_path / planted.partition("/")[0], steps=1)
+        assert [file.read_text() for file in victim.iterdir()] == ["mine"]
+        (tmp_path / planted).unlink()
+
+
 def test_ctrl_c_is_one_line_and_keeps_the_checkpoints(tmp_path: Path, photos: Path) -> None:
     process = User(tmp_path).start("learn", "photos", "-o", "x.kinc", "--threads", "1")
     deadline = time.monotonic() + 600

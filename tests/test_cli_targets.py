@@ -148,7 +148,7 @@ def test_ctrl_c_leaves_nothing(words: tuple[str, str], tmp_path: Path) -> None:
         "pack", "photos", "-o", "x.kin", "--codec", "classic", "--threads", "1", *words
     )
     try:
-        while packing.poll() is None and not (user.folder / ".x.kin.partial" / "codecs").exists():
+        while packing.poll() is None and not (user.folder / "x.kin" / "codecs").exists():
             time.sleep(0.01)
         time.sleep(0.3)
         packing.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ from fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.stores import noreplace
 from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.handles import open_folder, release
 from kinpack.archive.stores.noreplace import publish_file
 from kinpack.errors import ArchiveError
 
@@ -118,9 +119,9 @@ def test_a_link_whose_answer_was_lost_is_recognised(
 ) -> None:
     link = os.link
 
-    def twice(*names: Path) -> None:
-        link(*names)
-        link(*names)  # as a network share does when no answer came
+    def twice(*names: str, **options: Any) -> None:
+        link(*names, **options)
+        link(*names, **options)  # as a network share does when no answer came
 
     monkeypatch.setattr(os, "link", twice)
     assert FolderStore(tmp_path).create("manifests/1.json", b"mine")
@@ -131,5 +132,7 @@ def test_a_link_whose_answer_was_lost_is_recognised(
         archive.add(pictures(1, first=2))
         assert archive.manifest.number == 2
     (tmp_path / "new").write_bytes(b"x")
+    within = open_folder(tmp_path)
     with pytest.raises(FileNotFoundError):
-        publish_file(tmp_path / "nothing", tmp_path / "free")
+        publish_file("nothing", "free", within)
+    release(within)

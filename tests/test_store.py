@@ -12,9 +12,11 @@ import pytest
 
 from kinpack.archive.stores import folder_store, noreplace
 from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.handles import open_folder, release
 from kinpack.archive.stores.noreplace import publish_folder
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError
+from reliability.calls import Call, watched
 
 
 def files(folder: Path) -> list[str]:
@@ -190,8 +192,11 @@ def test_only_a_lone_writer_tidies(tmp_path: Path) -> None:
     with other.writing(lambda: tidied.append("other")):
         pass
     assert tidied == ["one", "other"]
-    with FolderStore(tmp_path, owned=True).writing(lambda: tidied.append("owned")):
+    new = FolderStore(tmp_path / "new")
+    new.begin()
+    with new.writing(lambda: tidied.append("new")):
         pass
+    new.end(born=False)
     assert tidied == ["one", "other"]
 
 
@@ -200,10 +205,15 @@ def test_who_is_alone_finds_all_durable_and_no_other_writer(
 ) -> None:
     folder = FolderStore(tmp_path)
     folder.create("manifests/1.json", b"of a writer that may have died before it was durable")
-    synchronised: list[Path] = []
-    monkeypatch.setattr(folder_store, "synchronise_folder", synchronised.append)
-    with FolderStore(tmp_path).alone():
-        assert {tmp_path, tmp_path / "manifests"} <= set(synchronised)
+    synchronised: list[str] = []
+
+    def note(call: Call, perform: Any) -> Any:
+        if call.name == "fsync":
+            synchronised.append(call.path)
+        return perform()
+
+    with watched(tmp_path, note), FolderStore(tmp_path).alone():
+        assert {str(tmp_path), str(tmp_path / "manifests")} <= set(synchronised)
         with pytest.raises(ArchiveError, match="somebody is writing"), folder.alone():
             pass
     with (
@@ -217,31 +227,28 @@ def test_who_is_alone_finds_all_durable_and_no_other_writer(
         pass
 
 
-def test_a_folder_is_published_only_under_a_free_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for way in ("renameat2", "plain"):
-        if way == "plain":
-            monkeypatch.setattr(noreplace, "_renameat2", lambda: None)
-        base = tmp_path / way
-        (base / "new").mkdir(parents=True)
-        (base / "new" / "x").write_text("x")
-        (base / "empty").mkdir()
-        (base / "file").write_text("y")
-        assert not publish_folder(base / "new", base / "empty")
-        assert not publish_folder(base / "new", base / "file")
-        assert publish_folder(base / "new", base / "free")
-        assert (base / "free" / "x").read_text() == "x"
-        assert not (base / "new").exists()
+def test_a_folder_is_published_only_under_a_free_name(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "x").write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("y")
+    (tmp_path / "link").symlink_to("nowhere")
+    within = open_folder(tmp_path)
+    for taken in ("empty", "file", "link"):
+        assert not publish_folder("new", taken, within)
+    assert publish_folder("new", "free", within)
+    release(within)
+    assert (tmp_path / "free" / "x").read_text() == "x"
+    assert not (tmp_path / "new").exists()
 
 
 def test_temporary_names_are_recognisable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     link = os.link
 
-    def look(source: Path, target: Path) -> None:
+    def look(source: str, target: str, **options: Any) -> None:
         seen.extend(FolderStore(tmp_path).list())
-        link(source, target)
+        link(source, target, **options)
 
     monkeypatch.setattr(os, "link", look)
     FolderStore(tmp_path).create("segments/a.parquet", b"x")

@@ -162,7 +162,7 @@ def test_links_lead_nowhere_else(tmp_path: Path) -> None:
     outside.mkdir()
     out.mkdir()
     (out / "a").symlink_to(outside)
-    with pytest.raises(ArchiveError, match="a link leads out"):
+    with pytest.raises(ArchiveError, match="a link is in the way"):
         unpack(archive, out, force=True)
     assert not list(outside.iterdir())
     (out / "a").unlink()

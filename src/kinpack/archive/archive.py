@@ -16,9 +16,8 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.staging import Staging, stage
 from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_codec
-from kinpack.archive.stores.opening import check_place, is_address, open_store
+from kinpack.archive.stores.opening import is_address, new_store, open_store
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from kinpack.archive.care.compaction import CompactReport
     from kinpack.archive.care.history import Revision
     from kinpack.archive.care.verification import VerifyReport
-    from kinpack.archive.revisions.object_staging import ObjectStaging
     from kinpack.describers.describer import Describer
 
 _Result = TypeVar("_Result")
@@ -55,12 +53,12 @@ class Archive(Reader):
         path: Path | str,
         codec: Codec | None,
         describer: Describer | None = None,
-        staging: Staging | ObjectStaging | None = None,
+        unborn: bool = False,
         fixed: bool = False,
     ) -> None:
         super().__init__(store, manifest, codec, describer)
         self.path = path
-        self._staging = staging
+        self._unborn = unborn
         self._fixed = fixed
         self._failed = False
         self._tidied = False
@@ -75,17 +73,17 @@ class Archive(Reader):
         describer: Describer | str | os.PathLike[str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> Archive:
-        """Begin a new archive, which appears under its name with the first images, whole.
+        """Begin a new archive, which is one as soon as its first images are there, whole.
 
-        It is built in a hidden folder beside its name (in an object store it is there with its
-        first manifest). The end of the first successful ``add``
-        moves it to its name in one step; until then a kill, an error that leaves a ``with`` block,
-        or ``close`` after a failed ``add`` leaves no archive (and what a kill leaves, the next
-        ``create`` of that name removes). Closed without any ``add`` it is an empty archive.
+        It grows under its own name, marked as unfinished and locked, and nobody can open it before
+        the first successful ``add`` ends. Until then an error that leaves a ``with`` block, or
+        ``close`` after a failed ``add``, removes what was made; what a kill leaves is no archive,
+        and the next ``create`` of that name takes it over. Closed without any ``add`` it is an
+        empty archive.
 
         Args:
-            path: the archive's folder, which must not exist; its parent must. Or its address,
-                ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
+            path: the archive's folder, which must not exist, or be empty; its parent must exist.
+                Or its address, ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
             codec: what codes the images, or the name of one that ships, or the path of its file,
                 which the archive keeps a copy of.
             describer: what makes the codes by which they are searched, for ever, given likewise and
@@ -97,22 +95,20 @@ class Archive(Reader):
                 written.
             CodecError: the codec or the describer cannot be loaded.
         """
-        check_place(path)
+        store = new_store(path)
         codec, describer = as_codec(codec), as_describer(describer)
-        staging = stage(path)
         try:
-            manifest = store_codec(staging.store, codec, metadata, describer)
+            store.begin()
+            try:
+                manifest = store_codec(store, codec, metadata, describer)
+            except BaseException:
+                store.end(born=False)
+                raise
         except BaseException:
-            staging.discard()
+            store.close()
             raise
-        return cls(
-            staging.store,
-            manifest,
-            path=staging.target,
-            codec=codec,
-            describer=describer,
-            staging=staging,
-        )
+        place = path if isinstance(path, str) and is_address(path) else Path(path)
+        return cls(store, manifest, path=place, codec=codec, describer=describer, unborn=True)
 
     @classmethod
     def open(
@@ -155,12 +151,12 @@ class Archive(Reader):
     def close(self) -> None:
         """Release what is open; a new archive that nothing was added to is published empty."""
         try:
-            if self._staging is not None and not self._failed:
+            if self._unborn and not self._failed:
                 self._commit(lambda base: (base.manifest.following((), {"verb": "create"}), None))
         finally:
-            if self._staging is not None:
-                self._staging.discard()
-                self._staging = None
+            if self._unborn:
+                self._unborn = False
+                self._store.end(born=False)
             self._store.close()
 
     def __enter__(self) -> Self:
@@ -191,7 +187,7 @@ class Archive(Reader):
                 f"{self.path}: opened at revision {self.manifest.number}, which stays; open it "
                 "without a number for the newest"
             )
-        if self._staging is None:
+        if not self._unborn:
             newest = refreshed(self._store, self.manifest)
             if newest is not self.manifest:
                 self._snapshot = Snapshot(self._store, newest, self._snapshot)
@@ -344,16 +340,11 @@ class Archive(Reader):
                 raise
 
     def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
-        """Commit, show the new revision, and give a new archive its name."""
+        """Commit, and show the new revision; the first one makes a new archive."""
         snapshot, result = commit(self._store, self._snapshot, propose)
-        if self._staging is not None and snapshot.manifest.number:
-            staging, self._staging = self._staging, None
-            try:
-                staging.publish()
-            except BaseException:
-                staging.discard()
-                self.close()
-                raise
+        if self._unborn and snapshot.manifest.number:
+            self._unborn = False
+            self._store.end(born=True)
         self._snapshot = snapshot
         return result
 

@@ -114,9 +114,11 @@ def learn(
         threads=threads,
         command=context.find_root().obj,
     )
+    from kinpack.archive.stores.staged_file import staged_file
     from kinpack.codec.codec import describe
 
-    _write(output, codec.to_bytes())
+    with staged_file(output, replace=force) as file:
+        file.write(codec.to_bytes())
     if work is None:
         shutil.rmtree(work_beside(output))
     facts = describe(codec)
@@ -218,20 +220,3 @@ def _check_learning() -> None:
     warnings.simplefilter("ignore")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise CodecError(
-            f"{shown(path)}: cannot be written ({error.strerror}); check the folder, its rights "
-            "and free space"
-        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -200,8 +199,10 @@ def _learned(
     """Learn a codec of what is packed; its checkpoints lie beside the archive until it is there."""
     remote = "://" in str(output)
     place = Path(str(output).rstrip("/").rpartition("/")[2]) if remote else Path(output)
-    if not remote and os.path.lexists(place):  # before minutes are spent
-        raise ArchiveError(f"{shown(place)}: exists already; choose another name")
+    if not remote:
+        from kinpack.archive.revisions.commit import check_free
+
+        check_free(place)  # before minutes are spent
     work = work_beside(place)
     side = min(size or LONGEST_SIDE, LONGEST_SIDE)
     codec, gains = learn_from(

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import tarfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,8 +16,7 @@ from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.parquet_file import arrow_type
-from kinpack.archive.stores.noreplace import publish_folder
-from kinpack.archive.stores.system_errors import refusal
+from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import unpack
 from kinpack.pictures.images import Format, encode_image
@@ -80,10 +76,10 @@ def export(
         _lance()  # told before anything is drawn
     if form == "imagefolder":
         if os.path.lexists(root):
-            raise _existing(root)
+            raise ArchiveError(f"{shown(root)}: this path exists; name a new folder")
         names = [_class_path(archive, entry) for entry in archive.entries()]
         return unpack(archive, root, format=format, names=names, threads=threads, progress=progress)
-    with _whole_folder(root) as part:
+    with staged_folder(root) as part:
         pictures = _pictures(archive, format, threads, progress)
         if form == "parquet":
             return _write_parquet(archive, part, format, pictures)
@@ -246,26 +242,3 @@ def _class_path(archive: Archive, entry: ImageEntry) -> str:
             "or webdataset"
         )
     return entry.id if entry.id.startswith(f"{label}/") else f"{label}/{entry.id}"
-
-
-@contextmanager
-def _whole_folder(root: Path) -> Iterator[Path]:
-    """A folder that gets its name at the end of the block, or is removed."""
-    part = root.with_name(f".{uuid.uuid4().hex}.part")
-    if os.path.lexists(root):
-        raise _existing(root)
-    try:
-        part.mkdir()
-        try:
-            yield part
-            if not publish_folder(part, root):
-                raise _existing(root)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise refusal(error, root, "write") from error
-
-
-def _existing(root: Path) -> ArchiveError:
-    return ArchiveError(f"{shown(root)}: this path exists; name a new folder")

@@ -219,22 +219,17 @@ def _prepare(root: Path, force: bool) -> None:
 
 
 def _make(root: Path, name: str) -> None:
-    """Make a folder below ``root``, unless a link leads elsewhere."""
-    folder = root / name
-    try:
-        inside = folder.resolve().is_relative_to(root.resolve())
-        if inside:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refusal(error, shown(folder), "unpack") from error
-    except RuntimeError as error:  # a loop of links, before Python 3.13
-        raise ArchiveError(
-            f"{shown(folder)}: a link leads back to itself; unpack to an empty folder"
-        ) from error
-    if not inside:
-        raise ArchiveError(
-            f"{shown(folder)}: a link leads out of {shown(root)}; unpack to an empty folder"
-        )
+    """Make a folder below ``root``, where no link has its name or that of one above it."""
+    folder = root
+    for part in name.split("/") if name else ():
+        folder /= part
+        try:
+            if not folder.is_symlink():
+                folder.mkdir(exist_ok=True)
+                continue
+        except OSError as error:
+            raise refusal(error, shown(folder), "unpack") from error
+        raise ArchiveError(f"{shown(folder)}: a link is in the way; unpack to an empty folder")
 
 
 def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None) -> int:
@@ -257,7 +252,8 @@ def _write_table(path: Path, files: Sequence[str], entries: Iterable[ImageEntry]
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         try:
-            part.write_text(text.getvalue(), encoding="utf-8")
+            with part.open("x", encoding="utf-8") as file:
+                file.write(text.getvalue())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.addition import Duplicates, Progress
-from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import live_rows
-from kinpack.archive.revisions.staging import building
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment

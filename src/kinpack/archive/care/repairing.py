@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.recoding import Recoder, find_describer
-from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import live_rows
-from kinpack.archive.revisions.staging import building
 from kinpack.archive.revisions.stored_codec import Codec, read_codec
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import StoredImage

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
-from kinpack.archive.revisions.commit import commit_first
+from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.revisions.staging import building
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.stores.buckets import is_object_address

@@ -1,18 +1,62 @@
-"""Commits: the next manifest, created only if nobody else has created it."""
+"""Commits: the next manifest, created only if nobody else has; the first makes an archive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.stores.opening import new_store
 from kinpack.archive.stores.store import TEMPORARY, Store
 from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
 _Result = TypeVar("_Result")
+
+
+@contextmanager
+def building(target: str | os.PathLike[str]) -> Iterator[Store]:
+    """A store in which a new archive is made; it is one as soon as its first manifest is there.
+
+    Args:
+        target: the archive's path or address.
+
+    Yields:
+        The store; whatever leaves the block as an error removes what was made.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+        MissingExtraError: it is in an object store, and obstore is not installed.
+    """
+    store = new_store(target)
+    try:
+        store.begin()
+        born = False
+        try:
+            yield store
+            born = True
+        finally:
+            store.end(born=born)
+    finally:
+        store.close()
+
+
+def check_free(target: str | os.PathLike[str]) -> None:
+    """See that a new archive can be begun at a place, by beginning one.
+
+    Raises:
+        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
+    """
+    store = new_store(target)
+    try:
+        store.begin()
+        store.end(born=False)
+    finally:
+        store.close()
 
 
 def commit_first(store: Store, manifest: Manifest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kinpack.archive.revisions.manifest import Manifest, manifest_file, manifest_number
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.format import FOLDER
-from kinpack.archive.stores.store import Store
+from kinpack.archive.stores.store import UNFINISHED, Store
 from kinpack.errors import ArchiveError
 
 LONGEST_CHAIN = 100
@@ -51,6 +51,11 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
     """
     numbers = manifest_numbers(store)
     if not numbers:
+        if store.list(UNFINISHED):
+            raise ArchiveError(
+                f"{store.where('')}: the unfinished start of an archive; wait for whoever writes "
+                "it, or begin again with: kinpack pack SOURCE -o ARCHIVE"
+            )
         raise ArchiveError(
             f"{store.where('')}: no kinpack archive: it has no manifests; name another path, or "
             "make an archive with: kinpack pack SOURCE -o ARCHIVE"

@@ -11,45 +11,57 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kinpack.archive.stores.locks import lock_alone, lock_shared, release
+from kinpack.archive.stores.folder_birth import FolderBirth
+from kinpack.archive.stores.handles import (
+    check_regular,
+    lock_alone,
+    lock_shared,
+    open_file,
+    open_folder,
+    read_at,
+    release,
+    synchronise,
+    write_synchronised,
+)
 from kinpack.archive.stores.noreplace import publish_file
-from kinpack.archive.stores.store import TEMPORARY
-from kinpack.archive.stores.synchronised import synchronise_folder, write_synchronised
+from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
 _KEPT_OPEN = 128
-_LARGE = 1 << 20
 _NOT_ABOVE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP})
 
 
 class FolderStore:
     """A store in a local folder.
 
-    Files are written under a temporary name, synchronised, given their final name if it is free,
-    and the folder is synchronised. Reads are positioned, on descriptors that are kept open, and
-    may come from many threads.
+    The folder is opened once, at the first need, and stays the one that is read and written,
+    whatever becomes of its name. Files are written under a temporary name, synchronised, given
+    their final name if it is free, and the folder is synchronised. No link is followed to a folder
+    in it, nor to a file that is written or removed. Reads are positioned, on descriptors that are
+    kept open, and may come from many threads.
 
     Attributes:
-        root: the folder.
-        owned: True while the folder is a private one that its owner has locked already;
-            ``writing`` then takes no lock.
-        called: what messages call the folder.
+        root: the folder, as messages call it. Links on the way to it, and of its own name, are
+            followed, but for a new archive's own name.
     """
 
-    def __init__(self, root: Path, *, owned: bool = False, called: Path | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.owned = owned
-        self.called = called or root
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._handle: int | None = None
+        self._birth: FolderBirth | None = None
         self._descriptors: dict[str, int] = {}
         self._anchored: set[str] = set()
         self._changed = False
         self._closed = False
 
+    def __del__(self) -> None:
+        self.close()
+
     def where(self, name: str) -> str:
         """The path of a file, or of the folder for an empty name."""
-        return shown(self.called / name if name else self.called)
+        return shown(self.root / name if name else self.root)
 
     def read(self, name: str) -> bytes:
         """The whole content of a file.
@@ -58,7 +70,11 @@ class FolderStore:
             ArchiveError: it is missing or cannot be read.
         """
         try:
-            return (self.root / name).read_bytes()
+            descriptor = self._open(name)
+            try:
+                return read_at(descriptor, 0, os.fstat(descriptor).st_size)
+            finally:
+                release(descriptor)
         except OSError as error:
             raise self._reading(error, name) from error
 
@@ -71,7 +87,7 @@ class FolderStore:
         try:
             descriptor = self._descriptors.get(name)
             if descriptor is not None:
-                data = _read_at(descriptor, offset, length)
+                data = read_at(descriptor, offset, length)
             else:
                 data = self._open_and_read(name, offset, length)
         except OSError as error:
@@ -92,20 +108,20 @@ class FolderStore:
         Raises:
             ArchiveError: the system refuses: a full disk, a read-only place, missing rights.
         """
-        final = self.root / name
-        temporary = final.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             self._anchor(name.rpartition("/")[0])
-            try:
-                write_synchronised(temporary, data)
-                created = publish_file(temporary, final)
-            except BaseException:
-                with suppress(OSError):
-                    temporary.unlink()
-                raise
-            if created:
-                synchronise_folder(final.parent)
-                self._changed = True
+            with self._within(name) as (handle, last):
+                try:
+                    write_synchronised(temporary, data, handle)
+                    created = publish_file(temporary, last, handle)
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(temporary, dir_fd=handle)
+                    raise
+                if created:
+                    os.fsync(handle)
+                    self._changed = True
         except OSError as error:
             raise refusal(error, self.where(name), "write") from error
         return created
@@ -117,18 +133,22 @@ class FolderStore:
             ArchiveError: it is missing or cannot be reached.
         """
         try:
-            return (self.root / name).stat().st_size
+            with self._within(name) as (handle, last):
+                found = os.stat(last, dir_fd=handle)
+                check_regular(found, last)
+                return found.st_size
         except OSError as error:
             raise self._reading(error, name) from error
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name.
+        """Whether something has that name.
 
         Raises:
             ArchiveError: the folder cannot be reached.
         """
         try:
-            os.stat(self.root / name)  # noqa: PTH116 (Path.exists may hide errors)
+            with self._within(name) as (handle, last):
+                os.lstat(last, dir_fd=handle)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -136,7 +156,7 @@ class FolderStore:
         return True
 
     def list(self, prefix: str = "") -> list[str]:
-        """Sorted names of all files below ``prefix``, temporary ones included.
+        """Sorted names of all files below ``prefix``, temporary ones and links included.
 
         Args:
             prefix: the begin of the names; up to its last slash it names a folder.
@@ -144,18 +164,16 @@ class FolderStore:
         Raises:
             ArchiveError: the folder cannot be read.
         """
-        start = self.root / prefix.rpartition("/")[0]
-
-        def failed(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError):
-                raise error
-
-        names = []
+        names: list[str] = []
+        folders = [prefix.rpartition("/")[0]]
         try:
-            # No Path for each file: an archive may have many.
-            for folder, _, files in os.walk(start, onerror=failed):
-                inside = Path(folder).relative_to(self.root).as_posix()
-                names += files if inside == "." else [f"{inside}/{file}" for file in files]
+            while folders:
+                folder = folders.pop()
+                before = f"{folder}/" if folder else ""
+                with suppress(FileNotFoundError):
+                    # No Path for each file: an archive may have many.
+                    for name, below in self._entries(folder):
+                        (folders if below else names).append(before + name)
         except OSError as error:
             raise refusal(error, self.where(prefix), "read the folder") from error
         return sorted(name for name in names if name.startswith(prefix))
@@ -172,16 +190,16 @@ class FolderStore:
                 if descriptor is not None:
                     release(descriptor)
             try:
-                (self.root / name).unlink(missing_ok=True)
+                with suppress(FileNotFoundError), self._within(name) as (handle, last):
+                    os.unlink(last, dir_fd=handle)
             except OSError as error:
                 raise refusal(error, self.where(name), "delete") from error
-        for folder in dict.fromkeys((self.root / name).parent for name in names):
+        for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
             try:
-                synchronise_folder(folder)
-            except FileNotFoundError:
-                continue
+                with suppress(FileNotFoundError), self._within(f"{folder}/") as (handle, _):
+                    os.fsync(handle)
             except OSError as error:
-                raise refusal(error, folder, "synchronise") from error
+                raise refusal(error, self.where(folder), "synchronise") from error
 
     @contextmanager
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
@@ -196,18 +214,20 @@ class FolderStore:
         Raises:
             ArchiveError: the folder cannot be opened or locked.
         """
-        if self.owned:
+        if self._birth is not None:  # locked already
             yield
             return
         with self._opened() as descriptor:
             try:
                 alone = lock_alone(descriptor)
                 if alone:
+                    if any(name.startswith(UNFINISHED) for name, _ in self._entries("")):
+                        self._settle()  # before its mark is cleaned up, it must be there for good
                     tidy()
                 if alone is not None:
                     lock_shared(descriptor)
             except OSError as error:
-                raise refusal(error, self.called, "lock") from error
+                raise refusal(error, self.where(""), "lock") from error
             self._changed = False
             yield
             if not self._changed:
@@ -228,14 +248,35 @@ class FolderStore:
             try:
                 alone = lock_alone(descriptor)
             except OSError as error:
-                raise refusal(error, self.called, "lock") from error
+                raise refusal(error, self.where(""), "lock") from error
             if not alone:
                 raise ArchiveError(
-                    f"{self.called}: somebody is writing to the archive, or the file system cannot "
-                    "tell; try again later, or write a clean one with: kinpack copy"
+                    f"{self.where('')}: somebody is writing to the archive, or the file system "
+                    "cannot tell; try again later, or write a clean one with: kinpack copy"
                 )
             self._settle()
             yield
+
+    def begin(self) -> None:
+        """Make the folder, locked and marked, or take over what a dead writer left of it.
+
+        Raises:
+            ArchiveError: something else is there, somebody is writing it, or the system refuses.
+        """
+        birth = FolderBirth(self.root)
+        try:
+            self._handle = open_folder(".", birth.handle)
+        except OSError as error:
+            birth.undo()
+            raise refusal(error, self.where(""), "create the archive") from error
+        self._birth = birth
+        self._anchored = {""}
+
+    def end(self, *, born: bool) -> None:
+        """Take the mark away where the archive is born, else remove what was made of it."""
+        birth, self._birth = self._birth, None
+        if birth is not None:
+            birth.born() if born else birth.undo()
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""
@@ -248,31 +289,74 @@ class FolderStore:
             for descriptor in self._descriptors.values():
                 release(descriptor)
             self._descriptors.clear()
+            if self._handle is not None:
+                release(self._handle)
+                self._handle = None
+
+    @contextmanager
+    def _within(self, name: str) -> Iterator[tuple[int, str]]:
+        """Handle of a file's folder, reached without following a link, and its name there.
+
+        Raises:
+            ArchiveError: the store is closed.
+            OSError: there is none, a link is in the way, or the system refuses.
+        """
+        folder, _, last = name.rpartition("/")
+        opened = []
+        try:
+            with self._lock:
+                if self._closed:
+                    raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
+                if self._handle is None:
+                    self._handle = open_folder(self.root)
+                handle = self._handle
+            for part in folder.split("/") if folder else ():
+                handle = open_folder(part, handle)
+                opened.append(handle)
+            yield handle, last
+        finally:
+            for one in opened:
+                release(one)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """A descriptor of the folder, to lock it by; whatever lock it holds ends with the block."""
         try:
-            descriptor = os.open(self.root, os.O_RDONLY)
+            with self._within("") as (handle, _):
+                descriptor = open_folder(".", handle)
         except OSError as error:
-            raise refusal(error, self.called, "open") from error
+            raise refusal(error, self.where(""), "open") from error
         try:
             yield descriptor
         finally:
             release(descriptor)
 
+    def _entries(self, folder: str) -> builtins.list[tuple[str, bool]]:
+        """Names in a folder, each with whether it is a folder itself.
+
+        It is opened anew: who reads a folder moves the place up to which its handle is read.
+        """
+        within = self._within(f"{folder}/./" if folder else "./")
+        with within as (handle, _), os.scandir(handle) as entries:
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
+    def _open(self, name: str) -> int:
+        with self._within(name) as (handle, last):
+            return open_file(last, handle)
+
     def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
         with self._lock:
-            if self._closed:
-                raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
             descriptor = self._descriptors.get(name)
-            if descriptor is None and len(self._descriptors) < _KEPT_OPEN:
-                descriptor = os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC)
-                self._descriptors[name] = descriptor
-        if descriptor is not None:
-            return _read_at(descriptor, offset, length)
-        with (self.root / name).open("rb") as file:
-            return _read_at(file.fileno(), offset, length)
+            if descriptor is None:
+                descriptor = self._open(name)
+                if len(self._descriptors) < _KEPT_OPEN:
+                    self._descriptors[name] = descriptor
+            kept = name in self._descriptors
+        try:
+            return read_at(descriptor, offset, length)
+        finally:
+            if not kept:
+                release(descriptor)
 
     def _anchor(self, folder: str) -> None:
         """Make a folder of the store, and make it and the store itself durable, once.
@@ -282,29 +366,30 @@ class FolderStore:
         """
         if folder in self._anchored:
             return
-        if folder:
-            (self.root / folder).mkdir(exist_ok=True)
-            synchronise_folder(self.root)
-        if not self.owned and "" not in self._anchored:
-            try:
-                synchronise_folder(self.root / "..")
-            except OSError as error:
-                if error.errno not in _NOT_ABOVE:
-                    raise
-            self._anchored.add("")
-        self._anchored.add(folder)
+        with self._within("") as (handle, _):
+            if folder:
+                with suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=handle)
+                os.fsync(handle)
+            if "" not in self._anchored:
+                try:
+                    synchronise("..", handle)
+                except OSError as error:
+                    if error.errno not in _NOT_ABOVE:
+                        raise
+        self._anchored |= {"", folder}
 
     def _settle(self) -> None:
         """Make the names of all files durable: a writer that died may not have come to it."""
         try:
-            folders = [entry.name for entry in list(os.scandir(self.root)) if entry.is_dir()]
-            for folder in folders:
-                synchronise_folder(self.root / folder)
-            synchronise_folder(self.root)
+            folders = [name for name, below in self._entries("") if below]
+            with self._within("") as (handle, _):
+                for folder in [*folders, "."]:
+                    synchronise(folder, handle)
             self._anchored.update(folders)
             self._anchor("")
         except OSError as error:
-            raise refusal(error, self.called, "synchronise") from error
+            raise refusal(error, self.where(""), "synchronise") from error
 
     def _reading(self, error: OSError, name: str) -> ArchiveError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -313,17 +398,3 @@ class FolderStore:
                 "if it was cleaned up meanwhile, else restore the file from a copy"
             )
         return refusal(error, self.where(name), "read")
-
-
-def _read_at(descriptor: int, offset: int, length: int) -> bytes:
-    if length > _LARGE and os.fstat(descriptor).st_size < offset + length:
-        return b""  # a length that a file only claims must not be allocated
-    data = os.pread(descriptor, length, offset)
-    if len(data) == length or not data:
-        return data
-    parts = [data]
-    done = len(data)
-    while done < length and (part := os.pread(descriptor, length - done, offset + done)):
-        parts.append(part)
-        done += len(part)
-    return b"".join(parts)

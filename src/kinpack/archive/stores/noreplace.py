@@ -7,10 +7,8 @@ import errno
 import os
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 _NO_SUCH_CALL = frozenset(
@@ -40,22 +38,22 @@ def _renameat2() -> Any:
     return function
 
 
-def _rename_call(source: Path, target: Path) -> None:
+def _rename_call(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
     """Rename through ``renameat2``; raises ``NoReplaceUnsupportedError`` where it cannot."""
     function = _renameat2()
     if function is None:
-        raise NoReplaceUnsupportedError(errno.ENOSYS, "no rename without replacing", str(target))
-    names = os.fsencode(source), _AT_FDCWD, os.fsencode(target)
-    while function(_AT_FDCWD, *names, _RENAME_NOREPLACE):
+        raise NoReplaceUnsupportedError(errno.ENOSYS, "no rename without replacing", target)
+    names = src_dir_fd, os.fsencode(source), dst_dir_fd, os.fsencode(target)
+    while function(*names, _RENAME_NOREPLACE):
         number = ctypes.get_errno()
         if number == errno.EINTR:
             continue
         if number in _NO_SUCH_CALL:
-            raise NoReplaceUnsupportedError(number, "no rename without replacing", str(target))
-        raise OSError(number, os.strerror(number), str(target))
+            raise NoReplaceUnsupportedError(number, "no rename without replacing", target)
+        raise OSError(number, os.strerror(number), target)
 
 
-def publish_file(temporary: Path, final: Path) -> bool:
+def publish_file(temporary: str, final: str, within: int) -> bool:
     """Give a finished temporary file its final name, if that name is free.
 
     A hard link decides the race where the file system has them, else a rename that refuses to
@@ -64,8 +62,9 @@ def publish_file(temporary: Path, final: Path) -> bool:
     the system refuses even to remove it: then it is left for the next writer to clean up.
 
     Args:
-        temporary: the finished file, on the same file system as ``final``.
+        temporary: name of the finished file.
         final: the name to give it.
+        within: handle of the folder of both.
 
     Returns:
         True if the name was given, False if something had it already.
@@ -75,33 +74,34 @@ def publish_file(temporary: Path, final: Path) -> bool:
         OSError: any other refusal of the system.
     """
     try:
-        os.link(temporary, final)
+        os.link(temporary, final, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=False)
     except FileExistsError:
-        linked = _is_same(temporary, final)
-        _remove(temporary)
+        linked = _is_same(temporary, final, within)
+        _remove(temporary, within)
         return linked
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
     else:
-        _remove(temporary)
+        _remove(temporary, within)
         return True
     try:
-        _rename_call(temporary, final)
+        _rename_call(temporary, final, src_dir_fd=within, dst_dir_fd=within)
     except FileExistsError:
-        _remove(temporary)
+        _remove(temporary, within)
         return False
     return True
 
 
-def publish_alone(temporary: Path, final: Path) -> bool:
+def publish_alone(temporary: str, final: str, within: int) -> bool:
     """Do as ``publish_file``, but so that never both names are there, where the system can.
 
     For files in a folder that nobody cleans up. A rename that refuses to replace is tried first.
 
     Args:
-        temporary: the finished file, on the same file system as ``final``.
+        temporary: name of the finished file.
         final: the name to give it.
+        within: handle of the folder of both.
 
     Returns:
         True if the name was given, False if something had it already.
@@ -111,23 +111,21 @@ def publish_alone(temporary: Path, final: Path) -> bool:
         OSError: any other refusal of the system.
     """
     try:
-        _rename_call(temporary, final)
+        _rename_call(temporary, final, src_dir_fd=within, dst_dir_fd=within)
     except FileExistsError:
         return False
     except NoReplaceUnsupportedError:
-        return publish_file(temporary, final)
+        return publish_file(temporary, final, within)
     return True
 
 
-def publish_folder(temporary: Path, final: Path) -> bool:
+def publish_folder(temporary: str, final: str, within: int) -> bool:
     """Give a finished folder its final name, if that name is free.
 
-    Where the system has no rename without replacing, a plain rename after a look serves: it can
-    replace nothing but an empty folder that appeared in between.
-
     Args:
-        temporary: the finished folder.
-        final: the name to give it, in the same parent.
+        temporary: name of the finished folder.
+        final: the name to give it; at most an empty folder that appears just now is replaced.
+        within: handle of the folder of both.
 
     Returns:
         True if the name was given, False if something had it already.
@@ -136,31 +134,28 @@ def publish_folder(temporary: Path, final: Path) -> bool:
         OSError: any other refusal of the system.
     """
     try:
-        _rename_call(temporary, final)
-    except FileExistsError:
+        with suppress(FileNotFoundError):
+            os.lstat(final, dir_fd=within)
+            return False
+        os.rename(temporary, final, src_dir_fd=within, dst_dir_fd=within)
+    except (FileExistsError, NotADirectoryError):
         return False
-    except NoReplaceUnsupportedError:
-        if os.path.lexists(final):
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
             return False
-        try:
-            temporary.rename(final)
-        except (FileExistsError, NotADirectoryError):
-            return False
-        except OSError as error:
-            if error.errno == errno.ENOTEMPTY:
-                return False
-            raise
+        raise
     return True
 
 
-def _is_same(temporary: Path, final: Path) -> bool:
+def _is_same(temporary: str, final: str, within: int) -> bool:
     """Whether two names are those of one file."""
     try:
-        return os.path.samestat(os.lstat(temporary), os.lstat(final))
+        found = (os.lstat(name, dir_fd=within) for name in (temporary, final))
+        return os.path.samestat(*found)
     except OSError:
         return False
 
 
-def _remove(temporary: Path) -> None:
+def _remove(temporary: str, within: int) -> None:
     with suppress(OSError):
-        temporary.unlink()
+        os.unlink(temporary, dir_fd=within)

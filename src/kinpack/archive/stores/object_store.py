@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 
@@ -12,10 +12,13 @@ from kinpack.archive.stores import leases
 from kinpack.archive.stores.buckets import Address
 from kinpack.archive.stores.format import FOLDER
 from kinpack.archive.stores.objects import Objects
+from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
 PIECE_BYTES = 8 << 20
 """Most that one request reads."""
+
+_SHARED = ("codecs/", "describers/")  # whose names tell their content: archives may share them
 
 
 class ObjectStore:
@@ -38,6 +41,8 @@ class ObjectStore:
         self._lease: leases.Lease | None = None
         self._conditional = False
         self._closed = False
+        self._claim = ExitStack()
+        self._made: builtins.list[str] | None = None
 
     @property
     def unclear(self) -> bool:
@@ -82,9 +87,17 @@ class ObjectStore:
         objects = self._opened
         if self._lease is not None:
             self._lease.keep()
-        created = objects.create(name, data)
+        made = [] if self._made is None else self._made
+        made.append(name)  # first: an interruption may leave it unknown whether it was made
+        try:
+            created = objects.create(name, data)
+        except ArchiveError:
+            made.remove(name)  # nor then, but that is noted
+            raise
         if created:
             self._sizes[name] = len(data)
+        else:
+            made.remove(name)
         return created
 
     def size(self, name: str) -> int:
@@ -173,6 +186,32 @@ class ObjectStore:
                 yield
             finally:
                 self._lease = None
+
+    def begin(self) -> None:
+        """See that there is no archive, and write one; of several the first manifest decides.
+
+        What a killed one leaves is removed by ``gc``, once there is an archive.
+
+        Raises:
+            ArchiveError: there is an archive already, or the store cannot be written.
+        """
+        if self.list(FOLDER):
+            raise existing(self.where(""))
+        self._claim.enter_context(self.writing(lambda: None))
+        self._made = []
+
+    def end(self, *, born: bool) -> None:
+        """Let others clean up again; where nothing was born, remove what was made.
+
+        It stays if there may be an archive of it, or somebody else writes.
+        """
+        self._claim.close()
+        made, self._made = self._made or [], None
+        if born or self._objects.unclear or any(name.startswith(FOLDER) for name in made):
+            return
+        with suppress(ArchiveError), self.alone():
+            others = self.list(FOLDER)
+            self.delete(*(name for name in made if not (others and name.startswith(_SHARED))))
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a prefix is what its objects are."""

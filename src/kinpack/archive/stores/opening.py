@@ -67,6 +67,24 @@ def check_place(place: object) -> None:
         )
 
 
+def new_store(place: str | os.PathLike[str]) -> Store:
+    """The store of an archive that is to be made; nothing is made yet.
+
+    Args:
+        place: a path, or an address in an object store.
+
+    Raises:
+        ArchiveError: it is an address on the web, or neither a path nor an address.
+        MissingExtraError: it is in an object store, and obstore is not installed.
+    """
+    check_place(place)
+    if isinstance(place, str) and is_object_address(place):
+        return open_store(place)
+    if isinstance(place, str) and is_address(place):
+        raise ArchiveError(f"{place}: a web server cannot be written to; name a folder")
+    return FolderStore(Path(place))
+
+
 def is_address(place: str) -> bool:
     """Tell whether a place is an address, on the web or in an object store, and no path."""
     return place.lower().startswith(("http://", "https://")) or is_object_address(place)

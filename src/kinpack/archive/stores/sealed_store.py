@@ -145,6 +145,17 @@ class SealedStore:
         """
         self._refuse()
 
+    def begin(self) -> None:
+        """Refuse.
+
+        Raises:
+            ArchiveError: always.
+        """
+        self._refuse()
+
+    def end(self, *, born: bool) -> None:
+        """Do nothing: nothing is ever begun here."""
+
     def faults(self) -> builtins.list[str]:
         """What is wrong with the zip itself: headers and sums that other programs go by."""
         found = []

@@ -13,6 +13,9 @@ from typing import Protocol
 TEMPORARY = ".tmp-"
 """Begin of the last part of a temporary file's name."""
 
+UNFINISHED = f"{TEMPORARY}unfinished-"
+"""Begin of the name of the file that marks an archive whose first manifest is not there yet."""
+
 
 class Store(Protocol):
     """What an archive needs of the place where it lies: a folder, or a prefix of an object store.
@@ -66,6 +69,17 @@ class Store(Protocol):
 
     def alone(self) -> AbstractContextManager[None]:
         """A block within which nobody else writes; an error where somebody does, or may."""
+        ...
+
+    def begin(self) -> None:
+        """Claim the place for a new archive, which is one as soon as its first manifest is there.
+
+        An error where there is an archive already, anything else, or somebody who makes one.
+        """
+        ...
+
+    def end(self, *, born: bool) -> None:
+        """Give the claim up: the new archive is there, or else what was made of it is removed."""
         ...
 
     def faults(self) -> builtins.list[str]:

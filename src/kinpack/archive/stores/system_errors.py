@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from kinpack.archive.stores.handles import IrregularFileError
 from kinpack.archive.stores.noreplace import NoReplaceUnsupportedError
 from kinpack.errors import ArchiveError
 
@@ -16,6 +17,7 @@ _CURES = {
     errno.EPERM: "permission denied; change its rights or choose another place",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n) or close some",
+    errno.ELOOP: "a link is in the way, and none is followed there; put the folder itself there",
     errno.EIO: "the disk reports an error; check it, and copy the archive elsewhere",
 }
 
@@ -33,6 +35,8 @@ def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> Archiv
     """
     if isinstance(error, NoReplaceUnsupportedError):
         cure = "the file system cannot create a file only if absent; choose another place"
+    elif isinstance(error, IrregularFileError):
+        cure = "it is no regular file; restore the file from a copy"
     else:
         reason = error.strerror or type(error).__name__
         cure = _CURES.get(error.errno or 0, f"{reason}; check the place and try again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,16 @@ def take_up(folder: Path, run: Mapping[str, Any]) -> None:
     note = folder / _RUN
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *folder.iterdir()):  # what is written there, libraries write
+            if place.is_symlink():
+                raise CodecError(
+                    f"{shown(place)}: is a link, and checkpoints are written through none; remove "
+                    "it, or choose another folder"
+                )
         if not note.exists():
-            part = note.with_suffix(".part")
-            part.write_text(json.dumps(run, indent=2) + "\n")
+            part = folder / f".{uuid.uuid4().hex}.part"
+            with part.open("x") as file:
+                file.write(json.dumps(run, indent=2) + "\n")
             part.replace(note)
         former = dict(json.loads(note.read_bytes()))
     except (OSError, TypeError, ValueError) as error:

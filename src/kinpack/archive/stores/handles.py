@@ -1,0 +1,192 @@
+"""Handles: folders and files that are opened once, without following links, and locked.
+
+What is opened here stays what it is, whatever becomes of its name. Locks: who writes holds a shared
+one, who cleans up an exclusive one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+
+_NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+)
+_LARGE = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class IrregularFileError(OSError):
+    """What should be a file is a folder, a pipe or a device."""
+
+
+def open_folder(path: str | os.PathLike[str], within: int | None = None) -> int:
+    """Open a folder, so that files in it can be named relative to the handle.
+
+    Args:
+        path: the folder. Without ``within`` it is what the user named, and may lead through links.
+        within: handle of the folder in which ``path`` is a name, and then no link.
+
+    Returns:
+        The handle.
+
+    Raises:
+        OSError: there is none, a link has its name (``ELOOP``), or the system refuses.
+    """
+    if within is None:
+        return os.open(path, _FOLDER)
+    try:
+        return os.open(path, _FOLDER | os.O_NOFOLLOW, dir_fd=within)
+    except NotADirectoryError:
+        if stat.S_ISLNK(os.lstat(path, dir_fd=within).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+        raise
+
+
+def open_file(name: str, within: int) -> int:
+    """Open a regular file for reading; pipes and devices are refused and never waited for.
+
+    Args:
+        name: of the file. It may be a link to one: to read it changes nothing.
+        within: handle of its folder.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        IrregularFileError: it is no regular file.
+        OSError: there is none, or the system refuses.
+    """
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    try:
+        check_regular(os.fstat(descriptor), name)
+    except BaseException:
+        release(descriptor)
+        raise
+    return descriptor
+
+
+def check_regular(found: os.stat_result, name: str) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+        IrregularFileError: it is none.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        raise IrregularFileError(errno.EINVAL, "no regular file", name)
+
+
+def read_at(descriptor: int, offset: int, length: int) -> bytes:
+    """Read from a byte on, up to so many bytes; fewer where the file is shorter.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    if length > _LARGE and os.fstat(descriptor).st_size < offset + length:
+        return b""  # a length that a file only claims must not be allocated
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts = [data]
+    done = len(data)
+    while done < length and (part := os.pread(descriptor, length - done, offset + done)):
+        parts.append(part)
+        done += len(part)
+    return b"".join(parts)
+
+
+def synchronise(folder: str, within: int) -> None:
+    """Make the names in a folder durable.
+
+    Args:
+        folder: its name.
+        within: handle of the folder in which that is one.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    handle = open_folder(folder, within)
+    try:
+        os.fsync(handle)
+    finally:
+        release(handle)
+
+
+def write_synchronised(name: str, data: bytes | memoryview, within: int) -> None:
+    """Make a new file, whole, and its content durable, not yet its name.
+
+    Args:
+        name: of the file.
+        data: its content.
+        within: handle of its folder.
+
+    Raises:
+        OSError: something has this name, or the system refuses.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o666, dir_fd=within)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        release(descriptor)
+
+
+def lock_alone(descriptor: int) -> bool | None:
+    """Try to lock an open folder or file for oneself, without waiting.
+
+    Args:
+        descriptor: what is open; the lock goes when it is closed, also by a kill.
+
+    Returns:
+        True if locked, False if somebody else holds a lock, ``None`` where there are no locks.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def lock_shared(descriptor: int) -> None:
+    """Lock an open folder together with others, waiting for whoever holds it alone.
+
+    Args:
+        descriptor: what is open; a lock that it holds alone becomes a shared one.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def is_same(descriptor: int, name: str, within: int) -> bool:
+    """Tell whether a name in a folder is still that of what was opened, and no link.
+
+    Args:
+        descriptor: what was opened.
+        name: its name.
+        within: handle of the folder.
+    """
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(name, dir_fd=within))
+    except OSError:
+        return False
+
+
+def release(descriptor: int) -> None:
+    """Close what is open; whatever the system has to say of that changes nothing any more."""
+    with suppress(OSError):
+        os.close(descriptor)
