@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from archive_checks import CODEC, content, expected, make, renewed, reopened
 from fake_codec import FakeSource, pictures
-from kinpack.archive.adding import added_ids as taken
-from kinpack.archive.adding.added_ids import Taken
+from kinpack.archive.adding import added_ids
+from kinpack.archive.adding.added_ids import AddedIds
 from kinpack.archive.archive import Archive
 from kinpack.archive.revisions import id_lookup as finding
 from kinpack.archive.revisions.hash_index import HashIndex
 from kinpack.archive.revisions.id_lookup import rows_of
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.segments.segment_index import Tail
-from kinpack.errors import NotFoundError
+from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.errors import ArchiveError, NotFoundError
 
 few_hashes = st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=9)
 few_names = st.sampled_from(["a", "b", "ab", "é", "a\0", "\0", "aé", "\udc80", "x" * 300])
@@ -59,8 +61,8 @@ def test_a_hash_index_has_few_layers() -> None:
 def test_taken_ids_are_those_of_a_dictionary(
     monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> None:
-    monkeypatch.setattr(taken, "_FULL", 2)
-    ids, rows = Taken(), dict[str, int]()
+    monkeypatch.setattr(added_ids, "_RECENT", 2)
+    ids, rows = AddedIds(), dict[str, int]()
     for row, name in enumerate(names):
         assert (name in ids) == (name in rows)
         ids.announce(name)
@@ -73,12 +75,16 @@ def test_taken_ids_are_those_of_a_dictionary(
 
 
 def test_taken_ids_take_few_bytes() -> None:
-    ids = Taken()
-    for number in range(20_000):
+    AddedIds().store("a")  # whatever is made once
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    ids = AddedIds()
+    for number in range(40_000):
         assert ids.store(f"class-{number % 10}/{number:07d}.webp") is None
-    held = sum(part.__sizeof__() for part in (*ids._digests, *ids._rows))
-    assert held < 32 * 20_000
-    assert len(ids._digests) >= 128  # none is searched for long
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert held < 40_000 * 30 + 4096 * 130
+    assert [ids.store(f"class-7/{row:07d}.webp") for row in (7, 39_997)] == [7, 39_997]
 
 
 @settings(max_examples=100, deadline=None)
@@ -143,6 +149,34 @@ def test_a_first_read_decodes_no_more_than_ids(
         decoded.clear()
         assert len(archive.codes) == 1200
         assert decoded == ["code", "code", "code"]
+
+
+def test_what_was_written_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    read = FolderStore.read_range
+
+    def noted(store: FolderStore, name: str, offset: int, length: int) -> bytes:
+        reads.append(name)
+        return read(store, name, offset, length)
+
+    monkeypatch.setattr(FolderStore, "read_range", noted)
+    path = tmp_path / "a.kin"
+    with Archive.create(path, CODEC) as archive:
+        archive.add(pictures(5))
+        for number in range(5, 9):
+            archive.add(pictures(1, first=number))
+            with pytest.raises(ArchiveError, match="is there already"):
+                archive.add(pictures(1, first=number - 3))
+            assert archive.ids == [item.id for item in pictures(number + 1)]
+            known = archive.codes, list(archive.entries()), archive.labels
+            archive.search("set/00003", 4)
+        assert not [name for name in reads if name.startswith("segments/")]
+    with reopened(path) as archive:
+        assert np.array_equal(archive.codes, known[0])
+        assert (list(archive.entries()), archive.labels) == known[1:]
+        assert reads
 
 
 def test_a_race_lost_to_many_others_reads_the_ids_again(

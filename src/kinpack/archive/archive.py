@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kinpack.archive.care.compaction import CompactReport
     from kinpack.archive.care.history import Revision
     from kinpack.archive.care.verification import VerifyReport
+    from kinpack.archive.segments.segment import Segment
     from kinpack.describers.describer import Describer
 
 _Result = TypeVar("_Result")
@@ -249,7 +250,7 @@ class Archive(Reader):
             addition = Addition(self._store, self._snapshot, self.codec, self.describer, options)
             try:
                 addition.take(as_items(source), progress, measuring)
-                report = self._commit(addition.following)
+                report = self._commit(addition.following, addition.written)
             except BaseException:
                 addition.discard()
                 raise
@@ -339,9 +340,13 @@ class Archive(Reader):
                 self._tidied = False
                 raise
 
-    def _commit(self, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]) -> _Result:
+    def _commit(
+        self,
+        propose: Callable[[Snapshot], tuple[Manifest | None, _Result]],
+        written: Segment | None = None,
+    ) -> _Result:
         """Commit, and show the new revision; the first one makes a new archive."""
-        snapshot, result = commit(self._store, self._snapshot, propose)
+        snapshot, result = commit(self._store, self._snapshot, propose, written)
         if self._unborn and snapshot.manifest.number:
             self._unborn = False
             self._store.end(born=True)

@@ -1,19 +1,20 @@
-"""Taken ids: what one addition has taken and where each image is, without keeping their names."""
+"""Added ids: what one addition has taken and where each image is, without keeping their names."""
 
 from __future__ import annotations
 
 import secrets
-from array import array
+import sys
 from hashlib import blake2b
 
 import numpy as np
 
-_DIGEST = 16
-_FULL = 128
-"""Mean number of digests in a bucket at which there are twice as many buckets."""
+from kinpack.archive.revisions.hash_index import HashIndex
+
+_RECENT = 4096
+"""Ids that are kept in a dictionary, before they go into the index together."""
 
 
-class Taken:
+class AddedIds:
     """The ids of an addition, and the row of each among all rows that it has stored.
 
     Of an id that is stored a BLAKE2b digest of 16 bytes under a secret key is kept, and a row: less
@@ -27,12 +28,13 @@ class Taken:
         """Rows stored so far; the next row's number."""
         self._key = secrets.token_bytes(32)
         self._coming: set[str] = set()
-        self._stored = 0
-        self._digests = [bytearray()]
-        self._rows = [array("Q")]
+        self._recent: dict[bytes, int] = {}
+        self._digests = bytearray()  # of all rows: the half that the index does not have
+        self._new = bytearray()  # of the rows after those of the index: the other half
+        self._index = HashIndex()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._coming or self._find(self._digest(name))[1] >= 0
+        return name in self._coming or self._find(self._digest(name)) is not None
 
     def announce(self, name: str) -> None:
         """Note an id whose image is to be stored, or turns out to be broken."""
@@ -48,44 +50,29 @@ class Taken:
             The row that it had before, ``None`` if it had none.
         """
         self._coming.discard(name)
-        row = self.rows
-        self.rows += 1
         digest = self._digest(name)
-        bucket, at = self._find(digest)
-        if at >= 0:
-            earlier = self._rows[bucket][at]
-            self._rows[bucket][at] = row
-            return earlier
-        self._digests[bucket] += digest
-        self._rows[bucket].append(row)
-        self._stored += 1
-        if self._stored > _FULL * len(self._digests):
-            self._split()
-        return None
+        earlier = self._find(digest)
+        self._recent[digest] = self.rows
+        self._new += digest[:8]
+        self._digests += digest[8:]
+        self.rows += 1
+        if len(self._new) >= 8 * _RECENT:
+            self._index = self._index.extended(np.frombuffer(bytes(self._new), np.int64))
+            self._recent, self._new = {}, bytearray()
+        return earlier
 
     def _digest(self, name: str) -> bytes:
         text = name.encode("utf-8", "surrogatepass")
-        return blake2b(text, digest_size=_DIGEST, key=self._key).digest()
+        return blake2b(text, digest_size=16, key=self._key).digest()
 
-    def _find(self, digest: bytes) -> tuple[int, int]:
-        """The bucket of a digest and its place there, −1 if it is not there."""
-        bucket = int.from_bytes(digest[:4], "little") & (len(self._digests) - 1)
-        digests = self._digests[bucket]
-        at = digests.find(digest)
-        while at % _DIGEST and at >= 0:  # across two others
-            at = digests.find(digest, at + 1)
-        return bucket, at // _DIGEST
-
-    def _split(self) -> None:
-        """Make twice as many buckets: one more bit of each digest tells in which it is."""
-        count = len(self._digests)
-        for bucket in range(count):
-            digests = np.frombuffer(self._digests[bucket], np.uint8).reshape(-1, _DIGEST)
-            rows = np.frombuffer(self._rows[bucket], np.uint64)
-            low = np.ascontiguousarray(digests[:, :4]).view("<u4")[:, 0]
-            moves = (low & count) > 0
-            kept, moved = (digests[part].tobytes() for part in (~moves, moves))
-            kept_rows, moved_rows = (rows[part].tobytes() for part in (~moves, moves))
-            self._digests[bucket], self._rows[bucket] = bytearray(kept), array("Q", kept_rows)
-            self._digests.append(bytearray(moved))
-            self._rows.append(array("Q", moved_rows))
+    def _find(self, digest: bytes) -> int | None:
+        """The newest row of a digest."""
+        if digest in self._recent:
+            return self._recent[digest]
+        half = int.from_bytes(digest[:8], sys.byteorder, signed=True)
+        same = (
+            row
+            for row in (self._index.numbers(half) if len(self._index) else ())
+            if self._digests[8 * row : 8 * row + 8] == digest[8:]
+        )
+        return next(same, None)

@@ -162,6 +162,14 @@ class Addition:
         self._offered = manifest is not None
         return manifest, report
 
+    @property
+    def written(self) -> Segment | None:
+        """The last segment that was stored, with its index, which nobody need read again."""
+        index = self._stream.last_index
+        if index is None:
+            return None
+        return Segment(self._store, self._stream.segments[-1], index=index)
+
     def discard(self) -> None:
         """Delete what was stored, unless a manifest that names it may exist."""
         if not self._offered:
@@ -310,7 +318,7 @@ class Addition:
             codes = self._describer.packed(images, threads=target.threads)
         replacing = self._options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
-            earlier = self._intake.taken.store(item.id)
+            earlier = self._intake.added.store(item.id)
             if earlier is not None:
                 self._dead.append(earlier)
             elif replacing and (position := self._snapshot.find(item.id)) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import closing
 from typing import TypeAlias
 
-from kinpack.archive.adding.added_ids import Taken
+from kinpack.archive.adding.added_ids import AddedIds
 from kinpack.archive.adding.loading import load_ahead
 from kinpack.archive.segments.batches import batches
 from kinpack.errors import ArchiveError, ImageError, SourceError
@@ -29,7 +29,7 @@ class Intake:
         threads: to load with.
 
     Attributes:
-        taken: the ids that were taken; whoever stores an image says so there.
+        added: the ids that were taken; whoever stores an image says so there.
         skipped: images left out since their id was there.
         broken: ids of pictures that could not be read, each with the reason.
     """
@@ -44,7 +44,7 @@ class Intake:
         batch: int,
         threads: int | None,
     ) -> None:
-        self.taken = Taken()
+        self.added = AddedIds()
         self.skipped = 0
         self.broken: list[tuple[str, str]] = []
         self._there, self._where = there, where
@@ -97,7 +97,7 @@ class Intake:
                     f"the source gives {type(item).__name__}s, no items; open it with "
                     "kinpack.open_source"
                 )
-            twice = item.id in self.taken
+            twice = item.id in self.added
             if twice or item.id in self._there:
                 if self._on_duplicate == "error":
                     raise self.duplicate(item.id, "comes twice" if twice else "is there already")
@@ -105,5 +105,5 @@ class Intake:
                     self.skipped += 1
                     done(1)
                     continue
-            self.taken.announce(item.id)
+            self.added.announce(item.id)
             yield item

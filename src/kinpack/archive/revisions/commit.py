@@ -10,6 +10,7 @@ from typing import TypeVar
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.opening import new_store
 from kinpack.archive.stores.store import TEMPORARY, Store
 from kinpack.archive.stores.system_errors import existing
@@ -74,7 +75,10 @@ def commit_first(store: Store, manifest: Manifest) -> None:
 
 
 def commit(
-    store: Store, base: Snapshot, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]
+    store: Store,
+    base: Snapshot,
+    propose: Callable[[Snapshot], tuple[Manifest | None, _Result]],
+    written: Segment | None = None,
 ) -> tuple[Snapshot, _Result]:
     """Make a change durable and visible, on top of whatever others have committed meanwhile.
 
@@ -83,6 +87,7 @@ def commit(
         base: the revision that the change was made for.
         propose: gives the manifest that makes the change to a revision (``None`` for no change),
             and a result; called again with the newest revision for every lost race.
+        written: a segment that the change brings, which the new revision need not read again.
 
     Returns:
         The new revision and the result that belongs to it.
@@ -96,7 +101,7 @@ def commit(
         if manifest is None:
             return base, result
         if store.create(manifest.file, manifest.to_bytes()):
-            return Snapshot(store, manifest, base), result
+            return Snapshot(store, manifest, base, written), result
         if not base.manifest.number:
             raise existing(store.where(""))
         newest = load_manifest(store, known=base.manifest)

@@ -30,13 +30,20 @@ class Snapshot:
         store: where the archive lies.
         manifest: the revision.
         former: another revision of the same archive, whose segments need not be read again.
+        written: a segment that was written just now, which need not be read again either.
 
     Attributes:
         manifest: the revision.
         segments: in the order in which they were added.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, former: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        former: Snapshot | None = None,
+        written: Segment | None = None,
+    ) -> None:
         self.manifest = manifest
         self._where = store.where("")
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
@@ -46,7 +53,7 @@ class Snapshot:
             same = sum(1 for _ in takewhile(_is_same, pairs))
         self.segments: list[Segment] = former.segments[:same] if former else []
         if same < len(manifest.segments):
-            left = former.segments[same:] if former else []
+            left = [*(former.segments[same:] if former else ()), *([written] if written else ())]
             known = {segment.manifest_entry.name: segment for segment in left}
             self.segments += [
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
