@@ -25,7 +25,7 @@ help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnails (no torch)
-	@.venv-demo/bin/python benchmarks/demo.py
+	@.venv-demo/bin/python -m benchmarks.demo
 
 test: .venv/.installed ## the whole test suite (installs torch)
 	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) $(PYTEST_ARGS)
@@ -48,7 +48,7 @@ format: .venv/.installed ## format, and fix what lint can fix by itself
 	.venv/bin/ruff check --fix .
 
 size: .venv-demo/.kinpack ## bytes that installing kinpack puts on disk, by package
-	@.venv-demo/bin/python benchmarks/installed_size.py
+	@.venv-demo/bin/python -m benchmarks.ship.installed_size
 
 clean: ## remove caches, builds and the demo's output
 	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from data import is_held_out, toy_database
+from benchmarks.measuring.data import is_held_out, toy_database
 from kinpack.errors import SourceError
 from kinpack.pictures.images import composite_on_white
 from kinpack.sources.items import Item

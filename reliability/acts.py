@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from fake_codec import FakeSource
+from fakes.fake_codec import FakeSource
+from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.codec.codec import Codec
@@ -19,7 +20,6 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.pictures.images import Image, to_pil
 from reliability import ROOT
 from reliability.acts import segments_of
-from tiny_describer import soft_picture, tiny_describer
 
 _SIZES = ((8, 8), (13, 7), (1, 1), (20, 24), (65, 9), (3, 70))
 

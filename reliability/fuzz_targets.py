@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fakes.tiny_describer import soft_picture
 from kinpack.archive.care.verification import verify_store
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
@@ -29,7 +30,6 @@ from kinpack.networks.networks import Network
 from kinpack.pictures.images import load_image
 from reliability.fuzz_seeds import Seeds
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part
-from tiny_describer import soft_picture
 
 Chance = random.Random
 Case = Callable[[Chance], None]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fake_codec import FakeSource
+from fakes.fake_codec import FakeSource
 from kinpack.pictures.images import Image
 
 Batch: TypeAlias = "tuple[int, int] | None"

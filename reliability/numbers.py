@@ -10,11 +10,10 @@ A table stands between `<!-- numbers: NAME -->` and `<!-- end of numbers -->`; N
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from readme_numbers import UNMEASURED, filled
+from benchmarks.measuring.filled_page import UNMEASURED, fill_page
 from reliability import ROOT
 from reliability.report import RESULTS
 
@@ -211,13 +210,7 @@ def measured(name: str) -> str:
 
 def main() -> None:
     """Fill the page, or with --check say whether it is filled."""
-    text = PAGE.read_text()
-    new = filled(text, measured)
-    if "--check" in sys.argv[1:]:
-        if new != text:
-            sys.exit(f"{PAGE.name} differs from the results: run python -m reliability.numbers")
-        return
-    PAGE.write_text(new)
+    fill_page(PAGE, measured)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from machine import machine
+from benchmarks.measuring.machine import machine
 
 RESULTS = Path(__file__).with_name("results")
 

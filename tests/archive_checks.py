@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 
 CODEC = FakeCodec()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-import s3_server
+from tests import s3_server
 
 # A busy machine is no failure, and a run on one machine repeats on another.
 settings.register_profile(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archive_checks import CODEC, Place, content, reopened
-from fake_codec import FakeSource
+from fakes.fake_codec import FakeSource
+from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.pictures.images import Image
-from tiny_describer import soft_picture, tiny_describer
+from tests.archive_checks import CODEC, Place, content, reopened
 
 
 def soft(count: int, *, first: int = 0) -> FakeSource:

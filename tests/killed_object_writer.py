@@ -14,7 +14,7 @@ from importlib import import_module
 import pyarrow as pa
 import pyarrow.parquet
 
-from fake_codec import FakeCodec, pictures
+from fakes.fake_codec import FakeCodec, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_writer
 

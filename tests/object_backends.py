@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-import s3_server
 from kinpack.archive.stores import buckets, objects
 from kinpack.archive.stores.object_store import ObjectStore
+from tests import s3_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.classic.avif import encode_avif
 from kinpack.errors import PayloadError
-from pictures import broken, grid, waves
+from tests.pictures import broken, grid, waves
 
 Plane = NDArray[np.uint8]
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import CODEC, content, expected, hashes, make, reopened
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_writer as writer_module
@@ -18,6 +17,7 @@ from kinpack.codec.packets.packet import Kind
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
 from kinpack.search.distances.distance import SearchError
+from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 
 @pytest.fixture

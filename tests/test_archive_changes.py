@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError
+from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 
 
 @pytest.fixture

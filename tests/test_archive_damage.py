@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import make, reopened
-from fake_codec import FakeCodec, pictures
+from fakes.fake_codec import FakeCodec, pictures
 from kinpack.archive.care.verification import verify
 from kinpack.errors import ArchiveError, KinpackError, PayloadError
 from kinpack.pictures.images import Image
-from trial_runs import trial
+from tests.archive_checks import make, reopened
+from tests.trial_runs import trial
 
 
 def read_all(path: Path) -> dict[str, Image]:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import CODEC, content, expected, make, renewed, reopened
-from describer_checks import by_id, check, make_embedded, soft
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.recoding import Recoder
@@ -31,7 +30,8 @@ from kinpack.errors import ArchiveError, ImageError, KinpackError
 from kinpack.networks.container import DESCRIBER_FILE, read_container
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
-from tiny_describer import soft_picture, tiny_describer
+from tests.archive_checks import CODEC, content, expected, make, renewed, reopened
+from tests.describer_checks import by_id, check, make_embedded, soft
 
 
 @pytest.fixture(autouse=True)

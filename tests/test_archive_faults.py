@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from archive_checks import content, expected, make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.care.history import history
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify_store
@@ -20,7 +19,8 @@ from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 from reliability.calls import Call, watched
-from trial_runs import trial
+from tests.archive_checks import content, expected, make, reopened
+from tests.trial_runs import trial
 
 
 def test_every_call_may_fail(tmp_path: Path) -> None:

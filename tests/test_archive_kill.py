@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trial_runs import trial
+from tests.trial_runs import trial
 
 
 def test_killed_at_random_and_around_calls(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care import collecting, compaction
 from kinpack.archive.care.collecting import collect
@@ -30,6 +29,7 @@ from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError
+from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
-from fake_codec import FakeCodec, pictures
+from fakes.fake_codec import FakeCodec, pictures
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.errors import ArchiveError, KinpackError
+from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 
 
 @pytest.fixture(autouse=True)

@@ -12,21 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.measuring.filled_page import UNMEASURED
+from benchmarks.pages import scale_table
+from benchmarks.scale import kills as scale_kills
+from benchmarks.scale import measures as scale_measures
+from benchmarks.scale import rows as scale_rows
+from benchmarks.scale.rivals import CONTENDERS
 from kinpack.codec.codec import Codec
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import KinpackError
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ROOT / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import scale_kills  # noqa: E402
-import scale_measures  # noqa: E402
-import scale_rows  # noqa: E402
-import scale_table  # noqa: E402
-from readme_numbers import UNMEASURED  # noqa: E402
-from scale_rivals import CONTENDERS  # noqa: E402
-
 IMAGES, MORE = 300, 20
 NAMES = [name for name in CONTENDERS if name != "lance" or find_spec("lance")]
 
@@ -158,7 +154,8 @@ def test_a_small_run(tmp_path: Path) -> None:
     words = ["--parts", "kills", "commits", "--stores", "kinpack", "--packets", 5, "--kills", 1]
     words += ["--commits", 3, "--folder", tmp_path, "-o", output]
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "archive_scale.py", *map(str, words)],
+        [sys.executable, "-m", "benchmarks.scale.archive_scale", *map(str, words)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -174,8 +171,8 @@ def test_a_small_run(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["archive.json"]
     words[words.index("commits")] = "kills"
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "archive_scale.py", *map(str, words), "--resume"],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "benchmarks.scale.archive_scale", *map(str, words), "--resume"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "1 kills" not in done.stdout
     assert json.loads(output.read_text()) == result
@@ -183,7 +180,8 @@ def test_a_small_run(tmp_path: Path) -> None:
 
 def test_numbers_of_the_page_come_from_the_result_file() -> None:
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / "scale_table.py", "--check"],
+        [sys.executable, "-m", "benchmarks.pages.scale_table", "--check"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 TASKS = Path("/proc/self/task")
 
 # Before each program; its argument is an empty folder.
@@ -24,8 +24,8 @@ def threads(): return len(os.listdir("/proc/self/task"))
 folder = Path(sys.argv[1])
 """
 LIBRARY = """
-from archive_checks import content, make, reopened
-from fake_codec import pictures
+from tests.archive_checks import content, make, reopened
+from fakes.fake_codec import pictures
 from kinpack.integrations.exporting import export
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal
@@ -48,7 +48,7 @@ assert threads() == begin
 STREAMS = """
 import pyarrow.ipc
 from kinpack import open_source
-from test_huggingface import table
+from tests.test_huggingface import table
 begin = threads()
 rows = table([1, 2, 3], folder)
 options = pyarrow.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
@@ -60,10 +60,10 @@ assert threads() == begin
 """
 READER = """
 import runpy
-reader = runpy.run_path("../docs/reader.py")
+reader = runpy.run_path("docs/reader.py")
 begin = threads()
 for words in (["list"], ["check"], ["scan", "avif/rgba"]):
-    assert reader["main"](["golden/format-1/classic.kin", *words]) == 0
+    assert reader["main"](["tests/golden/format-1/classic.kin", *words]) == 0
 assert threads() == begin
 """
 
@@ -75,7 +75,7 @@ assert threads() == begin
 def test_no_threads_are_left(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", COUNTING + program, str(tmp_path)],
-        cwd=TESTS,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

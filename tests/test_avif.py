@@ -17,7 +17,7 @@ from kinpack.codec.classic.av1 import Sequence, level
 from kinpack.codec.classic.avif import decode_avif, encode_avif, rebuild, strip
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image
-from pictures import broken, grid, waves
+from tests.pictures import broken, grid, waves
 
 WHOLE_FRAME, WHOLE_FILE = 0x80, 0xC0
 

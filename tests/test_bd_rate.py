@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.measuring import data, result_file
+from benchmarks.rates import bd_rate, bd_rows, point_store, rivals
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-import bd_rate
-import bd_rows
-import data
-import point_store
-import result_file
-import rivals
 
 
 def rows(codec: str, scale: float, *, ends: tuple[float, float] = (25.6, 38.4)) -> list[Any]:

@@ -16,6 +16,9 @@ import pytest
 from PIL import Image as Pillow
 from scipy.interpolate import PchipInterpolator
 
+from benchmarks.measuring import data, machine
+from benchmarks.rates import rate_curves, rate_distortion, rate_plot, rivals
+from benchmarks.speed import latency
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
 from kinpack.errors import ImageError, SourceError
@@ -24,17 +27,7 @@ from kinpack.pictures.images import Image, to_pil
 from kinpack.sources.items import Item
 from kinpack.sources.opening import open_source
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import data  # noqa: E402
-import latency  # noqa: E402
-import machine  # noqa: E402
-import rate_curves  # noqa: E402
-import rate_distortion  # noqa: E402
-import rate_plot  # noqa: E402
-import rivals  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[1]
 KEYS = {"data", "codec", "setting", "bytes", "codec_bytes", "pixels", "images", "psnr_mean"}
 PICTURES, SIDE = 8, 16
 
@@ -61,9 +54,8 @@ def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
 
 
 def run(script: str, *words: str | Path) -> None:
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / script, *words], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", f"benchmarks.{script}", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -74,7 +66,7 @@ def test_quick_run(folder: Path, tmp_path: Path) -> None:
     kept = {"rows": [other], "summary": {}, "machine": {}}
     output.write_text(json.dumps(kept))
     words = ("--data", "thumbnails", "--thumbnails", folder)
-    run("rate_distortion.py", *words, "--quick", "-o", output)
+    run("rates.rate_distortion", *words, "--quick", "-o", output)
     results = json.loads(output.read_text())
     assert results["rows"][0] == other  # another data set's rows are kept
     rows = results["rows"][1:]
@@ -132,7 +124,7 @@ def test_latency(folder: Path, tmp_path: Path) -> None:
     archive, output = tmp_path / "pictures.kin", tmp_path / "latency.json"
     with Archive.create(archive, Codec.load("classic")) as new:
         new.add(open_source(folder))
-    run("latency.py", "--archive", archive, "-o", output)
+    run("speed.latency", "--archive", archive, "-o", output)
     results = json.loads(output.read_text())
     assert set(results["reached"]) == set(results["goals"]) == set(latency.GOALS)
     assert results["info"]["images"] == PICTURES
@@ -339,7 +331,7 @@ def test_head_names_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     words += ["../up/x", "down/y"]
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "x.py"), *words])
     head = machine.run_head(seed=7)
-    assert head["command"] == "python benchmarks/x.py --cifar c -q --codec emoji=e.kinc x down/y"
+    assert head["command"] == "python -m x.py --cifar c -q --codec emoji=e.kinc x down/y"
     assert head["seed"] == 7
     assert head["packages"]["kinpack"]
     assert str(tmp_path) not in json.dumps(head)
@@ -353,7 +345,7 @@ def test_labels_keep_apart() -> None:
 
 
 def test_shares_of_kin_against_plain_loops(rng: np.random.Generator) -> None:
-    from describers import kin_shares
+    from benchmarks.search.describers import kin_shares
 
     decoded = rng.integers(0, 3, (120, 4)).astype(np.float32)  # many ties
     labels = rng.integers(0, 3, 120)

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import CODEC, content, expected, make, reopened
-from cli_runs import run
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal, unseal
@@ -24,6 +22,8 @@ from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.errors import ArchiveError, KinpackError
 from kinpack.integrations.exporting import export
 from kinpack.pictures.images import save_image
+from tests.archive_checks import CODEC, content, expected, make, reopened
+from tests.cli_runs import run
 
 
 def tree(folder: Path) -> dict[str, bytes | str | None]:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from causal_models import random_model
 from kinpack.codec.causal.causal_alpha import CAUSAL, CausalAlpha, with_planes
 from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_context import MIRRORED, NEIGHBOURS, PLANES, Frame, rows_up, waves
@@ -31,7 +30,8 @@ from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import CodecError, PayloadError
-from pictures import plane
+from tests.causal_models import random_model
+from tests.pictures import plane
 
 Plane = NDArray[np.uint8]
 SIZES = st.tuples(st.integers(1, 14), st.integers(1, 14))

@@ -36,9 +36,9 @@ from kinpack.learn.collection import read_collection
 from kinpack.learn.learning import causal_shares
 from kinpack.networks.container import Container, read_container
 from kinpack.sources.items import Item
-from pictures import plane
-from test_causal import rgba
-from tiny_codec import tiny_codec
+from tests.pictures import plane
+from tests.test_causal import rgba
+from tests.tiny_codec import tiny_codec
 
 pytestmark = pytest.mark.learn
 

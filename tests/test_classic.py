@@ -18,7 +18,7 @@ from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.quality import aimed_psnr, avif_quality, lam, webp_quality
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image
-from pictures import broken, grid, waves
+from tests.pictures import broken, grid, waves
 
 FAST = 8
 """Speed of the AVIF encoder where a test only needs some payload."""

@@ -19,7 +19,7 @@ from kinpack.codec.packets.quality import lam
 from kinpack.codec.packets.target import Target
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image
-from pictures import waves
+from tests.pictures import waves
 
 
 def images() -> list[Image]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import kinpack
-from cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 from kinpack.archive.segments.segment_index import Tail
 from kinpack.cli.reporting import Report, columns, one_line
+from tests.cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",

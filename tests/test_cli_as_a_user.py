@@ -20,10 +20,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cli_runs import User, one_error, pictures, texture
 from kinpack.cli import app
 from kinpack.metrics import psnr
 from kinpack.pictures.images import load_image
+from tests.cli_runs import User, one_error, pictures, texture
 
 CLASSIC = ("--codec", "classic")
 

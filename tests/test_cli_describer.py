@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cli_runs import ask, one_error, pictures, run
+from fakes.tiny_describer import GOLDEN, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.pictures.images import load_image
-from tiny_describer import GOLDEN, tiny_describer
+from tests.cli_runs import ask, one_error, pictures, run
 
 
 @pytest.fixture

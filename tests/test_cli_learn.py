@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cli_runs import User, one_error, pictures, texture
 from kinpack.errors import CodecError, ImageError, SourceError
 from kinpack.learn.models.config import NetworkConfig, Step, TrainingConfig
 from kinpack.sources.opening import open_source
+from tests.cli_runs import User, one_error, pictures, texture
 
 pytest.importorskip("torch")
 pytest.importorskip("lightning")

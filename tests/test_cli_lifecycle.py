@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli_runs import ask, one_error, pack_six, run
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
 from kinpack.sources.items import Item
+from tests.cli_runs import ask, one_error, pack_six, run
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 import typer
 from PIL import Image
 
-from cli_runs import User, ask, one_error, pictures, run
 from kinpack.cli.options import byte_count
 from kinpack.cli.reporting import Report
 from kinpack.metrics import psnr
 from kinpack.sources.opening import open_source
+from tests.cli_runs import User, ask, one_error, pictures, run
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from archive_checks import CODEC, make, reopened
-from cli_runs import ask
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair
@@ -29,6 +27,8 @@ from kinpack.errors import ArchiveError
 from kinpack.integrations.exporting import export
 from kinpack.integrations.unpacking import unpack
 from kinpack.sources.items import Item
+from tests.archive_checks import CODEC, make, reopened
+from tests.cli_runs import ask
 
 NEW = {
     "taken": Column("taken", "int64", "DELTA_BINARY_PACKED", optional=True),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import handmade_graphs as g
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.context_columns import ContextColumns
 from kinpack.codec.learned.integer_layers import IntegerLayers
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.networks import Network
+from tests import handmade_graphs as g
 
 IN, STOP, PLANES, HIDDEN, OUT = 7, 4, 3, 5, 6
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.tiny_describer import GOLDEN, soft_picture, tiny_describer
 from kinpack.codec.codec import Codec
 from kinpack.describers import describer as module
 from kinpack.describers.describer import Describer, describe
@@ -19,7 +20,6 @@ from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.pictures.images import composite_on_white
-from tiny_describer import GOLDEN, soft_picture, tiny_describer
 
 # Pictures whose latents are far from the border between two words: no rounding changes a code.
 CODES = {

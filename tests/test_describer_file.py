@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.describers.describer import Describer
 from kinpack.errors import CodecError, SourceError
 from kinpack.learn.freezing.describer_file import freeze_describer, freezing_error
@@ -30,8 +31,7 @@ from papers.pqvae.freezing import Seer, freeze_seer, load_seer
 from papers.pqvae.heads import Head, HeadConfig
 from papers.pqvae.pooled_network import PooledConfig, PooledNetwork
 from papers.weights import save_weights
-from tiny_describer import soft_picture, tiny_describer
-from write_tiny_describer import frozen, tiny_network
+from tests.write_tiny_describer import frozen, tiny_network
 
 pytestmark = pytest.mark.learn
 

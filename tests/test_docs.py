@@ -189,18 +189,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_numbers_of_the_readme_come_from_result_files() -> None:
-    script = ROOT / "benchmarks" / "readme_numbers.py"
-    done = subprocess.run(
-        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "benchmarks.pages.readme_numbers", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_numbers_of_the_codec_come_from_result_files() -> None:
-    script = ROOT / "benchmarks" / "codec_tables.py"
-    done = subprocess.run(
-        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "benchmarks.pages.codec_tables", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -12,23 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.exactness import decoding_ways, exactness, processor_switches
+from benchmarks.measuring import data
+from benchmarks.rates import photographs, photographs_plot
+from benchmarks.speed import coding_speed, peak_memory, speed
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-import coding_speed
-import data
-import decoding_ways
-import exactness
-import peak_memory
-import photographs
-import photographs_plot
-import processor_switches
-import speed
 from kinpack.sources.items import Item
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def packet(width: int, height: int, channels: int, payload: bytes = b"\x00\xff") -> Packet:
@@ -106,14 +100,14 @@ def test_drawings_are_coded_pixel_by_pixel(rng: np.random.Generator) -> None:
 
 def test_switches_switch_off() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import processor_switches as p; "
+        "from benchmarks.exactness import processor_switches as p; "
         "print(' '.join(p.numpy_features()), p.blas_core(), sep=';')"
     )
-    folder = str(Path(processor_switches.__file__).parent)
     found = []
     for processor in processor_switches.switched():
         done = subprocess.run(
-            processor.command("-c", program, folder),
+            processor.command("-c", program),
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
@@ -171,17 +165,16 @@ def test_limits_are_of_the_row_that_counts() -> None:
 def test_peak_memory_is_a_high_water_mark() -> None:
     """In a process of its own: this one may have held more before."""
     lines = (
-        "import numpy as np, peak_memory",
+        "import numpy as np; from benchmarks.speed import peak_memory",
         "before = peak_memory.peak_mib()",
         "held = np.ones(96 << 20, np.uint8)",
         "grown = peak_memory.peak_mib() - before",
         "del held",
         "print(grown, peak_memory.peak_mib() - before)",
     )
-    folder = Path(peak_memory.__file__).parent
     done = subprocess.run(
         [sys.executable, "-c", "; ".join(lines)],
-        cwd=folder,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from archive_checks import CODEC, make, reopened
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.errors import ArchiveError, MissingExtraError, PayloadError
 from kinpack.integrations import exporting
 from kinpack.integrations.exporting import export
 from kinpack.pictures.images import load_image
 from kinpack.sources.opening import open_source
+from tests.archive_checks import CODEC, make, reopened
 
 SOURCE = pictures(30)
 LANCE = ["lance"] if find_spec("lance") else []

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archive_checks import CODEC, content, expected, make, renewed, reopened
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.adding import added_ids
 from kinpack.archive.adding.added_ids import AddedIds
 from kinpack.archive.archive import Archive
@@ -24,6 +23,7 @@ from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.segments.segment_index import Tail
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError, NotFoundError
+from tests.archive_checks import CODEC, content, expected, make, renewed, reopened
 
 few_hashes = st.lists(st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=9)
 few_names = st.sampled_from(["a", "b", "ab", "é", "a\0", "\0", "aé", "\udc80", "x" * 300])

@@ -28,8 +28,8 @@ from kinpack.codec.classic.avif import Subsampling, encode_avif, rebuild
 from kinpack.codec.packets.packet import Packet
 from kinpack.networks.container import Container, read_container
 from kinpack.networks.networks import Network
-from pictures import grid, waves
-from test_alpha import GOLDEN as ALPHA
+from tests.pictures import grid, waves
+from tests.test_alpha import GOLDEN as ALPHA
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "format-1"

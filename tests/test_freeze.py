@@ -23,7 +23,7 @@ from kinpack.errors import CodecError, PayloadError
 from kinpack.learn.freezing.freeze import UNIT, freeze
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import read_container
-from tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
+from tests.tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
 

@@ -13,7 +13,7 @@ from kinpack.codec.choice.classic_rule import FEATURES
 from kinpack.learn import gains as gains_module
 from kinpack.learn.freezing.classic_rule import KEPT, drawings, fitted_rule
 from kinpack.learn.gains import Gain, Gains, measure_gains
-from tiny_codec import picture, tiny_codec
+from tests.tiny_codec import picture, tiny_codec
 
 pytestmark = pytest.mark.learn
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from handmade_graphs import Steps
 from kinpack.errors import CodecError
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.networks import Engine, Network
+from tests.handmade_graphs import Steps
 
 small = st.integers(1, 4)
 

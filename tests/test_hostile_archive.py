@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fake_codec import FakeCodec, FakeSource, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.tiny_describer import soft_picture
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.manifest import Manifest
@@ -37,7 +38,6 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, ImageError, PayloadError
 from kinpack.integrations.unpacking import file_names, unpack
 from kinpack.limits import DEEPEST
-from tiny_describer import soft_picture
 
 ENTRY = SegmentEntry(
     name="0" * 32,

@@ -18,7 +18,7 @@ from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.onnx_graph import GraphWriter, float_graph
 from kinpack.networks.container import Container, read_container
-from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
+from tests.tiny_codec import NETWORK, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
 

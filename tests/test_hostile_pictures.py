@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fake_codec import FakeCodec
+from fakes.fake_codec import FakeCodec
 from kinpack.archive.archive import Archive
 from kinpack.errors import ImageError, KinpackError, SourceError
 from kinpack.limits import most_pixels, too_many

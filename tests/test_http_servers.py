@@ -13,14 +13,14 @@ from urllib.parse import unquote
 
 import pytest
 
-from archive_checks import CODEC, content, make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.stores import ranged
 from kinpack.archive.stores.ranged import TAIL_BYTES, HttpFile
 from kinpack.errors import ArchiveError
-from range_server import RangeServer
+from tests.archive_checks import CODEC, content, make, reopened
+from tests.range_server import RangeServer
 
 NAME = "é ü%.kin.zip"
 

@@ -26,7 +26,7 @@ from kinpack.errors import CodecError, ImageError, KinpackError, PayloadError
 from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
 from kinpack.pictures.images import Image
-from tiny_codec import NETWORK, picture, tiny_codec, tiny_model
+from tests.tiny_codec import NETWORK, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
 

@@ -10,9 +10,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from fakes.tiny_describer import GOLDEN
 from kinpack import Archive, Codec, Describer, KinpackError, open_source
 from kinpack.sources.items import Item
-from tiny_describer import GOLDEN
 
 PICTURES = np.random.default_rng(14).integers(0, 256, (30, 24, 16, 3), np.uint8)
 CODEC = Codec.load("classic")

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from archive_checks import CODEC, content, expected, hashes, make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.stores import noreplace
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.handles import open_folder, release
 from kinpack.archive.stores.noreplace import publish_file
 from kinpack.errors import ArchiveError
+from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES)
 NO_RENAME = (errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from handmade_graphs import Steps
 from kinpack.errors import CodecError
 from kinpack.networks import numpy_engine
 from kinpack.networks.container import read_container
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.networks import Network
+from tests.handmade_graphs import Steps
 
 EXACT = 1 << 24
 Floats = NDArray[np.float32]

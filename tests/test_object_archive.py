@@ -15,11 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from archive_checks import CODEC, content, expected, make, renewed, reopened
-from cli_runs import one_error
-from cli_runs import pictures as picture_files
-from fake_codec import FakeSource, pictures
-from fault_proxy import FaultProxy, Seen
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
@@ -34,7 +30,11 @@ from kinpack.cli import app
 from kinpack.errors import ArchiveError, KinpackError, NotFoundError
 from kinpack.integrations.exporting import export
 from kinpack.integrations.unpacking import unpack
-from object_backends import Backend, backend, use_server
+from tests.archive_checks import CODEC, content, expected, make, renewed, reopened
+from tests.cli_runs import one_error
+from tests.cli_runs import pictures as picture_files
+from tests.fault_proxy import FaultProxy, Seen
+from tests.object_backends import Backend, backend, use_server
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from archive_checks import CODEC, content, expected, renewed, reopened
-from describer_checks import by_id, check, make_embedded, soft
-from fake_codec import FakeSource
-from fault_proxy import FAULTS, FaultProxy
+from fakes.fake_codec import FakeSource
+from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair
@@ -20,8 +18,10 @@ from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores import leases
 from kinpack.errors import ArchiveError, ImageError, KinpackError
-from object_backends import Backend, backend, hurried, use_server
-from tiny_describer import soft_picture, tiny_describer
+from tests.archive_checks import CODEC, content, expected, renewed, reopened
+from tests.describer_checks import by_id, check, make_embedded, soft
+from tests.fault_proxy import FAULTS, FaultProxy
+from tests.object_backends import Backend, backend, hurried, use_server
 
 
 @pytest.fixture(autouse=True)

@@ -23,17 +23,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from archive_checks import content, expected, make, reopened
-from fake_codec import FakeSource, pictures
-from fault_proxy import FAULTS, Fault, FaultProxy
-from killed_object_writer import NEW, OLD
+from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.archive.stores import buckets, leases, objects
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError, KinpackError
-from object_backends import environment, hurried, use_server
+from tests.archive_checks import content, expected, make, reopened
+from tests.fault_proxy import FAULTS, Fault, FaultProxy
+from tests.killed_object_writer import NEW, OLD
+from tests.object_backends import environment, hurried, use_server
 
+ROOT = Path(__file__).resolve().parents[1]
 Record: TypeAlias = "Callable[[str, object], None]"
 
 LONG = bool(os.environ.get("KINPACK_LONG"))
@@ -329,9 +330,9 @@ def test_any_faults_at_all_for_a_while(
 @pytest.fixture(scope="module")
 def killed(running_proxy: FaultProxy) -> Iterator[Callable[[str, str, int | None], int]]:
     """Write an archive in a process that is killed at a request; gives its exit status."""
-    script = Path(__file__).with_name("killed_object_writer.py")
     with subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, "-m", "tests.killed_object_writer"],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

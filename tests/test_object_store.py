@@ -17,7 +17,7 @@ from kinpack.archive.stores.buckets import Address, is_object_address
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.archive.stores.opening import open_store
 from kinpack.errors import ArchiveError, KinpackError, MissingExtraError
-from object_backends import Backend, backend, hurried, use_server
+from tests.object_backends import Backend, backend, hurried, use_server
 
 
 @pytest.fixture(params=["memory", "s3"])

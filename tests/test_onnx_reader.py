@@ -15,7 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade_graphs import (
+from fakes.tiny_describer import GOLDEN
+from kinpack.errors import CodecError
+from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE, read_container
+from kinpack.networks.graphs import onnx_reader, protobuf
+from kinpack.networks.graphs.network_graph import OPERATORS, Graph
+from kinpack.networks.graphs.onnx_reader import read_graph
+from kinpack.networks.networks import Engine, Network
+from tests.handmade_graphs import (
     FUNCTIONS,
     IR_VERSION,
     Steps,
@@ -29,13 +36,6 @@ from handmade_graphs import (
     value,
     varint,
 )
-from kinpack.errors import CodecError
-from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE, read_container
-from kinpack.networks.graphs import onnx_reader, protobuf
-from kinpack.networks.graphs.network_graph import OPERATORS, Graph
-from kinpack.networks.graphs.onnx_reader import read_graph
-from kinpack.networks.networks import Engine, Network
-from tiny_describer import GOLDEN
 
 Y = node("Identity", ["x"], "y")
 
@@ -133,7 +133,7 @@ def test_what_the_writers_write() -> None:
     from kinpack.learn.freezing.integer_networks import IntegerLayer, integer_graph
     from kinpack.learn.freezing.onnx_graph import float_graph
     from kinpack.learn.freezing.traced_graph import traced_graph
-    from write_tiny_describer import TinyNetwork
+    from tests.write_tiny_describer import TinyNetwork
 
     nn = torch.nn
     layers = nn.Sequential(

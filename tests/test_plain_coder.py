@@ -19,7 +19,7 @@ from kinpack.entropy.library import Library, library
 from kinpack.entropy.range_coder import LIMIT, RangeReader, RangeWriter, trimmed
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import PayloadError
-from test_golden import ARCHIVES, GOLDEN, expected, is_as_it_was
+from tests.test_golden import ARCHIVES, GOLDEN, expected, is_as_it_was
 
 COUNTS = [[1, 1], [5, 1, 1], [1, 60, 700, 65_536, 650, 40, 2], [3] * 40 + [1], [1, 65_536]]
 LOWS = [0, -1, -3, 10, 0]

@@ -8,7 +8,7 @@ import pytest
 
 from reliability.calls import Call
 from reliability.disk import Chance, Disk, Fixed, Tree
-from trial_runs import trial
+from tests.trial_runs import trial
 
 NOTHING, ALL = Fixed(names=False, data=False), Fixed(names=True, data=True)
 NAMES, DATA = Fixed(names=True, data=False), Fixed(names=False, data=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,9 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 from kinpack.errors import KinpackError, SourceError  # noqa: E402
 from kinpack.search.distances.distance import symmetric_tables  # noqa: E402

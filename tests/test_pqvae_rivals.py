@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,19 +14,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from kinpack.describers.product_code import ProductQuantiser  # noqa: E402
-from kinpack.errors import ImageError, SourceError  # noqa: E402
-from kinpack.search.distances.distance import symmetric_tables  # noqa: E402
-from papers.datasets import DataSet, LabelledPictures, load_data_set  # noqa: E402
-from papers.pqvae import product_rivals, retrieval, rivals  # noqa: E402
-from papers.pqvae.gist import GistSettings, gabor_bank, gist, whiten  # noqa: E402
-from papers.pqvae.hashing import itq, lsh, spectral, spherical  # noqa: E402
-from papers.pqvae.hashing.hasher import Hasher, HashingError  # noqa: E402
-from papers.pqvae.hashing.principal import principal_components  # noqa: E402
-from papers.pqvae.rival_settings import METHODS  # noqa: E402
+from kinpack.describers.product_code import ProductQuantiser
+from kinpack.errors import ImageError, SourceError
+from kinpack.search.distances.distance import symmetric_tables
+from papers.datasets import DataSet, LabelledPictures, load_data_set
+from papers.pqvae import product_rivals, retrieval, rivals
+from papers.pqvae.gist import GistSettings, gabor_bank, gist, whiten
+from papers.pqvae.hashing import itq, lsh, spectral, spherical
+from papers.pqvae.hashing.hasher import Hasher, HashingError
+from papers.pqvae.hashing.principal import principal_components
+from papers.pqvae.rival_settings import METHODS
 
 
 @pytest.fixture

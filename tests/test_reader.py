@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments.segment import Segment
+from tests.archive_checks import make, reopened
 
 ROOT = Path(__file__).resolve().parents[1]
 READER = ROOT / "docs" / "reader.py"

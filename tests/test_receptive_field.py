@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handmade_graphs import Steps
 from kinpack.errors import CodecError
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.graphs.receptive_field import check_tiles
 from kinpack.networks.networks import Network, run_tiled
 from kinpack.networks.tiling import Tiling
+from tests.handmade_graphs import Steps
 
 TILE = 12
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archive_checks import CODEC, content, expected, hashes, make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal, unseal
@@ -24,7 +23,8 @@ from kinpack.archive.stores import ranged
 from kinpack.archive.stores.ranged import TAIL_BYTES, HttpFile, LocalFile
 from kinpack.archive.stores.sealed_store import SealedStore
 from kinpack.errors import ArchiveError, KinpackError
-from range_server import RangeServer
+from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
+from tests.range_server import RangeServer
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import builtins
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -377,4 +376,4 @@ def test_searching_imports_no_faiss_unasked() -> None:
         "CodeIndex(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
         "assert not {'faiss', 'torch', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -16,12 +16,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from archive_checks import CODEC, make, reopened
-from fake_codec import FakeSource, pictures
+from fakes.fake_codec import FakeSource, pictures
+from fakes.tiny_describer import GOLDEN
 from kinpack import Archive, Codec, Describer, KinpackError
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import NotFoundError
-from tiny_describer import GOLDEN
+from tests.archive_checks import CODEC, make, reopened
 
 SOURCE = pictures(23)
 IMAGES: list[Any] = [image for _, _, image in SOURCE.images]

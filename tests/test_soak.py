@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reliability.journals import Follower, Journal, Writings, found_in, wrong_batches
-from trial_runs import trial
+from tests.trial_runs import trial
 
 
 def test_soak(tmp_path: Path) -> None:

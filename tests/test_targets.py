@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fake_codec import FakeCodec, FakeSource
+from fakes.fake_codec import FakeCodec, FakeSource
 from kinpack.archive.adding import addition as adding
 from kinpack.archive.adding.allocation import allocate, hulls
 from kinpack.archive.adding.fitting import GRID
@@ -29,7 +29,7 @@ from kinpack.errors import ArchiveError, CodecError, KinpackError
 from kinpack.metrics import psnr
 from kinpack.pictures.images import Image, composite_on_white
 from kinpack.sources.opening import open_source
-from pictures import waves
+from tests.pictures import waves
 
 
 def collection() -> list[Image]:

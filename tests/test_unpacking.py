@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_codec import FakeCodec, FakeSource
+from fakes.fake_codec import FakeCodec, FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.errors import ArchiveError
 from kinpack.integrations.unpacking import TABLE, file_names, unpack

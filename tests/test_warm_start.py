@@ -20,7 +20,7 @@ from kinpack.learn.training.patches import PatchSampler
 from kinpack.learn.training.start_file import read_start, shipped_start, start_of
 from kinpack.learn.training.training import HELD_STEPS, train
 from kinpack.learn.training.warm_start import take_over
-from tiny_codec import NETWORK, patches, picture, tiny_model
+from tests.tiny_codec import NETWORK, patches, picture, tiny_model
 
 pytestmark = pytest.mark.learn
 

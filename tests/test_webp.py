@@ -24,7 +24,7 @@ from kinpack.codec.classic.webp import (
 )
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image
-from pictures import broken, grid, waves
+from tests.pictures import broken, grid, waves
 
 
 def save(image: Image, **options: Any) -> bytes:

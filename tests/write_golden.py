@@ -1,6 +1,6 @@
 """Write ``tests/golden/format-1``: once, for version 1 of the formats. Tests only read it.
 
-    python tests/write_golden.py [--anew | --add NAME]
+    python -m tests.write_golden [--anew | --add NAME]
 
 It needs torch. Encoders differ from machine to machine and change with their versions, so another
 run gives other bytes; what the files must say is in ``expected.json`` beside them. ``--anew``
@@ -24,6 +24,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from fakes.tiny_describer import tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.codec.classic.alpha import encode_alpha, fill_transparent, join
@@ -40,9 +41,8 @@ from kinpack.errors import CodecError
 from kinpack.networks.container import Container
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
-from pictures import grid, plane, waves
-from tiny_codec import NETWORK, patches, picture, tiny_model
-from tiny_describer import tiny_describer
+from tests.pictures import grid, plane, waves
+from tests.tiny_codec import NETWORK, patches, picture, tiny_model
 
 FOLDER = Path(__file__).parent / "golden" / "format-1"
 LEARNED = replace(NETWORK, M=5, code_dim=2)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
+from fakes.tiny_describer import GOLDEN, soft_picture
 from kinpack.describers.describer import Describer
 from kinpack.learn.freezing.describer_file import freeze_describer
 from kinpack.pictures.area_reduction import area_reduction
-from tiny_describer import GOLDEN, soft_picture
 
 M, K, D = 4, 16, 4
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import machine
+from benchmarks.measuring import machine
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-import machine
+from benchmarks.measuring import machine
 from kinpack.describers.product_code import ProductQuantiser
 from papers.datasets import LabelledPictures
 from papers.experiment import Progress, Task, run_tasks

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.search.exact_hits import exact_hits
 from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import SourceError
 from kinpack.metrics import mean_average_precision
 from kinpack.search.distances.distance import asymmetric_table, symmetric_table
 from kinpack.sources.opening import open_source
-from learn_classic_code import exact_hits
 from papers.datasets import DataSet
 from papers.pqvae.hashing.hasher import Distance
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from machine import machine
+from benchmarks.measuring.machine import machine
 from papers.datasets import DataSet, LabelledPictures
 from papers.pqvae import product_rivals
 from papers.pqvae.hashing import itq, lsh, spectral, spherical

@@ -9,19 +9,19 @@ nothing is written, and the exit code is 1 where the page would change.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measuring.filled_page import UNMEASURED, fill_page
+from benchmarks.measuring.places import RESULTS as BENCHMARK_RESULTS
 from papers.pqvae.claims import PAPER
 from papers.pqvae.own_plan import METHODS, UNLABELLED
-from readme_numbers import UNMEASURED, filled
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 RESULTS = HERE / "results"
-TRANSFER = HERE.parents[1] / "benchmarks" / "results" / "describers.json"
+TRANSFER = BENCHMARK_RESULTS / "describers.json"
 BITS = (32, 48, 64)
 FAITHFUL = "pqvae-faithful"
 
@@ -242,13 +242,7 @@ def main() -> None:
     def table(name: str) -> str:
         return TABLES[name]() if measured else UNMEASURED
 
-    text = PAGE.read_text()
-    new = filled(text, table)
-    if "--check" in sys.argv[1:]:
-        if new != text:
-            sys.exit(f"{PAGE.name} differs from the results: run python -m papers.pqvae.tables")
-        return
-    PAGE.write_text(new)
+    fill_page(PAGE, table)
 
 
 if __name__ == "__main__":

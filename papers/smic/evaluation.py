@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import machine
+from benchmarks.measuring import machine
 from papers.datasets import DataSet
 from papers.experiment import Progress
 from papers.smic import measures

@@ -9,17 +9,16 @@ nothing is written, and the exit code is 1 where the page would change.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measuring.filled_page import UNMEASURED, fill_page
 from papers.smic.comparison import Result, label_of, read_results
 from papers.smic.figures import CODERS
 from papers.smic.models import MIDDLE
-from readme_numbers import UNMEASURED, filled
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
@@ -324,13 +323,7 @@ def main() -> None:
     def table(name: str) -> str:
         return TABLES[name](results, compared) if results and compared else UNMEASURED
 
-    text = PAGE.read_text()
-    new = filled(text, table)
-    if "--check" in sys.argv[1:]:
-        if new != text:
-            sys.exit(f"{PAGE.name} differs from the results: run python -m papers.smic.tables")
-        return
-    PAGE.write_text(new)
+    fill_page(PAGE, table)
 
 
 def _of_figure(result: Result) -> bool:

@@ -1,0 +1,1 @@
+"""Pack, search and unpack photographic thumbnails as a user does; imports kinpack alone."""

@@ -1,0 +1,1 @@
+"""Measure whether every way of decoding gives the same pixels; imports `measuring`."""

@@ -1,0 +1,1 @@
+"""What all measurements share: pictures, the machine, result files, pages filled from them."""

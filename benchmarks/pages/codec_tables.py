@@ -1,0 +1,237 @@
+"""Write the tables of docs/codec.md from the result files, so that no number is typed by hand.
+
+    python -m benchmarks.pages.codec_tables [--check]
+
+Tables stand between the same marks as in README.md (`filled_page`). With --check nothing is
+written, and the exit code is 1 where the page would change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.measuring.filled_page import UNMEASURED, fill_page
+from benchmarks.measuring.places import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "codec.md"
+
+Results = dict[str, Any]
+
+#: How the page calls what ours is compared with.
+ANCHORS = {
+    "avif-payload-s4": "AVIF speed 4, header stripped",
+    "avif-sheet-s0": "one AVIF sheet, speed 0",
+    "webp-file": "WebP files",
+    "jpeg-file": "JPEG files",
+    "jxl-file": "JPEG XL files",
+    "avif-file": "AVIF files",
+    "kinpack-classic": "kinpack, classic payloads",
+}
+
+
+def percent(value: float | None) -> str:
+    """A BD-rate, or a dash where the curves do not cover the range."""
+    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
+def rates(found: Results) -> str:
+    """BD-rates with their limits, then all others."""
+    lines = [
+        "| data | table | classic | against | dB | BD-rate, % | must | goal |",
+        "|---|---|---|---|---|--:|--:|--:|",
+    ]
+    for row in found["rows"]:
+        low, high = row["range_db"]
+        limits = [percent(row.get(f"{key}_percent")) for key in ("must", "goal")]
+        value = percent(row["bd_rate_percent"])
+        if row["bd_rate_percent"] is None and row.get("covered"):
+            low, high = row["covered"]["range_db"]
+            value = percent(row["covered"]["bd_rate_percent"])
+        lines.append(
+            f"| {row['data']} | {row['table']} | {row['classic']} | {ANCHORS[row['anchor']]} "
+            f"| {low:g}–{high:g} | {value} | " + " | ".join(limits) + " |"
+        )
+    return "\n".join(lines)
+
+
+def ladder(found: Results) -> str:
+    """Rungs of the context model."""
+    lines = [
+        "| context of each latent | against | BD-rate, % | each seed | the code's 64 bits paid |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for row in found["rows"]:
+        of_seeds = row.get("bd_rate_percent_of_seeds", [])
+        paid = percent(row["bd_rate_percent_paid"]) if "bd_rate_percent_paid" in row else ""
+        lines.append(
+            f"| {row['rung']} | {row['against'] or '–'} "
+            f"| {percent(row['bd_rate_percent']) if row['against'] else '–'} "
+            f"| {', '.join(percent(value) for value in sorted(of_seeds))} | {paid} |"
+        )
+    lines += [
+        "",
+        "| part of the shipped codec | BD-rate against the codec without it, % |",
+        "|---|--:|",
+    ]
+    lines += [
+        f"| {row['part']} | {percent(row['bd_rate_percent'])} |"
+        for row in found["parts"]
+        if row["part"]
+    ]
+    gained = [row["refitted_tables_percent"] for row in found["rows"]]
+    gained = [value for value in gained if value is not None] or [0.0]
+    lines += [
+        "",
+        f"Each rung learned {found['steps']:,} steps of {found['batch']} pictures with each of "
+        f"{len(found['seeds'])} seeds; the median counts. Tables refitted on symbols, in place of "
+        f"Gaussian ones: {percent(max(gained))} to {percent(min(gained))} %.",
+    ]
+    return "\n".join(lines)
+
+
+def variable(found: Results) -> str:
+    """One codec against three."""
+    lines = [
+        "| quality | PSNR, dB | bytes, trained for it alone | bytes, one for all | more, % |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {row['quality']} | {row['psnr']:.2f} | {row['bytes_single']:.1f} "
+        f"| {row['bytes_common']:.1f} | {percent(row['common_against_single_percent'])} |"
+        for row in found["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def exactness(found: Results) -> str:
+    """Packets of each codec, then differing pixels by engine and processor."""
+    lines = []
+    for codec in found["codecs"]:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in codec["packets"].items())
+        lines.append(
+            f"Packets of the codec {codec['name']}: {kinds}; {codec['with_alpha']:,} of them with "
+            "an alpha plane."
+        )
+    lines += [
+        "",
+        "| engine | processor | ways | pixels compared | differing |",
+        "|---|---|--:|--:|--:|",
+    ]
+    keys = dict.fromkeys((row["engine"], row["processor"]) for row in found["rows"])
+    for engine, processor in keys:
+        own = [r for r in found["rows"] if (r["engine"], r["processor"]) == (engine, processor)]
+        differing, pixels = (sum(r.get(k, 0) for r in own) for k in ("differing_pixels", "pixels"))
+        lines.append(f"| {engine} | {processor} | {len(own)} | {pixels:,} | {differing:,} |")
+    return "\n".join(lines)
+
+
+def exactness_cost(found: Results) -> str:
+    """One line."""
+    low, high = found["range_db"]
+    return (
+        f"Integers in place of floating point cost {found['bd_rate_percent']:.2f} % of bytes at "
+        f"equal PSNR ({low:g}–{high:g} dB, the toy database)."
+    )
+
+
+def speed(found: Results) -> str:
+    """Images a second."""
+    lines = [
+        "| codec | classic | threads | dB | encode, images/s | × AVIF | decode, images/s "
+        "| × AVIF |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in found["rows"]:
+        cells = [
+            form.format(row[f"{verb}_{key}"])
+            for verb in ("encode", "decode")
+            for key, form in (("images_per_s", "{:,.0f}"), ("over_avif", "{:.1f}"))
+        ]
+        lines.append(
+            f"| {row['codec']} | {row['classic'] or ''} | {row['threads']} "
+            f"| {row['psnr_mean']:.2f} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def memory(found: Results) -> str:
+    """Peak memory."""
+    lines = [
+        "| task | classic | peak, MiB | more than before, MiB | without the image drawn, MiB |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for row in found["memory"]:
+        packing = row["what"] == "packing"
+        task = f"packing {row['images']:,} images" if packing else f"one image of {row['side']}²"
+        more = row["peak_mib"] - row["before_mib"]
+        rest = "" if packing else f"{more - row['image_mib']:,.0f}"
+        lines.append(
+            f"| {task} | {row['classic']} | {row['peak_mib']:,.0f} | {more:,.0f} | {rest} |"
+        )
+    return "\n".join(lines)
+
+
+def own(found: Results) -> str:
+    """What codecs of one's own gain."""
+    lines = [
+        "| collection | start | images | minutes | against | BD-rate, % | pays from, images |",
+        "|---|---|--:|--:|---|--:|--:|",
+    ]
+    for row in found["rows"]:
+        for gain in row["gains"]:
+            pays = "never" if gain["pays_from"] is None else f"{gain['pays_from']:,}"
+            lines.append(
+                f"| {row['data']} | {row['start']} | {row['images']:,} | {row['minutes']:.1f} "
+                f"| {gain['against']} "
+                f"| {percent(gain['bd_rate_percent'])} | {pays} |"
+            )
+    return "\n".join(lines)
+
+
+def alphas(found: Results) -> str:
+    """What alpha planes take, and the BD-rates with them counted in three ways."""
+    mean = found["bytes_an_image"]
+    lines = [
+        f"{found['images']} held-out emoji: {mean['causal']} bytes an alpha plane pixel by pixel, "
+        f"{mean['classic']} by the shortest classic way, {mean['avif']} as an exact AVIF; longer "
+        f"than the classic way in {found['causal_longer_than_classic']} planes.",
+        "",
+        "| classic | AVIF's colours beside alpha planes coded by | BD-rate, % |",
+        "|---|---|--:|",
+    ]
+    for row in found["rows"]:
+        value = percent(row["bd_rate_percent"])
+        lines.append(f"| {row['classic']} | {row['alpha_of_avif']} | {value} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
+    "rates": ("bd_rate.json", rates),
+    "photographs": ("photographs.json", rates),
+    "ladder": ("ladder.json", ladder),
+    "variable": ("variable_rate.json", variable),
+    "exactness": ("exactness.json", exactness),
+    "exactness-cost": ("exactness_cost.json", exactness_cost),
+    "speed": ("speed.json", speed),
+    "memory": ("speed.json", memory),
+    "own": ("own_collections.json", own),
+    "alpha": ("alpha_planes.json", alphas),
+}
+
+
+def measured(name: str) -> str:
+    """The table of a name, or that it has not been measured."""
+    file, make = TABLES[name]
+    path = RESULTS / file
+    return make(json.loads(path.read_text())) if path.exists() else UNMEASURED
+
+
+def main() -> None:
+    """Fill the page, or with --check say whether it is filled."""
+    fill_page(PAGE, measured)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Write the tables of docs/scale.md from the results of `benchmarks/scale/archive_scale.py`.
+
+    python -m benchmarks.pages.scale_table [--check]
+
+With --check nothing is written, and the exit code is 1 where the page would change.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring.filled_page import UNMEASURED, fill_page
+from benchmarks.measuring.places import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "scale.md"
+ARCHIVE = RESULTS / "archive.json"
+
+OPEN_MS, READ_MS = 100.0, 1.0
+"""What opening an archive of a million images, and reading one, may take."""
+
+
+def sizes_table(part: dict[str, Any]) -> list[str]:
+    """The stores beside each other: their size, and what writing them takes."""
+    lines = [
+        "| | images | bytes an image | without the payload | set aside on the disk "
+        "| write, images/s | a second of processor | first append, ms | append, ms | processor |",
+        "|---|" + "--:|" * 9,
+    ]
+    for row in part["rows"].values():
+        if "missing" in row:
+            lines.append(f"| {row['title']} | {row['missing']} |" + " – |" * 8)
+            continue
+        size, write, append = row["size"], row["write"], row["append"]
+        values = [
+            f"{row['images']:,}",
+            f"{size['bytes_per_image']:.1f}",
+            f"{size['over_payload']:.1f}",
+            f"{size['allocated'] / row['images']:,.0f}",
+            f"{write['images_per_second']:,}",
+            f"{write['images_per_processor_second']:,}",
+            _number(append["first_ms"]),
+            _number(append["p50_ms"]),
+            _number(append["processor_ms"]),
+        ]
+        lines.append(f"| {row['title']} | " + " | ".join(values) + " |")
+    return lines
+
+
+def reads_table(part: dict[str, Any]) -> list[str]:
+    """The stores beside each other: opening, reading and scanning, in milliseconds."""
+    lines = [
+        "| ms | open | first read | its processor time | read, p50 | p99 | processor "
+        "| first scan | its processor time | scan again | processor |",
+        "|---|" + "--:|" * 10,
+    ]
+    for row in part["rows"].values():
+        if "missing" in row:
+            lines.append(f"| {row['title']} |" + " – |" * 10)
+            continue
+        read, scan = row["read"], row["scan"]
+        values = [
+            _number(row["open"]["first_ms"]),
+            _number(read["first_ms"]),
+            _number(read["first_processor_ms"]),
+            f"{read['p50_ms']:.4f}",
+            f"{read['p99_ms']:.4f}",
+            f"{read['processor_ms']:.4f}",
+            _number(scan["first_ms"]),
+            _number(scan["first_processor_ms"]),
+            _number(scan["p50_ms"]),
+            _number(scan["processor_ms"]),
+        ]
+        lines.append(f"| {row['title']} | " + " | ".join(values) + " |")
+    return lines
+
+
+def decoding_table(part: dict[str, Any]) -> list[str]:
+    """What decoding one packet takes."""
+    took, packets = part["decoding"], part["packets"]
+    return [
+        "| decoded one by one | payload, bytes | p50, ms | p99, ms |",
+        "|---|--:|--:|--:|",
+        f"| {packets['count']:,} packets of {packets['pictures']}, quality {packets['quality']} "
+        f"| {packets['payload_bytes_mean']:.1f} | {took['p50_ms']:.3f} | {took['p99_ms']:.3f} |",
+    ]
+
+
+def memory_table(part: dict[str, Any]) -> list[str]:
+    """Peak memory of the process that writes each store."""
+    rows = [row for row in part["rows"].values() if "write" in row]
+    marks = sorted({int(key) for row in rows for key in row["write"]["peak_mib"] if key.isdigit()})
+    lines = [
+        "| peak of memory, MiB | at the start | "
+        + " | ".join(f"at {mark:,}" for mark in marks)
+        + " | at the end |",
+        "|---|" + "--:|" * (len(marks) + 2),
+    ]
+    for row in rows:
+        peaks = row["write"]["peak_mib"]
+        keys = ["before", *map(str, marks), "end"]
+        cells = (f"{peaks[key]:,.0f}" if key in peaks else "" for key in keys)
+        lines.append(f"| {row['title']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def kills_table(part: dict[str, Any]) -> list[str]:
+    """What was left of each store after its writer was killed."""
+    lines = [
+        "| | kills | opens afterwards | acknowledged images | of them lost | "
+        "kills that lost some | half-written images | batches in part |",
+        "|---|" + "--:|" * 7,
+    ]
+    keys = ("kills", "opens", "acknowledged", "lost", "kills_with_loss", "torn", "part_batches")
+    for row in part["rows"].values():
+        cells = [f"{row[key]:,}" for key in keys] if "kills" in row else ["–"] * len(keys)
+        lines.append(f"| {row['title']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def commits_table(part: dict[str, Any]) -> list[str]:
+    """What many commits of one image cost, and what compacting them gives."""
+    after = part["compacted"]
+    wall, processor = part["wall_ms"], part["processor_ms"]
+    return [
+        f"| {part['commits']:,} commits of one image | |",
+        "|---|--:|",
+        f"| a commit, median of the first 100, ms | {wall['first']:.1f} |",
+        f"| of the last 100 | {wall['last']:.1f} |",
+        f"| processor time of a commit, first 100, ms | {processor['first']:.1f} |",
+        f"| last 100 | {processor['last']:.1f} |",
+        f"| all commits, s | {part['seconds']:,.0f} |",
+        f"| open, then list all ids, ms | {part['open_ms']:.1f} + {part['list_ms']:,.0f} |",
+        f"| segments: files, bytes | {part['segments_files']:,}, {part['segments_bytes']:,} |",
+        f"| manifests: files, bytes | {part['manifests_files']:,}, {part['manifests_bytes']:,} |",
+        f"| compact, then collect, s | {after['compact_seconds']:.1f} + "
+        f"{after['gc_seconds']:.1f} |",
+        f"| after that: open, then list, ms | {after['open_ms']:.1f} + {after['list_ms']:.1f} |",
+        f"| segments: files, bytes | {after['segments_files']:,}, {after['segments_bytes']:,} |",
+        f"| manifests: files, bytes | {after['manifests_files']:,}, {after['manifests_bytes']:,} |",
+    ]
+
+
+def goals_table(part: dict[str, Any]) -> list[str]:
+    """What was to be reached, and what was."""
+    ours, theirs = part["rows"]["kinpack"], part["rows"]["sqlite"]
+    goals = [
+        ("bytes an image: fewer than SQLite's", "{:.1f}", ("size", "bytes_per_image"), 1.0),
+        ("first scan, ms: faster", "{:,.0f}", ("scan", "first_ms"), 1.0),
+        ("its processor time", "{:,.0f}", ("scan", "first_processor_ms"), 1.0),
+        ("scan again, ms: faster", "{:,.1f}", ("scan", "p50_ms"), 1.0),
+        ("its processor time", "{:,.1f}", ("scan", "processor_ms"), 1.0),
+        ("read, ms, p50: at most twice SQLite's", "{:.4f}", ("read", "p50_ms"), 2.0),
+        ("p99: at most twice SQLite's", "{:.4f}", ("read", "p99_ms"), 2.0),
+        ("its processor time, p50: the same", "{:.4f}", ("read", "processor_ms"), 2.0),
+        ("p99: the same", "{:.4f}", ("read", "processor_p99_ms"), 2.0),
+    ]
+    found = [
+        (name, form, ours[of][key], times * theirs[of][key])
+        for name, form, (of, key), times in goals
+        if key in ours[of] and key in theirs[of]
+    ]
+    found += [
+        ("open, ms", "{:.2f}", ours["open"]["first_ms"], OPEN_MS),
+        ("read, ms, p50", "{:.4f}", ours["read"]["p50_ms"], READ_MS),
+        ("p99", "{:.4f}", ours["read"]["p99_ms"], READ_MS),
+    ]
+    if "processor_p99_ms" in ours["read"]:
+        limit = ours["read"]["processor_p99_ms"], READ_MS
+        found.append(("p99 of its processor time", "{:.4f}", *limit))
+    lines = ["| goal | kinpack | limit | |", "|---|--:|--:|---|"]
+    for name, form, value, bound in found:
+        verdict = "met" if value <= bound else "missed"
+        lines.append(f"| {name} | {form.format(value)} | {form.format(bound)} | {verdict} |")
+    return lines
+
+
+def _number(value: float) -> str:
+    """A number of milliseconds in about three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _foot(part: dict[str, Any]) -> str:
+    rows = part.get("rows", {})
+    shown = ", ".join(
+        [
+            f"Python {part['python']}",
+            f"pyarrow {part['packages']['pyarrow']}",
+            *(
+                f"{rows[name]['title']} {rows[name]['version']}"
+                for name in ("sqlite", "lance")
+                if "version" in rows.get(name, {})
+            ),
+        ]
+    )
+    load = part["load"]
+    return (
+        f"`{part['command']}` (seed {part['seed']}), {part['created'][:10]}, {part['processor']}, "
+        f"{part['cores']} cores" + (f" with a load of {load[1]:g}" if load else "") + f", {shown}."
+    )
+
+
+#: name -> (part of the results, what makes the table of it)
+TABLES = {
+    "goals": ("stores", goals_table),
+    "sizes": ("stores", sizes_table),
+    "reads": ("stores", reads_table),
+    "decoding": ("stores", decoding_table),
+    "memory": ("stores", memory_table),
+    "store-kills": ("kills", kills_table),
+    "commits": ("commits", commits_table),
+}
+
+
+def table(name: str, result: dict[str, Any]) -> str:
+    """The table of a name, with its command below, or that it has not been measured."""
+    part, make = TABLES[name]
+    if part not in result:
+        return UNMEASURED
+    return "\n".join([*make(result[part]), "", _foot(result[part])])
+
+
+def measured(name: str, path: Path = ARCHIVE) -> str:
+    """The table of a name from a result file."""
+    return table(name, json.loads(path.read_text()) if path.exists() else {})
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print the tables of what was measured."""
+    for name, (part, _) in TABLES.items():
+        if part in result and (name != "goals" or {"kinpack", "sqlite"} <= {*result[part]["rows"]}):
+            print(f"\n{table(name, result)}")
+
+
+def main() -> None:
+    """Fill the page, or with --check say whether it is filled."""
+    fill_page(PAGE, measured)
+
+
+if __name__ == "__main__":
+    main()

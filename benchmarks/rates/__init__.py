@@ -1,0 +1,1 @@
+"""Measure bits and distortions of kinpack and of other codecs; imports `measuring`."""

@@ -1,0 +1,224 @@
+"""What is measured: our archives and payloads, and the rivals, each giving rows of results."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmarks.measuring.data import Pictures
+from benchmarks.rates.rate_curves import Row
+from benchmarks.rates.rivals import AVIF, Rival, measure, measure_sheet, png_bytes
+from kinpack.archive.archive import Archive
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
+from kinpack.errors import KinpackError
+from kinpack.metrics import EXACT_PSNR, psnr
+from kinpack.pictures.images import Image, composite_on_white
+
+
+class Contender(Protocol):
+    """A codec to be measured at several qualities."""
+
+    name: str
+    qualities: tuple[int, int]
+
+    def probe(self, images: Sequence[Image], quality: int) -> float:
+        """Mean PSNR of a few pictures, in dB."""
+
+    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
+        """Measure a data set at one quality; the first row's PSNR counts for the range."""
+
+
+def row(pictures: Pictures, codec: str, table: str, **values: Any) -> Row:
+    """Put a row together; ``values`` are setting, quality, bytes, payload_bytes and so on."""
+    head = {"data": pictures.name, "codec": codec, "table": table, "codec_bytes": 0}
+    return {**head, **values, "pixels": pictures.pixels, "images": len(pictures)}
+
+
+def mean_visible_psnr(a: Sequence[Image], b: Sequence[Image]) -> float:
+    """Mean PSNR of what is seen: RGBA composited on white."""
+
+    def seen(image: Image) -> Image:
+        return composite_on_white(image) if image.shape[2] == 4 else image
+
+    return float(np.mean([psnr(seen(x), seen(y)) for x, y in zip(a, b, strict=True)]))
+
+
+class Ours:
+    """Archives of one codec: on disk, and their payloads with product codes."""
+
+    qualities = (1, 99)
+
+    def __init__(self, name: str, codec: Codec, *, threads: int, classic: Classic = "auto") -> None:
+        self.name, self._codec, self._threads, self._classic = name, codec, threads, classic
+
+    def probe(self, images: Sequence[Image], quality: int) -> float:
+        """Mean PSNR of a few pictures, in dB."""
+        return coded(self._codec, images, quality, self._classic, self._threads)[2]
+
+    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
+        """Pack a real archive, read it back, and count: a row for disk, one for payloads."""
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pictures.kin"
+            with Archive.create(path, self._codec) as archive:
+                archive.add(
+                    pictures.items, quality=quality, classic=self._classic, threads=self._threads
+                )
+            packed = time.perf_counter()
+            with Archive.open(path) as archive:
+                info = archive.info()
+                entries, drawn = zip(*archive.images(threads=self._threads), strict=True)
+            unpacked = time.perf_counter()
+        wanted = [(item.id, item.label) for item in pictures.items]
+        if [(entry.id, entry.label) for entry in entries] != wanted:
+            raise KinpackError(f"{self.name}: other ids or labels came back than went in; a bug")
+        codes = info["images"] * info["code_bytes"]
+        values = {
+            "setting": f"quality {quality}",
+            "quality": quality,
+            "psnr_mean": mean_visible_psnr(pictures.images, drawn),
+            "codec_bytes": info["codec_bytes"],
+            "payload_bytes": info["payload_bytes"],
+            "kinds": info["kinds"],
+            "container_bytes_per_image": info["container_bytes_per_image"],
+            "seconds": round(packed - began, 3),
+            "seconds_back": round(unpacked - packed, 3),
+        }
+        return [
+            row(pictures, self.name, "disk", bytes=info["bytes_on_disk"], **values),
+            row(
+                pictures,
+                f"{self.name}-payload",
+                "payload",
+                bytes=info["payload_bytes"] + codes,
+                **values,
+            ),
+        ]
+
+
+class LearnedPayloads:
+    """Learned payloads alone, no classic one standing in, with product codes."""
+
+    name = "kinpack-learned-payload"
+    qualities = (1, 99)
+
+    def __init__(self, codec: Codec, *, threads: int) -> None:
+        self._codec, self._threads = codec, threads
+
+    def probe(self, images: Sequence[Image], quality: int) -> float:
+        """Mean PSNR of a few pictures, in dB."""
+        return coded(self._codec, images, quality, "never", self._threads)[2]
+
+    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
+        """Encode and decode: one row, of payloads with codes."""
+        began = time.perf_counter()
+        payloads, codes, value = coded(
+            self._codec, pictures.images, quality, "never", self._threads
+        )
+        return [
+            row(
+                pictures,
+                self.name,
+                "payload",
+                setting=f"quality {quality}, learned only",
+                quality=quality,
+                bytes=payloads + codes,
+                payload_bytes=payloads,
+                codec_bytes=self._codec.n_bytes,
+                psnr_mean=value,
+                seconds=round(time.perf_counter() - began, 3),
+            )
+        ]
+
+
+def coded(
+    codec: Codec, images: Sequence[Image], quality: int, classic: Classic, threads: int
+) -> tuple[int, int, float]:
+    """Bytes of payloads, bytes of product codes, and mean PSNR of the images decoded again."""
+    packets = codec.encode(images, quality=quality, classic=classic, threads=threads)
+    value = mean_visible_psnr(images, codec.decode(packets, threads=threads))
+    payloads = sum(len(packet.payload) for packet in packets)
+    return payloads, sum(len(packet.code) for packet in packets), value
+
+
+class Theirs:
+    """A rival, each picture by itself: files and payloads of one coding."""
+
+    def __init__(self, rival: Rival, workers: Executor) -> None:
+        self._rival, self._workers = rival, workers
+        self.name = rival.file_name or rival.payload_name or rival.format
+        self.qualities = rival.qualities
+
+    def probe(self, images: Sequence[Image], quality: int) -> float:
+        """Mean PSNR of a few pictures, in dB."""
+        return measure(images, self._rival, quality, self._workers).psnr_mean
+
+    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
+        """Code once, and count files and payloads."""
+        rival = self._rival
+        measured = measure(pictures.images, rival, quality, self._workers)
+        values = {
+            "setting": f"quality {quality}, {rival.setting}",
+            "quality": quality,
+            "payload_bytes": measured.payload_bytes,
+            "psnr_mean": measured.psnr_mean,
+            "seconds": round(measured.seconds, 3),
+        }
+        rows = []
+        if rival.file_name:
+            rows.append(row(pictures, rival.file_name, "disk", bytes=measured.file_bytes, **values))
+        if rival.payload_name:
+            rows.append(
+                row(pictures, rival.payload_name, "payload", bytes=measured.payload_bytes, **values)
+            )
+        return rows
+
+
+class AvifSheet:
+    """All pictures as one AVIF: what AVIF could do if no picture were ever read by itself."""
+
+    qualities = AVIF.qualities
+
+    def __init__(self, rival: Rival = AVIF, name: str = "avif-sheet-s4") -> None:
+        self._rival, self.name = rival, name
+
+    def probe(self, images: Sequence[Image], quality: int) -> float:
+        """Mean PSNR of a few pictures, in dB."""
+        return measure_sheet(images, self._rival, quality).psnr_mean
+
+    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
+        """Code the sheet: one row."""
+        measured = measure_sheet(pictures.images, self._rival, quality)
+        return [
+            row(
+                pictures,
+                self.name,
+                "payload",
+                setting=f"quality {quality}, {self._rival.setting}, one sheet",
+                quality=quality,
+                bytes=measured.file_bytes,
+                payload_bytes=measured.payload_bytes,
+                psnr_mean=measured.psnr_mean,
+                seconds=round(measured.seconds, 3),
+            )
+        ]
+
+
+def png_row(pictures: Pictures) -> Row:
+    """The pictures as PNG files, which are exact."""
+    return row(
+        pictures,
+        "png-file",
+        "disk",
+        setting="optimised, exact",
+        bytes=png_bytes(pictures.images),
+        payload_bytes=None,
+        psnr_mean=EXACT_PSNR,
+    )

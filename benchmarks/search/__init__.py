@@ -1,0 +1,1 @@
+"""Measure how well codes find kin; imports `measuring`."""

@@ -1,0 +1,1 @@
+"""Make the codecs that ship with kinpack, and measure its installation; imports `search`."""

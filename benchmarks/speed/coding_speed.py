@@ -1,0 +1,177 @@
+"""How many images a second codecs code and decode, measured in this process.
+
+All codecs are measured at about the same PSNR, each at one quality for all images. Repetitions go
+round: each codec once, then each again, so that what slows the machine for a while slows them all.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from PIL import Image as Pillow
+
+from benchmarks.measuring.data import Pictures
+from benchmarks.rates.contenders import mean_visible_psnr
+from benchmarks.rates.rate_curves import choose_qualities
+from benchmarks.rates.rivals import AVIF, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
+from kinpack.codec.codec import Codec
+from kinpack.codec.packets.target import Classic
+from kinpack.pictures.images import Image, from_pil, to_pil
+
+REPETITIONS = 3
+SAMPLE, WARM_UP = 60, 16
+ANCHOR = "avif-s4"
+RIVALS = {ANCHOR: AVIF, "webp-m6": WEBP, "jpeg": JPEG}
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A codec to be timed.
+
+    Attributes:
+        name: in the results.
+        classic: of ours; None for rivals.
+        encode: images and a quality to coded images.
+        decode: coded images to images.
+        size: bytes of a coded image.
+        qualities: lowest and highest.
+    """
+
+    name: str
+    classic: Classic | None
+    encode: Callable[[Sequence[Image], int], list[Any]]
+    decode: Callable[[list[Any]], list[Image]]
+    size: Callable[[Any], int]
+    qualities: tuple[int, int]
+
+
+def load_codec(spec: str, threads: int) -> Codec:
+    """Load a codec whose networks use so many threads."""
+    return Codec.load(spec, threads=threads)
+
+
+def ours(codec: Codec, classic: Classic, threads: int) -> Coder:
+    """A kinpack codec; the size of an image is that of payload and product code."""
+    return Coder(
+        "kinpack",
+        classic,
+        lambda images, quality: codec.encode(
+            images, quality=quality, classic=classic, threads=threads
+        ),
+        lambda packets: codec.decode(packets, threads=threads),
+        lambda packet: len(packet.payload) + len(packet.code),
+        (1, 99),
+    )
+
+
+def theirs(name: str, rival: Rival, workers: Executor) -> Coder:
+    """A rival through Pillow, images side by side in the workers; the size is that of a file."""
+
+    def encode_one(image: Image, quality: int) -> bytes:
+        buffer = io.BytesIO()
+        to_pil(image).save(buffer, rival.format, quality=quality, **rival.options)
+        return buffer.getvalue()
+
+    def decode_one(data: bytes) -> Image:
+        with Pillow.open(io.BytesIO(data)) as picture:
+            return from_pil(picture.convert("RGB"))
+
+    return Coder(
+        name,
+        None,
+        lambda images, quality: list(workers.map(lambda one: encode_one(one, quality), images)),
+        lambda coded: list(workers.map(decode_one, coded)),
+        len,
+        rival.qualities,
+    )
+
+
+def coders(codec: Codec, workers: Executor, *, threads: int) -> list[Coder]:
+    """All that are timed: ours without and with classic payloads, and the rivals that are there."""
+    rivals = {**RIVALS, "jpeg-xl-e7": JPEG_XL} if has_jpeg_xl() else RIVALS
+    return [
+        ours(codec, "never", threads),
+        ours(codec, "auto", threads),
+        *(theirs(name, rival, workers) for name, rival in rivals.items()),
+    ]
+
+
+def quality_for(coder: Coder, sample: Sequence[Image], psnr: float) -> int:
+    """Quality at which a coder gives about a PSNR, in dB."""
+
+    def probe(quality: int) -> float:
+        return mean_visible_psnr(sample, coder.decode(coder.encode(sample, quality)))
+
+    return choose_qualities(probe, coder.qualities, [psnr], close=0.1)[0]
+
+
+def measure(
+    listed: Sequence[Coder], pictures: Pictures, *, psnr: float, threads: int, seed: int
+) -> list[dict[str, Any]]:
+    """Time coders on the same pictures.
+
+    Args:
+        listed: the coders, the anchor among them.
+        pictures: RGB.
+        psnr: about which all are measured, in dB.
+        threads: that they were given.
+        seed: of the sample that qualities are chosen on.
+
+    Returns:
+        JSON values, a row for each: medians of images a second and all repetitions, ratios to the
+        anchor, and the PSNR and bits a pixel that came out.
+    """
+    images = pictures.images
+    sample = pictures.sample(SAMPLE, seed=seed).images
+    qualities = [quality_for(coder, sample, psnr) for coder in listed]
+    rates: list[tuple[list[float], list[float]]] = [([], []) for _ in listed]
+    rows: list[dict[str, Any]] = []
+    for repetition in range(REPETITIONS):
+        for coder, quality, (coding, decoding) in zip(listed, qualities, rates, strict=True):
+            coder.decode(coder.encode(images[:WARM_UP], quality))
+            began = time.perf_counter()
+            coded = coder.encode(images, quality)
+            between = time.perf_counter()
+            drawn = coder.decode(coded)
+            coding.append(len(images) / (between - began))
+            decoding.append(len(images) / (time.perf_counter() - between))
+            if repetition == 0:
+                rows.append(
+                    {
+                        "codec": coder.name,
+                        "classic": coder.classic,
+                        "threads": threads,
+                        "quality": quality,
+                        "psnr_mean": round(mean_visible_psnr(images, drawn), 2),
+                        "bits_per_pixel": round(
+                            8 * sum(map(coder.size, coded)) / pictures.pixels, 3
+                        ),
+                    }
+                )
+    anchor = next(i for i, coder in enumerate(listed) if coder.name == ANCHOR)
+    for row, both in zip(rows, rates, strict=True):
+        for verb, own, its in zip(("encode", "decode"), both, rates[anchor], strict=True):
+            row[f"{verb}_images_per_s"] = round(median(own), 1)
+            row[f"{verb}_repetitions"] = [round(value, 1) for value in own]
+            row[f"{verb}_over_avif"] = round(median(own) / median(its), 3)
+    return rows
+
+
+def keep_to(cores: Sequence[int]) -> None:
+    """Keep this process, and whatever threads it will start, to some cores, where that is known."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def cores_at_hand() -> list[int]:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

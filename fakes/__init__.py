@@ -1,0 +1,1 @@
+"""Stand-ins that `tests` and `reliability` share: codecs, sources, a describer; imports kinpack."""
