@@ -11,6 +11,9 @@ from kinpack.errors import ArchiveError
 LONGEST_CHAIN = 100
 """Most manifests that may have to be read for one revision; the writer needs at most 52."""
 
+MOST_BYTES = 1 << 28
+"""Most that a manifest may take: it would name more than a million segments."""
+
 
 def manifest_numbers(store: Store) -> list[int]:
     """Numbers of all manifests in a store, ascending.
@@ -22,6 +25,20 @@ def manifest_numbers(store: Store) -> list[int]:
     return [number for number in numbers if number is not None]
 
 
+def read_manifest(store: Store, name: str) -> bytes:
+    """Read the file of a manifest.
+
+    Raises:
+        ArchiveError: it is missing, larger than any can be, or cannot be read.
+    """
+    if store.size(name) > MOST_BYTES:
+        raise ArchiveError(
+            f"{store.where(name)}: damaged manifest: it is larger than any can be; restore the "
+            "file from a copy"
+        )
+    return store.read(name)
+
+
 def load_record(store: Store, number: int) -> Record:
     """Read what one manifest file says.
 
@@ -29,7 +46,7 @@ def load_record(store: Store, number: int) -> Record:
         ArchiveError: it is missing or damaged, or is that of another number.
     """
     name = manifest_file(number)
-    record = Record.from_bytes(store.read(name), where=store.where(name))
+    record = Record.from_bytes(read_manifest(store, name), where=store.where(name))
     if record.number != number:
         raise ArchiveError(
             f"{store.where(name)}: this is manifest {record.number} under a wrong name; give it "
@@ -51,6 +68,11 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
     """
     numbers = manifest_numbers(store)
     if not numbers:
+        if known is not None and known.number:
+            raise ArchiveError(
+                f"{store.where('')}: the archive that was opened is gone, whatever lies there now; "
+                "open it again"
+            )
         if store.list(UNFINISHED):
             raise ArchiveError(
                 f"{store.where('')}: the unfinished start of an archive; wait for whoever writes "

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kinpack.codec.packets.target import Target
     from kinpack.describers.describer import Describer
 
+_MOST_BYTES = 1 << 30  # of a codec or describer file: what a manifest claims is a stranger's word
+
 
 class Codec(Protocol):
     """The part of ``kinpack.codec.codec.Codec`` that an archive uses."""
@@ -156,6 +158,8 @@ def read_describer(store: Store, manifest: Manifest) -> bytes:
 
 
 def _read_identified(store: Store, name: str, n_bytes: int, sha256: str, fault: str) -> bytes:
+    if n_bytes > _MOST_BYTES:
+        raise ArchiveError(f"{store.where(name)}: {fault}")
     data = store.read_range(name, 0, n_bytes)
     if store.size(name) != len(data) or hashlib.sha256(data).hexdigest() != sha256:
         raise ArchiveError(f"{store.where(name)}: {fault}")

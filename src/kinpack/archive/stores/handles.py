@@ -46,12 +46,12 @@ def open_folder(path: str | os.PathLike[str], within: int | None = None) -> int:
         raise
 
 
-def open_file(name: str, within: int) -> int:
+def open_file(name: str | os.PathLike[str], within: int | None = None) -> int:
     """Open a regular file for reading; pipes and devices are refused and never waited for.
 
     Args:
         name: of the file. It may be a link to one: to read it changes nothing.
-        within: handle of its folder.
+        within: handle of its folder; ``None`` where ``name`` is a path.
 
     Returns:
         The descriptor.
@@ -69,7 +69,7 @@ def open_file(name: str, within: int) -> int:
     return descriptor
 
 
-def check_regular(found: os.stat_result, name: str) -> None:
+def check_regular(found: os.stat_result, name: str | os.PathLike[str]) -> None:
     """Refuse what is no regular file.
 
     Raises:

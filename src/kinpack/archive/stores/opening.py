@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kinpack.archive.stores.buckets import is_object_address
 from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.archive.stores.handles import open_file, read_at, release
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError
@@ -93,7 +94,12 @@ def is_address(place: str) -> bool:
 def is_sealed(path: Path) -> bool:
     """Tell whether a file begins like a sealed archive."""
     try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04"
+        descriptor = open_file(path)
     except OSError:
         return False
+    try:
+        return read_at(descriptor, 0, 4) == b"PK\x03\x04"
+    except OSError:
+        return False
+    finally:
+        release(descriptor)

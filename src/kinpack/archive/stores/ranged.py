@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from kinpack.archive.stores.handles import open_file
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -74,7 +75,7 @@ class LocalFile:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = open_file(path)
             self.size = os.fstat(self._descriptor).st_size
         except OSError as error:
             raise refusal(error, path, "open") from error

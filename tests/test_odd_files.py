@@ -1,0 +1,145 @@
+"""Pipes, devices and huge files in an archive are refused; an open archive stays the one it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archive_checks import CODEC, content, expected, hashes, make, reopened
+from fake_codec import pictures
+from kinpack.archive.archive import Archive
+from kinpack.archive.care.copying import copy
+from kinpack.archive.care.sealing import seal
+from kinpack.archive.care.verification import verify
+from kinpack.errors import ArchiveError, KinpackError
+
+
+@pytest.fixture(autouse=True)
+def never_for_ever() -> Iterator[None]:
+    """Whatever waits for a pipe is woken after minutes, and fails."""
+
+    def wake(*_: Any) -> None:
+        raise AssertionError("it waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, wake)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))
+        path.open("rb").close()
+    except OSError:
+        pytest.skip("this user may not make devices")
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+@pytest.mark.parametrize("odd", [pipe, zeros, device, folder, huge])
+@pytest.mark.parametrize("kind", ["manifests", "segments", "codecs"])
+def test_odd_files_are_refused(tmp_path: Path, kind: str, odd: Callable[[Path], None]) -> None:
+    path = make(tmp_path / "a.kin")
+    (file,) = (path / kind).iterdir()
+    file.unlink()
+    odd(file)
+    before = file.lstat()
+    acts: list[Callable[[Archive], object]] = [
+        lambda archive: archive.ids,
+        lambda archive: archive.read("set/00001"),
+        lambda archive: seal(archive, tmp_path / "sealed.zip"),
+        lambda archive: copy(archive, tmp_path / "copy.kin"),
+        lambda archive: archive.compact(),
+    ]
+    refused = 0
+    for act in acts:
+        try:
+            with Archive.open(path, codec=CODEC if kind != "codecs" else None) as archive:
+                act(archive)
+        except KinpackError as error:
+            refused += 1
+            assert "\n" not in str(error)  # noqa: PT017 (some of the acts do not need the file)
+    assert refused >= 2
+    name = "manifests" if (kind, odd) == ("manifests", folder) else file.name
+    assert any(name in problem for problem in verify(path).problems)
+    assert os.path.samestat(before, file.lstat())
+
+
+@pytest.mark.parametrize("odd", [pipe, zeros, device])
+def test_an_odd_file_is_no_archive(tmp_path: Path, odd: Callable[[Path], None]) -> None:
+    odd(tmp_path / "a.kin.zip")
+    with pytest.raises(ArchiveError, match="is a file, no archive"):
+        Archive.open(tmp_path / "a.kin.zip")
+
+
+def test_reading_follows_links_to_single_files(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")  # as caches of downloads hold what they have loaded
+    for number, file in enumerate(sorted(path.rglob("*.*"))):
+        blob = tmp_path / f"blob-{number}"
+        file.rename(blob)
+        file.symlink_to(blob)
+    assert content(path) == expected(pictures(10))
+
+
+def test_an_archive_that_was_rebuilt_is_another(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")
+    with reopened(path) as old:
+        shutil.rmtree(path)
+        make(path, pictures(3, first=50))
+        before = hashes(path)
+        for act in (
+            old.refresh,
+            lambda: old.add(pictures(1, first=20)),
+            lambda: old.remove(["set/00001"]),
+            old.compact,
+            lambda: old.gc(min_age=0),
+        ):
+            with pytest.raises(ArchiveError, match="is gone, whatever lies there now") as caught:
+                act()
+            assert "\n" not in str(caught.value)
+    assert hashes(path) == before
+    assert content(path) == expected(pictures(3, first=50))
+
+
+def test_an_archive_that_was_moved_is_the_one_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, moved = make(tmp_path / "a.kin"), tmp_path / "moved.kin"
+    other = make(tmp_path / "other.kin", pictures(3, first=50))
+    before = hashes(other)
+    monkeypatch.chdir(tmp_path)
+    with reopened(Path("a.kin")) as archive:
+        path.rename(moved)
+        other.rename(path)
+        monkeypatch.chdir("/")
+        archive.add(pictures(2, first=20))
+        archive.remove(["set/00001"])
+        archive.compact()
+        archive.gc(min_age=0)
+        assert len(archive) == 11
+    assert hashes(path) == before
+    wanted = expected(pictures(10), pictures(2, first=20))
+    assert content(moved) == {name: wanted[name] for name in wanted if name != "set/00001"}
