@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -11,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from archive_checks import CODEC, content, expected, hashes, make, reopened
-from fake_codec import pictures
+from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
 from kinpack.errors import ArchiveError, KinpackError
+from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +144,16 @@ def test_an_archive_that_was_moved_is_the_one_that_is_written(
     assert hashes(path) == before
     wanted = expected(pictures(10), pictures(2, first=20))
     assert content(moved) == {name: wanted[name] for name in wanted if name != "set/00001"}
+
+
+def test_archives_that_nobody_closes_keep_nothing_open(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        pytest.skip("this system does not tell what is open")
+    gc.collect()
+    before = len(list(handles.iterdir()))
+    for _ in range(50):
+        reopened(path).read("set/00001")
+    gc.collect()
+    assert len(list(handles.iterdir())) <= before
