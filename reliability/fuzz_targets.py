@@ -26,7 +26,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.describers.describer import Describer
 from kinpack.errors import ArchiveError
-from kinpack.networks.networks import Network
+from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.images import load_image
 from reliability.fuzz_seeds import Seeds
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part
@@ -241,7 +241,7 @@ def _codec(file: bytes, chance: Chance) -> None:
 
 
 def _network(graph: bytes, chance: Chance) -> None:
-    network = Network(graph, name="some", threads=1)
+    network = OnnxNetwork(graph, name="some", threads=1)
     shape = chance.choice(((1, 3, 16, 16), (1, 4, 16, 16), (1, 12, 2, 2), (2, 25, 4, 4), (1, 8)))
     network(np.zeros(shape, np.float32))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,80 +12,34 @@ from numpy.typing import NDArray
 
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.context_columns import ContextColumns
-from kinpack.codec.learned.integer_layers import IntegerLayers
 from kinpack.codec.learned.latent_coder import LatentCoder
-from kinpack.networks.graphs.onnx_reader import read_graph
-from kinpack.networks.networks import Network
-from tests import handmade_graphs as g
+from kinpack.networks.integer_layers import IntegerLayers, Reading
+from kinpack.networks.integer_network import IntegerNetwork
+from tests.integer_networks import STREAM, random_layer
 
 IN, STOP, PLANES, HIDDEN, OUT = 7, 4, 3, 5, 6
+BIAS, SHIFT = np.zeros(HIDDEN, np.int32), np.zeros(HIDDEN, np.uint8)
 
 
-def network(
-    *,
-    high: float = 255,
-    weight: float = 1,
-    bias: float = 1,
-    unit: float = 2.0**-7,
-    pads: int = 1,
-    engine: str = "onnxruntime",
-    scale: str = "Mul",
-) -> Network:
-    """Two layers in the form of a context network, or nearly so."""
+def network(*, engine: str = "onnxruntime", k: int = 3, **values: Any) -> IntegerNetwork:
+    """Two layers in the form of a context network, or nearly so, the second changed."""
     rng = np.random.default_rng(1)
-
-    def whole(*shape: int) -> NDArray[np.float32]:
-        return rng.integers(-127, 128, shape).astype(np.float32)
-
-    def plane(value: float, channels: int) -> NDArray[np.float32]:
-        return np.full((1, channels, 1, 1), value, np.float32)
-
-    def scalar(value: float) -> NDArray[np.float32]:
-        return np.array(value, np.float32)
-
-    constants = {
-        "factor": plane(0.25, IN),
-        "half": scalar(0.5),
-        "low": scalar(-high),
-        "high": scalar(high),
-        "w1": weight * whole(HIDDEN, IN, 3, 3),
-        "b1": bias * whole(HIDDEN),
-        "u1": plane(unit, HIDDEN),
-        "zero": scalar(0),
-        "most": scalar(255),
-        "w2": whole(OUT, HIDDEN, 1, 1),
-        "b2": whole(OUT),
-        "u2": plane(2.0**-3, OUT),
-        "least": scalar(-32767),
-        "largest": scalar(32767),
-    }
-    nodes = [
-        g.node(scale, ["x", "factor"], "a"),
-        g.node("Add", ["a", "half"], "b"),
-        g.node("Floor", ["b"], "c"),
-        g.node("Clip", ["c", "low", "high"], "d"),
-        g.node("Conv", ["d", "w1", "b1"], "e", kernel_shape=[3, 3], pads=[pads] * 4),
-        g.node("Mul", ["e", "u1"], "f"),
-        g.node("Floor", ["f"], "g"),
-        g.node("Clip", ["g", "zero", "most"], "h"),
-        g.node("Conv", ["h", "w2", "b2"], "i", kernel_shape=[1, 1]),
-        g.node("Mul", ["i", "u2"], "j"),
-        g.node("Floor", ["j"], "k"),
-        g.node("Clip", ["k", "least", "largest"], "y"),
-    ]
-    model = g.model(
-        g.graph(
-            nodes,
-            inputs=[g.value("x", ["n", IN, "h", "w"])],
-            outputs=[g.value("y", ["n", OUT, "i", "j"])],
-            constants=[g.tensor(name, values) for name, values in constants.items()],
-        )
+    first = random_layer(rng, IN, HIDDEN, k=k)
+    last = random_layer(rng, HIDDEN, OUT, low=-STREAM, high=STREAM)
+    layers = (
+        replace(first, reading=Reading(np.full(IN, 2, np.uint8), -255)),
+        replace(last, **values),
     )
-    return Network(model, name="context", engine=engine)  # type: ignore[arg-type]
+    return IntegerNetwork(
+        IntegerLayers(layers),
+        reach=STREAM,
+        name="context",
+        engine=engine,  # type: ignore[arg-type]
+    )
 
 
-def columns(network: Network, *, known: int = STOP) -> ContextColumns | None:
-    return ContextColumns.of(network, known=known, stop=STOP, planes=PLANES, outputs=OUT)
+def columns(network: IntegerNetwork, *, known: int = STOP) -> ContextColumns | None:
+    return ContextColumns.of(network, known=known, stop=STOP)
 
 
 def latents(n: int, h: int, w: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -126,26 +82,19 @@ def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(made(y_hat, planes, where), whole)
 
 
-def test_what_may_not_be_exact_is_left_alone() -> None:
+def test_other_forms_are_left_alone() -> None:
     assert columns(network()) is not None
     for other in (
-        network(high=40_000),  # a sum may reach 2^24
-        network(high=255.5),
-        network(weight=0.5),
-        network(bias=0.5),
-        network(bias=2.0**18),
-        network(unit=0.3),
-        network(unit=0.0),
+        network(engine="numpy"),
+        network(k=1),
+        network(weight=np.ones((OUT, HIDDEN, 3, 3), np.int8)),
+        network(reading=Reading(np.zeros(HIDDEN, np.uint8), 0)),
+        network(weight=np.ones((HIDDEN, HIDDEN, 1, 1), np.int8), bias=BIAS, shift=SHIFT, adds=1),
+        network(
+            weight=np.ones((4, HIDDEN, 1, 1), np.int8), bias=BIAS[:4], shift=SHIFT[:4], shuffle=2
+        ),
     ):
         assert columns(other) is None
-
-
-def test_other_forms_are_left_alone() -> None:
-    assert columns(network(pads=0)) is None
-    assert columns(network(scale="Div")) is None
-    assert columns(network(engine="numpy")) is None
-    assert ContextColumns.of(network(), known=4, stop=4, planes=2, outputs=OUT) is None
-    assert ContextColumns.of(network(), known=4, stop=4, planes=3, outputs=OUT + 1) is None
 
 
 @cache
@@ -155,7 +104,6 @@ def shipped() -> LatentCoder:
 
 def test_the_shipped_networks_are_taken_apart() -> None:
     coder = shipped()
-    assert all(IntegerLayers.of(network.graph) for network in coder._context)
     assert all(one is not None for one in coder._columns)
 
 
@@ -187,14 +135,6 @@ def test_the_graphs_of_products_are_onnx() -> None:
     onnx = pytest.importorskip("onnx")
     from kinpack.codec.learned.context_columns import _graph
 
-    layers = IntegerLayers.of(network().graph)
-    assert layers is not None
+    layers = network().layers.layers
     for known in (0, STOP):
         onnx.checker.check_model(onnx.load_from_string(_graph(layers, known=known, stop=STOP)))
-
-
-def test_graphs_are_read_before_they_are_taken_apart() -> None:
-    layers = IntegerLayers.of(read_graph(network()._bytes))
-    assert layers is not None
-    assert [layer.weight.shape[0] for layer in layers.layers] == [HIDDEN, OUT]
-    assert (layers.low, layers.high) == (-255, 255)

@@ -27,7 +27,6 @@ from kinpack.archive.archive import Archive
 from kinpack.codec.classic.avif import Subsampling, encode_avif, rebuild
 from kinpack.codec.packets.packet import Packet
 from kinpack.networks.container import Container, read_container
-from kinpack.networks.networks import Network
 from tests.pictures import grid, waves
 from tests.test_alpha import GOLDEN as ALPHA
 
@@ -332,6 +331,66 @@ ESCAPED: list[bool] = []
 """Of each symbol decoded so far, whether it was spelled out."""
 
 
+Ints = NDArray[np.int64]
+
+
+def convolved(x: Ints, weight: NDArray[Any]) -> Ints:
+    """Sums of weight[o, c, i, j] · x[c, row + i − edge, column + j − edge]; 0 outside."""
+    edge, (_, h, w) = weight.shape[2] // 2, x.shape
+    padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge)))
+    found = np.zeros((len(weight), h, w), np.int64)
+    for i, j in product(range(weight.shape[2]), repeat=2):
+        window = padded[:, i : i + h, j : j + w]
+        found += np.tensordot(weight[:, :, i, j].astype(np.int64), window, 1)
+    return found
+
+
+def shuffled(x: Ints, b: int) -> Ints:
+    """Channel b²·c + b·i + j gives the positions (b·row + i, b·column + j) of channel c."""
+    found = np.zeros((len(x) // b**2, x.shape[1] * b, x.shape[2] * b), np.int64)
+    for i, j in product(range(b), repeat=2):
+        found[:, i::b, j::b] = x[b * i + j :: b * b]
+    return found
+
+
+def network(codec: Container, name: str, x: Ints) -> Ints:
+    """What a network of integers gives for (channels, h, w) integers, in whole numbers."""
+    stored = codec.header["integer_networks"][name]
+
+    def array(part: str) -> Ints:
+        found: Ints = codec.arrays[f"{name}_{part}"].astype(np.int64)
+        return found
+
+    def planes(part: str) -> Ints:
+        return array(part)[:, None, None]
+
+    results: list[Ints] = []
+    at = x
+    for i, layer in enumerate(stored["layers"]):
+        if layer["reads"] is not None:
+            shift = planes(f"read{i}")
+            at = ((2 * at + (1 << shift)) >> (shift + 1)).clip(layer["reads"], 255)
+        at = (convolved(at, array(f"weight{i}")) + planes(f"bias{i}")) >> planes(f"shift{i}")
+        at = shuffled(at.clip(layer["low"], layer["high"]), layer["shuffle"])
+        if layer["adds"]:
+            at = (at + results[i - layer["adds"]]).clip(layer["low"], layer["high"])
+        results.append(at)
+    if "whole" not in stored:
+        return at
+    whole = stored["whole"]
+    weight = array("whole_weight")[:, :, None, None]
+    high = (weight + 64) >> 7
+    low = weight - 128 * high
+    x_high, x_low = x >> 8, x & 255
+    mixed = convolved(x_low, high) + 2 * convolved(x_high, low) + (convolved(x_low, low) >> 7)
+    top = convolved(x_high, high) << (15 - whole["shift"])
+    found = (top + (mixed >> (whole["shift"] - 7))).clip(-(2**22), 2**22) + planes("whole_bias")
+    summed: Ints = shuffled(found, whole["shuffle"]) + at + 2 ** whole["drop"] // 2
+    given: Ints = summed >> whole["drop"]
+    given.clip(whole["low"], whole["high"], out=given)
+    return given
+
+
 def latents(codec: Container, packet: Packet, message: bytes, h: int, w: int) -> NDArray[np.int64]:
     """ŷ of one message, element by element."""
     arrays, latent = codec.arrays, codec.header["latent"]
@@ -346,12 +405,11 @@ def latents(codec: Container, packet: Packet, message: bytes, h: int, w: int) ->
     ).clip(-255, 255)  # fmt: skip
     found = np.zeros((latent["channels"], h, w), np.int64)
     for number, (start, stop, parity) in enumerate(latent["steps"]):
-        x = np.zeros((1, stop + len(told) + 1, h, w), np.float32)
-        x[0, :stop] = found[:stop]
-        x[0, stop:-1] = told[:, None, None]
-        x[0, -1] = q - 50
-        network = Network(codec.blobs[f"context{number}"], name="context", engine="numpy")
-        out = network(x)[0].astype(int)
+        x = np.zeros((stop + len(told) + 1, h, w), np.int64)
+        x[:stop] = found[:stop]
+        x[stop:-1] = told[:, None, None]
+        x[-1] = q - 50
+        out = network(codec, f"context{number}", x)
         places = [
             (c, i, j)
             for c in range(stop - start)
@@ -397,8 +455,7 @@ def learned(codec: Container, packet: Packet) -> Pixels:
         assert at == len(payload)
         found = np.concatenate(rows, axis=1)
     x = np.concatenate([found, np.full((1, *found.shape[1:]), packet.quality - 50)])
-    synthesis = Network(codec.blobs["synthesis"], name="synthesis", engine="numpy")
-    levels = synthesis(x[None].astype(np.float32))[0].astype(np.uint8)
+    levels = network(codec, "synthesis", x).astype(np.uint8)
     picture: NDArray[np.uint8] = levels.transpose(1, 2, 0)[:height, :width]
     if packet.channels == 1:
         grey: NDArray[np.uint8] = ((picture.astype(int).sum(2, keepdims=True) + 1) // 3).astype(
@@ -492,7 +549,6 @@ SIGMOID = {k: nearest(2**16 / (1 + (Decimal(-k) / 64).exp())) for k in range(-10
 
 def test_causal_payloads_by_the_page() -> None:
     codec = codec_of("causal.kin")
-    restoration = Network(codec.blobs["restoration"], name="restoration", engine="numpy")
     seen = set()
     with Archive.open(GOLDEN / "causal.kin") as archive:
         for was in EXPECTED["causal.kin"]["images"]:
@@ -508,8 +564,8 @@ def test_causal_payloads_by_the_page() -> None:
                 step = int(codec.arrays["causal_steps"][packet.quality])
                 plane = causal_levels(codec, "grey_", packet.payload, code, h, w, step)
                 values = np.array(plane)
-                x = np.array([[values, 255 * (values == 0), np.full((h, w), min(2 * step, 255))]])
-                said = restoration(x.astype(np.float32))[0, 0].astype(int)
+                x = np.array([values, 255 * (values == 0), np.full((h, w), min(2 * step, 255))])
+                (said,) = network(codec, "restoration", x)
                 drawn = (values + (said * step + 32) // 64).clip(0, 255).astype(np.uint8)
                 assert hashlib.sha256(drawn.tobytes()).hexdigest() == was["pixels"], was["id"]
             seen.add((was["kind"], channels))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kinpack.errors import CodecError
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.onnx_reader import read_graph
-from kinpack.networks.networks import Engine, Network
+from kinpack.networks.networks import OnnxNetwork
 from tests.handmade_graphs import Steps
 
 small = st.integers(1, 4)
@@ -165,21 +165,18 @@ def test_linear_maps_and_shuffles(shape: Any, transposed: int, data: st.DataObje
 def bomb(graph: bytes, shape: tuple[int, ...] = (1, 4, 16, 16)) -> str:
     """What is said of a graph that asks for too much; quickly, and without taking it."""
     x = np.zeros(shape, np.float32)
-    said = []
     tracemalloc.start()
     start = time.process_time()
-    engines: tuple[Engine, ...] = ("onnxruntime", "numpy")
-    for engine in engines:
-        with pytest.raises(CodecError) as caught:
-            Network(graph, name="net", engine=engine)(x)
-        said.append(str(caught.value))
+    with pytest.raises(CodecError) as caught:
+        OnnxNetwork(graph, name="net")(x)
+    said = str(caught.value)
     seconds = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 5
     assert peak < 10_000_000
-    assert "\n" not in "".join(said)
-    return said[0]
+    assert "\n" not in said
+    return said
 
 
 def test_doubling_is_refused() -> None:
@@ -251,11 +248,11 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
     steps = Steps()
     at = steps.add("Add", "x", steps.constant(np.ones(3)))
     with pytest.raises(CodecError) as caught:
-        Network(steps.to_bytes(at), name="net")(np.zeros((1, 1, 4, 4), np.float32))
+        OnnxNetwork(steps.to_bytes(at), name="net")(np.zeros((1, 1, 4, 4), np.float32))
     assert str(caught.value) == (
         "network 'net' of the codec does not run (Add does not fit what it takes: (1, 1, 4, 4), "
         "(3,)): the codec file is faulty; make it anew"
     )
     fixed = Steps().to_bytes("x", inputs=["n", 3, 8, 8])
     with pytest.raises(CodecError, match=r"takes \(any, 3, 8, 8\), not \(1, 3, 8, 9\)"):
-        Network(fixed, name="net")(np.zeros((1, 3, 8, 9), np.float32))
+        OnnxNetwork(fixed, name="net")(np.zeros((1, 3, 8, 9), np.float32))

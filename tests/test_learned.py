@@ -181,10 +181,10 @@ def test_pieces_of_the_synthesis_equal_the_whole(coder: LearnedCoder) -> None:
     assert pieces.shape == whole.shape == (1, 3, 360, 424)
     assert pieces.tobytes() == whole.tobytes()
     # Without its halo a piece is another one.
-    cut = run_tiled(coder._synthesis, x, Tiling(8, 0, up=8, exact=False), channels=3)
+    cut = run_tiled(coder._synthesis, x, Tiling(8, 0, up=8), channels=3)
     assert (cut != whole).any()
     with pytest.raises(CodecError, match="sees 5 positions beyond a tile, which has a halo of 0"):
-        run_tiled(coder._synthesis, x, Tiling(8, 0, up=8), channels=3)
+        coder._synthesis.check_fits(Tiling(8, 0, up=8), takes=NETWORK.latent + 1, gives=3)
 
 
 def test_pieces_of_the_context_equal_the_whole_exactly(coder: LearnedCoder) -> None:

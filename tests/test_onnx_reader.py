@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes.tiny_describer import GOLDEN
 from kinpack.errors import CodecError
 from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE, read_container
 from kinpack.networks.graphs import onnx_reader, protobuf
 from kinpack.networks.graphs.network_graph import OPERATORS, Graph
 from kinpack.networks.graphs.onnx_reader import read_graph
-from kinpack.networks.networks import Engine, Network
+from kinpack.networks.networks import OnnxNetwork
 from tests.handmade_graphs import (
     FUNCTIONS,
     IR_VERSION,
@@ -36,6 +35,7 @@ from tests.handmade_graphs import (
     value,
     varint,
 )
+from tests.tiny_describer import GOLDEN
 
 Y = node("Identity", ["x"], "y")
 
@@ -47,7 +47,7 @@ def shipped() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name, data, kind in (
         ("default", (package / "codecs" / "default.kinc").read_bytes(), CODEC_FILE),
-        ("kin", (package / "describers" / "kin.kine").read_bytes(), DESCRIBER_FILE),
+        ("kin", (package / "describers" / "embedders" / "kin.kine").read_bytes(), DESCRIBER_FILE),
         ("tiny", GOLDEN.read_bytes(), DESCRIBER_FILE),
     ):
         blobs = read_container(data, where=name, kind=kind).blobs
@@ -130,7 +130,6 @@ def test_a_handmade_graph() -> None:
 def test_what_the_writers_write() -> None:
     pytest.importorskip("onnx")
     torch = pytest.importorskip("torch")
-    from kinpack.learn.freezing.integer_networks import IntegerLayer, integer_graph
     from kinpack.learn.freezing.onnx_graph import float_graph
     from kinpack.learn.freezing.traced_graph import traced_graph
     from tests.write_tiny_describer import TinyNetwork
@@ -143,21 +142,13 @@ def test_what_the_writers_write() -> None:
         nn.Flatten(),
         nn.Linear(2 * 16 * 16, 5),
     )
-    layer = IntegerLayer(
-        weight=np.ones((2, 3, 3, 3), np.int8),
-        bias=np.array([1, -2]),
-        shift=np.array([0, 3]),
-        low=0,
-        high=255,
-    )
     for data in (
         float_graph(layers, inputs=["n", 3, 16, 16], outputs=["n", 5]),
-        integer_graph([layer], input_shift=np.array([0, 1, 2]), channels_out=2),
         traced_graph(TinyNetwork(), side=32, exact_below=100),
     ):
         as_onnx_reads_it(data, read_graph(data))
         x = np.ones((2, 3, 32 if b"Erf" in data else 16, 32 if b"Erf" in data else 16), np.float32)
-        assert np.isfinite(Network(data, name="net", threads=1)(x)).all()
+        assert np.isfinite(OnnxNetwork(data, name="net", threads=1)(x)).all()
 
 
 def typed(dtype: str) -> tuple[int, str]:
@@ -351,7 +342,7 @@ def test_hostile_graphs(monkeypatch: pytest.MonkeyPatch, data: bytes, said: str)
     assert any(part in refusal(data) for part in said.split("|"))
     monkeypatch.delattr(onnxruntime, "InferenceSession")
     with pytest.raises(CodecError, match="network 'net' of the codec does not load"):
-        Network(data, name="net")(np.zeros((1, 1, 1, 1), np.float32))
+        OnnxNetwork(data, name="net")(np.zeros((1, 1, 1, 1), np.float32))
 
 
 def test_good_ones_are_not_refused() -> None:
@@ -400,7 +391,7 @@ def test_truncated_at_every_length(cut: str) -> None:
 
 
 def harmless(data: bytes, *, run: bool = True) -> None:
-    """Bytes are refused, or mean what onnx takes them for, and run in both engines or do not."""
+    """Bytes are refused, or mean what onnx takes them for, and run or do not."""
     try:
         read = read_graph(data)
     except CodecError as error:
@@ -408,10 +399,9 @@ def harmless(data: bytes, *, run: bool = True) -> None:
         return
     as_onnx_reads_it(data, read)
     shape = [side if isinstance(side, int) and side < 99 else 4 for side in read.input.shape]
-    engines: tuple[Engine, ...] = ("onnxruntime", "numpy") if run else ()
-    for engine in engines:
+    if run:
         try:
-            Network(data, name="n", threads=1, engine=engine)(np.ones(shape, np.float32))
+            OnnxNetwork(data, name="n", threads=1)(np.ones(shape, np.float32))
         except CodecError as error:
             check_line(error)
 
@@ -431,7 +421,7 @@ def test_flipped_bits_of_every_byte() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(
-    st.sampled_from(["default context0", "tiny network"]),
+    st.sampled_from(["default code", "tiny network"]),
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=3),
 )
 def test_flipped_bytes(name: str, changes: list[tuple[int, int]]) -> None:
@@ -503,7 +493,7 @@ def test_a_graph_is_checked_once_and_before_onnxruntime_sees_it(
         return read_graph(data, **names)
 
     monkeypatch.setattr(networks, "read_graph", spy)
-    network = Network(example(), name="net")
+    network = OnnxNetwork(example(), name="net")
     assert not read
     x = np.ones((1, 2, 4, 4), np.float32)
     assert np.array_equal(network(x), network(x))

@@ -18,7 +18,7 @@ from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import asymmetric_table
 from kinpack.search.engines.scan import top_k
 
-DEFAULT_ID = "67756a4e693051383b820719f9140ab06d615739d963b4c846acdab52a564b0c"
+DEFAULT_ID = "078e60ac36a132527c563989639a3586605e25064219e0412d415ca5feb9c5cd"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
 
 # A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,10 @@ from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
 from kinpack.networks.container import Container
-from kinpack.networks.networks import Engine, Network
+from kinpack.networks.graphs.network_graph import network_fault
+from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
+from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.networks import Engine, Network, OnnxNetwork
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image
 
@@ -75,9 +78,13 @@ class CodecParts:
             raise CodecError(
                 f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
             )
+        reach = max(latent.limit, MOST_READ)
         latents = LatentCoder(
             latent,
-            context=[self._network(f"context{i}", engine) for i in range(len(latent.steps))],
+            context=[
+                self._integer_network(f"context{i}", engine, reach)
+                for i in range(len(latent.steps))
+            ],
             code_context=code_context,
             tables=FrequencyTables(
                 counts=self._integers("table_counts"),
@@ -92,7 +99,7 @@ class CodecParts:
         return LearnedCoder(
             latents,
             analysis=self._network("analysis"),
-            synthesis=self._network("synthesis", engine),
+            synthesis=self._integer_network("synthesis", engine, reach),
         )
 
     def tested_coder(self) -> LearnedCoder:
@@ -133,7 +140,7 @@ class CodecParts:
             )
         return CausalImages(
             CausalCoder(model),
-            self._network("restoration", engine),
+            self._integer_network("restoration", engine, MOST_READ),
             self._integers("causal_steps"),
         )
 
@@ -186,12 +193,28 @@ class CodecParts:
         }
         return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays).descriptors
 
-    def _network(self, name: str, engine: Engine = "onnxruntime") -> Network:
+    def _network(self, name: str) -> Network:
         graph = self._container.blobs.get(name)
         if graph is None:
             raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
-        return Network(
-            graph, name=name, threads=self._threads, engine=engine, optimise=self._optimise
+        return OnnxNetwork(graph, name=name, threads=self._threads, optimise=self._optimise)
+
+    def _integer_network(self, name: str, engine: Engine, reach: int) -> IntegerNetwork:
+        """A network whose inputs lie within ±reach."""
+        stored = self._header.get("integer_networks")
+        if not isinstance(stored, Mapping) or name not in stored:
+            raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
+        try:
+            layers = IntegerLayers.from_parts(stored[name], self._container.arrays, name)
+        except CodecError as error:
+            raise network_fault(str(error), name=name, owner="codec") from error
+        return IntegerNetwork(
+            layers,
+            reach=reach,
+            name=name,
+            threads=self._threads,
+            engine=engine,
+            optimise=self._optimise,
         )
 
     def _array(self, name: str) -> NDArray[Any]:

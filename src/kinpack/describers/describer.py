@@ -33,7 +33,7 @@ from kinpack import __version__
 from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import CodecError, shown
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
-from kinpack.networks.networks import Network
+from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.image_like import ImageLike, as_images
 from kinpack.pictures.images import Image
@@ -71,7 +71,7 @@ class Describer:
             lacking = "the array 'codebooks'" if books is None else "the network 'network'"
             raise CodecError(f"describer {self.name!r} lacks {lacking}; make it anew")
         self.quantiser = ProductQuantiser(books.astype(np.float32))
-        self._network = Network(graph, name="network", threads=1, owner="describer")
+        self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
 
     @classmethod
     def from_container(cls, container: Container) -> Self:

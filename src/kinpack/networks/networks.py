@@ -1,9 +1,11 @@
-"""Networks of a codec or describer at run time: checked ONNX graphs, run whole or in tiles."""
+"""Networks of a codec or describer at run time: checked, then run whole or in tiles."""
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +15,6 @@ from kinpack.errors import CodecError
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.network_graph import Graph, network_fault
 from kinpack.networks.graphs.onnx_reader import read_graph
-from kinpack.networks.graphs.receptive_field import check_tiles
-from kinpack.networks.numpy_engine import NumpyEngine
 from kinpack.networks.tiling import Tiling, pieces
 
 Array = NDArray[np.float32]
@@ -24,57 +24,41 @@ _REMEMBERED = 256
 """Input shapes that are known to be harmless; beyond this they are checked anew."""
 
 
-class Network:
-    """One ONNX graph with one float32 input and one float32 output; started when first used.
-
-    The graph is read and checked before onnxruntime sees it (module ``onnx_reader``); so is what it
-    asks for, given the first input and each one of a new shape (module ``graph_shapes``).
+class Network(ABC):
+    """A network with one float32 input and one float32 output; started when first used.
 
     Args:
-        graph: the serialised graph.
         name: for messages.
         threads: of one run in onnxruntime; None leaves the choice to it.
         owner: whose network it is, for messages.
-        engine: what runs it. For networks of integers both give the same bytes; ``numpy`` runs no
-            others.
         optimise: whether onnxruntime may rearrange the graph: all it can, or nothing.
     """
 
-    def __init__(
-        self,
-        graph: bytes,
-        *,
-        name: str,
-        threads: int | None = None,
-        owner: str = "codec",
-        engine: Engine = "onnxruntime",
-        optimise: bool = True,
-    ) -> None:
-        self._bytes, self.name, self._threads, self._owner = graph, name, threads, owner
-        self.engine: Engine = engine
-        self._optimise = optimise
-        self._graph: Graph | None = None
+    def __init__(self, *, name: str, threads: int | None, owner: str, optimise: bool) -> None:
+        self.name, self._owner = name, owner
+        self._threads, self._optimise = threads, optimise
         self._run: Callable[[Array], Any] | None = None
         self._harmless: set[tuple[int, ...]] = set()
-        self._tiled: set[Tiling] = set()
         self._lock = threading.Lock()
 
     def __call__(self, x: Array) -> Array:
         """Run the network.
 
         Args:
-            x: float32, in the graph's input shape.
+            x: float32, in the network's input shape.
 
         Returns:
             float32 array in its output shape; a zero is never a negative one.
 
         Raises:
-            CodecError: the graph is refused, does not load, does not take this input, asks for too
-                much, or gives no float32.
+            CodecError: the network is refused, does not load, does not take this input, asks for
+                too much, or gives no float32.
         """
         run = self._started(x.shape)
         try:
             y = run(np.ascontiguousarray(x, np.float32))
+        except CodecError:
+            raise
         except Exception as error:  # onnxruntime's errors share no base class
             raise self.fault(f"does not run ({_line(error)})") from error
         if not isinstance(y, np.ndarray) or y.dtype != np.float32:
@@ -83,18 +67,12 @@ class Network:
         with np.errstate(invalid="ignore"):
             return y + np.float32(0)
 
-    @property
-    def graph(self) -> Graph:
-        """The graph, read and checked.
-
-        Raises:
-            CodecError: the graph is refused.
-        """
-        with self._lock:
-            return self._checked()
+    def fault(self, what: str) -> CodecError:
+        """Error that blames the file for what this network does."""
+        return network_fault(what, name=self.name, owner=self._owner)
 
     def session_of(self, graph: bytes) -> Callable[[Mapping[str, Array]], Array]:
-        """Start another graph in onnxruntime as this one would be, for instance this one rewritten.
+        """Start a graph in onnxruntime: this network, or what stands for it.
 
         Args:
             graph: the serialised graph, of one output.
@@ -105,72 +83,6 @@ class Network:
         Raises:
             CodecError: the graph does not load.
         """
-        session = self._session(graph)
-
-        def run(inputs: Mapping[str, Array]) -> Array:
-            try:
-                y: Array = session.run(None, dict(inputs))[0]
-            except Exception as error:  # onnxruntime's errors share no base class
-                raise self.fault(f"does not run ({_line(error)})") from error
-            return y
-
-        return run
-
-    def fault(self, what: str) -> CodecError:
-        """Error that blames the codec file for what this network does."""
-        return network_fault(what, name=self.name, owner=self._owner)
-
-    def check_tiles(self, tiling: Tiling) -> None:
-        """See, once, that pieces give what the whole gives; small pictures are no exception.
-
-        Args:
-            tiling: sizes of the pieces.
-
-        Raises:
-            CodecError: they would not.
-        """
-        if tiling in self._tiled:
-            return
-        graph = self.graph
-        try:
-            check_tiles(graph, tile=tiling.tile, halo=tiling.halo, up=tiling.up, down=tiling.down)
-        except CodecError as error:
-            raise self.fault(f"cannot be run in tiles: it {error}") from error
-        self._tiled.add(tiling)
-
-    def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
-        """Check an input's shape, and start the engine if this is the first."""
-        with self._lock:
-            graph = self._checked()
-            if shape not in self._harmless:
-                try:
-                    check_run(graph, shape)
-                except CodecError as error:
-                    raise self.fault(f"does not run ({error})") from error
-                if len(self._harmless) >= _REMEMBERED:
-                    self._harmless.clear()
-                self._harmless.add(shape)
-            if self._run is None:
-                self._run = self._engine_of(graph)
-            return self._run
-
-    def _checked(self) -> Graph:
-        if self._graph is None:
-            self._graph = read_graph(self._bytes, name=self.name, owner=self._owner)
-        return self._graph
-
-    def _engine_of(self, graph: Graph) -> Callable[[Array], Any]:
-        if self.engine == "numpy":
-            try:
-                return NumpyEngine(graph)
-            except CodecError as error:
-                raise CodecError(
-                    f"network {self.name!r} of the {self._owner} {error}; run it in onnxruntime"
-                ) from error
-        session = self._session(self._bytes)
-        return lambda x: session.run([graph.output.name], {graph.input.name: x})[0]
-
-    def _session(self, graph: bytes) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -184,9 +96,83 @@ class Network:
         if not self._optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             raise self.fault(f"does not load ({_line(error)})") from error
+
+        def run(inputs: Mapping[str, Array]) -> Array:
+            try:
+                y: Array = session.run(None, dict(inputs))[0]
+            except Exception as error:  # onnxruntime's errors share no base class
+                raise self.fault(f"does not run ({_line(error)})") from error
+            return y
+
+        return run
+
+    @abstractmethod
+    def _limits(self) -> Callable[[tuple[int, ...]], object]:
+        """Load it; returns what checks all that it asks for, given an input of some shape."""
+
+    @abstractmethod
+    def _engine(self) -> Callable[[Array], Any]:
+        """Start what runs it."""
+
+    def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
+        """Check an input's shape, and start the engine if this is the first."""
+        with self._lock:
+            if shape not in self._harmless:
+                check = self._limits()
+                try:
+                    check(shape)
+                except CodecError as error:
+                    raise self.fault(f"does not run ({error})") from error
+                if len(self._harmless) >= _REMEMBERED:
+                    self._harmless.clear()
+                self._harmless.add(shape)
+            if self._run is None:
+                self._run = self._engine()
+            return self._run
+
+
+class OnnxNetwork(Network):
+    """One ONNX graph.
+
+    The graph is read and checked before onnxruntime sees it (module ``onnx_reader``); so is what it
+    asks for, given the first input and each one of a new shape (module ``graph_shapes``).
+
+    Args:
+        graph: the serialised graph.
+        name: for messages.
+        threads: of one run in onnxruntime; None leaves the choice to it.
+        owner: whose network it is, for messages.
+        optimise: whether onnxruntime may rearrange the graph: all it can, or nothing.
+    """
+
+    def __init__(
+        self,
+        graph: bytes,
+        *,
+        name: str,
+        threads: int | None = None,
+        owner: str = "codec",
+        optimise: bool = True,
+    ) -> None:
+        super().__init__(name=name, threads=threads, owner=owner, optimise=optimise)
+        self._bytes = graph
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return read_graph(self._bytes, name=self.name, owner=self._owner)
+
+    def _limits(self) -> Callable[[tuple[int, ...]], object]:
+        graph = self._graph
+        return lambda shape: check_run(graph, shape)
+
+    def _engine(self) -> Callable[[Array], Any]:
+        session, name = self.session_of(self._bytes), self._graph.input.name
+        return lambda x: session({name: x})
 
 
 def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> Array:
@@ -202,11 +188,8 @@ def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> A
         (n, channels, H·up/down, W·up/down), what one run of the whole would give.
 
     Raises:
-        CodecError: the network does not run, cannot be run in pieces, or gives another shape or
-            numbers that are not finite.
+        CodecError: the network does not run, or gives another shape or numbers that are not finite.
     """
-    if tiling.exact:
-        network.check_tiles(tiling)
     n, _, height, width = x.shape
     if height <= tiling.tile + 2 * tiling.halo and width <= tiling.tile + 2 * tiling.halo:
         return _run(network, x, tiling, channels)

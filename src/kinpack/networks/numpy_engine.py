@@ -2,24 +2,19 @@
 
 Where every number is an integer below 2^24 in size and so is every partial sum, float32 arithmetic
 is exact in any order of summation, and this engine gives the bytes that onnxruntime gives. It is
-there for the machines on which onnxruntime does not, and to prove it on all others. It runs what
-networks of integers are made of; a graph with another operator is refused before it starts.
+there for the machines on which onnxruntime does not, and to prove it on all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from kinpack.errors import CodecError
-from kinpack.networks.graphs.graph_shapes import slices
-from kinpack.networks.graphs.network_graph import Graph, Node
+from kinpack.networks.integer_arithmetic import Stored, planes
 
 Array = NDArray[np.float32]
 
@@ -27,91 +22,53 @@ _COLUMNS = 1 << 22
 """Most numbers of the columns that a convolution lays out at a time, 16 MiB; one at least."""
 
 
-class NumpyEngine:
-    """Runs a graph in numpy; from several threads at a time, if need be.
+class NumpySteps:
+    """Steps of a network of integers in numpy; for several threads at a time, if need be."""
 
-    Args:
-        graph: a checked network.
+    def convolved(self, x: Array, weight: NDArray[Any], bias: NDArray[Any]) -> Array:
+        """Lay the windows out as columns, block by block, and multiply the weights with them."""
+        o, _, side, _ = weight.shape
+        edge = (side // 2,) * 2
+        x = np.pad(x, ((0, 0), (0, 0), edge, edge)) if side > 1 else x
+        windows = sliding_window_view(x, (side, side), axis=(2, 3))
+        n, _, height, width = windows.shape[:4]
+        y = np.empty((n, o, height, width), np.float32)
+        rows = weight.reshape(o, -1).astype(np.float32)
+        for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
+            block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
+            product = rows @ block.reshape(rows.shape[1], -1)
+            product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)
+            y[pictures, :, lines, places] = product
+        y += bias.astype(np.float32)[:, None, None]
+        return y
 
-    Raises:
-        CodecError: it uses an operator, or an option of one, that this engine does not run.
-    """
+    def times(self, x: Array, factor: Stored) -> Array:
+        """Multiply by what is stored."""
+        y: Array = x * planes(factor)
+        return y
 
-    def __init__(self, graph: Graph) -> None:
-        for node in graph.nodes:
-            dilated = any(d != 1 for d in node.integers("dilations", ()))
-            if node.op not in _OPERATIONS or node.integer("group", 1) != 1 or dilated:
-                what = "a convolution in groups or with gaps" if node.op == "Conv" else node.op
-                raise CodecError(f"uses {what}, which the plain engine does not run")
-        self._graph = graph
-        self._stored: dict[str, NDArray[Any]] = dict(graph.constants)
-        self._steps: list[tuple[int, Node]] = []
-        with np.errstate(all="ignore"):
-            for place, node in enumerate(graph.nodes):
-                if all(name in self._stored for name in node.inputs):
-                    self._stored[node.output] = _run(node, self._stored)
-                else:
-                    self._steps.append((place, node))
+    def plus(self, x: Array, term: Stored) -> Array:
+        """Add what is stored."""
+        y: Array = x + planes(term)
+        return y
 
-    def __call__(self, x: Array) -> Array:
-        """Run the graph.
+    def added(self, x: Array, y: Array) -> Array:
+        """Add two arrays."""
+        return x + y
 
-        Args:
-            x: float32, of a shape that was checked.
+    def floor(self, x: Array) -> Array:
+        """Round down."""
+        return np.floor(x)
 
-        Returns:
-            float32 array.
-        """
-        values: dict[str, NDArray[Any]] = {**self._stored, self._graph.input.name: x}
-        last_uses = self._graph.last_uses
-        with np.errstate(all="ignore"):
-            for place, node in self._steps:
-                values[node.output] = _run(node, values)
-                for name in {*node.inputs, node.output}:
-                    if last_uses.get(name, place) == place:
-                        del values[name]
-        return values[self._graph.output.name]
+    def clipped(self, x: Array, low: int, high: int) -> Array:
+        """Clip to bounds."""
+        return x.clip(np.float32(low), np.float32(high))
 
-
-def _run(node: Node, values: Mapping[str, NDArray[Any]]) -> Array:
-    return _OPERATIONS[node.op](node, [values[name] for name in node.inputs])
-
-
-def _cast(node: Node, inputs: Sequence[NDArray[Any]]) -> Array:
-    return inputs[0].astype(np.float32)
-
-
-def _clip(node: Node, inputs: Sequence[Array]) -> Array:
-    y = inputs[0]
-    if len(inputs) > 1:
-        y = np.maximum(y, inputs[1])
-    return np.minimum(y, inputs[2]) if len(inputs) > 2 else y
-
-
-def _concat(node: Node, inputs: Sequence[Array]) -> Array:
-    return np.concatenate(inputs, axis=node.integer("axis", 0))
-
-
-def _convolution(node: Node, inputs: Sequence[Array]) -> Array:
-    """Lay the windows out as columns, block by block, and multiply the weights with them."""
-    x, weight = inputs[:2]
-    o, _, *kernel = weight.shape
-    top, left, bottom, right = node.integers("pads", (0, 0, 0, 0))
-    down, across = node.integers("strides", (1, 1))
-    if top or left or bottom or right:
-        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    windows = sliding_window_view(x, tuple(kernel), axis=(2, 3))[:, :, ::down, ::across]
-    n, _, height, width = windows.shape[:4]
-    y = np.empty((n, o, height, width), np.float32)
-    rows = np.ascontiguousarray(weight.reshape(o, -1))
-    for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
-        block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
-        product = rows @ block.reshape(rows.shape[1], -1)
-        product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)
-        y[pictures, :, lines, places] = product
-    if len(inputs) > 2:
-        y += inputs[2][:, None, None]
-    return y
+    def shuffled(self, x: Array, block: int) -> Array:
+        """Make b² channels one of b times as many positions along both sides, rows first."""
+        n, channels, h, w = x.shape
+        cells = x.reshape(n, channels // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
+        return cells.reshape(n, channels // block**2, h * block, w * block)
 
 
 def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -123,37 +80,3 @@ def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[sli
         for j in range(0, height, lines):
             for k in range(0, width, places):
                 yield slice(i, i + pictures), slice(j, j + lines), slice(k, k + places)
-
-
-def _depth_to_space(node: Node, inputs: Sequence[Array]) -> Array:
-    n, channels, h, w = inputs[0].shape
-    b = node.integer("blocksize", 1)
-    cells = inputs[0].reshape(n, channels // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return cells.reshape(n, channels // b**2, h * b, w * b)
-
-
-def _slice(node: Node, inputs: Sequence[NDArray[Any]]) -> Array:
-    stored = zip(node.inputs[1:], inputs[1:], strict=True)
-    integers = {name: tuple(int(v) for v in row) for name, row in stored}
-    parts = slices(node, inputs[0].shape, integers)
-    return inputs[0][tuple(parts.get(axis, slice(None)) for axis in range(inputs[0].ndim))]
-
-
-_OPERATIONS: Mapping[str, Callable[[Node, Sequence[NDArray[Any]]], Array]] = MappingProxyType(
-    {
-        "Add": lambda node, inputs: np.add(*inputs),
-        "Cast": _cast,
-        "Clip": _clip,
-        "Concat": _concat,
-        "Conv": _convolution,
-        "DepthToSpace": _depth_to_space,
-        "Floor": lambda node, inputs: np.floor(inputs[0]),
-        "Identity": lambda node, inputs: inputs[0],
-        "Max": lambda node, inputs: reduce(np.maximum, inputs),
-        "Min": lambda node, inputs: reduce(np.minimum, inputs),
-        "Mul": lambda node, inputs: np.multiply(*inputs),
-        "Relu": lambda node, inputs: np.maximum(inputs[0], np.float32(0)),
-        "Slice": _slice,
-        "Sub": lambda node, inputs: np.subtract(*inputs),
-    }
-)

@@ -1,12 +1,13 @@
 """ONNX graphs written by hand, for what kinpack itself lets onnxruntime compute.
 
-Only what such graphs need: float32 inputs of free sides, stored arrays, and operators that are told
-nothing beside them. `onnx_reader` reads the graphs of files; these never come from one.
+Only what such graphs need: float32 inputs of free sides, stored arrays, and operators told integers
+or texts. `onnx_reader` reads the graphs of files; these never come from one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ OPSET = 17
 IR_VERSION = 8
 
 _FLOAT, _INT64 = 1, 7
+
+Attribute = int | str | Sequence[int]
 
 
 class PlainGraph:
@@ -42,11 +45,12 @@ class PlainGraph:
         self._constants.append(sides + _number(2, stored) + _text(8, name) + _bytes(9, raw))
         return name
 
-    def node(self, op: str, *inputs: str) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
         """Append one operator; returns the name of its output."""
         name = f"v{len(self._nodes)}"
+        told = b"".join(_bytes(5, _attribute(key, told)) for key, told in attributes.items())
         self._nodes.append(
-            b"".join(_text(1, one) for one in inputs) + _text(2, name) + _text(4, op)
+            b"".join(_text(1, one) for one in inputs) + _text(2, name) + _text(4, op) + told
         )
         return name
 
@@ -69,18 +73,32 @@ class PlainGraph:
         return _number(1, IR_VERSION) + _bytes(7, graph) + _bytes(8, _number(2, OPSET))
 
 
+def _attribute(name: str, value: Attribute) -> bytes:
+    """An attribute of a node: one integer, a text, or a row of integers."""
+    if isinstance(value, int):
+        return _text(1, name) + _number(3, value) + _number(20, 2)
+    if isinstance(value, str):
+        return _text(1, name) + _text(4, value) + _number(20, 3)
+    return _text(1, name) + b"".join(_number(8, one) for one in value) + _number(20, 7)
+
+
 def _value(name: str, sides: int) -> bytes:
     """A float32 array whose sides are all free."""
     shape = b"".join(_bytes(1, _text(2, f"{name}_{side}")) for side in range(sides))
     return _text(1, name) + _bytes(2, _bytes(1, _number(1, _FLOAT) + _bytes(2, shape)))
 
 
+@cache
+def _key(field: int, sort: int) -> bytes:
+    return write_varint(field << 3 | sort)
+
+
 def _number(field: int, value: int) -> bytes:
-    return write_varint(field << 3) + write_varint(value)
+    return _key(field, 0) + write_varint(value)
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return write_varint(field << 3 | 2) + write_varint(len(value)) + value
+    return _key(field, 2) + write_varint(len(value)) + value
 
 
 def _text(field: int, value: str) -> bytes:

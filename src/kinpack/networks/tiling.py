@@ -16,15 +16,12 @@ class Tiling:
         halo: border added on each side at the input: at least what one output sees.
         up: output pixels for each input pixel along a side (1 where it shrinks).
         down: input pixels for each output pixel along a side (1 where it grows).
-        exact: whether all that decodes depends on it, so that a network is refused whose pieces
-            would not give what the whole gives.
     """
 
     tile: int
     halo: int
     up: int = 1
     down: int = 1
-    exact: bool = True
 
     def scaled(self, length: int) -> int:
         """Length at the output for one at the input."""

@@ -25,7 +25,8 @@ from kinpack.codec.causal.logistic_mixture import levels_of, values_of
 from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import CodecError, KinpackError, PayloadError
-from kinpack.networks.networks import Network, run_tiled
+from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
 from kinpack.pictures.images import Image
 
@@ -36,7 +37,7 @@ PARTS_OF_STEP = 64
 RESTORED_HALO = 8
 """Pixels that the restoration may see on each side."""
 
-_RESTORATION = Tiling(tile=256, halo=RESTORED_HALO, exact=True)
+_RESTORATION = Tiling(tile=256, halo=RESTORED_HALO)
 _TEST_SIZES = ((12, 12), (5, 9), (1, 1))
 _TEST_QUALITIES = (60, 30, 90)
 
@@ -51,12 +52,15 @@ class CausalImages:
         steps: (101,) Δ of each quality in grey levels.
 
     Raises:
-        CodecError: a step is out of range.
+        CodecError: a step is out of range, or the restoration another sort of network.
     """
 
-    def __init__(self, coder: CausalCoder, restoration: Network, steps: NDArray[np.int64]) -> None:
+    def __init__(
+        self, coder: CausalCoder, restoration: IntegerNetwork, steps: NDArray[np.int64]
+    ) -> None:
         if steps.shape != (101,) or steps[1:].min() < 1 or steps[1:].max() > 255:
             raise CodecError("the codec's steps of grey levels are out of range; make it anew")
+        restoration.check_fits(_RESTORATION, takes=3, gives=1)
         self._coder, self._restoration, self._steps = coder, restoration, steps
 
     @staticmethod
@@ -123,8 +127,6 @@ class CausalImages:
         x = np.empty((len(planes), 3, *planes.shape[1:]), dtype=np.float32)
         x[:, 0], x[:, 1], x[:, 2] = planes, 255 * (planes == 0), min(2 * step, 255)
         said = run_tiled(self._restoration, x, _RESTORATION, channels=1)[:, 0]
-        if np.abs(said).max() >= 1 << 23 or (np.floor(said) != said).any():
-            raise self._restoration.fault("gives numbers that are no exact integers")
         added = (said.astype(np.int64) * step + PARTS_OF_STEP // 2) // PARTS_OF_STEP
         return (planes + added).clip(0, 255).astype(np.uint8)
 

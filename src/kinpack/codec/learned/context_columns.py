@@ -8,13 +8,16 @@ quality add is worked out once for an image. The arithmetic is exact, so the num
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.learned.integer_layers import Array, IntegerLayers
-from kinpack.networks.networks import Network
+from kinpack.networks.integer_arithmetic import powers
+from kinpack.networks.integer_layers import MOST_READ, IntegerLayer, Reading
+from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.networks import Array
 from kinpack.networks.onnx_writer import PlainGraph
 
 _SIDE = 3
@@ -27,40 +30,35 @@ class ContextColumns:
     """Runs one context network at the positions that its step codes.
 
     Args:
-        layers: of the network.
-        network: whose runtime is used.
+        network: of a 3×3 layer and 1×1 layers after it; whose runtime is used.
+        reading: what the first layer reads; the others read what they are given.
         known: latent channels that may be other than 0 before the step, counted from the first.
         stop: latent channels that the network takes.
     """
 
-    def __init__(self, layers: IntegerLayers, network: Network, *, known: int, stop: int) -> None:
-        self._layers, self._known, self._stop = layers, known, stop
-        self._run = network.session_of(_graph(layers, known=known, stop=stop))
+    def __init__(self, network: IntegerNetwork, reading: Reading, *, known: int, stop: int) -> None:
+        self._reading, self._known, self._stop = reading, known, stop
+        self._run = network.session_of(_graph(network.layers.layers, known=known, stop=stop))
 
     @classmethod
-    def of(
-        cls, network: Network, *, known: int, stop: int, planes: int, outputs: int
-    ) -> Self | None:
+    def of(cls, network: IntegerNetwork, *, known: int, stop: int) -> Self | None:
         """Take a network apart.
 
         Args:
             network: it, in its engine.
             known: latent channels that may be other than 0 before the step, from the first on.
             stop: latent channels that it takes.
-            planes: further planes that it takes.
-            outputs: channels that it gives.
 
         Returns:
-            None where that may not be exact, or another engine than onnxruntime is wanted.
+            None where it has another form, or another engine than onnxruntime is wanted.
         """
-        if network.engine != "onnxruntime":
+        first, *others = network.layers.layers
+        plain = all(layer.shuffle == 1 and not layer.adds for layer in (first, *others))
+        points = all(layer.reading is None and layer.weight.shape[2] == 1 for layer in others)
+        fits = plain and points and first.weight.shape[2] == _SIDE and network.layers.whole is None
+        if first.reading is None or not fits or network.engine != "onnxruntime":
             return None
-        layers = IntegerLayers.of(network.graph)
-        if layers is None or len(layers.factor) != stop + planes:
-            return None
-        if len(layers.layers[-1].weight) != outputs:
-            return None
-        return cls(layers, network, known=known, stop=stop)
+        return cls(network, first.reading, known=known, stop=stop)
 
     def __call__(
         self, y_hat: NDArray[np.int64], planes: Array, where: NDArray[np.bool_]
@@ -84,7 +82,7 @@ class ContextColumns:
         inside = (down > 0) & (down <= h) & (across > 0) & (across <= w)
         within = inside.reshape(len(rows), _TAPS).astype(np.float32)
         places = (down * (w + 2) + across).reshape(-1)
-        code = self._layers.read(planes, self._stop, len(self._layers.factor))
+        code = self._read(planes, slice(self._stop, None))
         most = max(1, _COLUMNS // max(1, len(places) * self._known))
         parts = [
             self._part(y_hat[i : i + most, : self._known], code[i : i + most], places, within)
@@ -105,17 +103,24 @@ class ContextColumns:
             n, known, h, w = y_hat.shape
             read = np.zeros((n, h + 2, w + 2, known), dtype=np.float32)
             values = y_hat.transpose(0, 2, 3, 1).astype(np.float32)
-            read[:, 1:-1, 1:-1] = self._layers.read(values, 0, known)
+            read[:, 1:-1, 1:-1] = self._read(values, slice(known))
             rows = read.reshape(n, -1, known).take(places, axis=1)
             feed["rows"] = rows.reshape(n, len(within), _TAPS * known)
         return self._run(feed)
 
+    def _read(self, values: NDArray[Any], channels: slice) -> Array:
+        """What the first layer reads of some input channels, in the last side of ``values``."""
+        x: Array = values * np.exp2(-self._reading.shift[channels].astype(np.float32))
+        x += np.float32(0.5)
+        np.floor(x, out=x)
+        read: Array = x.clip(self._reading.low, MOST_READ, out=x)
+        return read
 
-def _graph(layers: IntegerLayers, *, known: int, stop: int) -> bytes:
+
+def _graph(layers: Sequence[IntegerLayer], *, known: int, stop: int) -> bytes:
     """From rows (n, positions, 9 · known) and code (n, planes) to (n, positions, channels out)."""
-    first = layers.layers[0]
-    out = len(first.weight)
-    weight = first.weight.transpose(2, 3, 1, 0)  # (3, 3, in, out)
+    out = len(layers[0].weight)
+    weight = layers[0].weight.transpose(2, 3, 1, 0)  # (3, 3, in, out)
     rows = [("rows", 3)] if known else []
     graph = PlainGraph([*rows, ("code", 2), ("within", 2)])
     # What the planes add at each tap, then summed over the taps that lie inside the latent.
@@ -126,11 +131,13 @@ def _graph(layers: IntegerLayers, *, known: int, stop: int) -> bytes:
     if known:
         latents = weight[:, :, :known].reshape(_TAPS * known, out)
         at = graph.node("Add", graph.node("MatMul", "rows", graph.constant(latents)), at)
-    for layer in layers.layers:
-        if layer is not first:
+    for i, layer in enumerate(layers):
+        if i:
             at = graph.node("MatMul", at, graph.constant(layer.weight[:, :, 0, 0].T))
         at = graph.node("Add", at, graph.constant(layer.bias))
-        at = graph.node("Floor", graph.node("Mul", at, graph.constant(layer.unit)))
+        at = graph.node(
+            "Floor", graph.node("Mul", at, graph.constant(np.asarray(powers(layer.shift))))
+        )
         bounds = (np.array(bound, dtype=np.float32) for bound in (layer.low, layer.high))
         at = graph.node("Clip", at, *(graph.constant(bound) for bound in bounds))
     return graph.to_bytes(at, sides=3)

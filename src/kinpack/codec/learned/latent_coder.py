@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.learned.context_columns import ContextColumns
-from kinpack.codec.learned.integer_layers import EXACT
 from kinpack.codec.learned.latent_format import MAX_LIMIT, LatentFormat
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
 from kinpack.entropy.tables import ESCAPE_BITS, FrequencyTables
 from kinpack.errors import CodecError
-from kinpack.networks.networks import Network, run_tiled
+from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
 
 _CONTEXT = Tiling(tile=64, halo=1)
@@ -58,7 +58,7 @@ class LatentCoder:
         self,
         latent: LatentFormat,
         *,
-        context: Sequence[Network],
+        context: Sequence[IntegerNetwork],
         code_context: Ints,
         tables: FrequencyTables,
         step_units: Ints,
@@ -82,6 +82,9 @@ class LatentCoder:
             raise CodecError("the codec's inward shifts are out of range; make it anew")
         if error_bits.shape != (latent.channels,) or not (error_bits >= 0).all():
             raise CodecError("the codec's weights of errors are out of range; make it anew")
+        for (start, stop, _), network in zip(latent.steps, context, strict=True):
+            takes = stop + code_context.shape[2] + 1
+            network.check_fits(_CONTEXT, takes=takes, gives=2 * (stop - start))
         self.latent, self.tables = latent, tables
         self._context, self._code_context = list(context), code_context
         self._step_units, self._table_shift = step_units, table_shift
@@ -229,25 +232,15 @@ class LatentCoder:
         x = np.empty((n, stop + planes.shape[1], h, w), dtype=np.float32)
         x[:, :stop] = y_hat[:, :stop]
         x[:, stop:] = planes[:, :, None, None]
-        network = self._context[index]
-        chosen = run_tiled(network, x, _CONTEXT, channels=2 * (stop - start))[:, :, where]
-        if chosen.size and (_size(chosen) >= EXACT or (np.floor(chosen) != chosen).any()):
-            raise network.fault("gives numbers that are no exact integers")
-        return chosen.astype(np.int64)
+        found = run_tiled(self._context[index], x, _CONTEXT, channels=2 * (stop - start))
+        return found[:, :, where].astype(np.int64)
 
     @cached_property
     def _columns(self) -> list[ContextColumns | None]:
-        """Each step's network as matrix products, where that is exact."""
+        """Each step's network as matrix products, where it has the form for them."""
         known, made = 0, []
-        for (start, stop, _), network in zip(self.latent.steps, self._context, strict=True):
-            columns = ContextColumns.of(
-                network,
-                known=min(known, stop),
-                stop=stop,
-                outputs=2 * (stop - start),
-                planes=self._code_context.shape[2] + 1,
-            )
-            made.append(columns)
+        for (_, stop, _), network in zip(self.latent.steps, self._context, strict=True):
+            made.append(ContextColumns.of(network, known=min(known, stop), stop=stop))
             known = max(known, stop)
         return made
 

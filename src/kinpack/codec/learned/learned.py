@@ -24,6 +24,7 @@ from kinpack.codec.learned.latent_coder import Ints, LatentCoder
 from kinpack.codec.learned.synthesis_window import SynthesisWindow
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import ImageError, PayloadError
+from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import Array, Network, run_tiled
 from kinpack.networks.tiling import Tiling, pieces
 
@@ -35,7 +36,7 @@ TILE = 512
 """Longest side, in pixels, of what is coded in one message."""
 
 _BATCH_PIXELS = 1 << 18
-_ANALYSIS = Tiling(tile=256, halo=64, down=STRIDE, exact=False)
+_ANALYSIS = Tiling(tile=256, halo=64, down=STRIDE)
 _SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
 Picture = NDArray[np.uint8]
@@ -50,10 +51,19 @@ class LearnedCoder:
         analysis: picture to ``y``; input (n, 4, H, W), RGB −0.5..0.5 and the quality plane.
         synthesis: integer latents to levels; input (n, channels + 1, h, w), ŷ and quality − 50,
             output (n, 3, 8h, 8w) of 0 to 255.
+
+    Raises:
+        CodecError: the synthesis is another sort of network.
     """
 
-    def __init__(self, latents: LatentCoder, *, analysis: Network, synthesis: Network) -> None:
+    def __init__(
+        self, latents: LatentCoder, *, analysis: Network, synthesis: IntegerNetwork
+    ) -> None:
         self.latents, self.latent = latents, latents.latent
+        synthesis.check_fits(_SYNTHESIS, takes=self.latent.channels + 1, gives=3)
+        low, high = synthesis.layers.bounds
+        if low < 0 or high > 255:
+            raise synthesis.fault("gives levels beyond 0 to 255")
         self._analysis, self._synthesis = analysis, synthesis
 
     def encode(
@@ -222,8 +232,6 @@ class LearnedCoder:
 
     def _paint(self, x: Array) -> Picture:
         levels = run_tiled(self._synthesis, x, _SYNTHESIS, channels=3)
-        if levels.size and (levels.min() < 0 or levels.max() > 255):
-            raise self._synthesis.fault("gives levels beyond 0 to 255")
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
     def _encode_large(

@@ -83,20 +83,22 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
         config=CausalConfig(hidden=plan.hidden),
         budget=plan.of("grey", 1 - RESTORATION_SHARE),
     )
-    graph = train_restoration(
+    restoration = train_restoration(
         planes, steps=served, budget=plan.of("restoration", RESTORATION_SHARE)
     )
     whole = read_container(codec.to_bytes(), where="a codec")
-    arrays = {**whole.arrays, **model.to_arrays("grey"), "causal_steps": steps}
-    blobs = {**whole.blobs, "restoration": graph}
-    untested = Codec.from_container(Container(whole.header, blobs, arrays))
+    stored, own = restoration.to_parts("restoration")
+    arrays = {**whole.arrays, **model.to_arrays("grey"), **own, "causal_steps": steps}
+    networks = {**whole.header["integer_networks"], "restoration": stored}
+    header = {**whole.header, "integer_networks": networks}
+    untested = Codec.from_container(Container(header, whole.blobs, arrays))
     # What the test packets decode to is what plain arithmetic makes of them.
     images_coder = untested.untested_causal(engine="numpy")
     if images_coder is None:
         raise CodecError("a codec's causal part is not there that has just been made; a bug")
     test = make_causal_test(images_coder, M=codec.quantiser.M)
-    header = {**whole.header, "causal_test": test.to_dict()}
-    return Codec.from_container(Container(header, blobs, arrays))
+    header = {**header, "causal_test": test.to_dict()}
+    return Codec.from_container(Container(header, whole.blobs, arrays))
 
 
 def with_rule(codec: Codec, images: Sequence[NDArray[np.uint8]]) -> Codec:

@@ -18,10 +18,11 @@ from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     hidden_unit,
-    integer_graph,
+    integer_network,
     quantise_layer,
     real_weights,
 )
+from kinpack.networks.integer_layers import IntegerLayers
 
 SIDE = 28
 """Sides of the pieces that are learned from; smaller pictures are set in black."""
@@ -58,8 +59,8 @@ class Restoration(nn.Sequential):
 
 def train_restoration(
     planes: Sequence[NDArray[np.uint8]], *, steps: NDArray[np.int64], budget: Budget
-) -> bytes:
-    """Learn a restoration, and freeze it to an integer graph.
+) -> IntegerLayers:
+    """Learn a restoration, and freeze it to integers.
 
     Args:
         planes: uint8 (H, W) each, to learn from.
@@ -67,7 +68,7 @@ def train_restoration(
         budget: how long, and where the run is kept.
 
     Returns:
-        The graph as `kinpack.codec.causal.causal_image` runs it.
+        The network as `kinpack.codec.causal.causal_image` runs it.
     """
     torch.manual_seed(budget.seed)
     network = Restoration()
@@ -100,8 +101,8 @@ def train_restoration(
 
 
 @torch.no_grad()
-def frozen_restoration(network: nn.Sequential, seen: Tensor) -> bytes:
-    """The network as an integer graph, calibrated on what it sees."""
+def frozen_restoration(network: nn.Sequential, seen: Tensor) -> IntegerLayers:
+    """The network in integers, calibrated on what it sees."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     unit = np.full(3, 1 / ACTIVATION)
     layers = []
@@ -126,7 +127,7 @@ def frozen_restoration(network: nn.Sequential, seen: Tensor) -> bytes:
             high=_OUTPUT,
         )
     )
-    return integer_graph(layers, input_shift=np.zeros(3, dtype=np.int64), channels_out=1)
+    return integer_network(layers, input_shift=np.zeros(3, dtype=np.int64))
 
 
 def _piece(plane: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -15,15 +15,12 @@ from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.self_test import make_test
 from kinpack.codec.packets.quality import lam
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.errors import CodecError
 from kinpack.learn.freezing.classic_rule import calibrated_rule
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
-    EXACT,
     Floats,
-    IntegerLayer,
     hidden_unit,
-    integer_graph,
+    integer_network,
     quantise_layer,
     real_weights,
 )
@@ -40,6 +37,7 @@ from kinpack.learn.models.model import (
 )
 from kinpack.learn.models.networks import parity_mask
 from kinpack.networks.container import Container
+from kinpack.networks.integer_layers import IntegerLayer, IntegerLayers
 
 UNIT = 64
 """Integer units in one unit of ``y``."""
@@ -113,8 +111,18 @@ def freeze(
     deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
     shifts = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
     arrays["inward_shifts"] = np.rint(256 * shifts).astype(np.int32)
-    blobs = _networks(model, patches, code_unit)
-    header = {**description, "sort": "learned", "latent": latent.to_dict(), "code": "network"}
+    blobs = _float_networks(model)
+    stored = {}
+    for name, layers in _integer_networks(model, patches, code_unit).items():
+        stored[name], some = layers.to_parts(name)
+        arrays.update(some)
+    header = {
+        **description,
+        "sort": "learned",
+        "latent": latent.to_dict(),
+        "code": "network",
+        "integer_networks": stored,
+    }
 
     def build(tables: FrequencyTables, **more: Any) -> Codec:
         counts = {
@@ -147,22 +155,28 @@ def freeze(
     return codec
 
 
-def _networks(model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats) -> dict[str, bytes]:
+def _float_networks(model: CodecModel) -> dict[str, bytes]:
     config = model.config
-    contexts, latents = _seen(model, patches)
-    latent_unit = np.concatenate([np.full(config.latent, 1 / (UNIT * config.gain)), [1 / 20]])
-    blobs = {
+    return {
         "analysis": float_graph(
             model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
         ),
-        "synthesis": integer_synthesis(model.synthesis, latents, input_unit=latent_unit),
         "code": float_graph(
             model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
         ),
     }
-    for index, graph in enumerate(_context_graphs(model, contexts, code_unit)):
-        blobs[f"context{index}"] = graph
-    return blobs
+
+
+def _integer_networks(
+    model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats
+) -> dict[str, IntegerLayers]:
+    config = model.config
+    contexts, latents = _seen(model, patches)
+    latent_unit = np.concatenate([np.full(config.latent, 1 / (UNIT * config.gain)), [1 / 20]])
+    made = {"synthesis": integer_synthesis(model.synthesis, latents, input_unit=latent_unit)}
+    for index, layers in enumerate(_context_networks(model, contexts, code_unit)):
+        made[f"context{index}"] = layers
+    return made
 
 
 @torch.no_grad()
@@ -192,8 +206,10 @@ def _code_context(model: CodecModel) -> tuple[NDArray[np.int16], Floats]:
 
 
 @torch.no_grad()
-def _context_graphs(model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats) -> list[bytes]:
-    graphs: list[bytes] = []
+def _context_networks(
+    model: CodecModel, inputs: Sequence[Tensor], code_unit: Floats
+) -> list[IntegerLayers]:
+    made: list[IntegerLayers] = []
     for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
         first, second, third = _convolutions(network)
         # The integers that come in: latents in units, the code in its units, quality − 50.
@@ -213,12 +229,8 @@ def _context_graphs(model: CodecModel, inputs: Sequence[Tensor], code_unit: Floa
             _integer(second, unit_1, unit_2, 0, ACTIVATION),
             _integer(third, unit_2, unit_3, -LIMIT, LIMIT),
         ]
-        if any(layer.largest_sum(ACTIVATION) >= EXACT for layer in layers):
-            raise CodecError(
-                "a context network would leave exact arithmetic; learn the codec again"
-            )
-        graphs.append(integer_graph(layers, input_shift=shift, channels_out=2 * channels))
-    return graphs
+        made.append(integer_network(layers, input_shift=shift))
+    return made
 
 
 def _convolutions(network: nn.Module) -> list[nn.Conv2d]:

@@ -1,4 +1,4 @@
-"""Context networks in integer arithmetic: the same numbers on every machine.
+"""Layers in integer arithmetic: the same numbers on every machine.
 
 Weights and activations are integers carried in float32. Every partial sum stays below 2^24, so each
 addition is exact and the order of summation is free. Rescaling is by powers of two and floor.
@@ -7,7 +7,7 @@ addition is exact and the order of summation is free. Rescaling is by powers of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,42 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.freezing.onnx_graph import GraphWriter
+from kinpack.networks.integer_layers import EXACT, MOST_READ, IntegerLayer, IntegerLayers, Reading
 
-ACTIVATION = 255
+ACTIVATION = MOST_READ
 """Largest integer that an activation takes (inputs: on both sides of 0)."""
 WEIGHT = 127
-EXACT = 1 << 24
-"""Integers of float32 are exact below this."""
 
 MAX_SHIFT = 22
 """Largest shift of a layer."""
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class IntegerLayer:
-    """One convolution on integers: floor((conv(x, weight) + bias) · 2^-shift), clipped.
-
-    Attributes:
-        weight: (out, in, k, k) int8.
-        bias: (out,) int64, the half that makes floor round included.
-        shift: (out,) int64, at least 0.
-        low: smallest result.
-        high: largest result.
-    """
-
-    weight: NDArray[np.int8]
-    bias: NDArray[np.int64]
-    shift: NDArray[np.int64]
-    low: int
-    high: int
-
-    def largest_sum(self, largest_input: int) -> int:
-        """Bound on the size of every partial sum, for inputs within ±largest_input."""
-        sums = np.abs(self.weight.astype(np.int64)).sum((1, 2, 3)) * largest_input
-        return int((sums + np.abs(self.bias)).max())
 
 
 def quantise_layer(
@@ -90,8 +64,8 @@ def quantise_layer(
     half = np.where(shift > 0, factor / 2, 0)
     return IntegerLayer(
         weight=np.rint(scaled * factor[:, None, None, None]).astype(np.int8),
-        bias=np.rint(offset * factor + half).astype(np.int64),
-        shift=shift,
+        bias=np.rint(offset * factor + half).astype(np.int32),
+        shift=shift.astype(np.uint8),
         low=low,
         high=high,
     )
@@ -131,47 +105,18 @@ def hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
     return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
 
-def integer_graph(
-    layers: Sequence[IntegerLayer], *, input_shift: NDArray[np.int64], channels_out: int
-) -> bytes:
-    """ONNX graph of integer layers.
+def integer_network(
+    layers: Sequence[IntegerLayer], *, input_shift: NDArray[np.int64]
+) -> IntegerLayers:
+    """Network of layers of which the first reads its inputs divided by 2^shift, ±255.
 
     Args:
-        layers: in order; the first pads its kernel to keep the size.
-        input_shift: (in,) inputs are multiplied by 2^-shift, rounded and clipped to ±255 first.
-        channels_out: channels of the last layer.
+        layers: in order.
+        input_shift: (in,) of the inputs.
     """
-    writer = GraphWriter()
-    at = append_reading(writer, "x", np.exp2(-input_shift.astype(np.float64)), low=-ACTIVATION)
-    for layer in layers:
-        at = append_layer(writer, at, layer)
-    shape = ["n", len(input_shift), "h", "w"]
-    return writer.to_bytes(at, inputs=shape, outputs=["n", channels_out, "h", "w"])
-
-
-def append_reading(writer: GraphWriter, at: str, factor: Floats, *, low: int) -> str:
-    """Append floor(value · factor + ½), clipped: what a layer reads in 8 bits.
-
-    Args:
-        writer: of the graph.
-        at: value to read.
-        factor: (channels,) or (1,) powers of two.
-        low: smallest result; the largest is ``ACTIVATION``.
-    """
-    planes = factor.astype(np.float32)[None, :, None, None]
-    at = writer.node("Mul", [at, writer.constant(planes)])
-    at = writer.node("Add", [at, writer.constant(np.array(0.5, dtype=np.float32))])
-    return writer.clip(writer.node("Floor", [at]), low, ACTIVATION)
-
-
-def append_layer(writer: GraphWriter, at: str, layer: IntegerLayer) -> str:
-    """Append a layer that pads its kernel to keep the size."""
-    padding = layer.weight.shape[2] // 2
-    bias = layer.bias.astype(np.float32)
-    at = writer.convolution(at, layer.weight, bias, padding=padding)
-    unit = np.exp2(-layer.shift.astype(np.float64)).astype(np.float32)[None, :, None, None]
-    at = writer.node("Floor", [writer.node("Mul", [at, writer.constant(unit)])])
-    return writer.clip(at, layer.low, layer.high)
+    first, *others = layers
+    reading = Reading(input_shift.astype(np.uint8), -ACTIVATION)
+    return IntegerLayers((replace(first, reading=reading), *others))
 
 
 def real_weights(layer: nn.Conv2d) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ Every partial sum is an integer below 2^24, so that float32 holds it whatever th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,17 +21,20 @@ from torch import Tensor, nn
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
-    EXACT,
     Floats,
-    IntegerLayer,
-    append_layer,
-    append_reading,
     least_unit,
     quantise_layer,
     real_weights,
 )
-from kinpack.learn.freezing.onnx_graph import GraphWriter
 from kinpack.learn.models.networks import Residual, Synthesis
+from kinpack.networks.integer_layers import (
+    EXACT,
+    SPLIT,
+    IntegerLayer,
+    IntegerLayers,
+    Reading,
+    WholeLayer,
+)
 
 READ_SHIFT = 4
 """Bits by which the stream between layers is finer than what a layer reads of it."""
@@ -40,14 +43,14 @@ STREAM = (1 << 15) - 1
 LEVEL_BITS = 4
 """Fractional bits of a level in the sum of block transform and trunk."""
 
-_HIGH = 256  # latents are split into high · 256 + low
-_SPLIT = 128  # weights into high · 128 + low
-_MOST_WEIGHT = 127 * _SPLIT
-_HIGHEST_INPUT = 128  # of the high part of a latent
+_MOST_WEIGHT = 127 * SPLIT
+_BLOCK = 8
 
 
-def integer_synthesis(synthesis: Synthesis, seen: Sequence[Tensor], *, input_unit: Floats) -> bytes:
-    """ONNX graph of a synthesis network on integers.
+def integer_synthesis(
+    synthesis: Synthesis, seen: Sequence[Tensor], *, input_unit: Floats
+) -> IntegerLayers:
+    """A synthesis network on integers.
 
     Args:
         synthesis: the trained network.
@@ -55,29 +58,22 @@ def integer_synthesis(synthesis: Synthesis, seen: Sequence[Tensor], *, input_uni
         input_unit: (latent + 1,) real value of one unit of each input plane.
 
     Returns:
-        A graph from (n, latent + 1, h, w) integers, each within ±2^15, to (n, 3, 8h, 8w) levels of
-        0 to 255, all in float32.
+        A network from (n, latent + 1, h, w) integers, each within ±2^15, to (n, 3, 8h, 8w) levels
+        of 0 to 255.
 
     Raises:
         CodecError: a bound of exact arithmetic does not hold.
     """
-    writer = GraphWriter()
-    blocks = _block_transform(writer, synthesis.linear, input_unit)
-    blocks = writer.node("DepthToSpace", [blocks], blocksize=8, mode="CRD")
-    at, unit, values = _entrance(writer, list(seen), input_unit)
+    layers: list[IntegerLayer] = []
+    reading, unit, values = _entrance(list(seen), input_unit)
     for part in _parts(synthesis.trunk):
-        at, unit, values = _append_part(writer, at, unit, part, values)
-    at = writer.node("Add", [blocks, _last(writer, at, unit, synthesis.last)])
-    half = writer.constant(np.array(2.0 ** (LEVEL_BITS - 1), dtype=np.float32))
-    at = _halved(writer, writer.node("Add", [at, half]), LEVEL_BITS)
-    planes = len(input_unit)
-    return writer.to_bytes(
-        writer.clip(at, 0, 255), inputs=["n", planes, "i", "j"], outputs=["n", 3, "h", "w"]
-    )
+        reading, unit, values = _append_part(layers, reading, unit, part, values)
+    layers.append(_last(reading, unit, synthesis.last))
+    return IntegerLayers(tuple(layers), _block_transform(synthesis.linear, input_unit))
 
 
-def _block_transform(writer: GraphWriter, layer: nn.Conv2d, input_unit: Floats) -> str:
-    """Append the 1×1 layer from whole latents to the samples of blocks, in 2^-LEVEL_BITS levels."""
+def _block_transform(layer: nn.Conv2d, input_unit: Floats) -> WholeLayer:
+    """The 1×1 layer from whole latents to the samples of blocks, in 2^-LEVEL_BITS levels."""
     weight, bias = real_weights(layer)
     levels = 255 * 2.0**LEVEL_BITS
     scaled: Floats = weight[:, :, 0, 0] * input_unit * levels
@@ -85,35 +81,15 @@ def _block_transform(writer: GraphWriter, layer: nn.Conv2d, input_unit: Floats) 
     shift = min(15, int(np.floor(np.log2(_MOST_WEIGHT / np.abs(scaled).max()))))
     if shift < 7:
         raise CodecError("the block transform leaves exact arithmetic; learn the codec again")
-    whole = np.rint(scaled * 2.0**shift).astype(np.int64)
-    high = (whole + _SPLIT // 2) // _SPLIT
-    low = whole - high * _SPLIT
-    size = {name: np.abs(part).sum(1).max() for name, part in (("high", high), ("low", low))}
-    middle = size["high"] * (_HIGH - 1) + 2 * size["low"] * _HIGHEST_INPUT + size["low"] * 2
-    if max(middle, size["low"] * (_HIGH - 1), size["high"] * _HIGHEST_INPUT) >= EXACT:
-        raise CodecError("the block transform leaves exact arithmetic; learn the codec again")
-    x_high = _halved(writer, "x", 8)
-    minus = writer.constant(np.array(-_HIGH, dtype=np.float32))
-    x_low = writer.node("Add", ["x", writer.node("Mul", [x_high, minus])])
-
-    def product(x: str, part: np.ndarray) -> str:
-        return writer.convolution(
-            x, part.astype(np.int8)[:, :, None, None], np.zeros(len(part), dtype=np.float32)
-        )
-
-    # whole · x = 2^15 · high·x_high + 2^7 · (high·x_low + 2 · low·x_high) + low·x_low
-    two = writer.constant(np.array(2, dtype=np.float32))
-    mixed = writer.node("Mul", [product(x_high, low), two])
-    mixed = writer.node("Add", [mixed, product(x_low, high)])
-    mixed = writer.node("Add", [mixed, _halved(writer, product(x_low, low), 7)])
-    mixed = _halved(writer, mixed, shift - 7)
-    factor = writer.constant(np.array(2.0 ** (15 - shift), dtype=np.float32))
-    top = writer.node("Mul", [product(x_high, high), factor])
-    offset = np.rint((bias + 0.5) * levels).astype(np.float32)[None, :, None, None]
-    at = writer.node("Add", [top, mixed])
-    # Each term is below 2^24 by its own bound; what leaves the range of levels is clipped anyway.
-    at = writer.clip(at, -(1 << 22), 1 << 22)
-    return writer.node("Add", [at, writer.constant(offset)])
+    return WholeLayer(
+        np.rint(scaled * 2.0**shift).astype(np.int16),
+        np.rint((bias + 0.5) * levels).astype(np.int32),
+        shift=shift,
+        shuffle=_BLOCK,
+        drop=LEVEL_BITS,
+        low=0,
+        high=255,
+    )
 
 
 @dataclass
@@ -144,21 +120,18 @@ def _parts(trunk: nn.Sequential) -> list[_Part]:
     return parts
 
 
-def _entrance(
-    writer: GraphWriter, seen: list[Tensor], input_unit: Floats
-) -> tuple[str, Floats, list[Tensor]]:
-    """Append the reading of latents in 8 bits and a sign."""
+def _entrance(seen: list[Tensor], input_unit: Floats) -> tuple[Reading, Floats, list[Tensor]]:
+    """The reading of latents in 8 bits and a sign."""
     reach = _reach(seen) / input_unit
     shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
-    at = append_reading(writer, "x", np.exp2(-shift), low=-ACTIVATION)
-    return at, input_unit * np.exp2(shift), seen
+    return Reading(shift.astype(np.uint8), -ACTIVATION), input_unit * np.exp2(shift), seen
 
 
 @torch.no_grad()
 def _append_part(
-    writer: GraphWriter, at: str, unit_in: Floats, part: _Part, seen: list[Tensor]
-) -> tuple[str, Floats, list[Tensor]]:
-    """Append a part; returns what the next layer reads, its unit, and the real values there."""
+    layers: list[IntegerLayer], reading: Reading, unit_in: Floats, part: _Part, seen: list[Tensor]
+) -> tuple[Reading, Floats, list[Tensor]]:
+    """Append a part; returns how the next layer reads it, its unit, and the real values there."""
     values = [part.layer(x) for x in seen]
     if part.upscale > 1:
         values = [nn.functional.pixel_shuffle(x, part.upscale) for x in values]
@@ -169,23 +142,18 @@ def _append_part(
         reach = np.maximum(reach, _reach(values))
     unit, hidden_units = _stream_units(part, unit_in, reach, hidden_reach)
     layer = _quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), STREAM)
-    at = append_layer(writer, at, layer)
-    if part.upscale > 1:
-        at = writer.node("DepthToSpace", [at], blocksize=part.upscale, mode="CRD")
+    layers.append(replace(layer, reading=reading, shuffle=part.upscale))
+    shift = np.full(len(unit), READ_SHIFT, np.uint8)
     for block, hidden_unit in zip(part.blocks, hidden_units, strict=True):
         down = _quantised(block.down, unit * _READ, hidden_unit, ACTIVATION, low=0)
-        up = _quantised(block.up, hidden_unit, unit, STREAM)
-        inner = append_layer(writer, append_reading(writer, at, _READING, low=0), down)
-        at = writer.node("Add", [at, append_layer(writer, inner, up)])
-        at = writer.clip(at, -STREAM, STREAM)
+        layers.append(replace(down, reading=Reading(shift, 0)))
+        layers.append(replace(_quantised(block.up, hidden_unit, unit, STREAM), adds=2))
     if part.relu:
         values = [torch.relu(x) for x in values]
-    at = append_reading(writer, at, _READING, low=0 if part.relu else -ACTIVATION)
-    return at, unit * _READ, values
+    return Reading(shift, 0 if part.relu else -ACTIVATION), unit * _READ, values
 
 
 _READ = float(1 << READ_SHIFT)
-_READING = np.array([1 / _READ])
 _ROUNDS = 8
 
 
@@ -215,11 +183,10 @@ def _stream_units(
     raise CodecError("the synthesis network leaves exact arithmetic; learn the codec again")
 
 
-def _last(writer: GraphWriter, at: str, unit: Floats, layer: nn.Conv2d) -> str:
-    """Append the layer that gives levels, and the shuffle to full resolution."""
+def _last(reading: Reading, unit: Floats, layer: nn.Conv2d) -> IntegerLayer:
+    """The layer that gives levels, and the shuffle to full resolution."""
     level = np.full(layer.out_channels, 1 / (255 * 2.0**LEVEL_BITS))
-    at = append_layer(writer, at, _quantised(layer, unit, level, STREAM))
-    return writer.node("DepthToSpace", [at], blocksize=2, mode="CRD")
+    return replace(_quantised(layer, unit, level, STREAM), reading=reading, shuffle=2)
 
 
 def _quantised(
@@ -237,12 +204,6 @@ def _quantised(
     if made.largest_sum(ACTIVATION) >= EXACT:
         raise CodecError("the synthesis network leaves exact arithmetic; learn the codec again")
     return made
-
-
-def _halved(writer: GraphWriter, at: str, times: int) -> str:
-    """Append floor(value / 2^times)."""
-    factor = writer.constant(np.array(2.0**-times, dtype=np.float32))
-    return writer.node("Floor", [writer.node("Mul", [at, factor])])
 
 
 def _reach(values: Sequence[Tensor]) -> Floats:

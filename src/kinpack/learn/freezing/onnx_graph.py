@@ -61,11 +61,6 @@ class GraphWriter:
             pads=[padding] * 4,
         )
 
-    def clip(self, at: str, low: float, high: float) -> str:
-        """Append a limit on both sides."""
-        bounds = [self.constant(np.array(v, dtype=np.float32)) for v in (low, high)]
-        return self.node("Clip", [at, *bounds])
-
     def to_bytes(self, at: str, *, inputs: Sequence[Any], outputs: Sequence[Any]) -> bytes:
         """Finish the graph.
 

@@ -12,8 +12,8 @@ take is limited:
 - ``MAX_STORED`` and ``MAX_STORED_WORK``: the last two for what depends on stored numbers alone:
   engines work that out when they load a graph, before there is an input, so it is checked then.
 
-So ``numpy_engine`` holds at most MAX_LIVE + MAX_STORED numbers and one block of columns.
 onnxruntime may order steps otherwise: it holds at most MAX_TOTAL, and what it lays out for a step.
+Networks of integers, which are no graphs, are held to the same limits (``integer_layers``).
 """
 
 from __future__ import annotations
@@ -60,18 +60,8 @@ def check_constants(graph: Graph) -> None:
     Raises:
         CodecError: a step does not fit its inputs, or the steps take too much.
     """
-    constant_shapes(graph)
-
-
-def constant_shapes(graph: Graph) -> Mapping[str, Shape]:
-    """Shapes of all values of a graph that do not depend on an input.
-
-    Raises:
-        CodecError: a step does not fit its inputs, or the steps take too much.
-    """
     walk = _Walk(graph)
     walk.run(total=MAX_STORED, work=MAX_STORED_WORK)
-    return walk.shapes
 
 
 def check_run(graph: Graph, shape: Shape) -> Shape:
@@ -275,22 +265,13 @@ def _reshape(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
 
 def _slice(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
     shape = list(shapes[0])
-    for axis, part in slices(node, shapes[0], integers).items():
+    for axis, part in _slices(node, shapes[0], integers).items():
         shape[axis] = len(range(*part.indices(shape[axis])))
     return _plain(tuple(shape))
 
 
-def slices(node: Node, shape: Shape, integers: Integers) -> dict[int, slice]:
-    """What a Slice takes along each axis that it names.
-
-    Args:
-        node: the Slice.
-        shape: of its input.
-        integers: the stored rows that it names.
-
-    Raises:
-        ValueError: rows do not fit.
-    """
+def _slices(node: Node, shape: Shape, integers: Integers) -> dict[int, slice]:
+    """What a Slice takes along each axis that it names."""
     rows = [integers[name] for name in node.inputs[1:] if name in integers]
     _require(len(rows) == len(node.inputs) - 1 and len({len(row) for row in rows}) == 1)
     starts, ends = rows[:2]
@@ -328,7 +309,7 @@ def _stated(shape: Sequence[int | str | None]) -> str:
 _STEPS: Mapping[str, Callable[[Node, Sequence[Shape], Integers], Step]] = MappingProxyType(
     {
         **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _element_wise),
-        **dict.fromkeys(("Cast", "Erf", "Floor", "Identity", "Relu"), _same),
+        **dict.fromkeys(("Cast", "Erf", "Identity", "Relu"), _same),
         **dict.fromkeys(("ReduceL2", "ReduceMax", "ReduceMean"), _reduction),
         "Clip": _clip,
         "Concat": _concat,

@@ -69,7 +69,6 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "Div": _PAIR,
         "Erf": _ELEMENT,
         "Flatten": Operator(1, 1, {"axis": "int"}),
-        "Floor": _ELEMENT,
         "Gemm": Operator(2, 3, {"transB": "int"}),
         "Identity": _ELEMENT,
         "Max": _SEVERAL,
@@ -85,7 +84,7 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "Sub": _PAIR,
     }
 )
-"""What ``learn/`` writes, and what integer networks need; all of one output, in the domain ""."""
+"""What ``learn/`` writes, and a little more; all of one output, in the domain ""."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""Networks of integers at run time: built from their layers, for onnxruntime or for numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.errors import CodecError
+from kinpack.networks.integer_arithmetic import Stored, planes, run
+from kinpack.networks.integer_layers import IntegerLayers
+from kinpack.networks.networks import Array, Engine, Network
+from kinpack.networks.numpy_engine import NumpySteps
+from kinpack.networks.onnx_writer import PlainGraph
+from kinpack.networks.tiling import Tiling
+
+
+class IntegerNetwork(Network):
+    """A network of integers, checked when it is made, started when first used.
+
+    Args:
+        layers: of it.
+        reach: largest size of a number of its input.
+        name: for messages.
+        threads: of one run in onnxruntime; None leaves the choice to it.
+        engine: what runs it: both give the same bytes.
+        optimise: whether onnxruntime may rearrange the graph: all it can, or nothing.
+
+    Attributes:
+        layers: of it.
+        engine: what runs it.
+
+    Raises:
+        CodecError: the layers do not fit together, or a sum may not be exact.
+    """
+
+    def __init__(
+        self,
+        layers: IntegerLayers,
+        *,
+        reach: int,
+        name: str,
+        threads: int | None = None,
+        engine: Engine = "onnxruntime",
+        optimise: bool = True,
+    ) -> None:
+        super().__init__(name=name, threads=threads, owner="codec", optimise=optimise)
+        self.layers = layers
+        self.engine: Engine = engine
+        try:
+            layers.check(reach)
+        except CodecError as error:
+            raise self.fault(str(error)) from error
+
+    def check_fits(self, tiling: Tiling, *, takes: int, gives: int) -> None:
+        """See that it maps pictures as it should, in pieces as at once.
+
+        Args:
+            tiling: sizes of the pieces.
+            takes: channels of its input.
+            gives: channels of its output.
+
+        Raises:
+            CodecError: it does not.
+        """
+        layers = self.layers
+        if layers.channels != (takes, gives):
+            found = "{} channels and gives {}".format(*layers.channels)
+            raise self.fault(f"takes {found}, not {takes} and {gives}")
+        if layers.up != tiling.up:
+            raise self.fault(f"gives {layers.up} positions for one, not {tiling.up}")
+        if layers.halo > tiling.halo:
+            raise self.fault(
+                f"cannot be run in tiles: it sees {layers.halo} positions beyond a tile, which has "
+                f"a halo of {tiling.halo}"
+            )
+
+    def _limits(self) -> Callable[[tuple[int, ...]], object]:
+        return self.layers.check_run
+
+    def _engine(self) -> Callable[[Array], Any]:
+        if self.engine == "numpy":
+            steps = NumpySteps()
+            return lambda x: run(self.layers, x, steps)
+        session = self.session_of(_graph(self.layers))
+        return lambda x: session({"x": x})
+
+
+class _GraphSteps:
+    """Steps that are written into a graph; arrays are names of values there."""
+
+    def __init__(self, graph: PlainGraph) -> None:
+        self._graph = graph
+
+    def convolved(self, x: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:
+        pads = (weight.shape[2] // 2,) * 4
+        stored = (self._graph.constant(one) for one in (weight.astype(np.float32), bias))
+        return self._graph.node("Conv", x, *stored, pads=pads)
+
+    def times(self, x: str, factor: Stored) -> str:
+        return self._graph.node("Mul", x, self._graph.constant(planes(factor)))
+
+    def plus(self, x: str, term: Stored) -> str:
+        return self._graph.node("Add", x, self._graph.constant(planes(term)))
+
+    def added(self, x: str, y: str) -> str:
+        return self._graph.node("Add", x, y)
+
+    def floor(self, x: str) -> str:
+        return self._graph.node("Floor", x)
+
+    def clipped(self, x: str, low: int, high: int) -> str:
+        bounds = (self._graph.constant(np.array(bound, np.float32)) for bound in (low, high))
+        return self._graph.node("Clip", x, *bounds)
+
+    def shuffled(self, x: str, block: int) -> str:
+        return self._graph.node("DepthToSpace", x, blocksize=block, mode="CRD")
+
+
+def _graph(layers: IntegerLayers) -> bytes:
+    """From x, (n, channels, h, w), to what the network gives."""
+    graph = PlainGraph([("x", 4)])
+    return graph.to_bytes(run(layers, "x", _GraphSteps(graph)), sides=4)
