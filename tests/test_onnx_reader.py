@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.tiny_describer import GOLDEN
 from kinpack.errors import CodecError
 from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE, read_container
 from kinpack.networks.graphs import onnx_reader, protobuf
@@ -35,7 +36,6 @@ from tests.handmade_graphs import (
     value,
     varint,
 )
-from tests.tiny_describer import GOLDEN
 
 Y = node("Identity", ["x"], "y")
 
