@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal, unseal
-from kinpack.archive.stores.staged_file import staged_file
+from kinpack.archive.stores.staged_file import staged_file, staged_folder
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.errors import ArchiveError, KinpackError
 from kinpack.integrations.exporting import export
@@ -77,6 +78,27 @@ def test_what_a_dead_creator_left_is_taken_over(tmp_path: Path) -> None:
     assert {file.name for file in path.iterdir()} == {"codecs", "segments", "manifests"}
     assert len(list((path / "segments").iterdir())) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.kin"]
+
+
+def test_one_that_nobody_finishes_or_closes_is_taken_over(tmp_path: Path) -> None:
+    Archive.create(tmp_path / "a.kin", CODEC)
+    gc.collect()
+    assert content(make(tmp_path / "a.kin")) == expected(pictures(10))
+
+
+def test_a_folder_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    for name, plant in (("full", foreign), ("file", Path.touch), ("link", to_nowhere)):
+        with pytest.raises(ArchiveError, match="exists"), staged_folder(tmp_path / name):
+            plant(tmp_path / name)
+    assert sorted(tree(tmp_path)) == ["file", "full", "full/letters", "link"]
+
+
+def foreign(path: Path) -> None:
+    (path / "letters").mkdir(parents=True)
+
+
+def to_nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
 
 
 def test_a_failure_after_taking_over_leaves_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ import pytest
 
 from kinpack.archive.stores import folder_store, noreplace
 from kinpack.archive.stores.folder_store import FolderStore
-from kinpack.archive.stores.handles import open_folder, release
-from kinpack.archive.stores.noreplace import publish_folder
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError
 from reliability.calls import Call, watched
@@ -225,21 +223,6 @@ def test_who_is_alone_finds_all_durable_and_no_other_writer(
     monkeypatch.setattr(folder_store, "lock_alone", lambda _: None)  # a file system without locks
     with pytest.raises(ArchiveError, match="cannot tell"), folder.alone():
         pass
-
-
-def test_a_folder_is_published_only_under_a_free_name(tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "x").write_text("x")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("y")
-    (tmp_path / "link").symlink_to("nowhere")
-    within = open_folder(tmp_path)
-    for taken in ("empty", "file", "link"):
-        assert not publish_folder("new", taken, within)
-    assert publish_folder("new", "free", within)
-    release(within)
-    assert (tmp_path / "free" / "x").read_text() == "x"
-    assert not (tmp_path / "new").exists()
 
 
 def test_temporary_names_are_recognisable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ class FolderBirth:
         """End it, where the first manifest is there, durably."""
         with suppress(OSError):  # the next writer removes what is left of the mark
             os.unlink(self._mark, dir_fd=self.handle)
-        self._release()
+        self.release()
 
     def undo(self) -> None:
         """End it, and remove what was made; an archive that has its first manifest stays.
@@ -89,9 +89,10 @@ class FolderBirth:
                 os.unlink(self._mark, dir_fd=self.handle)
                 if self._made and is_same(self.handle, self._path.name, self._parent):
                     os.rmdir(self._path.name, dir_fd=self._parent)
-        self._release()
+        self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give up the lock; what was made stays for whoever begins again."""
         release(self.handle)
         release(self._parent)
 

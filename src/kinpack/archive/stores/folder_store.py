@@ -42,8 +42,7 @@ class FolderStore:
     kept open, and may come from many threads.
 
     Attributes:
-        root: the folder, as messages call it. Links on the way to it, and of its own name, are
-            followed, but for a new archive's own name.
+        root: the folder; links to it are followed, but none to a new archive.
     """
 
     def __init__(self, root: Path) -> None:
@@ -286,12 +285,14 @@ class FolderStore:
         """Close the descriptors that were kept open."""
         with self._lock:
             self._closed = True
-            for descriptor in self._descriptors.values():
+            handles = [] if self._handle is None else [self._handle]
+            for descriptor in (*self._descriptors.values(), *handles):
                 release(descriptor)
             self._descriptors.clear()
-            if self._handle is not None:
-                release(self._handle)
-                self._handle = None
+            self._handle = None
+            if self._birth is not None:
+                self._birth.release()
+                self._birth = None
 
     @contextmanager
     def _within(self, name: str) -> Iterator[tuple[int, str]]:
@@ -361,8 +362,7 @@ class FolderStore:
     def _anchor(self, folder: str) -> None:
         """Make a folder of the store, and make it and the store itself durable, once.
 
-        They may be there already and not be durable yet: whoever made them may have died, or may
-        just be making them.
+        They may be there and not be durable yet: whoever made them may have died.
         """
         if folder in self._anchored:
             return

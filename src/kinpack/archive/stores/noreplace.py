@@ -1,4 +1,4 @@
-"""Giving a file or a folder its final name only if nothing has that name yet."""
+"""Giving a file its final name only if nothing has that name yet."""
 
 from __future__ import annotations
 
@@ -116,34 +116,6 @@ def publish_alone(temporary: str, final: str, within: int) -> bool:
         return False
     except NoReplaceUnsupportedError:
         return publish_file(temporary, final, within)
-    return True
-
-
-def publish_folder(temporary: str, final: str, within: int) -> bool:
-    """Give a finished folder its final name, if that name is free.
-
-    Args:
-        temporary: name of the finished folder.
-        final: the name to give it; at most an empty folder that appears just now is replaced.
-        within: handle of the folder of both.
-
-    Returns:
-        True if the name was given, False if something had it already.
-
-    Raises:
-        OSError: any other refusal of the system.
-    """
-    try:
-        with suppress(FileNotFoundError):
-            os.lstat(final, dir_fd=within)
-            return False
-        os.rename(temporary, final, src_dir_fd=within, dst_dir_fd=within)
-    except (FileExistsError, NotADirectoryError):
-        return False
-    except OSError as error:
-        if error.errno == errno.ENOTEMPTY:
-            return False
-        raise
     return True
 
 

@@ -19,7 +19,7 @@ from kinpack.archive.stores.handles import (
     open_folder,
     release,
 )
-from kinpack.archive.stores.noreplace import publish_alone, publish_folder
+from kinpack.archive.stores.noreplace import publish_alone
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -93,8 +93,8 @@ def staged_folder(target: Path) -> Iterator[Path]:
             os.mkdir(part.name, dir_fd=within)
             try:
                 yield part
-                if not publish_folder(part.name, target.name, within):
-                    raise _existing(target)
+                _refuse_existing(target, within)  # all but an empty folder the system refuses, too
+                os.rename(part.name, target.name, src_dir_fd=within, dst_dir_fd=within)
             except BaseException:
                 shutil.rmtree(part.name, ignore_errors=True, dir_fd=within)
                 raise
