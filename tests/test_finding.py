@@ -116,15 +116,15 @@ def test_every_id_is_found_before_and_after_the_index(
                     archive.packet(name)
         assert 7 not in archive
         names = [*archive.ids, "set/00005", "nobody", archive.ids[3]]
-        places = archive._snapshot.find_all(names).tolist()
+        places = archive._snapshot.lookup.find_all(names).tolist()
         assert places == [*range(26), -1, -1, 3]
         former = archive._snapshot
         archive.add(renewed(50))
         assert archive.position("set/00050") == 26
-        assert former.find("set/00050") is None
+        assert former.lookup.find("set/00050") is None
         archive.remove(["set/00001"])
         assert archive.position("set/00050") == 25
-        assert former.find("set/00001") == 0
+        assert former.lookup.find("set/00001") == 0
 
 
 def test_a_first_read_decodes_no_more_than_ids(

@@ -34,7 +34,7 @@ class AddedIds:
         self._index = HashIndex()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._coming or self._find(self._digest(name)) is not None
+        return name in self._coming or self._find(name)[1] is not None
 
     def announce(self, name: str) -> None:
         """Note an id whose image is to be stored, or turns out to be broken."""
@@ -50,8 +50,7 @@ class AddedIds:
             The row that it had before, ``None`` if it had none.
         """
         self._coming.discard(name)
-        digest = self._digest(name)
-        earlier = self._find(digest)
+        digest, earlier = self._find(name)
         self._recent[digest] = self.rows
         self._new += digest[:8]
         self._digests += digest[8:]
@@ -61,18 +60,13 @@ class AddedIds:
             self._recent, self._new = {}, bytearray()
         return earlier
 
-    def _digest(self, name: str) -> bytes:
+    def _find(self, name: str) -> tuple[bytes, int | None]:
+        """The digest of an id, and its newest row."""
         text = name.encode("utf-8", "surrogatepass")
-        return blake2b(text, digest_size=16, key=self._key).digest()
-
-    def _find(self, digest: bytes) -> int | None:
-        """The newest row of a digest."""
+        digest = blake2b(text, digest_size=16, key=self._key).digest()
         if digest in self._recent:
-            return self._recent[digest]
-        half = int.from_bytes(digest[:8], sys.byteorder, signed=True)
-        same = (
-            row
-            for row in (self._index.numbers(half) if len(self._index) else ())
-            if self._digests[8 * row : 8 * row + 8] == digest[8:]
-        )
-        return next(same, None)
+            return digest, self._recent[digest]
+        rows = self._index.numbers(int.from_bytes(digest[:8], sys.byteorder, signed=True))
+        other = digest[8:]
+        same = (row for row in rows if self._digests[8 * row : 8 * row + 8] == other)
+        return digest, next(same, None)

@@ -224,7 +224,7 @@ class Addition:
             return np.zeros(0, np.int64), np.array(self._old, np.int64)
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for first, names in self._names():
-            positions = base.find_all(names)
+            positions = base.lookup.find_all(names)
             rows = first + np.flatnonzero(positions >= 0)
             found.append((rows, positions[positions >= 0]))
         rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -321,7 +321,7 @@ class Addition:
             earlier = self._intake.added.store(item.id)
             if earlier is not None:
                 self._dead.append(earlier)
-            elif replacing and (position := self._snapshot.find(item.id)) is not None:
+            elif replacing and (position := self._snapshot.lookup.find(item.id)) is not None:
                 self._old.append(position)
             self._stream.add(item.id, {"label": item.label, **item.columns}, packet, code)
 

@@ -41,15 +41,15 @@ class Places(Protocol):
         ...
 
 
-class Finder:
+class IdLookup:
     """Tells the positions of ids; may be called from many threads.
 
     Args:
         places: the images.
-        former: the finder of other images, to which more have been added at the end.
+        former: the lookup of other images, to which more have been added at the end.
     """
 
-    def __init__(self, places: Places, former: Finder | None = None) -> None:
+    def __init__(self, places: Places, former: IdLookup | None = None) -> None:
         self._places = places
         self._index: HashIndex | None = None
         self._budget = _LOOKS * len(places)

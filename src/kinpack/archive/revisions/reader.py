@@ -83,7 +83,7 @@ class Reader:
             ArchiveError: its file is missing or damaged, or does not fit the codes.
             CodecError: this version cannot read it.
         """
-        if self._describer is None:
+        if self._describer is None and self._snapshot.manifest.describer:
             self._describer = load_describer(self._store, self._snapshot.manifest)
         return self._describer
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import accumulate, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.revisions.id_lookup import Finder
+from kinpack.archive.revisions.id_lookup import IdLookup
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.image_entry import ImageEntry
@@ -35,6 +35,7 @@ class Snapshot:
     Attributes:
         manifest: the revision.
         segments: in the order in which they were added.
+        lookup: tells the positions of ids.
     """
 
     def __init__(
@@ -59,10 +60,10 @@ class Snapshot:
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
-        earlier: Finder | None = None
+        earlier: IdLookup | None = None
         if former is not None and same == len(former.segments):
-            earlier = former._finder  # only something was added
-        self._finder: Finder = Finder(self, earlier)
+            earlier = former.lookup  # only something was added
+        self.lookup: IdLookup = IdLookup(self, earlier)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -75,19 +76,12 @@ class Snapshot:
         """
         part = bisect_right(self._ends, position)
         inside = position - (self._ends[part - 1] if part else 0)
-        rows = self._rows(part)
-        return self.segments[part], inside if rows is None else int(rows[inside])
+        if self.manifest.segments[part].deleted:
+            inside = int(self._rows(part)[inside])
+        return self.segments[part], inside
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.find(name) is not None
-
-    def find(self, name: str) -> int | None:
-        """The position of an id, ``None`` if it is not there.
-
-        Raises:
-            ArchiveError: a segment is missing or damaged.
-        """
-        return self._finder.find(name)
+        return isinstance(name, str) and self.lookup.find(name) is not None
 
     def position(self, name: str) -> int:
         """The position of an id that is there.
@@ -101,20 +95,12 @@ class Snapshot:
                 f"{self._where}: an id is a string, no {type(name).__name__}; one image by its "
                 "position is archive[N], several by their ids are read_many(IDS)"
             )
-        position = self.find(name)
+        position = self.lookup.find(name)
         if position is None:
             raise NotFoundError(
                 f"{self._where}: it holds no image {name!r}; list its ids with: kinpack ls ARCHIVE"
             )
         return position
-
-    def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The positions of many ids, int64, shape (names,); −1 for those that are not there.
-
-        Raises:
-            ArchiveError: a segment is missing or damaged.
-        """
-        return self._finder.find_all(names)
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
@@ -219,14 +205,11 @@ class Snapshot:
             for entry in self.manifest.segments
         )
 
-    def _rows(self, part: int) -> NDArray[np.int64] | None:
-        """Live rows of a segment, ``None`` where all are; remembered once its index is read."""
-        entry = self.segments[part].manifest_entry
-        if not entry.deleted:
-            return None
+    def _rows(self, part: int) -> NDArray[np.int64]:
+        """Live rows of a segment that has deleted ones; remembered once its index is read."""
         rows = self._live.get(part)
         if rows is None:
-            rows = live_rows(entry)
+            rows = live_rows(self.manifest.segments[part])
             if self.segments[part].is_read:
                 self._live[part] = rows
         return rows
@@ -238,9 +221,9 @@ class Snapshot:
             position: at which the first segment that is wanted begins.
         """
         first = bisect_right(self._ends, position) if position else 0
-        return (
-            (self.segments[part], self._rows(part)) for part in range(first, len(self.segments))
-        )
+        for part in range(first, len(self.segments)):
+            deleted = self.manifest.segments[part].deleted
+            yield self.segments[part], self._rows(part) if deleted else None
 
 
 def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:

@@ -19,6 +19,8 @@ from kinpack.errors import ArchiveError, PayloadError
 
 _READ_BYTES = 4 << 20
 
+_KINDS = {kind.value: kind for kind in Kind}
+
 _Column = TypeVar("_Column")
 
 
@@ -44,7 +46,7 @@ class Segment:
         index: Index | None = None,
     ) -> None:
         self.manifest_entry = manifest_entry
-        self._store = store
+        self._store, self._file = store, manifest_entry.file
         self._tail: Tail | None = None
         self._index = index
         self._codes: NDArray[np.uint8] | None = None
@@ -56,7 +58,7 @@ class Segment:
     @property
     def where(self) -> str:
         """The file's name for messages."""
-        return self._store.where(self.manifest_entry.file)
+        return self._store.where(self._file)
 
     @property
     def index(self) -> Index:
@@ -117,10 +119,7 @@ class Segment:
             ArchiveError: the file is missing or truncated.
             PayloadError: the packet is damaged.
         """
-        index = self.index
-        start, stop = int(index.starts[row]), int(index.starts[row + 1])
-        payload = self._store.read_range(self.manifest_entry.file, start, stop - start)
-        return self._packet(index, row, payload)
+        return next(self.packets([row]))
 
     def packets(self, rows: Sequence[int]) -> Iterator[Packet]:
         """The packets of several images, neighbours of up to 4 MiB read together.
@@ -145,10 +144,15 @@ class Segment:
             ):
                 stop += 1
             end = int(starts[rows[stop - 1] + 1])
-            data = memoryview(self._store.read_range(self.manifest_entry.file, begin, end - begin))
+            data = memoryview(self._store.read_range(self._file, begin, end - begin))
             for row in rows[first:stop]:
                 payload = data[int(starts[row]) - begin : int(starts[row + 1]) - begin]
-                yield self._packet(index, row, bytes(payload))
+                stated = {name: int(values[row]) for name, values in index.numbers.items()}
+                try:
+                    packet = checked_packet(stated, index.codes[row].tobytes(), bytes(payload))
+                except (PayloadError, ValueError) as error:
+                    raise self._damaged(row, str(error)) from error
+                yield packet
             first = stop
 
     def stored(self, rows: Sequence[int]) -> Iterator[StoredImage]:
@@ -218,22 +222,10 @@ class Segment:
             length=int(index.starts[row + 1] - index.starts[row]),
         )
 
-    def _packet(self, index: Index, row: int, payload: bytes) -> Packet:
-        """The packet of a row, checked, from its payload's bytes."""
-        try:
-            return checked_packet(
-                {name: int(values[row]) for name, values in index.numbers.items()},
-                index.codes[row].tobytes(),
-                payload,
-            )
-        except (PayloadError, ValueError) as error:
-            raise self._damaged(row, str(error)) from error
-
     def _kind(self, row: int, number: int) -> Kind:
-        try:
-            return known_kind(number)
-        except ValueError as error:
-            raise self._damaged(row, str(error)) from error
+        if number not in _KINDS:
+            raise self._damaged(row, f"its kind is {number}, which is unknown")
+        return _KINDS[number]
 
     def _damaged(self, row: int, reason: str) -> PayloadError:
         name = self.index.ids[row].as_py()
@@ -292,11 +284,14 @@ def checked_packet(stated: Mapping[str, int], code: bytes, payload: bytes) -> Pa
         PayloadError: a packet cannot state such a size or quality.
         ValueError: the kind is unknown, or the checksum does not hold.
     """
+    kind = _KINDS.get(stated["kind"])
+    if kind is None:
+        raise ValueError(f"its kind is {stated['kind']}, which is unknown")
     packet = Packet(
         width=stated["width"],
         height=stated["height"],
         channels=stated["channels"],
-        kind=known_kind(stated["kind"]),
+        kind=kind,
         quality=stated["quality"],
         code=code,
         payload=payload,
@@ -304,15 +299,3 @@ def checked_packet(stated: Mapping[str, int], code: bytes, payload: bytes) -> Pa
     if packet.checksum() != stated["checksum"]:
         raise ValueError("its checksum does not hold")
     return packet
-
-
-def known_kind(number: int) -> Kind:
-    """The kind of a payload.
-
-    Raises:
-        ValueError: there is none of this number.
-    """
-    try:
-        return Kind(number)
-    except ValueError as error:
-        raise ValueError(f"its kind is {number}, which is unknown") from error
