@@ -9,11 +9,13 @@ block must be listed below with its reason. Blocks of other languages are illust
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -168,6 +170,43 @@ def test_no_block_escapes(page: Path) -> None:
             for line in block.text.splitlines():
                 allowed = (*NOT_RUN.get(name_of(page), ()), "#")
                 assert not line or line.startswith(allowed), f"{block.where}: {line!r} could run"
+
+
+FACES = ("kinpack", "kinpack.learn", "kinpack.integrations")
+"""All that the examples may import of kinpack: what lies below may move."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_examples_import_the_public_face_alone(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.language != "python":
+            continue
+        used: set[str] = set()
+        for node in ast.walk(ast.parse(block.text)):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                used |= {f"{node.module}.{name}" for name in names}
+                if node.module in FACES:
+                    missing = names - set(import_module(node.module).__all__)
+                    assert not missing, f"{block.where}: {node.module} does not export {missing}"
+                    used -= {f"{node.module}.{name}" for name in names}
+        wrong = {
+            name
+            for name in used - set(FACES)
+            if name.split(".")[0] in ("kinpack", "papers", "benchmarks", "reliability")
+        }
+        assert not wrong, f"{block.where}: it imports {wrong}; only {FACES} are public"
+
+
+def test_what_the_faces_export_is_there() -> None:
+    for face in FACES if find_spec("torch") else ("kinpack", "kinpack.integrations"):
+        module = import_module(face)
+        assert [name for name in module.__all__ if getattr(module, name, None) is None] == []
+        assert set(module.__all__) <= set(dir(module))
+        with pytest.raises(AttributeError, match="no attribute"):
+            module.nothing_of_that_name  # noqa: B018 (that it raises is what is tried)
 
 
 def test_few_blocks_are_not_run() -> None:

@@ -139,7 +139,9 @@ def test_import_is_fast() -> None:
     assert seconds < 0.3  # of the processor: others on the machine take no part
 
 
-@pytest.mark.parametrize("name", ["kinpack", "kinpack.cli"])
+@pytest.mark.parametrize(
+    "name", ["kinpack", "kinpack.cli", "kinpack.learn", "kinpack.integrations"]
+)
 def test_import_leaves_heavy_packages_alone(name: str) -> None:
     loaded = json.loads(
         run_python(f"import sys, json, {name}; print(json.dumps(list(sys.modules)))")
@@ -199,6 +201,27 @@ def test_only_learning_names_torch() -> None:
         if name.split(".")[0] in {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
     ]
     assert not wrong, "\n".join(wrong)
+
+
+WITHOUT_TORCH = """
+import sys
+
+sys.modules["torch"] = None
+import kinpack
+from kinpack.learn import TrainingConfig  # needs none
+
+try:
+    from kinpack.learn import learn_codec
+except kinpack.KinpackError as error:
+    print(error)
+"""
+
+
+def test_learning_without_torch_names_the_extra() -> None:
+    line = run_python(WITHOUT_TORCH)
+    assert line.count("\n") == 1
+    assert "kinpack[learn]" in line
+    assert "torch" in line
 
 
 COMMANDS = """

@@ -125,7 +125,7 @@ class Archive(Reader):
         archive is read in place, and cannot be changed.
 
         Args:
-            path: the archive's folder, a sealed archive (``kinpack.archive.care.sealing``), the
+            path: the archive's folder, a sealed archive (``kinpack.seal``), the
                 address of one, ``http://…`` or ``https://…``, or an address in an object store.
             at: number of the revision, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is at hand already.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import shlex
 import shutil
@@ -28,7 +27,7 @@ from kinpack.cli.options import (
     refuse_existing,
 )
 from kinpack.cli.reporting import Report
-from kinpack.errors import CodecError, MissingExtraError, shown
+from kinpack.errors import CodecError, shown
 
 if TYPE_CHECKING:
     from kinpack.codec.codec import Codec
@@ -171,12 +170,18 @@ def learn_from(
         MissingExtraError: the extra for learning is not installed.
         CodecError: the folder holds another run.
     """
-    _check_learning()
     from kinpack.codec.codec import Codec
-    from kinpack.learn.gains import measure_gains
-    from kinpack.learn.learning import FROM_A_START, learn_codec
-    from kinpack.learn.models.config import TrainingConfig
-    from kinpack.learn.training.start_file import shipped_start
+    from kinpack.learn import (
+        FROM_A_START,
+        TrainingConfig,
+        learn_codec,
+        measure_gains,
+        shipped_start,
+    )
+
+    warnings.simplefilter("ignore")
+    for library in ("lightning", "lightning.pytorch", "lightning.fabric", "torch"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
     training = TrainingConfig(
         minutes=DEFAULT_MINUTES if minutes is None else minutes,
@@ -204,19 +209,3 @@ def learn_from(
         )
     gains = measure_gains(learned.codec, learned.held_out, shipped=Codec.load("default"))
     return learned.codec, gains
-
-
-def _check_learning() -> None:
-    """See that what learning needs is there, and keep its libraries from talking."""
-    try:
-        importlib.import_module("kinpack.learn.learning")
-    except ImportError as error:
-        if (error.name or "").startswith("kinpack"):
-            raise
-        raise MissingExtraError(
-            f"learning needs {error.name}, which is not installed; install the extra: "
-            'pip install "kinpack[learn]"'
-        ) from error
-    warnings.simplefilter("ignore")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from kinpack.archive.adding.addition import Progress
-from kinpack.archive.archive import Archive
+from kinpack.archive.revisions.opened import Readable, opened
+from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
@@ -32,7 +33,7 @@ _GROUP = 1000
 
 
 def export(
-    archive: Archive,
+    archive: Readable,
     folder: str | os.PathLike[str],
     form: Form,
     *,
@@ -54,7 +55,7 @@ def export(
     Files of Parquet and tar begin anew after 256 MiB. Their folder appears whole, or not at all.
 
     Args:
-        archive: what to export.
+        archive: what to export, open or by its path or address.
         folder: where to; it must not exist.
         form: of the data set.
         format: of the pictures: ``png``, ``webp`` (both lossless) or ``jpeg``.
@@ -74,38 +75,41 @@ def export(
     root = Path(folder)
     if form == "lance":
         _lance()  # told before anything is drawn
-    if form == "imagefolder":
-        if os.path.lexists(root):
-            raise ArchiveError(f"{shown(root)}: this path exists; name a new folder")
-        names = [_class_path(archive, entry) for entry in archive.entries()]
-        return unpack(archive, root, format=format, names=names, threads=threads, progress=progress)
-    with staged_folder(root) as part:
-        pictures = _pictures(archive, format, threads, progress)
-        if form == "parquet":
-            return _write_parquet(archive, part, format, pictures)
-        if form == "lance":
-            return _write_lance(part, pictures)
-        return _write_tars(part, format, pictures)
+    with opened(archive) as reader:
+        if form == "imagefolder":
+            if os.path.lexists(root):
+                raise ArchiveError(f"{shown(root)}: this path exists; name a new folder")
+            names = [_class_path(reader, entry) for entry in reader.entries()]
+            return unpack(
+                reader, root, format=format, names=names, threads=threads, progress=progress
+            )
+        with staged_folder(root) as part:
+            pictures = _pictures(reader, format, threads, progress)
+            if form == "parquet":
+                return _write_parquet(reader, part, format, pictures)
+            if form == "lance":
+                return _write_lance(part, pictures)
+            return _write_tars(part, format, pictures)
 
 
 _Pictures: TypeAlias = Iterator[tuple[ImageEntry, bytes]]
 
 
 def _pictures(
-    archive: Archive,
+    archive: Reader,
     format: Format,  # noqa: A002
     threads: int | None,
     progress: Progress | None,
 ) -> _Pictures:
     for entry, image in archive.images(threads=threads):
-        where = f"{shown(archive.path)}: image {entry.id!r}"
+        where = f"{archive.where}: image {entry.id!r}"
         yield entry, encode_image(image, format=format, where=where)
         if progress:
             progress(1)
 
 
 def _write_parquet(
-    archive: Archive,
+    archive: Reader,
     folder: Path,
     format: Format,  # noqa: A002
     pictures: _Pictures,
@@ -233,12 +237,12 @@ def _write_tars(
     return count
 
 
-def _class_path(archive: Archive, entry: ImageEntry) -> str:
+def _class_path(archive: Reader, entry: ImageEntry) -> str:
     """The path of an image below a folder of its class; an id that begins so stays as it is."""
     label = UNLABELLED if entry.label is None else entry.label
     if not label or "/" in label:
         raise ArchiveError(
-            f"{shown(archive.path)}: the label {label!r} is no name of a folder; export as parquet "
+            f"{archive.where}: the label {label!r} is no name of a folder; export as parquet "
             "or webdataset"
         )
     return entry.id if entry.id.startswith(f"{label}/") else f"{label}/{entry.id}"

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from kinpack.archive.adding.addition import Progress
-from kinpack.archive.archive import Archive
+from kinpack.archive.revisions.opened import Readable, opened
+from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.system_errors import refusal
@@ -43,7 +44,7 @@ _WAITING = 64
 
 
 def unpack(
-    archive: Archive,
+    archive: Readable,
     folder: str | os.PathLike[str],
     *,
     format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
@@ -57,7 +58,7 @@ def unpack(
     Files appear whole, one after the other, and the table last: where it is, all files are.
 
     Args:
-        archive: what to unpack.
+        archive: what to unpack, open or by its path or address.
         folder: where to; it is made if it is missing.
         format: of the files: ``png``, ``webp`` (both lossless) or ``jpeg``.
         names: what the files are named after, in the order of positions; by default the ids.
@@ -74,9 +75,24 @@ def unpack(
         ImageError: a file cannot be written.
         PayloadError: a packet is damaged.
     """
-    root = Path(folder)
-    ids = archive.ids
-    files = file_names(ids if names is None else names, format, where=shown(archive.path))
+    with opened(archive) as reader:
+        ids = reader.ids
+        files = file_names(ids if names is None else names, format, where=reader.where)
+        _write_files(reader, files, Path(folder), format, force, threads, progress)
+        _write_table(Path(folder) / TABLE, files, reader.entries())
+    return len(files)
+
+
+def _write_files(
+    reader: Reader,
+    files: Sequence[str],
+    root: Path,
+    format: Format,  # noqa: A002 (as above)
+    force: bool,
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    """Write every image under its name."""
     _prepare(root, force)
     for folder_name in sorted({file.rpartition("/")[0] for file in files}):
         _make(root, folder_name)
@@ -85,7 +101,7 @@ def unpack(
     waiting_bytes = 0
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         try:
-            images = archive.images(threads=threads)
+            images = reader.images(threads=threads)
             for file, (_, image) in zip(files, images, strict=True):
                 write = partial(save_image, image, root / file, format=format)
                 waiting.append((pool.submit(write), image.nbytes))
@@ -97,8 +113,6 @@ def unpack(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    _write_table(root / TABLE, files, archive.entries())
-    return len(files)
 
 
 def file_names(

@@ -29,7 +29,7 @@ from kinpack.learn.training.patches import SMALL, PatchSampler
 from kinpack.learn.training.run_folder import identity, take_up
 from kinpack.learn.training.start_file import Start
 from kinpack.learn.training.training import Log, train
-from kinpack.sources.items import Source
+from kinpack.sources.opening import Spec, open_source
 
 CALIBRATION_PATCHES = 1024
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
@@ -62,7 +62,7 @@ class Learned:
 
 
 def learn_codec(
-    sources: Sequence[Source],
+    sources: Sequence[Spec] | str | os.PathLike[str],
     *,
     start: Start | None = None,
     network: NetworkConfig | None = None,
@@ -87,7 +87,8 @@ def learn_codec(
     pixel (`kinpack.learn.causal.learning`).
 
     Args:
-        sources: the collections; the labels of several are kept apart.
+        sources: the collections, open or as ``open_source`` takes them, or the path of one; the
+            labels of several are kept apart.
         start: weights to go on from; None starts from the block components of the pictures.
         network: sizes of the networks; None takes those of the start.
         training: budget, seed and weights.
@@ -117,11 +118,13 @@ def learn_codec(
     network = network or (start.network if start else NetworkConfig())
     training = training or TrainingConfig()
     folder = Path(work)
+    given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    opened = [open_source(source) for source in given]
     found = read_collection(
-        sources, seed=training.seed, threads=threads, skip_broken=skip_broken, progress=progress
+        opened, seed=training.seed, threads=threads, skip_broken=skip_broken, progress=progress
     )
     training = replace(training, alignment=_alignment(training, found, use_labels))
-    data = [{"name": _public(source.name), "images": len(source)} for source in sources]
+    data = [{"name": _public(source.name), "images": len(source)} for source in opened]
     held = _held_out(len(found.images), hold_out, training.seed)
     take_up(folder, identity(data, network, training, start, len(held)))
     learned = [i for i in range(len(found.images)) if i not in held]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from kinpack.archive.adding.addition import Duplicates, Progress
 from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import REACHED
+from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
@@ -43,12 +45,12 @@ class CopyReport:
 
 
 def copy(
-    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+    source: Readable, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> CopyReport:
     """Write the revision that an archive shows as a new archive, without history or deleted images.
 
     Args:
-        source: the archive.
+        source: the archive, open or by its path or address.
         target: the new archive's folder or address, where there must be none.
         progress: called with the number of images just copied.
 
@@ -56,12 +58,13 @@ def copy(
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
         PayloadError: a packet is damaged.
     """
-    verb = {"verb": "copy", "from": source.manifest.number}
-    return _write([source], target, "error", verb, progress)
+    with opened(source) as reader:
+        verb = {"verb": "copy", "from": reader.manifest.number}
+        return _write([reader], target, "error", verb, progress)
 
 
 def merge(
-    sources: Sequence[Reader],
+    sources: Iterable[Readable],
     target: str | os.PathLike[str],
     *,
     on_duplicate: Duplicates = "error",
@@ -70,8 +73,8 @@ def merge(
     """Write the images of several archives of the same codec and describer as one new archive.
 
     Args:
-        sources: the archives, whose images follow each other in this order; the metadata are the
-            first one's.
+        sources: the archives, open or by their paths or addresses, whose images follow each other
+            in this order; the metadata are the first one's.
         target: the new archive's folder or address, where there must be none.
         on_duplicate: for an id that several hold: ``error`` refuses all, ``skip`` takes the first
             one's image, ``replace`` the last one's.
@@ -82,7 +85,10 @@ def merge(
             cannot be written, or a file is missing or damaged.
         PayloadError: a packet is damaged.
     """
-    return _write(sources, target, on_duplicate, {"verb": "merge"}, progress)
+    several = [sources] if isinstance(sources, (str, os.PathLike, Reader)) else sources
+    with ExitStack() as open_now:
+        readers = [open_now.enter_context(opened(source)) for source in several]
+        return _write(readers, target, on_duplicate, {"verb": "merge"}, progress)
 
 
 def _write(

@@ -12,6 +12,7 @@ from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
 from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
@@ -24,7 +25,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at an
 
 
 def seal(
-    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+    source: Readable, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> int:
     """Write the revision that an archive shows into one uncompressed zip, for reading alone.
 
@@ -32,7 +33,7 @@ def seal(
     always gives the same bytes. The file appears whole, or not at all.
 
     Args:
-        source: the archive.
+        source: the archive, open or by its path or address.
         target: the file, which must not exist; by custom its name ends in ``.kin.zip``.
         progress: called with the number of images just copied.
 
@@ -46,9 +47,9 @@ def seal(
         raise ArchiveError(
             f"{target}: an archive is sealed into a local file; name one, and copy it"
         )
-    with staged_file(Path(target)) as file:
+    with opened(source) as reader, staged_file(Path(target)) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in _files(source, progress):
+            for name, data in _files(reader, progress):
                 info = zipfile.ZipInfo(name, _LONG_AGO)
                 info.create_system = 3
                 info.external_attr = 0o100644 << 16
@@ -57,7 +58,7 @@ def seal(
 
 
 def unseal(
-    source: Reader, target: str | os.PathLike[str], *, progress: Progress | None = None
+    source: Readable, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> None:
     """Write the revision that an archive shows as a folder, which can be changed.
 
@@ -65,24 +66,25 @@ def unseal(
     archive.
 
     Args:
-        source: the archive, a sealed one or any other.
+        source: the archive, a sealed one or any other, open or by its path or address.
         target: the new archive's folder or address, where there must be none.
         progress: called with the number of images just copied.
 
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    manifest = replace(source.manifest, base=None)
-    if is_object_address(target):
-        manifest = replace(manifest, number=1, parent=None)
-    with building(target) as store:
-        for name, data in _parts(source, manifest, progress):
-            if not store.create(name, data) and store.read(name) != data:
-                raise ArchiveError(
-                    f"{store.where(name)}: another file has this name; remove it, or choose "
-                    "another place"
-                )
-        commit_first(store, manifest)
+    with opened(source) as reader:
+        manifest = replace(reader.manifest, base=None)
+        if is_object_address(target):
+            manifest = replace(manifest, number=1, parent=None)
+        with building(target) as store:
+            for name, data in _parts(reader, manifest, progress):
+                if not store.create(name, data) and store.read(name) != data:
+                    raise ArchiveError(
+                        f"{store.where(name)}: another file has this name; remove it, or choose "
+                        "another place"
+                    )
+            commit_first(store, manifest)
 
 
 def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
