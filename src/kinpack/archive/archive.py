@@ -97,8 +97,8 @@ class Archive(Reader):
             CodecError: the codec or the describer cannot be loaded.
         """
         store = new_store(path)
-        codec, describer = as_codec(codec), as_describer(describer)
         try:
+            codec, describer = as_codec(codec), as_describer(describer)
             store.begin()
             try:
                 manifest = store_codec(store, codec, metadata, describer)
