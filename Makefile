@@ -69,7 +69,7 @@ endef
 	@.venv/bin/python $(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@echo "Installing kinpack with all its extras into .venv ..."
 	@.venv/bin/python $(INSTALL) $(BACKEND)
-	@.venv/bin/python $(INSTALL) --no-build-isolation --editable '.[learn,fast,datasets,object-stores,lance,serve,dev]'
+	@.venv/bin/python $(INSTALL) --no-build-isolation --editable '.[learn,fast,datasets,object-stores,lance,dev]'
 	@touch $@
 
 .venv-runtime/.installed: pyproject.toml constraints.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import math
 import re
@@ -10,7 +11,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,31 @@ FLOORS = {
     "__main__": 15,
 }
 
+# The folders beside the package stand above it, and import each other downward only.
+OUTSIDE = {
+    "fakes": 0,
+    "benchmarks/measuring": 0,
+    "benchmarks/demo": 0,
+    "benchmarks/exactness": 1,
+    "benchmarks/rates": 1,
+    "benchmarks/search": 1,
+    "benchmarks/learning": 2,
+    "benchmarks/pages": 2,
+    "benchmarks/ship": 2,
+    "benchmarks/speed": 2,
+    "benchmarks/scale": 3,
+    "papers": 4,
+    "papers/pqvae/hashing": 4,
+    "papers/smic/coders": 4,
+    "reliability": 4,
+    "papers/pqvae": 5,
+    "papers/smic": 5,
+    "tests": 6,
+}
+TOPS = {"kinpack": PACKAGE, **{name: ROOT / name for name in {n.split("/")[0] for n in OUTSIDE}}}
+
 FILES_IN_A_FOLDER = 15
-"""Most modules that lie side by side in a folder of the package, `__init__` not counted."""
+"""Most modules side by side in a folder of package or benchmarks, `__init__` not counted."""
 
 # What `import kinpack`, and even the command's own module, leave until it is needed.
 HEAVY = (
@@ -106,6 +130,32 @@ def room_of(module: Path) -> str:
     return str(place.parent) if len(place.parts) > 1 else place.name
 
 
+def modules_outside() -> list[Path]:
+    """All modules beside the package, without what runs of the papers' experiments leave."""
+    found = (path for top in TOPS if top != "kinpack" for path in TOPS[top].rglob("*.py"))
+    return sorted(path for path in found if "runs" not in path.relative_to(ROOT).parts)
+
+
+def folder_named(name: str) -> str:
+    """The folder of what an import names: "kinpack/codec/packets"; "" of other packages."""
+    top, *parts = name.split(".")
+    if top not in TOPS:
+        return ""
+    for length in range(len(parts), -1, -1):
+        place = TOPS[top].joinpath(*parts[:length])
+        if place.is_dir():
+            return "/".join([top, *parts[:length]])
+        if place.with_suffix(".py").is_file():
+            return "/".join([top, *parts[: length - 1]])
+    return ""
+
+
+def folder_of(module: Path) -> str:
+    """The folder of a module, as ``folder_named`` calls it."""
+    base = PACKAGE.parent if module.is_relative_to(PACKAGE) else ROOT
+    return module.relative_to(base).parent.as_posix()
+
+
 def room_named(name: str) -> str:
     """The room of what an import names: "kinpack.codec.packets.packet.Kind", for instance."""
     parts = name.split(".")[1:]
@@ -118,18 +168,19 @@ def room_named(name: str) -> str:
     return ""
 
 
-def imports(module: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def imports(module: Path) -> list[tuple[int, str]]:
     """Every import of a module, at its top or inside a function, as (line, absolute name)."""
-    package = ["kinpack", *module.relative_to(PACKAGE).parent.parts]
+    found = []
+    package = folder_of(module).split("/")
     for node in ast.walk(ast.parse(module.read_text(), filename=str(module))):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            for alias in node.names:
-                yield node.lineno, f"{base}.{alias.name}"
+            found += [(node.lineno, f"{base}.{alias.name}") for alias in node.names]
+    return found
 
 
 def test_import_is_fast() -> None:
@@ -165,12 +216,14 @@ def test_the_page_names_every_room_on_its_floor() -> None:
 
 
 def test_no_folder_holds_too_many_files() -> None:
-    counts = Counter(module.parent for module in modules() if module.stem != "__init__")
+    held = [*modules(), *(ROOT / "benchmarks").rglob("*.py")]
+    counts = Counter(module.parent for module in held if module.stem != "__init__")
     assert max(counts.values()) <= FILES_IN_A_FOLDER, counts.most_common(3)
 
 
 def test_every_room_says_what_it_holds() -> None:
-    for room in {module.parent for module in modules()} - {PACKAGE}:
+    held = [*modules(), *modules_outside()]
+    for room in {module.parent for module in held} - {PACKAGE}:
         sentence = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
         assert sentence, f"{room}: say in __init__.py what the room holds"
 
@@ -189,6 +242,54 @@ def test_no_import_runs_upward() -> None:
                 continue
             if FLOORS.get(below, math.inf) >= FLOORS[room]:  # a name of kinpack itself is the roof
                 wrong.append(f"{module.relative_to(ROOT)}:{line}: {room} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_import_beside_the_package_runs_upward() -> None:
+    wrong = []
+    for module in modules_outside():
+        room = folder_of(module)
+        if room == "benchmarks":
+            assert module.stem == "__init__", f"{module.name}: put it into a folder of its subject"
+            continue
+        assert room in OUTSIDE, f"{room}: say in OUTSIDE where it stands"
+        for line, name in imports(module):
+            below = folder_named(name)
+            if below in {"", room} or below.split("/")[0] == "kinpack":
+                continue
+            if OUTSIDE.get(below, math.inf) >= OUTSIDE[room]:
+                wrong.append(f"{module.relative_to(ROOT)}:{line}: {room} imports {name}")
+    for module in modules():
+        wrong += [
+            f"{module.relative_to(ROOT)}:{line}: the package imports {name}"
+            for line, name in imports(module)
+            if folder_named(name).split("/")[0] not in {"", "kinpack"}
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_folders_form_a_circle() -> None:
+    """Neither rooms nor the folders around them, each taken with all that lies in it."""
+    below: dict[str, set[str]] = {}
+    for module in [*modules(), *modules_outside()]:
+        ours = folder_of(module).split("/")
+        for _, name in imports(module):
+            theirs = folder_named(name).split("/")
+            both = [a == b for a, b in zip(ours, theirs, strict=False)]
+            shared = both.index(False) if False in both else len(both)
+            if theirs != [""] and shared < min(len(ours), len(theirs)):
+                above = "/".join(ours[: shared + 1])
+                below.setdefault(above, set()).add("/".join(theirs[: shared + 1]))
+    assert len(list(TopologicalSorter(below).static_order())) > len(TOPS)
+
+
+def test_nothing_changes_where_modules_are_looked_for() -> None:
+    wrong = [
+        f"{module.relative_to(ROOT)}:{node.lineno}"
+        for module in [*modules(), *modules_outside()]
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,1 +1,1 @@
-"""Measure archives of a million images beside other stores; imports all but `learning`, `ship`."""
+"""Measure archives of a million images beside other stores; imports `pages` and `speed`."""
