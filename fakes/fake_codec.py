@@ -38,7 +38,7 @@ class FakeCodec:
     ) -> list[Packet]:
         if not len(images):
             return []
-        codes = pack_codes(self.quantiser.encode(self.descriptors(images)))
+        codes = pack_codes(self.quantiser.encode(self.describe(images)))
         qualities = Target.of(target, asked).qualities(len(images))
         return [
             Packet(
@@ -76,7 +76,9 @@ class FakeCodec:
                 raise PayloadError(f"the payload is damaged: {error}") from error
         return images
 
-    def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def describe(
+        self, images: Sequence[Image], *, threads: int | None = None
+    ) -> NDArray[np.float32]:
         counts = [np.bincount(image.ravel() >> 2, minlength=64) / image.size for image in images]
         return np.stack(counts).astype(np.float32) * 16
 

@@ -25,6 +25,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.describers.describer import Describer
+from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
 from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.images import load_image
@@ -248,7 +249,7 @@ def _network(graph: bytes, chance: Chance) -> None:
 
 def _describer(file: bytes) -> None:
     describer = Describer.from_bytes(file, where="some.kine")
-    if len(describer.packed([_QUERY], threads=1)[0]) != describer.code_bytes:
+    if len(packed_codes(describer, [_QUERY], threads=1)[0]) != describer.code_bytes:
         raise WrongError("a code of another size")
 
 

@@ -8,6 +8,7 @@ from fakes.fake_codec import FakeSource
 from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
+from kinpack.describers.describing import packed_codes
 from kinpack.pictures.images import Image
 from tests.archive_checks import CODEC, Place, content, reopened
 
@@ -45,7 +46,7 @@ def check(path: Path | str, images: dict[str, Image]) -> None:
     assert not any("leftover" in note for note in report.notes)
     with reopened(path) as archive:
         assert set(archive.ids) == set(images)
-        codes = tiny_describer().packed([images[name] for name in archive.ids])
+        codes = packed_codes(tiny_describer(), [images[name] for name in archive.ids])
         assert [code.tobytes() for code in archive.describer_codes] == codes
         assert archive.describer is not None
         assert archive.describer.describer_id == tiny_describer().describer_id

@@ -49,7 +49,7 @@ def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
             assert (entry.label, entry.quality, entry.kind) == (label, 70, Kind.WEBP_LOSSLESS)
             assert (entry.height, entry.width, entry.channels) == image.shape
         images = [image for *_, image in source.images]
-        indices = CODEC.quantiser.encode(CODEC.descriptors(images))
+        indices = CODEC.quantiser.encode(CODEC.describe(images))
         assert np.array_equal(unpack_codes(archive.codes, 16), indices)
         assert "set/99999" not in archive
     assert content(tmp_path / "a.kin") == expected(source)
@@ -243,7 +243,7 @@ def test_searching(tmp_path: Path, engine: Any) -> None:
     with reopened(make(tmp_path / "a.kin", source)) as archive:
         codes = unpack_codes(archive.codes, 16)
         image = pictures(1, seed=5).images[0][2]
-        descriptor = CODEC.descriptors([image])
+        descriptor = CODEC.describe([image])
         quantised = CODEC.quantiser.decode(CODEC.quantiser.encode(descriptor))[0]
         stored = CODEC.quantiser.decode(codes[7:8])[0]
         cases: list[tuple[Any, Any, Any]] = [

@@ -25,6 +25,7 @@ from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describer import Describer
+from kinpack.describers.describing import packed_codes, product_codes
 from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from kinpack.networks.container import DESCRIBER_FILE, read_container
@@ -123,10 +124,10 @@ def test_search_is_that_of_the_decoded_vectors(tmp_path: Path, engine: Any) -> N
         archive.remove(["set/00004"])
         for seed in range(40, 46):
             query = soft_picture(seed)
-            z = describer.latents([query])
+            z = describer.describe([query])
             points = {
                 "asymmetric": z[0],
-                "symmetric": describer.quantiser.decode(describer.codes([query]))[0],
+                "symmetric": describer.quantiser.decode(product_codes(describer, [query]))[0],
             }
             for mode, point in points.items():
                 hits = archive.search(query, 7, mode=mode, engine=engine)  # type: ignore[arg-type]
@@ -358,6 +359,6 @@ def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
     rows = (StoredImage(str(i), {}, packet, None) for i, packet in enumerate(packets))
     recoder = Recoder(lambda: codec, describer)
     found = [row.code for row in recoder.complete(rows)]
-    assert found == describer.packed(codec.decode(packets))
+    assert found == packed_codes(describer, codec.decode(packets))
     assert decoded == [3, 3, 1, 7]
     assert recoder.made == 7

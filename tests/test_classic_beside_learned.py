@@ -17,6 +17,7 @@ from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.quality import lam
 from kinpack.codec.packets.target import Target
+from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image
 from tests.pictures import waves
@@ -69,7 +70,7 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(choosing, "candidates", spy)
     learned = LearnedImages(codec.learned_coder())
-    codes = codec.embed(images())
+    codes = product_codes(codec, images())
     never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
         chooser = Chooser(lambda: learned, rule)
@@ -82,7 +83,9 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality: int) -> None:
     codec = Codec.load("default")
     many = [waves(32, 32, 3, seed=seed) for seed in range(12)] + images()[:2]
-    learned = LearnedImages(codec.learned_coder()).encode(many, codec.embed(many), quality=quality)
+    learned = LearnedImages(codec.learned_coder()).encode(
+        many, product_codes(codec, many), quality=quality
+    )
     speeds: list[int] = []
 
     def noted(image: Image, **options: Any) -> list[Candidate]:
@@ -93,7 +96,7 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
         monkeypatch.setattr(module, "candidates", noted)
     doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), doubtful)
-    codes, qualities = codec.embed(many), [quality] * len(many)
+    codes, qualities = product_codes(codec, many), [quality] * len(many)
     made = chooser.at_quality(many, codes, qualities, Target(threads=1))
     slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(quick_trial.QUICK_SPEED)
     assert 0 < quick <= len(many)
@@ -132,7 +135,7 @@ def test_larger_images_are_tried_at_the_best_setting(
     never = ClassicRule((0.0,) * FEATURES, 1e9)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), never)
     both = [small, large]
-    codes = codec.embed(both)
+    codes = product_codes(codec, both)
     choices = chooser.at_quality(both, codes, [quality] * 2, Target(threads=1))
     *quick, last = asked
     settings = [min(quality + step, 99) for step in quick_trial.FINER]
@@ -185,7 +188,7 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
     for module in (choosing, quick_trial):
         monkeypatch.setattr(module, "candidates", noted)
     chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), None)
-    chooser.at_quality([large], codec.embed([large]), [50], Target(threads=1))
+    chooser.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
     *quick, last = asked
     assert quick == [((64, 72), quick_trial.QUICK_SPEED)] * 2 * len(quick_trial.FINER)
     assert last == ((260, 72), DEFAULT_SPEED)

@@ -8,6 +8,7 @@ import pytest
 
 from fakes.tiny_describer import GOLDEN, tiny_describer
 from kinpack.archive.archive import Archive
+from kinpack.describers.describing import packed_codes
 from kinpack.pictures.images import load_image
 from tests.cli_runs import ask, one_error, pictures, run
 
@@ -34,7 +35,7 @@ def test_a_life_with_a_describer(archive: Path, tmp_path: Path) -> None:
     run("add", archive, tmp_path / "more", "--quiet")
     with Archive.open(archive) as opened:
         originals = [tmp_path / ("more" if "city" in i else "photos") / i for i in opened.ids]
-        codes = tiny_describer().packed([load_image(path) for path in originals])
+        codes = packed_codes(tiny_describer(), [load_image(path) for path in originals])
         assert [code.tobytes() for code in opened.describer_codes] == codes
 
     query = tmp_path / "photos" / "beach" / "00.png"

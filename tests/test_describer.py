@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fakes.tiny_describer import GOLDEN, soft_picture, tiny_describer
 from kinpack.codec.codec import Codec
 from kinpack.describers import describer as module
-from kinpack.describers.describer import Describer, describe
+from kinpack.describers.describer import Describer
+from kinpack.describers.describing import packed_codes, product_codes
 from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
@@ -43,7 +44,7 @@ def refusal(header: Any, blobs: Any, arrays: Any) -> str:
     """What is said of a file of this content, by loading it or else by its first use."""
     data = Container(header, blobs, arrays, kind=DESCRIBER_FILE).to_bytes()
     with pytest.raises(CodecError) as caught:
-        Describer.from_bytes(data, where="some.kine").codes([soft_picture(0)])
+        product_codes(Describer.from_bytes(data, where="some.kine"), [soft_picture(0)])
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -52,13 +53,13 @@ def refusal(header: Any, blobs: Any, arrays: Any) -> str:
 def test_golden_codes() -> None:
     describer = tiny_describer()
     pictures = [soft_picture(*key) for key in CODES]
-    assert describer.codes(pictures).tolist() == list(CODES.values())
+    assert product_codes(describer, pictures).tolist() == list(CODES.values())
     packed = pack_codes(np.array(list(CODES.values()), np.uint8))
-    assert describer.packed(pictures) == [code.tobytes() for code in packed]
+    assert packed_codes(describer, pictures) == [code.tobytes() for code in packed]
     assert describer.code_bytes == 2
     assert describer.describer_id == hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
     assert describer.to_bytes() == GOLDEN.read_bytes()
-    facts = describe(describer)
+    facts = describer.info()
     assert (facts["name"], facts["version"], facts["side"]) == ("tiny", 1, 32)
     assert (facts["M"], facts["K"], facts["code_bytes"], facts["mirrored"]) == (4, 16, 2, True)
     assert describer.mirrored
@@ -66,14 +67,14 @@ def test_golden_codes() -> None:
 
 def test_a_picture_has_the_same_latents_alone_and_in_any_batch() -> None:
     pictures = [soft_picture(seed, 3 + seed, 70 - seed) for seed in range(64)]
-    alone = np.concatenate([tiny_describer().latents([one]) for one in pictures])
+    alone = np.concatenate([tiny_describer().describe([one]) for one in pictures])
     for threads in (1, 3, None):
-        together = tiny_describer().latents(pictures, threads=threads)
+        together = tiny_describer().describe(pictures, threads=threads)
         assert together.tobytes() == alone.tobytes()
-    assert tiny_describer().latents(pictures[::-1]).tobytes() == alone[::-1].tobytes()
-    assert tiny_describer().latents([]).shape == (0, 16)
-    assert tiny_describer().codes([]).shape == (0, 4)
-    assert tiny_describer().packed([]) == []
+    assert tiny_describer().describe(pictures[::-1]).tobytes() == alone[::-1].tobytes()
+    assert tiny_describer().describe([]).shape == (0, 16)
+    assert product_codes(tiny_describer(), []).shape == (0, 4)
+    assert packed_codes(tiny_describer(), []) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -82,18 +83,18 @@ def test_sizes_colours_and_mirror_images(height: int, width: int, channels: int,
     rng = np.random.default_rng([seed, height, width])
     picture = rng.integers(0, 256, (height, width, channels), np.uint8)
     describer = tiny_describer()
-    z = describer.latents([picture])
+    z = describer.describe([picture])
     assert np.isfinite(z).all()
     assert np.allclose((z.reshape(4, 4) ** 2).sum(axis=1), 1, atol=1e-5)
-    assert describer.latents([picture[:, ::-1]]).tobytes() == z.tobytes()
-    assert describer.latents([composite_on_white(picture)]).tobytes() == z.tobytes()
+    assert describer.describe([picture[:, ::-1]]).tobytes() == z.tobytes()
+    assert describer.describe([composite_on_white(picture)]).tobytes() == z.tobytes()
     twice = picture.repeat(2, axis=0).repeat(2, axis=1)
-    assert np.allclose(describer.latents([twice]), z, atol=1e-4)
+    assert np.allclose(describer.describe([twice]), z, atol=1e-4)
 
 
 def test_what_is_no_image_is_refused() -> None:
-    with pytest.raises(ImageError, match="picture 1"):
-        tiny_describer().codes([soft_picture(0), np.zeros((3, 3, 2), np.uint8)])
+    with pytest.raises(ImageError, match="image 1"):
+        product_codes(tiny_describer(), [soft_picture(0), np.zeros((3, 3, 2), np.uint8)])
 
 
 def test_every_flipped_byte_and_truncation_is_refused() -> None:
@@ -127,7 +128,7 @@ def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
         kin = Describer.load("kin")
         assert kin.n_bytes <= 4_000_000
         assert kin.name == "kin"
-        assert kin.codes([soft_picture(0)]).shape == (1, kin.quantiser.M)
+        assert product_codes(kin, [soft_picture(0)]).shape == (1, kin.quantiser.M)
     else:
         with pytest.raises(CodecError, match="'kin' does not come with this kinpack"):
             Describer.load("kin")
@@ -159,7 +160,7 @@ def test_numbers_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch
     network: Any = describer._network
     monkeypatch.setattr(type(network), "__call__", lambda *_: np.full((1, 16), np.nan, np.float32))
     with pytest.raises(CodecError, match="not finite"):
-        describer.codes([soft_picture(0)])
+        product_codes(describer, [soft_picture(0)])
 
 
 def test_the_same_content_has_the_same_bytes() -> None:
@@ -167,4 +168,4 @@ def test_the_same_content_has_the_same_bytes() -> None:
     assert found.to_bytes() == GOLDEN.read_bytes()
     renamed = Describer.from_container(replace(found, header={**found.header, "name": "other"}))
     assert renamed.describer_id != tiny_describer().describer_id
-    assert renamed.codes([soft_picture(1)]).tolist() == [CODES[1, 20, 24, 3]]
+    assert product_codes(renamed, [soft_picture(1)]).tolist() == [CODES[1, 20, 24, 3]]

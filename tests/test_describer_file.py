@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.describers.describer import Describer
+from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError, SourceError
 from kinpack.learn.freezing.describer_file import freeze_describer, freezing_error
 from kinpack.learn.freezing.traced_graph import eight_bits, traced_graph
@@ -174,7 +175,7 @@ def test_every_step_is_computed_as_torch_does(name: str) -> None:
         network, np.zeros((2, 4, 4), np.float32), name=name, exact_below=10**9
     )
     assert network.training == training
-    z = describer.latents(PICTURES)
+    z = describer.describe(PICTURES)
     assert freezing_error(describer, network, PICTURES).largest < 2e-5 * max(1, np.abs(z).max())
     assert np.ptp(z, axis=0).max() > 1e-3  # of other pictures, other numbers
 
@@ -245,11 +246,11 @@ def test_networks_of_the_experiment(kind: str) -> None:
     assert error.largest < 0.05
     assert error.same_words > 0.9
     mirrored = [picture[:, ::-1] for picture in PICTURES]
-    assert np.array_equal(describer.latents(mirrored), describer.latents(PICTURES))
+    assert np.array_equal(describer.describe(mirrored), describer.describe(PICTURES))
     # As the experiment measures codes, of pictures that need no reduction.
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), np.uint8)
     codes = seer.head.codes(descriptors(seer.network, pixels))
-    assert (describer.codes(list(pixels)) == codes).mean() > 0.8  # bfloat16 there
+    assert (product_codes(describer, list(pixels)) == codes).mean() > 0.8  # bfloat16 there
 
 
 @pytest.mark.parametrize("kind", ["pooled", "residual"])

@@ -22,6 +22,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.learned import latent_coder, learned
 from kinpack.codec.learned.learned import MAX_SIDE, LearnedCoder
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError, ImageError, KinpackError, PayloadError
 from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
@@ -51,7 +52,7 @@ def psnr(image: Image, drawn: Image) -> float:
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes(codec: Codec, coder: LearnedCoder, size: tuple[int, int]) -> None:
     image = picture(*size)
-    codes = codec.embed([image])
+    codes = product_codes(codec, [image])
     payloads, drawn = coder.encode([image], codes, quality=60)
     found = coder.decode(payloads, codes, sizes=[size], quality=60)
     assert found[0].shape == (*size, 3)
@@ -62,7 +63,7 @@ def test_sizes(codec: Codec, coder: LearnedCoder, size: tuple[int, int]) -> None
 
 def test_a_mixed_batch_keeps_its_order(codec: Codec, coder: LearnedCoder) -> None:
     images = [picture(*size, seed) for seed in range(3) for size in SIZES]
-    codes = codec.embed(images)
+    codes = product_codes(codec, images)
     payloads, drawn = coder.encode(images, codes, quality=50)
     sizes = [image.shape[:2] for image in images]
     found = coder.decode(payloads, codes, sizes=[(h, w) for h, w in sizes], quality=50)
@@ -83,7 +84,7 @@ def test_nothing_gives_nothing(codec: Codec, coder: LearnedCoder) -> None:
 
 def test_every_quality(codec: Codec, coder: LearnedCoder) -> None:
     image = picture(40, 32, 3)
-    codes = codec.embed([image])
+    codes = product_codes(codec, [image])
     lengths, errors = [], []
     for quality in range(1, 100):
         payloads, drawn = coder.encode([image], codes, quality=quality)
@@ -201,7 +202,7 @@ def test_pieces_of_the_context_equal_the_whole_exactly(coder: LearnedCoder) -> N
 
 def test_large_pictures_go_through_in_pieces(codec: Codec, coder: LearnedCoder) -> None:
     image = picture(720, 808, 4)
-    codes = codec.embed([image])
+    codes = product_codes(codec, [image])
     payloads, drawn = coder.encode([image], codes, quality=40)
     (found,) = coder.decode(payloads, codes, sizes=[(720, 808)], quality=40)
     assert np.array_equal(found, drawn[0])
@@ -216,7 +217,7 @@ def test_large_pictures_go_through_in_pieces(codec: Codec, coder: LearnedCoder) 
 def most_held(codec: Codec, coder: LearnedCoder, height: int, width: int) -> float:
     """Most bytes taken while a picture is coded and drawn, beside it and its payload."""
     image = picture(height, width, 4)
-    codes = codec.embed([image])
+    codes = product_codes(codec, [image])
     tracemalloc.start()
     try:
         payloads = coder.encode([image], codes, quality=40)[0]
@@ -240,7 +241,7 @@ def test_memory_does_not_grow_with_a_picture(codec: Codec, coder: LearnedCoder) 
 
 def test_too_large_pictures_are_refused(codec: Codec, coder: LearnedCoder) -> None:
     wide = np.zeros((1, MAX_SIDE + 1, 3), np.uint8)
-    codes = codec.embed([wide])
+    codes = product_codes(codec, [wide])
     with pytest.raises(ImageError, match="too large for learned payloads"):
         coder.encode([wide], codes, quality=50)
     with pytest.raises(ImageError, match="allow classic payloads"):

@@ -120,10 +120,10 @@ def test_k_is_a_number_of_hits(archive: Archive, k: Any) -> None:
         (lambda _: CODEC.encode("query.png"), r"\[image\]"),
         (lambda _: CODEC.encode(None), r"\[image\]"),  # type: ignore[arg-type]
         (lambda _: CODEC.encode([PICTURES[0].transpose(2, 0, 1)]), "transpose"),
-        (lambda _: CODEC.embed([PICTURES[0] / 255]), "astype"),
-        (lambda _: CODEC.descriptors([PICTURES[0] > 9]), "astype"),
+        (lambda _: CODEC.describe([PICTURES[0] / 255]), "astype"),
+        (lambda _: CODEC.describe([PICTURES[0] > 9]), "astype"),
         (lambda _: CODEC.decode(CODEC.encode(PICTURES[:1])[0]), r"\[packet\]"),  # type: ignore[arg-type]
-        (lambda _: Describer.load(GOLDEN).latents(PICTURES[0]), r"\[image\]"),
+        (lambda _: Describer.load(GOLDEN).describe(PICTURES[0]), r"\[image\]"),
     ],
 )
 def test_wrong_arguments_name_the_right_call(

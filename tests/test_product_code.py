@@ -233,7 +233,7 @@ def test_descriptor_is_that_of_a_plain_loop(
 ) -> None:
     descriptor = random_descriptor(seed, side, floor, unit)
     image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    got = descriptor.descriptors([image])
+    got = descriptor.describe([image])
     assert got.dtype == np.float32
     assert got.shape == (1, 6)
     # The definition rounds cells to sixteenths of a level, the loop does not.
@@ -249,7 +249,7 @@ def test_descriptor_of_32_by_32_pixels_is_exact(side: int, floor: float | None) 
     descriptor = random_descriptor(5, side, floor, True)
     image = np.random.default_rng(5).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     expected = loop_descriptor(descriptor, image)
-    assert descriptor.descriptors([image])[0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert descriptor.describe([image])[0] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_an_image_has_one_descriptor_in_any_batch(rng: np.random.Generator) -> None:
@@ -258,24 +258,24 @@ def test_an_image_has_one_descriptor_in_any_batch(rng: np.random.Generator) -> N
         rng.integers(0, 256, (int(h), int(w), 3), dtype=np.uint8)
         for h, w in rng.integers(1, 80, (40, 2))
     ]
-    together = descriptor.descriptors(images)
-    alone = np.concatenate([descriptor.descriptors([image]) for image in images])
+    together = descriptor.describe(images)
+    alone = np.concatenate([descriptor.describe([image]) for image in images])
     assert together.tobytes() == alone.tobytes()
 
 
 def test_more_images_than_a_batch(rng: np.random.Generator) -> None:
     descriptor = random_descriptor(3, 8, 8.0, True)
     image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    got = descriptor.descriptors([image] * 600)
+    got = descriptor.describe([image] * 600)
     assert got.shape == (600, 6)
     assert (got == got[0]).all()
 
 
 def test_flat_pictures_and_none() -> None:
     descriptor = random_descriptor(3, 8, 8.0, True)
-    assert descriptor.descriptors([]).shape == (0, 6)
+    assert descriptor.describe([]).shape == (0, 6)
     black, white = np.zeros((3, 5, 1), np.uint8), np.full((1, 1, 4), 255, np.uint8)
-    got = descriptor.descriptors([black, white])
+    got = descriptor.describe([black, white])
     assert np.allclose(got[0], got[1], atol=1e-6)
     assert np.allclose(np.linalg.norm(got, axis=1), 1, atol=1e-6)
     no_offset = LinearDescriptor(
@@ -286,7 +286,7 @@ def test_flat_pictures_and_none() -> None:
         contrast_floor=8.0,
         unit_length=True,
     )
-    assert not no_offset.descriptors([black]).any()
+    assert not no_offset.describe([black]).any()
 
 
 def test_descriptor_comes_back_from_its_description() -> None:
@@ -294,7 +294,7 @@ def test_descriptor_comes_back_from_its_description() -> None:
     config = json.loads(json.dumps(descriptor.to_dict()))
     again = LinearDescriptor.from_dict(config, descriptor.arrays())
     image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
-    assert np.array_equal(descriptor.descriptors([image]), again.descriptors([image]))
+    assert np.array_equal(descriptor.describe([image]), again.describe([image]))
     with pytest.raises(CodecError, match="incomplete"):
         LinearDescriptor.from_dict({"side": 8}, descriptor.arrays())
     with pytest.raises(CodecError, match="newer"):

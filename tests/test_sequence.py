@@ -225,7 +225,7 @@ def test_describers_pickle_as_their_bytes() -> None:
     describer = Describer.load(GOLDEN)
     again = pickle.loads(pickle.dumps(describer))  # noqa: S301
     assert again.to_bytes() == describer.to_bytes()
-    assert np.array_equal(again.latents(REAL[:3]), describer.latents(REAL[:3]))
+    assert np.array_equal(again.describe(REAL[:3]), describer.describe(REAL[:3]))
 
 
 def read_some(archive: Archive, positions: list[int]) -> list[Any]:

@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from kinpack.codec.codec import SHIPPED, Codec
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.describers.describing import product_codes
 from kinpack.describers.product_code import pack_codes, unpack_codes
 from kinpack.metrics import mean_average_precision, psnr
 from kinpack.pictures.images import Image
@@ -114,7 +115,9 @@ def test_quality_rises() -> None:
 
 def test_a_mirror_image_has_the_same_classic_code() -> None:
     codec = Codec.load("classic")
-    assert (codec.embed([waves()]) == codec.embed([waves()[:, ::-1].copy()])).all()
+    assert (
+        product_codes(codec, [waves()]) == product_codes(codec, [waves()[:, ::-1].copy()])
+    ).all()
 
 
 @pytest.mark.shared
@@ -130,10 +133,10 @@ def test_kin_are_found(codec: Codec, shared: Path) -> None:
 
     database, classes = read("train-00000-of-00001.parquet", 5000)
     queries, wanted = read("test-00000-of-00001.parquet", 150)
-    codes = pack_codes(codec.embed(database))
+    codes = pack_codes(product_codes(codec, database))
     flat = np.stack(database).reshape(len(database), -1).astype(np.float32)
     hits, by_pixels = [], []
-    for picture, point, label in zip(queries, codec.descriptors(queries), wanted, strict=True):
+    for picture, point, label in zip(queries, codec.describe(queries), wanted, strict=True):
         found, _ = top_k(codes, asymmetric_table(codec.quantiser, point), 1000, engine="numpy")
         hits.append(classes[found] == label)
         distance = np.square(flat - picture.ravel()).sum(1)

@@ -35,6 +35,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.quality import avif_quality, webp_quality
 from kinpack.codec.packets.target import Classic, Target
+from kinpack.describers.describing import product_codes
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.errors import CodecError
@@ -73,7 +74,7 @@ class Chooser:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self.codec_id, self.quantiser = codec.codec_id, codec.quantiser
-        self.to_bytes, self.descriptors = codec.to_bytes, codec.descriptors
+        self.to_bytes, self.describe = codec.to_bytes, codec.describe
         self.decode, self.rates = codec.decode, codec.rates
         self.encode_measured = codec.encode_measured
         self.payload: Payload = best
@@ -82,7 +83,7 @@ class Chooser:
         self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         quality = Target.of(target, asked).asked["quality"]
-        codes = pack_codes(self._codec.embed(images), K=self.quantiser.K)
+        codes = pack_codes(product_codes(self._codec, images), K=self.quantiser.K)
         packets = []
         for image, code in zip(images, codes, strict=True):
             height, width, channels = image.shape
@@ -201,7 +202,7 @@ def wide_archive(path: Path) -> None:
         unit_length=False,
     )
     images = [(f"{i}", None, waves(10 + i, 14, 3, seed=30 + i)) for i in range(5)]
-    seen = descriptor.descriptors([waves(20, 20, 3, seed=seed) for seed in range(60)])
+    seen = descriptor.describe([waves(20, 20, 3, seed=seed) for seed in range(60)])
     books = ProductQuantiser.fit(seen, M=3, K=20)
     arrays = {f"descriptor_{name}": value for name, value in descriptor.arrays().items()}
     header = {"name": "wide", "sort": "classic", "code": "linear", "data": ["synthetic"]}

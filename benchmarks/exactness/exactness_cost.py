@@ -22,6 +22,7 @@ from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
+from kinpack.describers.describing import product_codes
 from kinpack.learn.freezing.freeze import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.start_file import shipped_start
@@ -55,7 +56,7 @@ def main() -> None:
     model = CodecModel(start.network)
     model.load_state_dict(start.state)
     model.eval()
-    coder, codes = codec.learned_coder(), codec.embed(images)
+    coder, codes = codec.learned_coder(), product_codes(codec, images)
     rows = []
     for quality in QUALITIES:
         exact: list[Image] = []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kinpack.describers.describer import Describer
+from kinpack.describers.describing import product_codes
 from kinpack.learn.models.model import CodecModel
 from kinpack.pictures.images import Image
 
@@ -68,5 +69,5 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         pictures = pictures.float() / 255 - 0.5
         y.append(model.latent(pictures, q[first : first + BATCH]).contiguous())
         own.append(model.product.decode(model.product.indices(model.descriptor(pictures))))
-    kin = torch.from_numpy(describer.quantiser.decode(describer.codes(list(images))))
+    kin = torch.from_numpy(describer.quantiser.decode(product_codes(describer, list(images))))
     return Latents(torch.cat(y), q, {"own": torch.cat(own), "kin": kin * size})

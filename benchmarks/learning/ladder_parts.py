@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
+from kinpack.describers.describing import product_codes
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.freeze import BINS_PER_OCTAVE
 from kinpack.learn.freezing.tables import gaussian_tables
@@ -88,7 +89,7 @@ def points(
     codec: Codec, images: Sequence[Image], qualities: Sequence[int]
 ) -> list[dict[str, float]]:
     """PSNR in dB and bytes of payload an image, at each quality."""
-    coder, codes = codec.untested_coder(), codec.embed(images)
+    coder, codes = codec.untested_coder(), product_codes(codec, images)
     found = []
     for quality in qualities:
         payloads, drawn = coder.encode(images, codes, quality=quality)

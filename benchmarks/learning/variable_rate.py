@@ -24,6 +24,7 @@ from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
+from kinpack.describers.describing import product_codes
 from kinpack.learn.learning import FROM_A_START, learn_codec
 from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.start_file import shipped_start
@@ -96,11 +97,11 @@ def main() -> None:
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     images = (pictures if args.images is None else pictures.sample(args.images, seed=SEED)).images
     common = learned(args, TrainingConfig().quality_low, TrainingConfig().quality_high)
-    codes = common.embed(images)
+    codes = product_codes(common, images)
     rows = []
     for quality in SINGLE:
         single = learned(args, quality, quality)
-        reached, size = point(single, images, single.embed(images), quality)
+        reached, size = point(single, images, product_codes(single, images), quality)
         around = [quality + d for d in (-AROUND, -AROUND // 2, 0, AROUND // 2, AROUND)]
         curve = [point(common, images, codes, q) for q in around]
         other = bytes_at(curve, reached)

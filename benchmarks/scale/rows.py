@@ -211,7 +211,9 @@ class ReplayingCoder:
         """Draw packets again."""
         return self._codec.decode(packets, threads=threads)
 
-    def descriptors(self, images: Iterable[Image]) -> NDArray[np.float32]:
+    def describe(
+        self, images: Iterable[Image], *, threads: int | None = None
+    ) -> NDArray[np.float32]:
         """What the images' codes stand for."""
         codes = [self._rows.packet(number_of(image)).code for image in images]
         packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)

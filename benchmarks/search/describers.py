@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from kinpack import Codec, Describer
-from kinpack.describers.product_code import ProductQuantiser
+from kinpack.describers.describing import Describes, product_codes
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 
@@ -32,18 +32,15 @@ NEAREST = (10, 100)
 FASHION = 2000
 """Pictures of Fashion-MNIST, the first of its test split."""
 
-Coder = tuple[str, ProductQuantiser, Callable[[Sequence[Image]], NDArray[np.uint8]]]
+Coder = tuple[str, Describes]
 Labelled = tuple[list[Image], NDArray[np.int64]]
 
 
 def coders(codecs: Sequence[str], describers: Sequence[str]) -> list[Coder]:
-    """Name, books and coder of each code."""
-    loaded = [Codec.load(spec) for spec in codecs]
-    found: list[Coder] = [(f"codec {c.name}", c.quantiser, c.embed) for c in loaded]
-    for spec in describers:
-        describer = Describer.load(spec)
-        found.append((f"describer {describer.name}", describer.quantiser, describer.codes))
-    return found
+    """Name of each code, and what makes it."""
+    found: list[Coder] = [(f"codec {codec.name}", codec) for codec in map(Codec.load, codecs)]
+    loaded = map(Describer.load, describers)
+    return found + [(f"describer {describer.name}", describer) for describer in loaded]
 
 
 def sets(args: argparse.Namespace) -> dict[str, Labelled]:
@@ -77,10 +74,11 @@ def kin_shares(decoded: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[
 
 def measure(name: str, coder: Coder, pictures: Labelled) -> dict[str, Any]:
     """One row of the result file."""
-    title, quantiser, code = coder
+    title, describer = coder
+    quantiser = describer.quantiser
     images, labels = pictures
     began = time.process_time()
-    codes = code(images)
+    codes = product_codes(describer, images)
     spent = time.process_time() - began
     same = labels[:, None] == labels
     shares = kin_shares(quantiser.decode(codes), labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
-from kinpack.archive.care.description import describe
+from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.commit import commit, remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
@@ -361,12 +361,12 @@ class Archive(Reader):
                 self._tidied = True
 
     def info(self) -> dict[str, Any]:
-        """The archive in numbers; see ``kinpack.archive.care.description.describe``.
+        """The archive in numbers; see ``kinpack.archive.care.summary.summary``.
 
         Raises:
             ArchiveError: a file is missing or damaged.
         """
-        return describe(self._store, self._snapshot)
+        return summary(self._store, self._snapshot)
 
     def verify(self, *, deep: bool = False, progress: Progress | None = None) -> VerifyReport:
         """Check every byte of every file; see ``kinpack.archive.care.verification.verify``.

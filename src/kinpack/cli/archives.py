@@ -149,16 +149,16 @@ def info(
     """
     from kinpack.archive.archive import Archive
     from kinpack.archive.stores.opening import is_sealed
-    from kinpack.codec.codec import SHIPPED, SUFFIX, Codec, describe
+    from kinpack.codec.codec import SHIPPED, SUFFIX, Codec
     from kinpack.describers import describer as describer
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
     unnamed = target in describer.SHIPPED and not Path(target).exists()
     if unnamed or target.endswith(describer.SUFFIX):
-        made = describer.describe(describer.Describer.load(target))
+        made = describer.Describer.load(target).info()
         facts = {key: made[key] for key in ("name", "describer_id", "describer_bytes")} | made
     elif target in SHIPPED or target.endswith(SUFFIX) or is_file:
-        made = describe(Codec.load(target))
+        made = Codec.load(target).info()
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:
         with Archive.open(target, at=at) as opened:

@@ -114,13 +114,12 @@ def learn(
         command=context.find_root().obj,
     )
     from kinpack.archive.stores.staged_file import staged_file
-    from kinpack.codec.codec import describe
 
     with staged_file(output, replace=force) as file:
         file.write(codec.to_bytes())
     if work is None:
         shutil.rmtree(work_beside(output))
-    facts = describe(codec)
+    facts = codec.info()
     for line in gains.lines():
         report.say(line)
     report.done(

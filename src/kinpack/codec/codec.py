@@ -35,6 +35,9 @@ SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
 SUFFIX = ".kinc"
 
+_NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "causal_test")
+"""Entries of the header that tell people nothing."""
+
 
 class Codec:
     """Turns images into packets and back.
@@ -63,7 +66,7 @@ class Codec:
         self.header = dict(container.header)
         self.codec_id = hashlib.sha256(data).hexdigest()
         self.quantiser = self._parts.quantiser
-        self._descriptors = self._parts.descriptors()
+        self._own_code = self._parts.own_code()
 
     @classmethod
     def from_container(cls, container: Container) -> Self:
@@ -276,30 +279,30 @@ class Codec:
             raise CodecError("one packet in place of several; give a list: [packet]")
         return self._decoder.decode(packets, threads=threads)
 
-    def descriptors(self, images: Iterable[ImageLike]) -> NDArray[np.float32]:
+    def describe(
+        self, images: Iterable[ImageLike], *, threads: int | None = None
+    ) -> NDArray[np.float32]:
         """Describe images by what the product code quantises.
 
         Args:
             images: as for ``encode``.
+            threads: most that work at a time; one does.
 
         Returns:
-            (n, D) float32.
+            float32 (n, D); row i describes ``images[i]``.
+
+        Raises:
+            CodecError: a network does not run, or gives something else.
         """
-        pictures = as_images(images)
-        if not pictures:
-            return np.zeros((0, self.quantiser.D), dtype=np.float32)
-        return self._descriptors(pictures)
+        return self._own_code.describe(as_images(images), threads=threads)
 
-    def embed(self, images: Iterable[ImageLike]) -> NDArray[np.uint8]:
-        """Product codes of images.
-
-        Args:
-            images: as for ``encode``.
-
-        Returns:
-            (n, M) uint8; entry (i, m) is the word of book m for image i.
-        """
-        return self.quantiser.encode(self.descriptors(images))
+    def info(self) -> dict[str, Any]:
+        """Plain facts about the codec, for people and machines."""
+        return {
+            **{key: value for key, value in self.header.items() if key not in _NO_FACTS},
+            "codec_id": self.codec_id,
+            "codec_bytes": self.n_bytes,
+        }
 
     def learned_coder(self) -> LearnedCoder:
         """Coder of learned payloads.
@@ -352,18 +355,8 @@ class Codec:
         values = self.header.get("classic_rule")
         rule = None if values is None else ClassicRule.from_dict(values)
         chooser = Chooser(self._coder_of_images, rule, self._alpha)
-        return Encoder(chooser, self.embed, self._decoder, K=self.quantiser.K)
+        return Encoder(chooser, self._own_code, self._decoder)
 
     @property
     def _coder_of_images(self) -> Callable[[], LearnedImages] | None:
         return (lambda: self._learned) if self.is_learned else None
-
-
-def describe(codec: Codec) -> dict[str, Any]:
-    """Plain facts about a codec, for people and machines."""
-    keep = {
-        k: v
-        for k, v in codec.header.items()
-        if k not in ("latent", "descriptor", "test", "classic_rule", "causal_test")
-    }
-    return {**keep, "codec_id": codec.codec_id, "codec_bytes": codec.n_bytes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from kinpack.codec.packets.candidate import psnr_of, squared_error
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
+from kinpack.describers.describing import OwnCode, product_codes
 from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import too_many
@@ -28,20 +29,12 @@ class Encoder:
 
     Args:
         chooser: makes and chooses payloads.
-        embed: gives the sub-indices (n, M) of images.
+        own_code: gives each image its product code.
         decoder: draws packets, as anybody will.
-        K: words of a codebook.
     """
 
-    def __init__(
-        self,
-        chooser: Chooser,
-        embed: Callable[[Sequence[Image]], NDArray[np.uint8]],
-        decoder: Decoder,
-        *,
-        K: int,
-    ) -> None:
-        self._chooser, self._embed, self._decoder, self._K = chooser, embed, decoder, K
+    def __init__(self, chooser: Chooser, own_code: OwnCode, decoder: Decoder) -> None:
+        self._chooser, self._own_code, self._decoder = chooser, own_code, decoder
 
     def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
         """Encode images at a quality of all, or of each."""
@@ -95,13 +88,15 @@ class Encoder:
     def _codes(self, images: Sequence[Image], threads: int | None) -> NDArray[np.uint8]:
         """Sub-indices (n, M) of images, in parts as they are encoded."""
         return np.stack(
-            in_parts(lambda rows: list(self._embed(images[rows])), len(images), threads)
+            in_parts(
+                lambda rows: list(product_codes(self._own_code, images[rows])), len(images), threads
+            )
         )
 
     def _packets(
         self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]
     ) -> list[Packet]:
-        packed = pack_codes(codes, K=self._K)
+        packed = pack_codes(codes, K=self._own_code.quantiser.K)
         return [
             Packet(
                 width=image.shape[1],

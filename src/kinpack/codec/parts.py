@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.learned import LearnedCoder
 from kinpack.codec.learned.self_test import SelfTest
+from kinpack.describers.describing import OwnCode
 from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.network_descriptor import NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
@@ -26,12 +28,7 @@ from kinpack.networks.graphs.network_graph import network_fault
 from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import Engine, Network, OnnxNetwork
-from kinpack.pictures.area_reduction import area_reduction
-from kinpack.pictures.images import Image
 
-Descriptors = Callable[[Sequence[Image]], NDArray[np.float32]]
-
-_BATCH = 256
 _log = logging.getLogger(__name__)
 
 
@@ -177,21 +174,22 @@ class CodecParts:
             raise CodecError(f"codec {self._name!r} has an alpha network of codes; make it anew")
         return CausalAlpha(CausalCoder(model))
 
-    def descriptors(self) -> Descriptors:
-        """What describes images for the product code: n images to (n, D) float32.
+    def own_code(self) -> OwnCode:
+        """The product code of the packets.
 
         Raises:
             CodecError: the file lacks a part of it.
         """
         if self._header.get("code") == "network":
-            network = self._network("code")
-            return lambda images: _describe(network, images, self.quantiser.D)
+            network = NetworkDescriptor(self._network("code"), self.quantiser.D)
+            return OwnCode(network, self.quantiser)
         arrays = {
             key.removeprefix("descriptor_"): value
             for key, value in self._container.arrays.items()
             if key.startswith("descriptor_")
         }
-        return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays).descriptors
+        linear = LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays)
+        return OwnCode(linear, self.quantiser)
 
     def _network(self, name: str) -> Network:
         graph = self._container.blobs.get(name)
@@ -230,15 +228,3 @@ class CodecParts:
                 f"the array {name!r} of codec {self._name!r} does not hold integers; make it anew"
             )
         return array.astype(np.int64)
-
-
-def _describe(network: Network, images: Sequence[Image], D: int) -> NDArray[np.float32]:
-    parts = []
-    for first in range(0, len(images), _BATCH):
-        reductions = [area_reduction(image, 32) for image in images[first : first + _BATCH]]
-        x = np.stack(reductions).transpose(0, 3, 1, 2).astype(np.float32)
-        z = network(x / np.float32(255) - np.float32(0.5))
-        if z.shape != (len(x), D):
-            raise network.fault(f"gives an array of shape {z.shape}, not {(len(x), D)}")
-        parts.append(z)
-    return np.concatenate(parts)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack import __version__
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, shown
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.networks.networks import OnnxNetwork
@@ -156,70 +156,49 @@ class Describer:
         """Return the describer file."""
         return self._data
 
-    def latents(
-        self, pictures: Iterable[ImageLike], *, threads: int | None = None
+    def describe(
+        self, images: Iterable[ImageLike], *, threads: int | None = None
     ) -> NDArray[np.float32]:
-        """Describe pictures by what the codes quantise, z_e.
+        """Describe images by what the codes quantise, the latents z_e.
 
         Args:
-            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
-            threads: how many pictures to describe at a time, by default as many as there are
-                cores; the latents are the same.
+            images: n images of any sizes, uint8 (H, W, C) each, or what makes one.
+            threads: most that work at a time, by default as many as there are cores; the latents
+                are the same.
 
         Returns:
-            float32 (n, D); row i describes ``pictures[i]``.
+            float32 (n, D); row i describes ``images[i]``.
 
         Raises:
             ImageError: an array is no image.
             CodecError: the network does not run, or gives something else.
         """
-        checked = as_images(pictures, "picture")
+        checked = as_images(images)
         described = np.empty((len(checked), self.quantiser.D), np.float32)
         workers = min(threads or os.cpu_count() or 1, len(checked))
         if workers < 2:
-            for row, picture in enumerate(checked):
-                self._describe(picture, described[row])
+            for row, image in enumerate(checked):
+                self._describe_one(image, described[row])
         else:
-            with ThreadPoolExecutor(workers, thread_name_prefix="kinpack-embed") as pool:
-                for _ in pool.map(self._describe, checked, described):
+            with ThreadPoolExecutor(workers, thread_name_prefix="kinpack-describe") as pool:
+                for _ in pool.map(self._describe_one, checked, described):
                     pass
         return described
 
-    def codes(
-        self, pictures: Iterable[ImageLike], *, threads: int | None = None
-    ) -> NDArray[np.uint8]:
-        """Product codes of pictures.
+    def info(self) -> dict[str, Any]:
+        """Plain facts about the describer, for people and machines."""
+        return {
+            **self.header,
+            "M": self.quantiser.M,
+            "K": self.quantiser.K,
+            "code_bytes": self.code_bytes,
+            "describer_id": self.describer_id,
+            "describer_bytes": self.n_bytes,
+        }
 
-        Args:
-            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
-            threads: how many pictures to describe at a time.
-
-        Returns:
-            uint8 (n, M); entry (i, m) is the word of book m for picture i.
-
-        Raises:
-            ImageError: an array is no image.
-            CodecError: the network does not run, or gives something else.
-        """
-        return self.quantiser.encode(self.latents(pictures, threads=threads))
-
-    def packed(self, pictures: Iterable[ImageLike], *, threads: int | None = None) -> list[bytes]:
-        """Product codes of pictures as an archive stores them, ``code_bytes`` bytes each.
-
-        Args:
-            pictures: n images of any sizes, uint8 (H, W, C) each, or what makes one.
-            threads: how many pictures to describe at a time.
-
-        Raises:
-            ImageError: an array is no image.
-            CodecError: the network does not run, or gives something else.
-        """
-        codes = self.codes(pictures, threads=threads)
-        return [code.tobytes() for code in pack_codes(codes, K=self.quantiser.K)]
-
-    def _describe(self, picture: Image, into: NDArray[np.float32]) -> None:
-        """Write the latents (D,) of one picture."""
-        cells = area_reduction(picture, self.side) / np.float32(255)
+    def _describe_one(self, image: Image, into: NDArray[np.float32]) -> None:
+        """Write the latents (D,) of one image."""
+        cells = area_reduction(image, self.side) / np.float32(255)
         z = self._network(cells.transpose(2, 0, 1)[None])
         if z.shape != (1, self.quantiser.D):
             raise self._network.fault(f"gives an array of shape {z.shape}, not (1, D)")
@@ -235,16 +214,3 @@ class Describer:
                 f"{MOST_SIDE}; make it anew"
             )
         return side
-
-
-def describe(describer: Describer) -> dict[str, Any]:
-    """Plain facts about a describer, for people and machines."""
-    quantiser = describer.quantiser
-    return {
-        **describer.header,
-        "M": quantiser.M,
-        "K": quantiser.K,
-        "code_bytes": describer.code_bytes,
-        "describer_id": describer.describer_id,
-        "describer_bytes": describer.n_bytes,
-    }

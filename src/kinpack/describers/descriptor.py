@@ -130,7 +130,7 @@ class LinearDescriptor:
             raise CodecError(f"the descriptor has settings of a newer version: {sorted(unknown)}")
         return descriptor
 
-    def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Describe images.
 
         Args:

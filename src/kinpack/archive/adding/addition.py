@@ -20,6 +20,7 @@ from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.target import Target
+from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress as Progress
 from kinpack.sources.items import Item
@@ -315,7 +316,7 @@ class Addition:
             self._psnr.extend(psnr.tolist())
         codes = [b""] * len(images)
         if self._describer is not None:
-            codes = self._describer.packed(images, threads=target.threads)
+            codes = packed_codes(self._describer, images, threads=target.threads)
         replacing = self._options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
             earlier = self._intake.added.store(item.id)

@@ -12,6 +12,7 @@ from kinpack.archive.revisions.stored_codec import Codec, read_describer
 from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
+from kinpack.describers.describing import packed_codes
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
 
@@ -78,7 +79,7 @@ class Recoder:
             self.failed.append(stored[0].id)
             return [bytes(self._describer.code_bytes)]
         self.made += len(stored)
-        return self._describer.packed(images)
+        return packed_codes(self._describer, images)
 
 
 def find_describer(

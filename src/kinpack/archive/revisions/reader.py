@@ -20,7 +20,8 @@ from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.describing import Describes
+from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
 from kinpack.pictures.image_like import ImageLike, as_image
 from kinpack.pictures.images import Image
@@ -60,7 +61,7 @@ class Reader:
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
         self._describer = describer
-        self._code_indices: dict[bool, tuple[Snapshot, CodeIndex]] = {}
+        self._code_indices: dict[Describes, tuple[Snapshot, CodeIndex]] = {}
         self._searching = threading.Lock()
 
     @property
@@ -298,16 +299,15 @@ class Reader:
         if not isinstance(k, SupportsIndex) or isinstance(k, bool) or operator.index(k) < 1:
             raise SearchError(f"k is {k!r}; it is a number of hits, 1 or more")
         k = operator.index(k)
-        embedded = self._embedded(codes)
-        table = self._table(snapshot, query, mode, embedded)
+        describer, packed = self._searched(snapshot, codes)
+        table = self._table(snapshot, query, mode, describer, packed)
         if not len(snapshot):
             return []
         with self._searching:
-            known = self._code_indices.get(embedded)
+            known = self._code_indices.get(describer)
             if known is None or known[0] is not snapshot:
-                packed = snapshot.describer_codes if embedded else snapshot.codes
-                known = snapshot, CodeIndex(packed, self._quantiser(embedded))
-                self._code_indices[embedded] = known
+                known = snapshot, CodeIndex(packed, describer.quantiser)
+                self._code_indices[describer] = known
             positions, distances = known[1].search(table, k, engine=engine, threads=threads)
         hits = []
         for position, distance in zip(positions.tolist(), distances.tolist(), strict=True):
@@ -315,27 +315,29 @@ class Reader:
             hits.append(Hit(entry.id, entry.label, distance, position))
         return hits
 
-    def _embedded(self, codes: CodesOf) -> bool:
-        """Whether the describer's codes are to be searched."""
+    def _searched(self, snapshot: Snapshot, codes: CodesOf) -> tuple[Describes, NDArray[np.uint8]]:
+        """What describes a query, and the packed codes to search."""
         if codes not in ("auto", "codec", "describer"):
             raise SearchError(f"there are no codes of {codes!r}: use auto, codec or describer")
-        has = bool(self._snapshot.manifest.describer)
-        if codes == "describer" and not has:
+        describer = None if codes == "codec" else self.describer
+        if codes == "describer" and describer is None:
             raise SearchError(
                 f"{self.where}: it has no describer; search the codec's codes, or pack its "
                 "pictures again with --describer"
             )
-        return has and codes != "codec"
-
-    def _quantiser(self, embedded: bool) -> ProductQuantiser:
-        describer = self.describer if embedded else None
-        return self.codec.quantiser if describer is None else describer.quantiser
+        if describer is None:
+            return self.codec, snapshot.codes
+        return describer, snapshot.describer_codes
 
     def _table(
-        self, snapshot: Snapshot, query: ImageLike, mode: Mode, embedded: bool
+        self,
+        snapshot: Snapshot,
+        query: ImageLike,
+        mode: Mode,
+        describer: Describes,
+        packed: NDArray[np.uint8],
     ) -> DistanceTable:
-        describer = self.describer if embedded else None
-        quantiser = self._quantiser(embedded)
+        quantiser = describer.quantiser
         if mode not in ("asymmetric", "symmetric"):
             raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
         if isinstance(query, str):
@@ -344,16 +346,14 @@ class Reader:
                     f"{self.where}: it holds no image {query!r}, which is a file: search for its "
                     f"picture with pathlib.Path({query!r})"
                 )
-            codes = snapshot.describer_codes if embedded else snapshot.codes
-            code = codes[snapshot.position(query)]
+            code = packed[snapshot.position(query)]
             return symmetric_table(
                 quantiser, unpack_codes(code[None], quantiser.M, K=quantiser.K)[0]
             )
-        describe = self.codec.descriptors if describer is None else describer.latents
-        descriptors = describe([as_image(query, "the query")])
+        vectors = describer.describe([as_image(query, "the query")])
         if mode == "symmetric":
-            return symmetric_table(quantiser, quantiser.encode(descriptors)[0])
-        return asymmetric_table(quantiser, descriptors[0])
+            return symmetric_table(quantiser, quantiser.encode(vectors)[0])
+        return asymmetric_table(quantiser, vectors[0])
 
     def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
         """The positions that an index means."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.product_code import ProductQuantiser
+from kinpack.describers.describing import Describes
 from kinpack.errors import ArchiveError
 from kinpack.pictures.images import Image
 
@@ -25,16 +25,12 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 30  # of a codec or describer file: what a manifest claims is a stranger's word
 
 
-class Codec(Protocol):
+class Codec(Describes, Protocol):
     """The part of ``kinpack.codec.codec.Codec`` that an archive uses."""
 
     @property
     def codec_id(self) -> str:
         """SHA-256 of the codec file, hexadecimal."""
-
-    @property
-    def quantiser(self) -> ProductQuantiser:
-        """The product code's books."""
 
     def to_bytes(self) -> bytes:
         """The codec file."""
@@ -52,9 +48,6 @@ class Codec(Protocol):
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw packets again, each by itself."""
-
-    def descriptors(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """What is quantised to the product code, shape (images, D)."""
 
 
 def as_codec(given: Codec | str | os.PathLike[str]) -> Codec:

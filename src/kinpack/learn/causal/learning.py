@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kinpack.codec.causal.causal_image import MOST_PIXELS, make_causal_test
 from kinpack.codec.codec import Codec
+from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.learn.causal.budgeted import Budget
 from kinpack.learn.causal.causal_training import CausalConfig, train_causal
@@ -77,7 +78,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     served = np.unique(steps[plan.quality_low : plan.quality_high + 1]).astype(np.int64)
     model = train_causal(
         planes,
-        codec.embed(fitting),
+        product_codes(codec, fitting),
         steps=served,
         K=codec.quantiser.K,
         config=CausalConfig(hidden=plan.hidden),

@@ -13,6 +13,7 @@ from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.describers.describing import product_codes
 from kinpack.pictures.images import Image
 
 QUALITIES = (20, 32, 48, 60, 76, 90)
@@ -37,7 +38,7 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
     coder = LearnedImages(codec.untested_coder(), codec.untested_causal())
-    codes = codec.embed(images)
+    codes = product_codes(codec, images)
     seen, gains = [], []
     groups = np.tile(np.arange(len(images)) < len(pictures), len(QUALITIES))
     for quality in QUALITIES:

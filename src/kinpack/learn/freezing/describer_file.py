@@ -91,7 +91,7 @@ def freeze_describer(
         )
     )
     grey = np.full((side, side, 3), 128, np.uint8)
-    describer.latents([grey], threads=1)  # refuses latents that do not fit the books
+    describer.describe([grey], threads=1)  # refuses latents that do not fit the books
     return describer
 
 
@@ -119,7 +119,7 @@ def freezing_error(
         with torch.inference_mode():
             true.append(network(x).numpy())
     z = np.concatenate(true)
-    frozen = describer.latents(pictures)
+    frozen = describer.describe(pictures)
     difference = frozen.astype(np.float64) - z
     same = describer.quantiser.encode(frozen) == describer.quantiser.encode(z)
     return FreezingError(

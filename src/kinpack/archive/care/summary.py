@@ -1,4 +1,4 @@
-"""A description of an archive in numbers: what it holds, and what that costs on the disk."""
+"""An archive in numbers: what it holds, and what that costs on the disk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind
 
 
-def describe(store: Store, snapshot: Snapshot) -> dict[str, Any]:
-    """Describe a revision of an archive; all sizes are bytes on the disk.
+def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
+    """Give a revision of an archive in numbers; all sizes are bytes on the disk.
 
     Args:
         store: where the archive lies.
