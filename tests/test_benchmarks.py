@@ -18,6 +18,7 @@ from scipy.interpolate import PchipInterpolator
 
 from benchmarks.measuring import data, machine
 from benchmarks.rates import rate_curves, rate_distortion, rate_plot, rivals
+from benchmarks.scale import adding_to_many
 from benchmarks.speed import latency
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
@@ -356,3 +357,13 @@ def test_shares_of_kin_against_plain_loops(rng: np.random.Generator) -> None:
         for at, found in shares.items():
             found.append(sum(int(labels[j] == labels[i]) for j in others[:at]) / at)
     assert kin_shares(decoded, labels) == pytest.approx({a: np.mean(s) for a, s in shares.items()})
+
+
+def test_adding_to_many_measures_every_size(tmp_path: Path) -> None:
+    rows = adding_to_many.measure(tmp_path, [1, 40], 2)
+    assert [row["images"] for row in rows] == [1, 40]
+    assert rows[0]["beyond_first_s"] == 0
+    for row in rows:
+        assert 0 < row["least_s"] <= row["median_s"]
+        with Archive.open(tmp_path / f"{row['images']}.kin") as archive:
+            assert len(archive) == row["images"] + 3

@@ -288,6 +288,19 @@ def test_lengths_of_prefixes_are_those_of_plain_loops(rng: np.random.Generator) 
         assert expected in set(sums(raw[:80], raw, count))
 
 
+@pytest.mark.parametrize("longest", [1, 200, 30_000, 200_000])
+def test_lengths_of_prefixes_of_every_width(rng: np.random.Generator, longest: int) -> None:
+    lengths = rng.integers(0, longest + 1, 150).tolist()
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.table({"id": pa.array(["x" * length for length in lengths], pa.string())}),
+        sink, use_dictionary=False, column_encoding={"id": "DELTA_BYTE_ARRAY"},
+        compression="NONE", write_statistics=False, data_page_size=1 << 30,
+    )  # fmt: skip
+    raw = sink.getvalue()[pq.ParquetFile(sink).metadata.row_group(0).column(0).data_page_offset :]
+    assert sum(map(min, pairwise(lengths))) in set(sums(raw[:80], raw, len(lengths)))
+
+
 def sums(head: bytes, raw: bytes, count: int) -> list[int]:
     found = []
     for start in range(len(head)):

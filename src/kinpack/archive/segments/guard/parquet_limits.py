@@ -190,7 +190,6 @@ def _check_pages(
         if type(count) is not int or not 0 <= count <= rows:
             raise ValueError(f"a page declares {count} values")
         most -= plain
-        data = tail[begin : begin + packed]
         at = begin + packed
         if kind == _DICTIONARY_PAGE and first and _PLAIN_DICTIONARY in encodings:
             first = False
@@ -200,6 +199,7 @@ def _check_pages(
             raise ValueError(f"a page is of the sort {kind} and encoded in the way {encoding}")
         values += count
         if prefixes:
+            data = tail[begin:at]
             text += plain + prefix_bytes(_unpacked(data, plain) if packing else data, count)
             if text > prefixes + 16 * rows + 1024:
                 raise ValueError(f"its {column.name}s are longer than {prefixes} bytes together")
@@ -277,15 +277,17 @@ def _steps(
         raise ValueError("the lengths of its ids are no lengths")
     sizes = per * bits.astype(np.int64) // 8
     begins = (np.array(places)[:, None] + np.cumsum(sizes, axis=1) - sizes).ravel()
-    made = np.zeros((bits.size, per, 4), np.uint8)
+    made = np.zeros((bits.size, per), np.int64)
     for width in set(bits.tobytes()) - {0}:
         chosen = np.flatnonzero(bits == width)
         raw = data[begins[chosen][:, None] + np.arange(per * width // 8)]
         ones = np.unpackbits(raw, axis=1, bitorder="little").reshape(-1, per, width)
-        whole = np.packbits(ones, axis=2, bitorder="little")  # each number from a byte's begin on
-        made[chosen, :, : whole.shape[2]] = whole
-    raised = made.view("<u4").reshape(len(widths), -1)
-    steps: NDArray[np.int64] = raised + np.array(smallest)[:, None]
+        some = np.zeros((len(chosen), per), np.int64 if width > 15 else np.int16)
+        for place in range(width - 1, -1, -1):
+            some <<= 1
+            some |= ones[:, :, place]
+        made[chosen] = some
+    steps: NDArray[np.int64] = made.reshape(len(widths), -1) + np.array(smallest)[:, None]
     return steps.ravel()
 
 
