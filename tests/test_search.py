@@ -23,9 +23,10 @@ from kinpack.search.distances.distance import (
     symmetric_tables,
 )
 from kinpack.search.distances.ranking import nearest, ranked
-from kinpack.search.engines import scan
+from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
-from kinpack.search.engines.scan import CodeIndex, Engine, top_k
+from kinpack.search.engines.table import ENGINES
+from kinpack.search.index import Index, top_k
 
 
 def quantiser_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantiser:
@@ -114,7 +115,7 @@ def test_all_distances_zero() -> None:
         assert distances.tolist() == [0, 0, 0]
 
 
-def engines() -> list[Engine]:
+def engines() -> list[str]:
     try:
         import faiss  # noqa: F401
     except ImportError:
@@ -173,7 +174,7 @@ def test_engines_agree_on_many_codes(M: int, K: int, n: int, rng: np.random.Gene
     indices = codes_of(3, 300, quantiser)[rng.integers(0, 300, n)]
     changed = rng.random((n, M)) < 0.1
     indices[changed] = codes_of(4, n, quantiser)[changed]
-    index = CodeIndex(pack_codes(indices, K=K), quantiser)
+    index = Index(pack_codes(indices, K=K), quantiser)
     mask = rng.random(n) < 0.5
     for query in (indices[17], indices[4], codes_of(9, 1, quantiser)[0]):
         table = symmetric_table(quantiser, query)
@@ -205,7 +206,7 @@ def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator
 
 def test_hardly_anything_alive(rng: np.random.Generator) -> None:
     quantiser = quantiser_of(2)
-    index = CodeIndex(pack_codes(codes_of(3, 40_000, quantiser)), quantiser)
+    index = Index(pack_codes(codes_of(3, 40_000, quantiser)), quantiser)
     mask = np.zeros(40_000, bool)
     mask[[5, 39_999]] = True
     table = asymmetric_table(quantiser, rng.normal(size=32))
@@ -261,11 +262,10 @@ def no_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     quantiser = quantiser_of(5)
     indices = codes_of(1, 50, quantiser)
-    index = CodeIndex(pack_codes(indices), quantiser)
+    index = Index(pack_codes(indices), quantiser)
     table = asymmetric_table(quantiser, np.zeros(32))
     expected = [position for _, position in plain_ranking(table, indices, 5)]
-    monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 0)
-    monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 0)
+    monkeypatch.setitem(ENGINES, "faiss", Registration(build=FastScan))
     for _ in range(2):
         assert index.search(table, 5)[0].tolist() == expected
     with pytest.raises(MissingExtraError, match=r'pip install "kinpack\[fast\]"'):
@@ -281,17 +281,59 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
             built.append(len(codes))
             super().__init__(codes, quantiser)
 
-    monkeypatch.setattr(scan, "FastScan", Counted)
-    monkeypatch.setattr(scan, "_FAISS_PAYS_AFTER", 150)
-    monkeypatch.setattr(scan, "_FAISS_PAYS_FROM", 50)
+    counted = Registration(build=Counted, from_codes=50, after_scanned=150)
+    monkeypatch.setitem(ENGINES, "faiss", counted)
     quantiser = quantiser_of(5)
-    index = CodeIndex(pack_codes(codes_of(1, 60, quantiser)), quantiser)
+    index = Index(pack_codes(codes_of(1, 60, quantiser)), quantiser)
     answers = []
     for search in range(6):
         answers.append(index.search(np.zeros(32), 5)[0].tolist())
         # Numpy has scanned 60, 120 and 180 codes after the first three.
         assert built == ([60] if search >= 3 else [])
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_registered_engine_is_searched_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Backwards:
+        """Looks at the codes from the last to the first, and leaves large k to numpy."""
+
+        asked = 0
+
+        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
+            self.indices = unpack_codes(codes, quantiser.M, K=quantiser.K)
+
+        def search(
+            self,
+            table: DistanceTable,
+            k: int,
+            *,
+            threads: int = 1,
+            mask: np.ndarray | None = None,
+        ) -> Found | None:
+            Backwards.asked += 1
+            if k > 5:
+                return None
+            rows = np.arange(len(self.indices))[::-1]
+            rows = rows if mask is None else rows[mask[rows]]
+            steps = table.steps(self.indices[rows])
+            order = np.lexsort((rows, steps))[:k]
+            return steps[order], rows[order]
+
+    monkeypatch.setitem(ENGINES, "backwards", Registration(build=Backwards, from_codes=100))
+    quantiser = quantiser_of(8)
+    table = asymmetric_table(quantiser, np.zeros(32))
+    for n, k, own in ((60, 3, 0), (400, 3, 1), (400, 9, 1)):  # "auto" takes it from 100 codes on
+        index = Index(pack_codes(codes_of(2, n, quantiser)), quantiser)
+        mask = np.arange(n) % 3 > 0
+        expected = index.search(table, k, engine="numpy", mask=mask)
+        for engine, asked in (("auto", own), ("backwards", 1)):
+            before = Backwards.asked
+            found = index.search(table, k, engine=engine, mask=mask)
+            assert np.array_equal(found[0], expected[0])
+            assert np.array_equal(found[1], expected[1])
+            assert Backwards.asked - before == asked
+    with pytest.raises(SearchError, match="backwards"):
+        index.search(table, 3, engine="forwards")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +346,7 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
         (lambda q, c, t: top_k(c, t, 1, engine=cast("Any", "brute")), "no engine 'brute'"),
         (lambda q, c, t: top_k(c, t, 1, mask=np.ones(3, bool)), "one bool for each"),
         (lambda q, c, t: top_k(c, t, 1, mask=cast("Any", np.ones(len(c)))), "one bool for each"),
-        (lambda q, c, t: CodeIndex(c, quantiser_of(99)).search(t, 1), "other books"),
+        (lambda q, c, t: Index(c, quantiser_of(99)).search(t, 1), "other books"),
         (lambda q, c, t: asymmetric_table(q, np.zeros(31)), "archive's codec"),
         (lambda q, c, t: asymmetric_table(q, np.full(32, np.nan)), "finite"),
         (lambda q, c, t: asymmetric_table(q, np.full(32, 1e30)), "too far"),
@@ -357,7 +399,7 @@ def test_packed_codes_may_be_read_only_or_strided() -> None:
 
 def test_ten_thousand_codes_take_under_ten_milliseconds() -> None:
     quantiser = quantiser_of(1)
-    index = CodeIndex(pack_codes(codes_of(2, 10_000, quantiser)), quantiser)
+    index = Index(pack_codes(codes_of(2, 10_000, quantiser)), quantiser)
     query = np.zeros(32)
     best = 1.0
     for _ in range(5):
@@ -371,9 +413,9 @@ def test_searching_imports_no_faiss_unasked() -> None:
     program = (
         "import sys, numpy as np\n"
         "from kinpack.describers.product_code import ProductQuantiser\n"
-        "from kinpack.search.engines.scan import CodeIndex\n"
+        "from kinpack.search.index import Index\n"
         "q = ProductQuantiser(np.zeros((16, 16, 2), np.float32))\n"
-        "CodeIndex(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
+        "Index(np.zeros((9, 8), np.uint8), q).search(np.ones(32), 3)\n"
         "assert not {'faiss', 'torch', 'pyarrow', 'scipy', 'sklearn'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -17,7 +17,7 @@ from kinpack.describers.product_code import pack_codes, unpack_codes
 from kinpack.metrics import mean_average_precision, psnr
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import asymmetric_table
-from kinpack.search.engines.scan import top_k
+from kinpack.search.index import top_k
 
 DEFAULT_ID = "078e60ac36a132527c563989639a3586605e25064219e0412d415ca5feb9c5cd"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"

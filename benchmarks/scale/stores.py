@@ -13,7 +13,7 @@ from benchmarks.scale.rows import ReplayingCoder, Rows, pixels
 from kinpack.archive.archive import Archive
 from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.search.distances.distance import symmetric_table
-from kinpack.search.engines.scan import top_k
+from kinpack.search.index import top_k
 
 TRANSACTION = 10_000
 """Rows that SQLite writes in one transaction: in a single one its log would be as large again."""

@@ -29,7 +29,7 @@ from kinpack.describers.product_code import ProductQuantiser, pack_codes
 from kinpack.metrics import mean_average_precision
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
-from kinpack.search.engines.scan import CodeIndex
+from kinpack.search.index import Index
 from kinpack.sources.opening import open_source
 
 M, K, AT = 16, 16, 1000
@@ -170,7 +170,7 @@ def describe(descriptor: LinearDescriptor, cells: NDArray[np.float32]) -> NDArra
 def code_hits(
     tables: Iterable[DistanceTable],
     query_labels: NDArray[np.int64],
-    index: CodeIndex,
+    index: Index,
     labels: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Rank codes, ties by database index: bool (q, 1,000), true where labels are equal."""
@@ -197,7 +197,7 @@ def measure(
         describe(descriptor, learn), M=M, K=K, seed=seed, iterations=iterations
     )
     z, z_query = describe(descriptor, database[0]), describe(descriptor, queries[0])
-    index = CodeIndex(pack_codes(quantiser.encode(z)), quantiser)
+    index = Index(pack_codes(quantiser.encode(z)), quantiser)
     asymmetric = (asymmetric_table(quantiser, q) for q in z_query)
     symmetric = (symmetric_table(quantiser, code) for code in quantiser.encode(z_query))
     hits = {

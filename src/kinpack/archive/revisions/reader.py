@@ -31,8 +31,8 @@ from kinpack.search.distances.distance import (
     asymmetric_table,
     symmetric_table,
 )
-from kinpack.search.engines.scan import CodeIndex, Engine
 from kinpack.search.hit import CodesOf, Hit, Mode
+from kinpack.search.index import Index
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
@@ -61,7 +61,7 @@ class Reader:
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
         self._describer = describer
-        self._code_indices: dict[Describes, tuple[Snapshot, CodeIndex]] = {}
+        self._code_indices: dict[Describes, tuple[Snapshot, Index]] = {}
         self._searching = threading.Lock()
 
     @property
@@ -271,7 +271,7 @@ class Reader:
         *,
         codes: CodesOf = "auto",
         mode: Mode = "asymmetric",
-        engine: Engine = "auto",
+        engine: str = "auto",
         threads: int = 1,
     ) -> list[Hit]:
         """The images nearest to a query, nearest first, equal distances in order of positions.
@@ -306,7 +306,7 @@ class Reader:
         with self._searching:
             known = self._code_indices.get(describer)
             if known is None or known[0] is not snapshot:
-                known = snapshot, CodeIndex(packed, describer.quantiser)
+                known = snapshot, Index(packed, describer.quantiser)
                 self._code_indices[describer] = known
             positions, distances = known[1].search(table, k, engine=engine, threads=threads)
         hits = []

@@ -20,6 +20,7 @@ from kinpack.describers.product_code import ProductQuantiser, unpack_codes
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable
 from kinpack.search.distances.ranking import nearest, ranked
+from kinpack.search.engines.engine import Found
 
 _FIRST_CANDIDATES = 1024
 """Fast scan takes no longer for that many than for ten."""
@@ -65,13 +66,19 @@ class FastScan:
         self._largest_square = float(spread)
 
     def search(
-        self, table: DistanceTable, k: int, mask: NDArray[np.bool_] | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
+        self,
+        table: DistanceTable,
+        k: int,
+        *,
+        threads: int = 1,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Found | None:
         """Find the k nearest codes.
 
         Args:
             table: the query's.
             k: number of hits wanted, at least 1.
+            threads: one does, however many may.
             mask: bool (n,), true for the rows that may be found.
 
         Returns:
