@@ -26,8 +26,8 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.canonical import sealed
-from kinpack.archive.segments.guard.column_table import COLUMNS
-from kinpack.archive.segments.guard.parquet_limits import most_text, prefix_bytes
+from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
+from kinpack.archive.segments.guard.parquet_limits import prefix_bytes
 from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry
 from kinpack.archive.segments.segment_index import Tail
 from kinpack.archive.segments.segment_writer import SegmentWriter

@@ -189,8 +189,9 @@ class Archive(Reader):
                 "without a number for the newest"
             )
         if not self._unborn:
-            newest = refreshed(self._store, self.manifest)
-            if newest is not self.manifest:
+            shown = self._snapshot.manifest
+            newest = refreshed(self._store, shown)
+            if newest is not shown:
                 self._snapshot = Snapshot(self._store, newest, self._snapshot)
 
     def add(

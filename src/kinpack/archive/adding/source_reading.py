@@ -1,15 +1,18 @@
-"""Intake: the images of a source in batches, without broken ones and those that are there."""
+"""Intake: the images of a source, loaded ahead, without broken ones and those that are there."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Container, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeAlias
 
 from kinpack.archive.adding.added_ids import AddedIds
-from kinpack.archive.adding.loading import load_ahead
-from kinpack.archive.segments.batches import batches
+from kinpack.archive.segments.batches import PIXEL_BYTES, batches
 from kinpack.errors import ArchiveError, ImageError, SourceError
+from kinpack.pictures.image_like import as_image
 from kinpack.pictures.images import Image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
@@ -107,3 +110,43 @@ class Intake:
                     continue
             self.added.announce(item.id)
             yield item
+
+
+def load_ahead(
+    items: Iterable[Item], *, threads: int | None = None, ahead: int = 256
+) -> Generator[tuple[Item, Image | ImageError]]:
+    """Load the pictures of items on threads, and yield them in the items' order.
+
+    Args:
+        items: what to load; drawn from the calling thread only.
+        threads: how many to load with, by default one a core, at most 4.
+        ahead: most pictures that are loaded before their turn; fewer where they are large.
+
+    Yields:
+        Each item with its image, or with the error that its loading met.
+    """
+    threads = threads or min(4, os.cpu_count() or 1)
+    waiting: deque[tuple[Item, Future[Image | ImageError]]] = deque()
+    allowed = threads
+    with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(_load, item)))
+                while len(waiting) > allowed:
+                    item, future = waiting.popleft()
+                    loaded = future.result()
+                    if not isinstance(loaded, ImageError):
+                        allowed = max(threads, min(ahead, PIXEL_BYTES // max(1, loaded.nbytes)))
+                    yield item, loaded
+            while waiting:
+                item, future = waiting.popleft()
+                yield item, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(item: Item) -> Image | ImageError:
+    try:
+        return as_image(item.load(), item.id)
+    except ImageError as error:
+        return error

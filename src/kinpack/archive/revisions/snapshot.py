@@ -51,7 +51,8 @@ class Snapshot:
         same = 0  # segments that are those of the former revision, with the same images
         if former is not None:
             pairs = zip(former.manifest.segments, manifest.segments, strict=False)
-            same = sum(1 for _ in takewhile(_is_same, pairs))
+            alike = (old is new or old == new for old, new in pairs)
+            same = sum(takewhile(bool, alike))
         self.segments: list[Segment] = former.segments[:same] if former else []
         if same < len(manifest.segments):
             left = [*(former.segments[same:] if former else ()), *([written] if written else ())]
@@ -224,10 +225,6 @@ class Snapshot:
         for part in range(first, len(self.segments)):
             deleted = self.manifest.segments[part].deleted
             yield self.segments[part], self._rows(part) if deleted else None
-
-
-def _is_same(pair: tuple[SegmentEntry, SegmentEntry]) -> bool:
-    return pair[0] is pair[1] or pair[0] == pair[1]
 
 
 def live_rows(entry: SegmentEntry) -> NDArray[np.int64]:

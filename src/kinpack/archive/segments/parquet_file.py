@@ -75,7 +75,7 @@ def arrow_arrays(
     }
 
 
-def to_parquet(arrays: Mapping[str, Any], codec: str) -> Any:
+def to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
     """Lay columns out as a Parquet file of one row group.
 
     Args:
@@ -83,7 +83,8 @@ def to_parquet(arrays: Mapping[str, Any], codec: str) -> Any:
         codec: SHA-256 of the codec file, noted in the footer.
 
     Returns:
-        The file, as an Arrow buffer.
+        The file, as an Arrow buffer; and one past the last byte of the payloads, and of the product
+        codes, its two first columns.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -112,22 +113,8 @@ def to_parquet(arrays: Mapping[str, Any], codec: str) -> Any:
     ) as writer:
         writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), rows)
         writer.add_key_value_metadata({"kinpack.format": str(FORMAT), "kinpack.codec": codec})
-    return sink.getvalue()
-
-
-def contiguous_ends(data: Any) -> tuple[int, int]:
-    """Where the payloads and the product codes of a whole file end, the two first columns.
-
-    Args:
-        data: the file, as an Arrow buffer.
-
-    Returns:
-        One past the last byte of each column's chunk.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    data = sink.getvalue()
     group = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
     chunks = group.column(0), group.column(1)  # neither has a dictionary
     payload, code = (chunk.data_page_offset + chunk.total_compressed_size for chunk in chunks)
-    return payload, code
+    return data, payload, code

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kinpack.archive.segments.code_file import read_codes
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_index import UNREADABLE, Index, Tail
+from kinpack.archive.segments.segment_index import UNREADABLE, Index, Tail, packed_codes
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -80,7 +80,7 @@ class Segment:
             ArchiveError: the file is missing, truncated or damaged.
         """
         index = self._index
-        return self._decoded(lambda tail: tail.ids) if index is None else index.ids
+        return self._decoded(lambda tail: tail.columns("id")["id"]) if index is None else index.ids
 
     @property
     def codes(self) -> NDArray[np.uint8]:
@@ -90,7 +90,9 @@ class Segment:
             ArchiveError: the file is missing, truncated or damaged.
         """
         index = self._index
-        return self._decoded(lambda tail: tail.codes) if index is None else index.codes
+        if index is not None:
+            return index.codes
+        return self._decoded(lambda tail: packed_codes(tail.columns("code")["code"]))
 
     @property
     def is_read(self) -> bool:

@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, Column, optional_columns
-from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes, most_text
+from kinpack.archive.segments.guard.column_table import (
+    COLUMNS,
+    NUMBERS,
+    Column,
+    most_text,
+    optional_columns,
+)
+from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes
 from kinpack.archive.segments.parquet_file import arrow_type
 
 UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
@@ -72,7 +78,7 @@ class Index:
             else pa.nulls(len(ids), arrow_type(column))
             for column in optional_columns()
         }
-        return cls(ids, _packed(arrays["code"]), starts, numbers, optional)
+        return cls(ids, packed_codes(arrays["code"]), starts, numbers, optional)
 
 
 def _numbers(array: Any, column: Column) -> NDArray[Any]:
@@ -83,8 +89,8 @@ def _numbers(array: Any, column: Column) -> NDArray[Any]:
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
-def _packed(array: Any) -> NDArray[np.uint8]:
-    """The rows of an Arrow array of bytes of one length, not copied."""
+def packed_codes(array: Any) -> NDArray[np.uint8]:
+    """Product codes, uint8 (rows, bytes of a code), of an Arrow array of bytes, not copied."""
     import pyarrow as pa
 
     kind = array.type
@@ -118,23 +124,13 @@ class Tail:
         self._rows, self._payload_bytes = rows, payload_bytes
         self._arrays: dict[str, Any] = {}
 
-    @property
-    def ids(self) -> Any:
-        """Arrow array of strings."""
-        return self._decode("id")["id"]
-
-    @property
-    def codes(self) -> NDArray[np.uint8]:
-        """Packed product codes, uint8, shape (rows, bytes of a code)."""
-        return _packed(self._decode("code")["code"])
-
     def index(self) -> Index:
         """All columns but the payloads."""
-        arrays = self._decode(*self._pages)
+        arrays = self.columns(*self._pages)
         return Index.of(arrays, offset=self._offset, payload_bytes=self._payload_bytes)
 
-    def _decode(self, *names: str) -> dict[str, Any]:
-        """What is decoded by now, these columns among it; each is decoded once."""
+    def columns(self, *names: str) -> dict[str, Any]:
+        """What is decoded by now, these columns among it, as Arrow arrays; each is decoded once."""
         new = [name for name in names if name not in self._arrays]
         for name in new:
             check_prefixes(self._tail, self._pages[name], COLUMNS[name], rows=self._rows)

@@ -108,15 +108,14 @@ class SegmentStream:
         if codes:
             entry = replace(entry, codes=code_file(entry.name, codes))
         self.segments.append(entry)
-        self._create(entry.file, data)
-        if entry.codes:
-            self._create(entry.codes.file, codes)
+        contents: tuple[memoryview | bytes, ...] = (data, codes)
+        for file, content in zip(entry.files, contents, strict=False):
+            if not self._store.create(file, content):
+                raise ArchiveError(
+                    f"{self._store.where(file)}: this random name was taken; try again"
+                )
 
     def discard(self) -> None:
         """Delete what was stored, as far as the store allows; for segments in no manifest."""
         with suppress(ArchiveError):
             self._store.delete(*(file for entry in self.segments for file in entry.files))
-
-    def _create(self, file: str, data: bytes | memoryview) -> None:
-        if not self._store.create(file, data):
-            raise ArchiveError(f"{self._store.where(file)}: this random name was taken; try again")

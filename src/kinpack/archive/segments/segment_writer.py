@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from kinpack.archive.segments.guard.column_table import COLUMNS, Column, optional_columns
-from kinpack.archive.segments.guard.parquet_limits import most_text
-from kinpack.archive.segments.parquet_file import arrow_arrays, contiguous_ends, to_parquet
+from kinpack.archive.segments.guard.column_table import (
+    COLUMNS,
+    Column,
+    most_text,
+    optional_columns,
+)
+from kinpack.archive.segments.parquet_file import arrow_arrays, to_parquet
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_index import Index
 from kinpack.codec.packets.packet import Packet
@@ -142,8 +146,7 @@ class SegmentWriter:
         if not self.rows:
             raise ArchiveError(f"{self._where}: a segment without images cannot be written")
         arrays = arrow_arrays(self._columns, self._payloads, self._codes)
-        data = to_parquet(arrays, self._codec)
-        index_offset, code_end = contiguous_ends(data)
+        data, index_offset, code_end = to_parquet(arrays, self._codec)
         view = memoryview(data).cast("B")
         if (
             view[index_offset - len(self._payloads) : index_offset] != self._payloads

@@ -79,3 +79,8 @@ COLUMNS: dict[str, Column] = {
 def optional_columns() -> list[Column]:
     """The columns of which an image may have no value: what else is known of it."""
     return [column for column in COLUMNS.values() if column.optional]
+
+
+def most_text(rows: int) -> int:
+    """Most bytes that all ids of a segment may have, all labels, all texts of another column."""
+    return (1 << 20) + (rows << 12)

@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, PHYSICAL, Column
+from kinpack.archive.segments.guard.column_table import (
+    COLUMNS,
+    NUMBERS,
+    PHYSICAL,
+    Column,
+    most_text,
+)
 from kinpack.archive.segments.guard.thrift import read_struct
 
 MAGIC = b"PAR1"
@@ -28,11 +34,6 @@ _ENCODINGS = {
 _UNCOMPRESSED, _ZSTD = 0, 6
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _HEADER = 1 << 16  # longest page header that is looked at
-
-
-def most_text(rows: int) -> int:
-    """Most bytes that all ids of a segment may have, all labels, all texts of another column."""
-    return (1 << 20) + (rows << 12)
 
 
 class Pages(NamedTuple):
