@@ -37,6 +37,13 @@ def absent(module: str) -> Iterator[None]:
     library.cache_clear()
 
 
+def test_constriction_codes_where_it_is_installed() -> None:
+    queue = pytest.importorskip("constriction").stream.queue
+    library.cache_clear()
+    assert library().RangeEncoder is queue.RangeEncoder
+    assert library().RangeDecoder is queue.RangeDecoder
+
+
 @pytest.fixture
 def plain() -> Iterator[None]:
     with absent("constriction"):

@@ -19,9 +19,10 @@ class Library(NamedTuple):
 def library() -> Library:
     """Return constriction's classes, or those of `plain_coder`, which write the same bytes."""
     try:
-        from constriction.stream import model, queue
+        from constriction import stream  # no package of its own: an attribute of constriction's
     except ImportError:
         from kinpack.entropy import plain_coder as plain
 
         return Library(plain.RangeEncoder, plain.RangeDecoder, plain.Categorical, plain.Uniform)
+    queue, model = stream.queue, stream.model
     return Library(queue.RangeEncoder, queue.RangeDecoder, model.Categorical, model.Uniform)
