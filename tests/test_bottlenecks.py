@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,16 +11,22 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from kinpack.errors import CodecError
+from kinpack.learn.freezing.freeze import freeze
 from kinpack.learn.models.bottlenecks import (
+    BOTTLENECKS,
     SCALE_HIGH,
     SCALE_LOW,
     ProductBottleneck,
+    Quantised,
     gaussian_bits,
     inward_shift,
     quantise_about,
 )
+from kinpack.learn.models.model import CodecModel
+from tests.tiny_codec import HEADER, NETWORK, patches, tiny_model
 
 pytestmark = pytest.mark.learn
 
@@ -249,3 +256,45 @@ def test_bits_have_gradients() -> None:
         wider, narrower = deviation * 2**delta, deviation * 2**-delta
         slope = cost(symbol, wider) - cost(symbol, narrower)
         assert float(of_scale[i]) == pytest.approx(slope / (2 * delta), rel=1e-3, abs=1e-5)
+
+
+class FixedWords(nn.Module):
+    """Names the nearest of words that never move."""
+
+    def __init__(self, M: int, K: int, d: int, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+        generator = torch.Generator().manual_seed(7)
+        self.words: Tensor
+        self.register_buffer("words", torch.randn(M, K, d, generator=generator))
+
+    def forward(self, z: Tensor) -> Quantised:
+        z = z.float()
+        indices = self.indices(z.detach())
+        z_q = self.decode(indices)
+        loss = self.beta * (z - z_q).square().sum(1).mean()
+        return Quantised(z_q + (z - z.detach()), indices, loss)
+
+    def indices(self, z: Tensor) -> Tensor:
+        M, _, d = self.words.shape
+        return torch.cdist(z.view(-1, M, d).transpose(0, 1), self.words).argmin(-1).T
+
+    def decode(self, indices: Tensor) -> Tensor:
+        return self.words[torch.arange(len(self.words)), indices].flatten(1)
+
+    def perplexity(self) -> Tensor:
+        return torch.ones(len(self.words))
+
+
+def test_a_registered_bottleneck_is_learned_with_and_frozen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(BOTTLENECKS, "fixed", FixedWords)
+    model = tiny_model(dataclasses.replace(NETWORK, bottleneck="fixed"))
+    assert isinstance(model.product, FixedWords)
+    expected = FixedWords(NETWORK.M, NETWORK.K, NETWORK.code_dim, 0.25).words.numpy()
+    assert np.array_equal(model.product.words.numpy(), expected)  # trained, and unmoved
+    codec = freeze(model, patches(8), description=HEADER)
+    assert np.array_equal(codec.quantiser.codebooks, expected)
+    with pytest.raises(CodecError, match=r"'vectors'.*fixed"):
+        CodecModel(dataclasses.replace(NETWORK, bottleneck="vectors"))

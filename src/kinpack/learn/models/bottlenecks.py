@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,30 @@ class Quantised(NamedTuple):
     z_q: Tensor
     indices: Tensor
     loss: Tensor
+
+
+class Bottleneck(Protocol):
+    """What quantises the descriptors of the product code; an ``nn.Module``.
+
+    ``decode(indices(z))`` equals what a call gives in evaluation.
+
+    Attributes:
+        words: (M, K, d) float32, the codebooks that the codec file gets.
+    """
+
+    words: Tensor
+
+    def __call__(self, z: Tensor) -> Quantised:
+        """Quantise (n, M·d) float32; in training mode also learn from it."""
+
+    def indices(self, z: Tensor) -> Tensor:
+        """Sub-indices (n, M) int64 of (n, M·d) float32."""
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Vectors (n, M·d) float32 of (n, M) int64 sub-indices."""
+
+    def perplexity(self) -> Tensor:
+        """Number of words in use of each book: (M,) float32."""
 
 
 class ProductBottleneck(nn.Module):
@@ -141,6 +166,14 @@ class ProductBottleneck(nn.Module):
             decay=self.decay,
             dead_below=self.dead_below,
         )
+
+
+def _product(M: int, K: int, d: int, beta: float) -> Bottleneck:
+    return ProductBottleneck(M=M, K=K, d=d, beta=beta)
+
+
+BOTTLENECKS: dict[str, Callable[[int, int, int, float], Bottleneck]] = {"product": _product}
+"""Makers of bottlenecks by name, of (M, K, d, β): a new one is a class and a line here."""
 
 
 def quantise_about(y: Tensor, mean: Tensor, log2_scale: Tensor, step: Tensor) -> Tensor:

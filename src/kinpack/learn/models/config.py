@@ -62,6 +62,7 @@ class NetworkConfig:
         steps: order in which the latents are coded.
         gain: constant factor between the analysis network's output and ``y``, so that a step of 1
             is a fair quantiser at the start of training.
+        bottleneck: what quantises the product code, a name of ``bottlenecks.BOTTLENECKS``.
     """
 
     wide: int = 64
@@ -77,6 +78,7 @@ class NetworkConfig:
     code_dim: int = 4
     steps: tuple[Step, ...] = DEFAULT_STEPS
     gain: float = 8.0
+    bottleneck: str = "product"
 
     def __post_init__(self) -> None:
         if not 1 <= self.latent <= BLOCK_COMPONENTS:

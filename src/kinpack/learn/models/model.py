@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kinpack.learn.models.bottlenecks import ProductBottleneck, gaussian_bits, quantise_about
+from kinpack.errors import CodecError
+from kinpack.learn.models.bottlenecks import BOTTLENECKS, gaussian_bits, quantise_about
 from kinpack.learn.models.config import NetworkConfig
 from kinpack.learn.models.networks import (
     Analysis,
@@ -62,7 +63,12 @@ class CodecModel(nn.Module):
         self.analysis = Analysis(config)
         self.synthesis = Synthesis(config)
         self.code_network = CodeNetwork(config)
-        self.product = ProductBottleneck(M=config.M, K=config.K, d=config.code_dim, beta=beta)
+        if config.bottleneck not in BOTTLENECKS:
+            raise CodecError(
+                f"there is no bottleneck {config.bottleneck!r}; use one of {', '.join(BOTTLENECKS)}"
+            )
+        make = BOTTLENECKS[config.bottleneck]
+        self.product = make(config.M, config.K, config.code_dim, beta)
         self.code_context = nn.Linear(config.M * config.code_dim, config.code_context)
         self.code_picture = CodePicture(config)
         self.context = nn.ModuleList(ContextNetwork(config, step) for step in config.steps)

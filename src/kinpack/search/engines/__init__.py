@@ -1,1 +1,1 @@
-"""Engines that scan codes, and the table that names them; may import the distances and describers."""
+"""Engines that scan codes, and the table that names them; may import distances, describers."""
