@@ -165,7 +165,7 @@ def test_refusals_name_the_file_and_the_cure(tmp_path: Path) -> None:
         load_image(tmp_path)
     with pytest.raises(ImageError, match="cannot be read"):
         load_image(text / "below.png")
-    with pytest.raises(ImageError, match="size 0"):
+    with pytest.raises(ImageError, match="size is 0"):
         load_image(text, size=0)
 
 

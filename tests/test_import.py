@@ -27,6 +27,7 @@ PACKAGE = ROOT / "src" / "kinpack"
 # do not import each other. A room is a folder, or a module that lies in none.
 FLOORS = {
     "errors": 0,
+    "arguments": 1,
     "progress": 0,
     "archive/segments/guard": 0,
     "limits": 1,

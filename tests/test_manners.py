@@ -11,7 +11,22 @@ import PIL.Image
 import pytest
 
 from fakes.tiny_describer import GOLDEN
-from kinpack import Archive, Codec, Describer, KinpackError, open_source
+from kinpack import (
+    Archive,
+    Codec,
+    Describer,
+    KinpackError,
+    copy,
+    export,
+    load_image,
+    merge,
+    open_source,
+    repair,
+    save_image,
+    seal,
+    unpack,
+    unseal,
+)
 from kinpack.sources.items import Item
 
 PICTURES = np.random.default_rng(14).integers(0, 256, (30, 24, 16, 3), np.uint8)
@@ -124,6 +139,35 @@ def test_k_is_a_number_of_hits(archive: Archive, k: Any) -> None:
         (lambda _: CODEC.describe([PICTURES[0] > 9]), "astype"),
         (lambda _: CODEC.decode(CODEC.encode(PICTURES[:1])[0]), r"\[packet\]"),  # type: ignore[arg-type]
         (lambda _: Describer.load(GOLDEN).describe(PICTURES[0]), r"\[image\]"),
+        (lambda archive: archive.read_many(None), "list of ids"),
+        (lambda archive: archive.remove(None), "an id is a string"),
+        (lambda archive: archive.add(PICTURES, 60), "quality=60"),
+        (lambda archive: archive.add(PICTURES, min_psnr="36"), "1 to 100 dB"),
+        (lambda archive: archive.add(PICTURES, max_bytes="20M"), "whole number"),
+        (lambda archive: archive.add(PICTURES, quality="60"), "1 to 100"),
+        (lambda archive: archive.add(PICTURES, threads=0), "whole number"),
+        (lambda archive: archive.add(PICTURES, batch=2.5), "whole number"),
+        (lambda archive: archive.search("000000", threads="2"), "whole number"),
+        (lambda archive: next(archive.images(batch=0)), "whole number"),
+        (lambda archive: archive.gc(keep="1"), "whole number"),
+        (lambda archive: archive.gc(min_age="1"), "seconds"),
+        (lambda _: CODEC.encode(PICTURES, {"quality": 60}), "quality=60"),  # type: ignore[arg-type]
+        (lambda _: load_image(PICTURES[0]), "path"),
+        (lambda _: load_image("query.png", size="9"), "whole number"),  # type: ignore[arg-type]
+        (lambda _: save_image(PICTURES[0] / 255, "x.png"), "astype"),
+        (lambda _: save_image(PICTURES[0], None), "path"),  # type: ignore[arg-type]
+        (lambda _: open_source(PICTURES, size=2.5), "whole number"),  # type: ignore[arg-type]
+        (lambda archive: export(archive, "x", "parket"), "parquet"),  # type: ignore[arg-type]
+        (lambda archive: export(archive, None, "parquet"), "path"),  # type: ignore[arg-type]
+        (lambda archive: export(archive, "x", "parquet", format="gif"), "png"),  # type: ignore[arg-type]
+        (lambda archive: unpack(archive, "x", format="gif"), "png"),  # type: ignore[arg-type]
+        (lambda archive: unpack(archive, None), "path"),  # type: ignore[arg-type]
+        (lambda archive: seal(archive, None), "path"),  # type: ignore[arg-type]
+        (lambda archive: copy(archive, None), "path"),  # type: ignore[arg-type]
+        (lambda _: copy(None, "x.kin"), "path"),  # type: ignore[arg-type]
+        (lambda _: merge(None, "x.kin"), "path"),  # type: ignore[arg-type]
+        (lambda _: merge([], "x.kin"), "name one or more"),
+        (lambda archive: repair(archive, "x.kin"), "path"),
     ],
 )
 def test_wrong_arguments_name_the_right_call(
@@ -133,7 +177,7 @@ def test_wrong_arguments_name_the_right_call(
         act(archive)
     assert len(str(caught.value).splitlines()) == 1
     assert len(archive) == len(PICTURES)
-    assert not Path("x.kin").exists()
+    assert not list(Path().glob("x*"))
 
 
 def test_images_are_encoded_from_whatever_holds_them(folder: Path) -> None:
@@ -173,3 +217,27 @@ def test_codecs_and_describers_are_named(tmp_path: Path) -> None:
         for file in sorted((tmp_path / "a.kin").rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
         (tmp_path / "a.kin").rmdir()
+
+
+def test_what_writes_something_else_takes_an_archive_or_its_path(
+    folder: Path, tmp_path: Path
+) -> None:
+    made = []
+    with Archive.open(folder / "a.kin") as archive:
+        forms: list[Any] = [archive, folder / "a.kin", str(folder / "a.kin")]
+        for number, given in enumerate(forms):
+            place = tmp_path / str(number)
+            place.mkdir()
+            copy(given, place / "copy.kin")
+            merge([given], place / "merged.kin")
+            seal(given, place / "a.kin.zip")
+            unseal(place / "a.kin.zip", place / "unsealed.kin")
+            assert unpack(given, place / "files") == len(PICTURES)
+            assert export(given, place / "folders", "imagefolder") == len(PICTURES)
+            assert export(given, place / "set", "parquet") == len(PICTURES)
+            for copied in ("copy.kin", "merged.kin", "a.kin.zip", "unsealed.kin"):
+                with Archive.open(place / copied) as other:
+                    assert other.ids == archive.ids
+                    assert np.array_equal(other[3], PICTURES[3])
+            made.append({file.relative_to(place).parts[0] for file in place.rglob("*")})
+    assert made[0] == made[1] == made[2]

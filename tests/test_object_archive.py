@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import threading
 import uuid
@@ -547,3 +548,21 @@ def test_the_command(place: Backend, tmp_path: Path) -> None:
         assert "this is written to a local path" in error
     nothing = one_error(run("info", place.address("nothing"), code=1).stderr)
     assert "no kinpack archive: it has no manifests" in nothing
+
+
+def read_after_fork(archive: Archive, said: Any) -> None:
+    try:
+        archive.read(archive.ids[0])
+        said.put("read")
+    except KinpackError as error:
+        said.put(str(error))
+
+
+def test_after_a_fork_it_refuses_in_place_of_waiting_for_ever() -> None:
+    context = multiprocessing.get_context("fork")
+    said = context.Queue()
+    with reopened(make(f"memory://{uuid.uuid4().hex}/a.kin")) as archive:
+        worker = context.Process(target=read_after_fork, args=(archive, said), daemon=True)
+        worker.start()
+        assert "spawn or forkserver" in said.get(timeout=300)
+        worker.join()

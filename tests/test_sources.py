@@ -65,7 +65,7 @@ def test_size_reduces_what_is_larger(tmp_path: Path) -> None:
     for spec in pictures:
         assert [item.load().shape for item in open_source(spec, size=3)] == [(2, 3, 3)]
         assert [item.load().shape for item in open_source(spec, size=30)] == [(4, 6, 3)]
-        with pytest.raises(SourceError, match="size 0"):
+        with pytest.raises(SourceError, match="size is 0"):
             open_source(spec, size=0)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kinpack.codec.codec import Codec as Codec
     from kinpack.codec.packets.packet import Kind as Kind
     from kinpack.codec.packets.packet import Packet as Packet
+    from kinpack.codec.packets.target import Target as Target
     from kinpack.describers.describer import Describer as Describer
     from kinpack.errors import KinpackError as KinpackError
     from kinpack.integrations.exporting import export as export
@@ -39,6 +40,7 @@ _HOME = {
     "KinpackError": "kinpack.errors",
     "Packet": "kinpack.codec.packets.packet",
     "Source": "kinpack.sources.items",
+    "Target": "kinpack.codec.packets.target",
     "copy": "kinpack.archive.care.copying",
     "export": "kinpack.integrations.exporting",
     "load_image": "kinpack.pictures.images",
@@ -60,6 +62,7 @@ __all__ = [
     "KinpackError",
     "Packet",
     "Source",
+    "Target",
     "__version__",
     "copy",
     "export",

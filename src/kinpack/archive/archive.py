@@ -277,7 +277,8 @@ class Archive(Reader):
         """
         from kinpack.archive.care.removal import removal
 
-        names = [ids] if isinstance(ids, str) else list(ids)
+        single = isinstance(ids, str) or not isinstance(ids, Iterable)
+        names: list[Any] = [ids] if single else list(ids)
         with self._writing():
             return self._commit(lambda base: removal(base, names, label, where=self.where))
 

@@ -8,7 +8,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.opened import Readable, opened
@@ -18,6 +18,7 @@ from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.parquet_file import arrow_type
 from kinpack.archive.stores.staged_file import staged_folder
+from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import unpack
 from kinpack.pictures.images import Format, encode_image
@@ -72,7 +73,9 @@ def export(
         MissingExtraError: the package for Lance is not installed.
         PayloadError: a packet is damaged.
     """
-    root = Path(folder)
+    root = path_of(folder, "the data set", ArchiveError)
+    if form not in get_args(Form):
+        raise ArchiveError(f"there is no form {form!r}; it is one of {', '.join(get_args(Form))}")
     if form == "lance":
         _lance()  # told before anything is drawn
     with opened(archive) as reader:

@@ -20,6 +20,7 @@ from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.system_errors import refusal
+from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.images import SUFFIXES, Format, save_image
 
@@ -75,11 +76,12 @@ def unpack(
         ImageError: a file cannot be written.
         PayloadError: a packet is damaged.
     """
+    root = path_of(folder, "the folder", ArchiveError)
     with opened(archive) as reader:
         ids = reader.ids
         files = file_names(ids if names is None else names, format, where=reader.where)
-        _write_files(reader, files, Path(folder), format, force, threads, progress)
-        _write_table(Path(folder) / TABLE, files, reader.entries())
+        _write_files(reader, files, root, format, force, threads, progress)
+        _write_table(root / TABLE, files, reader.entries())
     return len(files)
 
 
@@ -142,6 +144,8 @@ def file_names(
                 f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
                 "images one by one: kinpack get ARCHIVE ID -o FILE"
             )
+    if format not in _SUFFIXES:
+        raise ArchiveError(f"there is no format {format!r}; it is one of {', '.join(_SUFFIXES)}")
     suffix = _SUFFIXES[format]
     short = [_without_suffix(name) + suffix for name in ids]
     often = Counter(map(_key, short))

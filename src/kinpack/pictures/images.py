@@ -10,13 +10,13 @@ import io
 import os
 import stat
 import uuid
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from kinpack.arguments import path_of, whole_number
 from kinpack.errors import ImageError, shown
 from kinpack.limits import VARIABLE, most_pixels, too_many
 from kinpack.pictures.colour import to_plain_mode
@@ -108,14 +108,14 @@ def load_image(
         ImageError: the file is missing, empty, no picture, damaged, cut short or too large, or
             holds samples of no known range.
     """
-    if size is not None and size < 1:
-        raise ImageError(f"size {size} is no length of a side; give 1 or more pixels")
+    if size is not None:
+        whole_number(size, "size", ImageError)
     if isinstance(source, PIL.Image.Image):
         return _read(source, size=size, where=where or "a Pillow image")
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), len(source), size=size, where=where or "bytes in memory")
+    path = path_of(source, "a picture file", ImageError)
     where = where or shown(source)
-    path = Path(source)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a named pipe would block until somebody writes
@@ -286,11 +286,9 @@ def save_image(
     Raises:
         ImageError: the format is unknown or cannot hold the image, or the file cannot be written.
     """
-    path = Path(path)
+    path = path_of(path, "a picture file", ImageError)
     where = shown(path)
-    chosen = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    if chosen not in _OPTIONS:
-        raise ImageError(f"{where}: unknown format; png, webp and jpeg can be written")
+    chosen: Any = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
     picture = _to_write(image, chosen, where)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -329,6 +327,8 @@ def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa:
 
 def _to_write(image: Image, chosen: Format, where: str) -> PIL.Image.Image:
     """The Pillow image of which a format makes a file."""
+    if chosen not in _OPTIONS:
+        raise ImageError(f"{where}: unknown format; png, webp and jpeg can be written")
     image = validate_image(image, where)
     if chosen == "webp" and max(image.shape) > _WEBP_LONGEST_SIDE:
         raise ImageError(

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from kinpack.arguments import whole_number
 from kinpack.errors import SourceError, shown
 from kinpack.pictures.images import (
     SUFFIXES,
@@ -86,8 +87,8 @@ def open_source(
             pictures have one id, or an option does not apply to it.
         MissingExtraError: a name of the hub without the ``datasets`` package.
     """
-    if size is not None and size < 1:
-        raise SourceError(f"size {size} is no length of a side; give 1 or more pixels")
+    if size is not None:
+        whole_number(size, "size", SourceError)
     if isinstance(spec, (str, os.PathLike)):
         if labels is not None:
             raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")

@@ -19,6 +19,7 @@ from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
+from kinpack.arguments import whole_number
 from kinpack.codec.packets.target import Target
 from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
@@ -81,8 +82,7 @@ class AddOptions:
             raise ArchiveError(
                 f"on_duplicate is {self.on_duplicate!r}; it is one of error, skip, replace"
             )
-        if self.batch < 1:
-            raise ArchiveError(f"batch is {self.batch}; it is at least 1")
+        whole_number(self.batch, "batch", ArchiveError)
         if not isinstance(self.target.quality, int | None):
             raise ArchiveError("images are added at one quality; add those of each by themselves")
 

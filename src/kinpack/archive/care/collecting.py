@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from numbers import Real
 
 from kinpack.archive.revisions.manifest import codec_file, describer_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import TEMPORARY, Store
+from kinpack.arguments import whole_number
 from kinpack.errors import ArchiveError
 
 MIN_AGE = 3600.0
@@ -52,8 +54,9 @@ def collect(
         ArchiveError: somebody is writing, a manifest that is to be kept is damaged, or the store
             cannot be written; nothing that a kept revision names is ever removed.
     """
-    if keep < 1:
-        raise ArchiveError(f"keep is {keep}; at least 1 revision, the newest, is kept")
+    whole_number(keep, "keep", ArchiveError)
+    if not isinstance(min_age, Real):
+        raise ArchiveError(f"min_age is {min_age!r}; it is a number of seconds")
     with store.alone():
         return _collect(store, keep, min_age, dry_run)
 

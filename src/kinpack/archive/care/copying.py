@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,8 @@ def merge(
             cannot be written, or a file is missing or damaged.
         PayloadError: a packet is damaged.
     """
-    several = [sources] if isinstance(sources, (str, os.PathLike, Reader)) else sources
+    single = isinstance(sources, (str, os.PathLike, Reader)) or not isinstance(sources, Iterable)
+    several: Iterable[Any] = [sources] if single else sources
     with ExitStack() as open_now:
         readers = [open_now.enter_context(opened(source)) for source in several]
         return _write(readers, target, on_duplicate, {"verb": "merge"}, progress)

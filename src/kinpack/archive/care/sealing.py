@@ -6,7 +6,6 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
@@ -19,6 +18,7 @@ from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.stores.buckets import is_object_address
 from kinpack.archive.stores.opening import is_address
 from kinpack.archive.stores.staged_file import staged_file
+from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
@@ -47,7 +47,10 @@ def seal(
         raise ArchiveError(
             f"{target}: an archive is sealed into a local file; name one, and copy it"
         )
-    with opened(source) as reader, staged_file(Path(target)) as file:
+    with (
+        opened(source) as reader,
+        staged_file(path_of(target, "a sealed archive", ArchiveError)) as file,
+    ):
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, data in _files(reader, progress):
                 info = zipfile.ZipInfo(name, _LONG_AGO)

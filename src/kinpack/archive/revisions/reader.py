@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_descr
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
+from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describing import Describes
 from kinpack.describers.product_code import unpack_codes
@@ -143,10 +143,8 @@ class Reader:
 
     def __repr__(self) -> str:
         n, segments = len(self), len(self.manifest.segments)
-        return (
-            f"<{type(self).__name__} {self.where}: {n:,} images in {segments:,} segments, revision "
-            f"{self.manifest.number:,}>"
-        )
+        what = f"{n:,} images in {segments:,} segments, revision {self.manifest.number:,}"
+        return f"<{type(self).__name__} {self.where}: {what}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first two dozen images, as a page that stands by itself."""
@@ -241,8 +239,8 @@ class Reader:
             PayloadError: a packet is damaged.
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
-        if isinstance(ids, str):
-            raise NotFoundError(f"{self.where}: read_many takes several ids; use read({ids!r})")
+        if isinstance(ids, str) or not isinstance(ids, Iterable):
+            raise NotFoundError(f"{self.where}: read_many takes a list of ids; one is read(ID)")
         snapshot = self._snapshot
         return self._images(snapshot, [snapshot.position(name) for name in ids], threads)
 
@@ -259,6 +257,7 @@ class Reader:
             PayloadError: a packet is damaged.
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
+        whole_number(batch, "batch", ArchiveError)
         for chunk in self._snapshot.batches(batch):
             entries = [entry for entry, _ in chunk]
             images = self._decode([packet for _, packet in chunk], entries.__getitem__, threads)
@@ -296,9 +295,8 @@ class Reader:
             ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
         snapshot = self._snapshot
-        if not isinstance(k, SupportsIndex) or isinstance(k, bool) or operator.index(k) < 1:
-            raise SearchError(f"k is {k!r}; it is a number of hits, 1 or more")
-        k = operator.index(k)
+        k = whole_number(k, "k", SearchError)
+        threads = whole_number(threads, "threads", SearchError)
         describer, packed = self._searched(snapshot, codes)
         table = self._table(snapshot, query, mode, describer, packed)
         if not len(snapshot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -48,6 +49,7 @@ class Objects:
     def __init__(self, address: Address) -> None:
         self.address = address
         self.unclear = False
+        self._process = os.getpid()
         self._small = address.connect(timeout=buckets.TIMEOUT)
         self._large = address.connect(timeout=buckets.UPLOAD_TIMEOUT)
 
@@ -153,6 +155,11 @@ class Objects:
         self._asked(delete, names[0], "delete")
 
     def _key(self, name: str) -> str:
+        if self._process != os.getpid():  # obstore's threads are not here: it would wait for ever
+            raise ArchiveError(
+                f"{self.where('')}: an archive in an object store cannot be used after a fork; "
+                "start processes by spawn or forkserver, or open it in each of them"
+            )
         return self.address.prefix + name
 
     def _asked(self, ask: Callable[[], _Result], name: str, action: str) -> _Result:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal, Self, TypeAlias, get_args
 
+from kinpack.arguments import whole_number
 from kinpack.errors import CodecError
 
 DEFAULT_QUALITY = 60
@@ -47,12 +48,14 @@ class Target:
             raise CodecError(f"classic is {self.classic!r}; it is auto, never or always")
         if self.quality is not None:
             object.__setattr__(self, "quality", _checked(self.quality))
-        if self.min_psnr is not None and not 1 <= self.min_psnr <= 100:
-            raise CodecError(f"min_psnr is {self.min_psnr}; it goes from 1 to 100 dB")
+        if self.min_psnr is not None and not (
+            isinstance(self.min_psnr, Real) and 1 <= self.min_psnr <= 100
+        ):
+            raise CodecError(f"min_psnr is {self.min_psnr!r}; it goes from 1 to 100 dB")
         for name in ("max_bytes", "threads"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise CodecError(f"{name} is {value}; it is at least 1")
+            if value is not None:
+                object.__setattr__(self, name, whole_number(value, name, CodecError))
 
     @classmethod
     def of(cls, target: Self | None, asked: Mapping[str, Any]) -> Self:
@@ -67,6 +70,8 @@ class Target:
         """
         if target is not None and asked:
             raise CodecError(f"a target is given, and {', '.join(asked)} too; give one of them")
+        if target is not None and not isinstance(target, cls):
+            raise CodecError(f"{target!r} is no kinpack.Target; name what is asked: quality=60")
         if target is not None:
             return target
         if "escape" in asked:
