@@ -52,7 +52,7 @@ class User:
         """Run a command; its exit code, output and errors."""
         process = self.start(*words, **options)
         try:
-            out, errors = process.communicate(timeout=600)
+            out, errors = process.communicate()
         finally:
             process.kill()
         return process.returncode, out or "", errors or ""

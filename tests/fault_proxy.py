@@ -146,7 +146,7 @@ class FaultProxy:
     def _ask(
         self, client: BaseHTTPRequestHandler, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self._upstream, timeout=60)
+        upstream = http.client.HTTPConnection(self._upstream)
         try:
             upstream.putrequest(
                 client.command, client.path, skip_host=True, skip_accept_encoding=True
@@ -161,7 +161,7 @@ class FaultProxy:
 
     def _tear(self, client: BaseHTTPRequestHandler, part: bytes) -> None:
         """Announce the whole, send a part, and hang up."""
-        upstream = http.client.HTTPConnection(self._upstream, timeout=60)
+        upstream = http.client.HTTPConnection(self._upstream)
         upstream.putrequest(client.command, client.path, skip_host=True, skip_accept_encoding=True)
         for name, value in client.headers.items():
             upstream.putheader(name, value)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 KEY, SECRET, REGION = "kinpack", "kinpack-secret", "us-east-1"
 BUCKET = "kin"
-_SECONDS_TO_START = 180
+_QUESTIONS = 3600  # that a server may take to start: more time where everything is slow
 _ATTEMPTS = 3
 
 
@@ -82,20 +82,21 @@ def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _is_ready(process: subprocess.Popen[bytes], endpoint: str) -> bool:
-    """Wait until a server has a bucket; false where it ends, or takes too long."""
-    deadline = time.monotonic() + _SECONDS_TO_START
-    while not _make_bucket(endpoint):
-        if process.poll() is not None or time.monotonic() > deadline:
+    """Wait until a server has a bucket; false where it ends, or is asked too often."""
+    for _ in range(_QUESTIONS):
+        if process.poll() is not None:
             return False
+        if _make_bucket(endpoint):
+            return True
         time.sleep(0.05)
-    return True
+    return False
 
 
 def _make_bucket(endpoint: str) -> bool:
     """Make the bucket, and write an object, which makes the server allot its first volumes."""
     try:
         for path, body in ((f"/{BUCKET}", b""), (f"/{BUCKET}/warm", b"x")):
-            request(endpoint, "PUT", path, body)
+            request(endpoint, "PUT", path, body, patience=10)
     except urllib.error.HTTPError as error:
         with suppress(OSError):
             error.close()
@@ -105,8 +106,10 @@ def _make_bucket(endpoint: str) -> bool:
     return True
 
 
-def request(endpoint: str, method: str, path: str, body: bytes = b"") -> bytes:
-    """Send one request, signed; its answer's body."""
+def request(
+    endpoint: str, method: str, path: str, body: bytes = b"", *, patience: float | None = None
+) -> bytes:
+    """Send one request, signed; its answer's body. Patience, in seconds, is without end if None."""
     now = datetime.datetime.now(datetime.UTC)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     digest = hashlib.sha256(body).hexdigest()
@@ -128,7 +131,7 @@ def request(endpoint: str, method: str, path: str, body: bytes = b"") -> bytes:
     sent = urllib.request.Request(  # noqa: S310 (loopback)
         endpoint + path, data=body, method=method, headers=headers
     )
-    with urllib.request.urlopen(sent, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(sent, timeout=patience) as answer:  # noqa: S310
         return bytes(answer.read())
 
 

@@ -308,11 +308,9 @@ def many(folder: Path, count: int) -> None:
 
 
 def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until something holds, while a process runs."""
-    deadline = time.monotonic() + 300
+    """Wait until something holds, while a process runs: its work is bounded, so no time is set."""
     while not ready():
         assert process.poll() is None, "the command ended too early"
-        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -337,7 +335,7 @@ def test_an_interrupted_pack_leaves_nothing(user: User, number: signal.Signals, 
     wait_for((user.folder / "x.kin" / "codecs").exists, process)
     time.sleep(0.5)
     process.send_signal(number)
-    out, errors = process.communicate(timeout=300)
+    out, errors = process.communicate()
     assert (process.returncode, out) == (code, "")
     if number == signal.SIGINT:
         assert one_error(errors) == "interrupted"
@@ -354,7 +352,7 @@ def test_an_interrupted_add_leaves_the_archive(user: User) -> None:
     wait_for(lambda: is_locked(user.folder / "x.kin"), process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert one_error(errors) == "interrupted"
     assert {p: p.stat().st_mtime_ns for p in (user.folder / "x.kin").rglob("*.*")} == before
@@ -367,7 +365,7 @@ def test_an_interrupted_unpack_leaves_whole_files(user: User) -> None:
     process = user.start("unpack", "x.kin", "-o", "out")
     wait_for((user.folder / "out" / "00010.png").exists, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=300)
+    process.communicate()
     if process.returncode:  # it may have been quicker
         assert process.returncode == 130
         assert not (user.folder / "out" / "labels.csv").exists()
@@ -380,7 +378,7 @@ def test_a_reader_that_has_gone_is_no_error(desk: Path) -> None:
     process = User(desk).start("ls", "photos.kin")
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate()
     assert errors == ""
     assert process.returncode in (0, 141)
 

@@ -155,14 +155,12 @@ def test_checkpoints_are_written_through_no_link(tmp_path: Path, photos: Path) -
 
 def test_ctrl_c_is_one_line_and_keeps_the_checkpoints(tmp_path: Path, photos: Path) -> None:
     process = User(tmp_path).start("learn", "photos", "-o", "x.kinc", "--threads", "1")
-    deadline = time.monotonic() + 600
     while not (tmp_path / "x.kinc.work" / "run.json").exists():
         assert process.poll() is None
-        assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(3)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert one_error(errors).startswith("interrupted")
     assert not (tmp_path / "x.kinc").exists()

@@ -152,7 +152,7 @@ def test_ctrl_c_leaves_nothing(words: tuple[str, str], tmp_path: Path) -> None:
             time.sleep(0.01)
         time.sleep(0.3)
         packing.send_signal(signal.SIGINT)
-        _, errors = packing.communicate(timeout=300)
+        _, errors = packing.communicate()
     finally:
         packing.kill()
     assert packing.returncode == 130, errors

@@ -34,7 +34,6 @@ def test_workers_read_right_pixels(tmp_path: Path, method: str, codec: str) -> N
             sampler=order,
             num_workers=2,
             multiprocessing_context=method,
-            timeout=300,
         )
         for _ in range(2):
             batches = [batch.numpy() for batch in loader]
