@@ -19,7 +19,7 @@ BACKEND := hatchling editables
 PACKAGE := $(shell find src -type f ! -name '*.pyc') pyproject.toml README.md LICENSE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check lint format size clean distclean
+.PHONY: help demo test test-fast test-runtime check lint format size clean distclean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnai
 
 test: .venv/.installed ## the whole test suite (installs torch)
 	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) $(PYTEST_ARGS)
+
+test-fast: .venv/.installed ## the laws without the long trials: a minute and a half on two cores
+	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-runtime: .venv-runtime/.installed ## the tests that need no torch, where there is none
 	OMP_NUM_THREADS=1 .venv-runtime/bin/python $(PYTEST) -m "not learn" $(PYTEST_ARGS)

@@ -23,6 +23,7 @@ def read_all(path: Path) -> dict[str, Image]:
         return {name: archive.read(name) for name in archive.ids}
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_found_and_harms_no_reader(tmp_path: Path) -> None:
     source = pictures(2, side=3)
     path = make(tmp_path / "a.kin", source)
@@ -49,6 +50,7 @@ def test_every_changed_byte_is_found_and_harms_no_reader(tmp_path: Path) -> None
     assert verify(path).ok
 
 
+@pytest.mark.slow
 def test_a_changed_payload_is_refused_by_the_image_that_it_hits(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     (file,) = path.glob("segments/*")
@@ -144,6 +146,7 @@ def test_a_full_disk_while_packing_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_short_run_of_the_trials_of_damage(tmp_path: Path) -> None:
     result = trial("damage", tmp_path, "--flips", 60, "--every", 60)
     assert result["large"]["bytes_changed"] == {"found": 60}

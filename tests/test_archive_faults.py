@@ -23,6 +23,7 @@ from tests.archive_checks import content, expected, make, reopened
 from tests.trial_runs import trial
 
 
+@pytest.mark.slow
 def test_every_call_may_fail(tmp_path: Path) -> None:
     result = trial("faults", tmp_path, "--every", 47)
     assert result["faults"] > 45
@@ -31,6 +32,7 @@ def test_every_call_may_fail(tmp_path: Path) -> None:
         assert counts["refused, former revision"] > 0, act
 
 
+@pytest.mark.slow
 def test_the_kernel_sees_the_calls_that_the_trials_see(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.trial_runs import trial
 
 
+@pytest.mark.slow
 def test_killed_at_random_and_around_calls(tmp_path: Path) -> None:
     result = trial("kills", tmp_path, "--random", 1, "--every", 17)
     assert result["kills_at_random"] == 7

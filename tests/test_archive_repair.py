@@ -124,6 +124,7 @@ def test_a_damaged_codec(tmp_path: Path) -> None:
     assert saved(path) == expected(pictures(3))
 
 
+@pytest.mark.slow
 def test_any_damage_gives_true_images_or_names_them(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(6, side=3))
     with reopened(path) as archive:

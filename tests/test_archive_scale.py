@@ -148,6 +148,7 @@ def test_what_is_counted_after_a_kill(packets: Path, tmp_path: Path) -> None:
     assert scale_kills.examine("zip", whole, rows, 50) == {**none, "opens": 0, "lost": 50}
 
 
+@pytest.mark.slow
 def test_a_small_run(tmp_path: Path) -> None:
     output = tmp_path / "archive.json"
     output.write_text(json.dumps({"commits": {"measured": "before"}}))

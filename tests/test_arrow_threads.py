@@ -68,6 +68,7 @@ assert threads() == begin
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TASKS.is_dir(), reason="a process's threads are not to be seen here")
 @pytest.mark.parametrize(
     "program", [LIBRARY, STREAMS, READER], ids=["library", "streams", "reader"]

@@ -60,6 +60,7 @@ def run(script: str, *words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_quick_run(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "results" / "rate_distortion.json"
     output.parent.mkdir()
@@ -121,6 +122,7 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         assert disk_row["bytes"] > payload_row["bytes"]
 
 
+@pytest.mark.slow
 def test_latency(folder: Path, tmp_path: Path) -> None:
     archive, output = tmp_path / "pictures.kin", tmp_path / "latency.json"
     with Archive.create(archive, Codec.load("classic")) as new:

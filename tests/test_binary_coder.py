@@ -176,6 +176,7 @@ def test_constant_lanes_cost_next_to_nothing() -> None:
     assert (decode_binary(data, 500, 6) == symbols).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("std", "margin"), [(0.3, 1.022), (1.5, 1.013), (4.0, 1.015)])
 def test_length_on_laplacian_lanes(std: float, margin: float, rng: np.random.Generator) -> None:
     symbols = laplacian(rng, 2000, std, 32)

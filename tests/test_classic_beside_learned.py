@@ -149,6 +149,7 @@ def test_larger_images_are_tried_at_the_best_setting(
     assert choices[0].candidate.kind is Kind.LEARNED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "shapes"),
     [

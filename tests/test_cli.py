@@ -72,6 +72,7 @@ def test_errors_and_help_import_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -53,6 +53,7 @@ def copy(desk: Path, tmp_path: Path) -> User:
     return User(tmp_path / "desk")
 
 
+@pytest.mark.slow
 def test_the_whole_journey(user: User) -> None:
     photos = user.folder / "photos"
     pictures(photos, 6, label="beach")
@@ -95,6 +96,7 @@ def test_the_whole_journey(user: User) -> None:
         assert psnr(before[:, :, :3], after[:, :, :3]) > 25
 
 
+@pytest.mark.slow
 def test_lossless_quality_gives_every_pixel_back(user: User) -> None:
     pictures(user.folder / "photos", 6)
     user.works("pack", "photos", "-o", "x.kin", *CLASSIC, "--quality", "100")
@@ -182,6 +184,7 @@ APART = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_thing_is_one_clear_line(
     what: str, desk: Path, monkeypatch: pytest.MonkeyPatch
@@ -220,6 +223,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_made(copy: User) -> None:
     before = sorted(copy.folder.rglob("*"))
     message = copy.fails("pack", "photos", "-o", "x.kin", *CLASSIC, before=small_files)
@@ -238,6 +242,7 @@ def test_a_full_disk_leaves_nothing_half_made(copy: User) -> None:
     copy.works("verify", "photos.kin")
 
 
+@pytest.mark.slow
 def test_damage_is_found_and_named(copy: User) -> None:
     segment = next((copy.folder / "photos.kin" / "segments").iterdir())
     data = bytearray(segment.read_bytes())
@@ -264,6 +269,7 @@ def test_damage_is_found_and_named(copy: User) -> None:
     copy.works("get", "photos.kin", "forest/05.webp", "-o", "x.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["codecs", "segments", "manifests"])
 @pytest.mark.parametrize("harm", ["gone", "short", "empty"])
 def test_a_harmed_file_is_one_line_for_every_command(copy: User, part: str, harm: str) -> None:
@@ -294,6 +300,7 @@ def test_a_harmed_file_is_one_line_for_every_command(copy: User, part: str, harm
     assert listed.exit_code == 0 if part == "codecs" else one_error(listed.stderr)
 
 
+@pytest.mark.slow
 def test_a_forced_file_is_replaced(copy: User) -> None:
     copy.works("get", "photos.kin", "beach/00.png", "-o", "query.png", "--force")
     assert load_image(copy.folder / "query.png").shape == (40, 48, 3)
@@ -326,6 +333,7 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -343,6 +351,7 @@ def test_an_interrupted_pack_leaves_nothing(user: User, number: signal.Signals, 
     user.works("pack", "photos", "-o", "x.kin", *CLASSIC, "--limit", "2")
 
 
+@pytest.mark.slow
 def test_an_interrupted_add_leaves_the_archive(user: User) -> None:
     pictures(user.folder / "few", 3, label="few")
     user.works("pack", "few", "-o", "x.kin", *CLASSIC)
@@ -359,6 +368,7 @@ def test_an_interrupted_add_leaves_the_archive(user: User) -> None:
     user.works("verify", "x.kin")
 
 
+@pytest.mark.slow
 def test_an_interrupted_unpack_leaves_whole_files(user: User) -> None:
     many(user.folder / "photos", 1000)
     user.works("pack", "photos", "-o", "x.kin", *CLASSIC, "--quiet", "--size", "24")
@@ -390,6 +400,7 @@ def test_output_that_cannot_be_written_is_one_line(desk: Path) -> None:
     assert "No space left" in one_error(errors)
 
 
+@pytest.mark.slow
 def test_names_of_any_sort_come_through(user: User) -> None:
     odd = [
         "[bold]x[red].png",

@@ -72,6 +72,7 @@ def content(codec: Codec) -> dict[str, Any]:
     return {**container.blobs, **{key: a.tobytes() for key, a in container.arrays.items()}}
 
 
+@pytest.mark.slow
 def test_the_command_learns_packs_and_tells(tmp_path: Path, photos: Path) -> None:
     user = User(tmp_path)
     facts = user.asks("learn", "photos", "-o", "my.kinc", "--steps", "3", "--threads", "1")
@@ -94,6 +95,7 @@ def test_the_command_learns_packs_and_tells(tmp_path: Path, photos: Path) -> Non
     assert "my.kinc: this file exists" in user.fails("learn", "photos", "-o", "my.kinc")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_taken_up(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_an_interrupted_run_is_taken_up(
     assert content(again) == content(whole)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_and_another_does_not(tmp_path: Path, photos: Path) -> None:
     one = learn_small(photos, tmp_path / "1", steps=2)
     two = learn_small(photos, tmp_path / "2", steps=2)
@@ -124,6 +127,7 @@ def test_a_seed_repeats_and_another_does_not(tmp_path: Path, photos: Path) -> No
     assert content(one) != content(other)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, photos: Path) -> None:
     learn_small(photos, tmp_path / "work", steps=1)
     with pytest.raises(CodecError, match=r"other training\.seed"):
@@ -153,6 +157,7 @@ def test_checkpoints_are_written_through_no_link(tmp_path: Path, photos: Path) -
         (tmp_path / planted).unlink()
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_keeps_the_checkpoints(tmp_path: Path, photos: Path) -> None:
     process = User(tmp_path).start("learn", "photos", "-o", "x.kinc", "--threads", "1")
     while not (tmp_path / "x.kinc.work" / "run.json").exists():
@@ -245,6 +250,7 @@ def test_calibration_patches_have_one_size(tmp_path: Path, sides: tuple[int, int
     assert steps < 16
 
 
+@pytest.mark.slow
 def test_a_note_of_the_run_is_plain_json(tmp_path: Path, photos: Path) -> None:
     learn_small(photos, tmp_path / "work", steps=1)
     note = json.loads((tmp_path / "work" / "run.json").read_text())
@@ -252,6 +258,7 @@ def test_a_note_of_the_run_is_plain_json(tmp_path: Path, photos: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "work" / "run.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_picture_without_labels_is_enough(tmp_path: Path) -> None:
     Image.fromarray(texture(1, 20, 24)).save(tmp_path / "one.png")
     codec = learn_small(tmp_path, tmp_path / "work", steps=1)

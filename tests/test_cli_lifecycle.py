@@ -31,6 +31,7 @@ def ids(*words: str | Path) -> list[str]:
     return [row["id"] for row in ask("ls", *words)]
 
 
+@pytest.mark.slow
 def test_a_life(archive: Path) -> None:
     everything = ids(archive)
     assert "2 images deleted, 4 left; revision 1 still has them" in run(

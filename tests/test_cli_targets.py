@@ -138,6 +138,7 @@ def test_meters_follow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--min-psnr", "45"), ("--max-bytes", "10M")])
 def test_ctrl_c_leaves_nothing(words: tuple[str, str], tmp_path: Path) -> None:
     first = pictures(tmp_path / "work" / "photos", 1)[0]

@@ -289,6 +289,7 @@ def test_texts_of_a_new_column_that_grow_out_of_few_bytes_are_refused(tmp_path: 
         read(data)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("more_columns")
 def test_damaged_new_columns_do_no_harm(tmp_path: Path) -> None:
     data = written(tmp_path)

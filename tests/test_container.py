@@ -33,6 +33,7 @@ shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 arrays = st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, shapes))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     headers,

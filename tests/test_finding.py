@@ -74,6 +74,7 @@ def test_taken_ids_are_those_of_a_dictionary(
     assert "never" not in ids
 
 
+@pytest.mark.slow
 def test_taken_ids_take_few_bytes() -> None:
     AddedIds().store("a")  # whatever is made once
     tracemalloc.start()

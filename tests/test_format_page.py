@@ -547,6 +547,7 @@ def causal_counts(outputs: list[int], step: int) -> list[int]:
 SIGMOID = {k: nearest(2**16 / (1 + (Decimal(-k) / 64).exp())) for k in range(-1024, 1025)}
 
 
+@pytest.mark.slow
 def test_causal_payloads_by_the_page() -> None:
     codec = codec_of("causal.kin")
     seen = set()

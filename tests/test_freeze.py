@@ -175,6 +175,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     assert sum(map(len, payloads)) <= fitted / 8 * 1.001 + 3 * len(payloads)
 
 
+@pytest.mark.slow
 def test_freezing_repeats(codec: Codec, model: CodecModel) -> None:
     again = freeze(model, patches(48), description=HEADER)
     assert again.to_bytes() == codec.to_bytes()
@@ -228,6 +229,7 @@ def test_damage_is_told(codec: Codec, tmp_path: Path) -> None:
         Codec.load(tmp_path / "missing.kinc")
 
 
+@pytest.mark.slow
 def test_channels_that_never_fire_do_not_spoil_the_codec(codec: Codec, model: CodecModel) -> None:
     """A dead channel has no reach to take its unit from; its weights must fit all the same."""
     other = copy.deepcopy(model)
@@ -257,6 +259,7 @@ def test_networks_beyond_exact_arithmetic_are_refused(model: CodecModel) -> None
         freeze(other, patches(8), description=HEADER)
 
 
+@pytest.mark.slow
 def test_larger_patches_freeze_as_well(model: CodecModel) -> None:
     frozen = freeze(model, patches(4, side=64), description=HEADER)
     images = np.stack([picture(64, 64, i) for i in range(2)])

@@ -38,6 +38,7 @@ def test_the_sorts_are_those_that_are_counted(all_cases: dict[str, Case]) -> Non
     assert set(all_cases) == set(_NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _NAMES)
 def test_no_case_is_a_finding(
     name: str, all_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch

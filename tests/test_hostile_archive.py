@@ -135,6 +135,7 @@ def test_huge_numbers_are_refused() -> None:
         assert refused(data)
 
 
+@pytest.mark.slow
 def test_many_runs_are_read_in_linear_time(tmp_path: Path) -> None:
     runs = [[8 * n, 8 * n + 4] for n in range(MOST_ROWS // 8)]
     entry = {**ENTRY.to_dict(), "rows": MOST_ROWS, "bytes": 1 << 40, "deleted": runs}

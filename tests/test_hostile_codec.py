@@ -110,6 +110,7 @@ def test_a_code_of_another_size_is_refused() -> None:
     assert "does not fit its payloads" in refusal(change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["analysis", "code"])
 def test_networks_of_a_wrong_sort_are_refused(name: str) -> None:
     def change(graph: bytes | None) -> str:

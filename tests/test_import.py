@@ -343,6 +343,7 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["classic", "default"])
 def test_the_run_time_never_imports_torch(tmp_path: Path, codec: str) -> None:
     rng = np.random.default_rng(5)

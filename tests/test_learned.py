@@ -231,6 +231,7 @@ def most_held(codec: Codec, coder: LearnedCoder, height: int, width: int) -> flo
     return max(encoding - 2 * len(payloads[0]), decoding - len(payloads[0]))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_picture(codec: Codec, coder: LearnedCoder) -> None:
     least = most_held(codec, coder, 1100, 600)
     assert most_held(codec, coder, 2600, 600) < 1.1 * least
@@ -261,6 +262,7 @@ def damaged(payload: bytes, rng: np.random.Generator) -> bytes:
     return bytes(broken[:kept]) + (bytes(rng.bytes(9)) if rng.integers(4) == 0 else b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_damaged_payloads_never_crash(codec: Codec, channels: int) -> None:
     rng = np.random.default_rng(channels)

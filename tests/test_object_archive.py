@@ -62,6 +62,7 @@ def chosen(*numbers: int, seed: int = 0) -> FakeSource:
     return FakeSource([pictures(100, seed=seed).images[number] for number in numbers])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_segments")
 def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
     address = place.address("deep/er/a.kin")
@@ -518,6 +519,7 @@ def run(*words: str | Path, code: int = 0) -> Any:
     return result
 
 
+@pytest.mark.slow
 def test_the_command(place: Backend, tmp_path: Path) -> None:
     address = place.address("photos.kin")
     picture_files(tmp_path / "photos", 3, label="beach")

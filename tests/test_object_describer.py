@@ -78,6 +78,7 @@ def test_a_life_with_a_describer(place: Backend, tmp_path: Path) -> None:
     assert folders(place, address)["manifests"] == 1
 
 
+@pytest.mark.slow
 def test_copies_carry_the_codes(
     place: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def add(address: str) -> None:
         archive.add(pictures(6, first=10))
 
 
+@pytest.mark.slow
 def test_one_fault_at_any_request_of_a_commit_is_made_good(
     proxy: FaultProxy, record_property: Record
 ) -> None:
@@ -112,6 +113,7 @@ def test_one_fault_at_any_request_of_a_commit_is_made_good(
     record_property("faults at one request of an add", tried)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_store_that_goes_on_failing_is_told_and_harms_nothing(
     proxy: FaultProxy,
@@ -238,6 +240,7 @@ def test_throttling_is_waited_for(proxy: FaultProxy) -> None:
     assert content(address) == expected(pictures(5), pictures(6, first=10))
 
 
+@pytest.mark.slow
 def test_any_faults_at_all_for_a_while(
     proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
@@ -371,6 +374,7 @@ def killed(running_proxy: FaultProxy) -> Iterator[Callable[[str, str, int | None
         ask.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["create", "add"])
 def test_killed_around_every_request(
     proxy: FaultProxy,
@@ -445,6 +449,7 @@ def test_an_upload_that_was_torn_is_not_there(
         record_property("torn uploads", 2)
 
 
+@pytest.mark.slow
 def test_a_new_archive_of_unknown_fate_is_left_alone(proxy: FaultProxy) -> None:
     address = fresh()
 

@@ -452,6 +452,7 @@ def test_nothing_is_allocated_for_what_is_stated() -> None:
         assert peak < 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -70,6 +70,7 @@ pairs = st.lists(
 ).map(lambda found: np.array(found, np.int64).reshape(-1, 2).T)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(pairs)
 def test_messages_are_the_same_bytes_and_read_each_others(part: np.ndarray) -> None:

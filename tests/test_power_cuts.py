@@ -80,12 +80,14 @@ def test_a_folder_needs_its_own_name_too() -> None:
     assert made.left(NOTHING) == {"f": None, "f/a": b""}
 
 
+@pytest.mark.slow
 def test_power_cuts_lose_nothing(tmp_path: Path) -> None:
     result = trial("power_cuts", tmp_path, "--histories", 2, "--chances", 1, "--every", 9)
     assert result["cuts"] > 300
     assert result["different disks"] > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["files", "folders"])
 def test_without_synchronising_the_loss_is_noticed(tmp_path: Path, what: str) -> None:
     words = ("--histories", 1, "--chances", 0, "--every", 20, "--without", what)

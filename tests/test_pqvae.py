@@ -132,6 +132,7 @@ def test_loss_is_its_formula() -> None:
     assert float(parts["cross_entropy"]) == pytest.approx(model.bits, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_repeats() -> None:
     some = pictures(256).pixels
     model = ModelConfig(N=1, M=2, K=4, epochs=1)
@@ -285,6 +286,7 @@ def test_trends() -> None:
     assert trend([1, 2], [1.0, 2])[1] == "too few models to tell"
 
 
+@pytest.mark.slow
 def test_epsilon_lowers_the_rate_of_the_codes() -> None:
     some = pictures(300, classes=6)
     rates = []
@@ -345,6 +347,7 @@ def put_into_cache(folder: Path) -> None:
     np.savez(folder / "cifar10-order.npz", train=order["train"], test=order["test"])
 
 
+@pytest.mark.slow
 def test_the_command_runs_and_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, objective: str) -> No
     np.testing.assert_allclose(np.linalg.norm(h, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["contrast", "alignment", "classes"])
 def test_heads_send_alike_pictures_to_alike_codes(loss: str) -> None:
     rng = np.random.default_rng(2)

@@ -89,6 +89,7 @@ def test_a_picture_is_mirrored_in_every_second_pass(tmp_path: Path) -> None:
         assert (as_it_is, mirrored) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alignment", [0.0, 0.5])
 def test_a_resumed_run_is_the_unbroken_one_and_learns(tmp_path: Path, alignment: float) -> None:
     pictures = coloured(200)
@@ -205,6 +206,7 @@ class Sides:
         return coloured(300, seed=1), coloured(40, seed=2)
 
 
+@pytest.mark.slow
 def test_stages_train_choose_measure_and_are_not_done_twice(tmp_path: Path) -> None:
     place = own.Own(TINY, Sides(), tmp_path / "runs", tmp_path / "results", protocol="A-quick")
     assert own.train_networks(place, quiet=True) == 3
@@ -229,6 +231,7 @@ def test_stages_train_choose_measure_and_are_not_done_twice(tmp_path: Path) -> N
     assert own.chosen(place, own_plan.CLASSIFIED) == HeadConfig(**best["head"])
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_numbers_of_the_result_files() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "papers.pqvae.tables", "--check"],

@@ -412,6 +412,7 @@ def random_pictures(rng: np.random.Generator, n: int) -> LabelledPictures:
     return LabelledPictures(pixels, labels.astype(np.int64), 16, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.learn
 def test_every_rival_gets_a_row_and_is_not_computed_again(
     rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

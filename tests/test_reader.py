@@ -153,6 +153,7 @@ def problems(reader: ModuleType, path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_damage_in_every_file_is_found_and_named(
     name: str, reader: ModuleType, tmp_path: Path, rng: np.random.Generator

@@ -245,6 +245,7 @@ def test_foreign_content_with_a_good_checksum_is_refused() -> None:
             segment.packet(0)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(st.data())
 def test_damaged_indices_with_a_good_checksum_do_no_harm(data: st.DataObject) -> None:

@@ -38,6 +38,7 @@ def drawn(codec: Codec, packets: list[Packet]) -> bytes:
     return b"".join(image.tobytes() for image in codec.decode(packets))
 
 
+@pytest.mark.slow
 def test_engines_threads_and_optimisation_give_the_same_bytes(packets: list[Packet]) -> None:
     assert all(packet.kind is Kind.LEARNED for packet in packets)
     wanted = drawn(Codec.load("default"), packets)

@@ -232,6 +232,7 @@ def read_some(archive: Archive, positions: list[int]) -> list[Any]:
     return archive.__getitems__(positions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_of_every_kind_read_the_same(real: Path, method: str) -> None:
     with Archive.open(real) as archive:

@@ -57,6 +57,7 @@ def test_they_are_small(codec: Codec) -> None:
     assert codec.quantiser.code_bytes == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 9), (32, 32), (33, 130), (700, 520)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_any_image_comes_back(
@@ -74,6 +75,7 @@ def test_any_image_comes_back(
             assert (drawn == image).all()
 
 
+@pytest.mark.slow
 def test_a_large_image_comes_back_in_tiles() -> None:
     codec = Codec.load("default")
     y, x = np.mgrid[0:900, 0:1300]

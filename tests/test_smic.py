@@ -56,6 +56,7 @@ def put_pictures(folder: Path) -> Path:
     return folder / "data"
 
 
+@pytest.mark.slow
 def test_the_quick_run_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = put_pictures(tmp_path)
     command = ["--quick", "--data", str(data), "--output", str(tmp_path), "--processes", "1"]
@@ -86,6 +87,7 @@ def test_the_quick_run_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFi
     assert compared["entropy_gap"]
 
 
+@pytest.mark.slow
 def test_a_missing_data_set_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--quick", "--data", str(tmp_path), "--output", str(tmp_path)]) == 1
     told = capsys.readouterr().err.strip().splitlines()
@@ -164,6 +166,7 @@ def _write_name(argument: tuple[Path, str], progress: object) -> None:
     path.write_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_tasks_are_done_once(
     tmp_path: Path, processes: int, capsys: pytest.CaptureFixture[str]
@@ -193,6 +196,7 @@ def test_the_committed_results_are_whole() -> None:
     assert all(set(r["bytes"]) == set(bits.CODERS) for r in found if r["name"] in main_names)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_page_come_from_result_files() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "papers.smic.tables", "--check"],

@@ -85,6 +85,7 @@ def drawn(kind: str, n: int, d: int, seed: int) -> Ints:
 KINDS = ["constant", "constant dimensions", "heavy tails", "kin", "extremes", "noise"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODERS)
 @settings(max_examples=12)
 @given(
