@@ -98,7 +98,7 @@ def pack(
         if learn
         else Codec.load(codec or "default")
     )
-    embeds = None if describer is None else Describer.load(describer)
+    finder = None if describer is None else Describer.load(describer)
     target = Target(
         quality=quality, min_psnr=min_psnr, max_bytes=max_bytes, classic=classic, threads=threads
     )
@@ -108,9 +108,9 @@ def pack(
         "size": size or None,
         "classic": target.classic,
     }
-    if embeds:
-        metadata["describer"] = embeds.name
-    with Archive.create(output, loaded, describer=embeds, metadata=metadata) as archive:
+    if finder:
+        metadata["describer"] = finder.name
+    with Archive.create(output, loaded, describer=finder, metadata=metadata) as archive:
         images = open_together(source, size=size, split=split)
         if limit is not None:
             images = subset(images, stop=limit)

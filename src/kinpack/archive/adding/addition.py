@@ -108,7 +108,7 @@ class Addition:
     ) -> None:
         self._store = store
         self._snapshot = snapshot
-        self._coder = codec
+        self._codec = codec
         self._describer = describer
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
@@ -257,13 +257,13 @@ class Addition:
         fitting = Fitting(
             self._snapshot.manifest,
             self._options.target.asked,
-            code_bytes=self._coder.quantiser.code_bytes,
+            code_bytes=self._codec.quantiser.code_bytes,
             describer_code_bytes=self._describer.code_bytes if self._describer else 0,
             where=where,
         )
         for batch in self._new_intake().batches(items, measuring):
             images = [image for _, image in batch]
-            rates = self._coder.rates(images, GRID, replace(self._options.target, max_bytes=None))
+            rates = self._codec.rates(images, GRID, replace(self._options.target, max_bytes=None))
             fitting.take(batch, rates)
         allowed = limit
         for _ in range(_ATTEMPTS):
@@ -308,11 +308,11 @@ class Addition:
         target = self._options.target
         images = [image for _, image in batch]
         if target.min_psnr is None and qualities is None:
-            packets = self._coder.encode(images, target)
+            packets = self._codec.encode(images, target)
         else:
             if qualities is not None:
                 target = replace(target, max_bytes=None, quality=qualities)
-            packets, psnr = self._coder.encode_measured(images, target)
+            packets, psnr = self._codec.encode_measured(images, target)
             self._psnr.extend(psnr.tolist())
         codes = [b""] * len(images)
         if self._describer is not None:

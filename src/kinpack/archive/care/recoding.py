@@ -38,7 +38,7 @@ class Recoder:
         self.made = 0
         self.failed: list[str] = []
         self._load = codec
-        self._coder: Codec | None = None
+        self._codec: Codec | None = None
         self._describer = describer
 
     def complete(self, images: Iterator[StoredImage]) -> Iterator[StoredImage]:
@@ -70,9 +70,9 @@ class Recoder:
     def _codes(self, stored: Sequence[StoredImage]) -> list[bytes]:
         if not stored:
             return []
-        self._coder = self._coder or self._load()
+        self._codec = self._codec or self._load()
         try:
-            images: list[Image] = self._coder.decode([one.packet for one in stored])
+            images: list[Image] = self._codec.decode([one.packet for one in stored])
         except KinpackError:
             if len(stored) > 1:
                 return [code for one in stored for code in self._codes([one])]

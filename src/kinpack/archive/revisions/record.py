@@ -87,8 +87,8 @@ class Record:
     @classmethod
     def _checked(cls, body: dict[str, Any]) -> Record:
         whole = "base" not in body
-        embeds = whole and "describer" in body
-        expected = (*_WHOLE, "describer") if embeds else _WHOLE if whole else _CHANGES
+        describes = whole and "describer" in body
+        expected = (*_WHOLE, "describer") if describes else _WHOLE if whole else _CHANGES
         same_keys(body, expected, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
@@ -101,7 +101,7 @@ class Record:
             same_keys(body["codec"], ("sha256", "bytes"), "codec")
             codec = hexadecimal(body["codec"], "sha256", 64)
             codec_bytes = integer(body["codec"], "bytes", 0)
-            if embeds:
+            if describes:
                 same_keys(body["describer"], ("sha256", "bytes"), "describer")
                 describer = hexadecimal(body["describer"], "sha256", 64)
                 describer_bytes = integer(body["describer"], "bytes", 1)
