@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reliability.journals import Follower, Journal, Writings, found_in, wrong_batches
 from tests.trial_runs import trial
 
 
+@pytest.mark.slow
 def test_soak(tmp_path: Path) -> None:
     words = ("--writers", 2, "--readers", 1, "--min-age", 6, "--hold", 2)
     for minutes in (1 / 4, 1, 4):  # the longer ones where the machine is busy

@@ -206,6 +206,7 @@ def test_lists_of_arrays_and_pillow_images(rng: np.random.Generator) -> None:
         [item.load() for item in mixed]
 
 
+@pytest.mark.slow
 def test_ids_keep_one_width_and_their_order() -> None:
     # A view of one pixel costs nothing to repeat.
     many = open_source(np.broadcast_to(np.uint8(7), (1_000_001, 1, 1, 1)))

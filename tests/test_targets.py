@@ -75,6 +75,7 @@ def codec(request: pytest.FixtureRequest, classic: Codec) -> Codec:
     return classic if request.param == "classic" else Codec.load("default", threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [20.0, 33.3, 47.0, 60.0])
 def test_every_image_reaches_the_psnr(codec: Codec, target: float) -> None:
     images = collection()
@@ -316,6 +317,7 @@ def uniform(
     return points
 
 
+@pytest.mark.slow
 def test_an_archive_keeps_to_its_bytes_and_no_quality_does_better(
     classic: Codec, source: Any, uniform: list[tuple[int, float]], tmp_path: Path
 ) -> None:
@@ -338,6 +340,7 @@ def test_an_archive_keeps_to_its_bytes_and_no_quality_does_better(
             assert size_of(path) >= 0.95 * limit  # what is left is less than a step takes
 
 
+@pytest.mark.slow
 def test_the_least_size_is_named_and_reached(classic: Codec, source: Any, tmp_path: Path) -> None:
     with (
         pytest.raises(KinpackError, match="the least that they take is") as refused,

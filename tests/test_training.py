@@ -85,6 +85,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[CodecModel, list
     return model, lines
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_bit_for_bit(unbroken: Any, tmp_path: Path) -> None:
     model, lines = unbroken
     again: list[dict[str, float]] = []
@@ -95,6 +96,7 @@ def test_a_seed_repeats_bit_for_bit(unbroken: Any, tmp_path: Path) -> None:
     assert not same(run(tmp_path / "c"), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5])
 def test_a_resumed_run_equals_an_unbroken_one(unbroken: Any, tmp_path: Path, stop_at: int) -> None:
     model, lines = unbroken

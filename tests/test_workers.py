@@ -20,6 +20,7 @@ pytestmark = pytest.mark.learn
 PICTURES = np.random.default_rng(20).integers(0, 256, (21, 32, 32, 3), np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["classic", "default"])
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_workers_read_right_pixels(tmp_path: Path, method: str, codec: str) -> None:
