@@ -40,7 +40,7 @@ from tests.pictures import plane
 from tests.test_causal import rgba
 from tests.tiny_codec import tiny_codec
 
-pytestmark = pytest.mark.learn
+pytestmark = [pytest.mark.learn, pytest.mark.slow]  # all of them learn a network
 
 Plane = NDArray[np.uint8]
 
@@ -130,7 +130,6 @@ def bits_of_counts(said: torch.Tensor, values: torch.Tensor, step: int) -> float
 # --- freezing -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_code", [False, True])
 def test_integers_predict_as_the_network_does(tmp_path: Path, with_code: bool) -> None:
     """Real bytes are within 1 % + 3 bytes of what the float network would pay."""
@@ -206,7 +205,6 @@ def drawing_codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     return with_alpha(codec, [plane(20, 16, i, noise=0) for i in range(60)], plan(folder, 300))
 
 
-@pytest.mark.slow
 def test_grey_images_are_coded_pixel_by_pixel_where_that_costs_least(drawing_codec: Codec) -> None:
     images = [plane(20, 16, 100 + i)[:, :, None] for i in range(6)]
     images += [plane(1, 1, 0)[:, :, None], plane(3, 40, 1)[:, :, None]]

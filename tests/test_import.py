@@ -170,11 +170,17 @@ def room_named(name: str) -> str:
 
 
 @functools.cache
+def tree(module: Path) -> ast.Module:
+    """A module's syntax; parsed once for all tests that look at it."""
+    return ast.parse(module.read_text(), filename=str(module))
+
+
+@functools.cache
 def imports(module: Path) -> list[tuple[int, str]]:
     """Every import of a module, at its top or inside a function, as (line, absolute name)."""
     found = []
     package = folder_of(module).split("/")
-    for node in ast.walk(ast.parse(module.read_text(), filename=str(module))):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -288,7 +294,7 @@ def test_nothing_changes_where_modules_are_looked_for() -> None:
     wrong = [
         f"{module.relative_to(ROOT)}:{node.lineno}"
         for module in [*modules(), *modules_outside()]
-        for node in ast.walk(ast.parse(module.read_text()))
+        for node in ast.walk(tree(module))
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
     ]
     assert not wrong, "\n".join(wrong)
