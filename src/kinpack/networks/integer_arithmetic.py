@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,108 +17,77 @@ from kinpack.networks.integer_layers import (
     WholeLayer,
 )
 
-T = TypeVar("T")
-Stored = NDArray[Any] | np.float32
-"""What is stored for the channels: (channels,), or one number for all of them."""
 
+class Step(Protocol):
+    """Carries out one step: Conv, Mul, Add, Floor, Clip or DepthToSpace, as ONNX has them.
 
-class Steps(Protocol[T]):
-    """Steps on arrays (n, channels, h, w) of integers in float32, in whatever form."""
-
-    def convolved(self, x: T, weight: NDArray[Any], bias: NDArray[Any]) -> T:
-        """Convolve with (out, in, k, k) weights, k odd, keeping the size, and add biases (out,)."""
-        ...
-
-    def times(self, x: T, factor: Stored) -> T:
-        """Multiply by what is stored."""
-        ...
-
-    def plus(self, x: T, term: Stored) -> T:
-        """Add what is stored."""
-        ...
-
-    def added(self, x: T, y: T) -> T:
-        """Add two arrays."""
-        ...
-
-    def floor(self, x: T) -> T:
-        """Round down."""
-        ...
-
-    def clipped(self, x: T, low: int, high: int) -> T:
-        """Clip to bounds."""
-        ...
-
-    def shuffled(self, x: T, block: int) -> T:
-        """Make b² channels one of b times as many positions along both sides, rows first."""
-        ...
-
-
-def run(layers: IntegerLayers, x: T, steps: Steps[T]) -> T:
-    """Run a network.
-
-    Args:
-        layers: of it, checked.
-        x: (n, channels, h, w) integers.
-        steps: what carries them out.
+    The first input is (n, channels, h, w) in some form, as is what is given; the others are stored
+    arrays, or of that form too.
     """
-    kept: dict[int, T] = {}
+
+    def __call__(self, op: str, x: Any, /, *inputs: Any, **attributes: Any) -> Any:
+        """Give the output of a step."""
+
+
+def run(layers: IntegerLayers, x: Any, do: Step) -> Any:
+    """Run a network, checked, on (n, channels, h, w) integers."""
+    kept: dict[int, Any] = {}
     wanted = {i - layer.adds for i, layer in enumerate(layers.layers) if layer.adds}
     at = x
     for i, layer in enumerate(layers.layers):
-        at = _layer(layer, at if layer.reading is None else _read(layer.reading, at, steps), steps)
+        at = _layer(layer, at if layer.reading is None else _read(layer.reading, at, do), do)
         if layer.adds:
-            at = steps.added(kept[i - layer.adds], at)
-            at = steps.clipped(at, layer.low, layer.high)
+            at = _clipped(do("Add", kept[i - layer.adds], at), layer.low, layer.high, do)
         if i in wanted:
             kept[i] = at
     if layers.whole is None:
         return at
     whole = layers.whole
-    at = steps.added(_whole(whole, x, steps), at)
-    at = steps.plus(at, np.float32(2**whole.drop // 2))
-    return steps.clipped(_halved(at, whole.drop, steps), whole.low, whole.high)
+    at = do("Add", _whole(whole, x, do), at)
+    at = do("Add", at, np.float32(2**whole.drop // 2))
+    return _clipped(_halved(at, whole.drop, do), whole.low, whole.high, do)
 
 
-def _read(reading: Reading, x: T, steps: Steps[T]) -> T:
-    at = steps.plus(steps.times(x, powers(reading.shift)), np.float32(0.5))
-    return steps.clipped(steps.floor(at), reading.low, MOST_READ)
+def _read(reading: Reading, x: Any, do: Step) -> Any:
+    at = do("Add", do("Mul", x, powers(reading.shift)), np.float32(0.5))
+    return _clipped(do("Floor", at), reading.low, MOST_READ, do)
 
 
-def _layer(layer: IntegerLayer, x: T, steps: Steps[T]) -> T:
-    at = steps.convolved(x, layer.weight, layer.bias)
-    at = steps.floor(steps.times(at, powers(layer.shift)))
-    at = steps.clipped(at, layer.low, layer.high)
-    return at if layer.shuffle == 1 else steps.shuffled(at, layer.shuffle)
+def _layer(layer: IntegerLayer, x: Any, do: Step) -> Any:
+    pads = (layer.weight.shape[2] // 2,) * 4
+    at = do("Conv", x, layer.weight, layer.bias, pads=pads)
+    at = _clipped(do("Floor", do("Mul", at, powers(layer.shift))), layer.low, layer.high, do)
+    return at if layer.shuffle == 1 else _shuffled(at, layer.shuffle, do)
 
 
-def _whole(layer: WholeLayer, x: T, steps: Steps[T]) -> T:
-    high, low = layer.parts
-    nothing = np.zeros(len(high))
-    x_high = _halved(x, 8, steps)
-    x_low = steps.added(x, steps.times(x_high, np.float32(-HIGH)))
-    mixed = steps.times(steps.convolved(x_high, low, nothing), np.float32(HIGH // SPLIT))
-    mixed = steps.added(mixed, steps.convolved(x_low, high, nothing))
-    mixed = steps.added(mixed, _halved(steps.convolved(x_low, low, nothing), 7, steps))
-    mixed = _halved(mixed, layer.shift - 7, steps)
-    top = steps.times(steps.convolved(x_high, high, nothing), np.float32(2.0 ** (15 - layer.shift)))
+def _whole(layer: WholeLayer, x: Any, do: Step) -> Any:
+    high, low = (part.astype(np.float32) for part in layer.parts)
+    x_high = _halved(x, 8, do)
+    x_low = do("Add", x, do("Mul", x_high, np.float32(-HIGH)))
+    mixed = do("Mul", do("Conv", x_high, low), np.float32(HIGH // SPLIT))
+    mixed = do("Add", mixed, do("Conv", x_low, high))
+    mixed = do("Add", mixed, _halved(do("Conv", x_low, low), 7, do))
+    top = do("Mul", do("Conv", x_high, high), np.float32(2.0 ** (15 - layer.shift)))
     # Each term is below 2^24 by its own bound; what leaves the range of levels is clipped anyway.
-    at = steps.clipped(steps.added(top, mixed), -layer.BOUND, layer.BOUND)
-    return steps.shuffled(steps.plus(at, layer.bias.astype(np.float32)), layer.shuffle)
+    at = do("Add", top, _halved(mixed, layer.shift - 7, do))
+    at = _clipped(at, -layer.BOUND, layer.BOUND, do)
+    return _shuffled(do("Add", at, layer.bias[:, None, None]), layer.shuffle, do)
 
 
-def _halved(x: T, times: int, steps: Steps[T]) -> T:
+def _clipped(x: Any, low: int, high: int, do: Step) -> Any:
+    return do("Clip", x, np.float32(low), np.float32(high))
+
+
+def _halved(x: Any, times: int, do: Step) -> Any:
     """floor(x / 2^times)."""
-    return steps.floor(steps.times(x, np.float32(2.0**-times)))
+    return do("Floor", do("Mul", x, np.float32(2.0**-times)))
 
 
-def powers(shift: NDArray[np.uint8]) -> Stored:
-    """2^-shift of shifts (channels,)."""
-    factor: NDArray[np.float32] = np.exp2(-shift.astype(np.float32))
-    return np.float32(factor[0]) if (shift == shift[0]).all() else factor
+def _shuffled(x: Any, block: int, do: Step) -> Any:
+    return do("DepthToSpace", x, blocksize=block, mode="CRD")
 
 
-def planes(stored: Stored) -> NDArray[Any]:
-    """What is stored for the channels, as it is combined with (n, channels, h, w)."""
-    array = np.asarray(stored)
-    return array[:, None, None] if array.ndim else array
+def powers(shift: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """2^-shift of shifts (channels,): (channels, 1, 1), or one number where all are the same."""
+    factor: NDArray[np.float32] = np.exp2(-shift.astype(np.float32))[:, None, None]
+    return factor[:1] if (shift == shift[0]).all() else factor

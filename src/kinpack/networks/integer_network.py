@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from kinpack.errors import CodecError
-from kinpack.networks.integer_arithmetic import Stored, planes, run
+from kinpack.networks.integer_arithmetic import run
 from kinpack.networks.integer_layers import IntegerLayers
 from kinpack.networks.networks import Array, Engine, Network
-from kinpack.networks.numpy_engine import NumpySteps
+from kinpack.networks.numpy_engine import numpy_step
 from kinpack.networks.onnx_writer import PlainGraph
 from kinpack.networks.tiling import Tiling
 
@@ -82,44 +79,17 @@ class IntegerNetwork(Network):
 
     def _engine(self) -> Callable[[Array], Any]:
         if self.engine == "numpy":
-            steps = NumpySteps()
-            return lambda x: run(self.layers, x, steps)
+            return lambda x: run(self.layers, x, numpy_step)
         session = self.session_of(_graph(self.layers))
         return lambda x: session({"x": x})
-
-
-class _GraphSteps:
-    """Steps that are written into a graph; arrays are names of values there."""
-
-    def __init__(self, graph: PlainGraph) -> None:
-        self._graph = graph
-
-    def convolved(self, x: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:
-        pads = (weight.shape[2] // 2,) * 4
-        stored = (self._graph.constant(one) for one in (weight.astype(np.float32), bias))
-        return self._graph.node("Conv", x, *stored, pads=pads)
-
-    def times(self, x: str, factor: Stored) -> str:
-        return self._graph.node("Mul", x, self._graph.constant(planes(factor)))
-
-    def plus(self, x: str, term: Stored) -> str:
-        return self._graph.node("Add", x, self._graph.constant(planes(term)))
-
-    def added(self, x: str, y: str) -> str:
-        return self._graph.node("Add", x, y)
-
-    def floor(self, x: str) -> str:
-        return self._graph.node("Floor", x)
-
-    def clipped(self, x: str, low: int, high: int) -> str:
-        bounds = (self._graph.constant(np.array(bound, np.float32)) for bound in (low, high))
-        return self._graph.node("Clip", x, *bounds)
-
-    def shuffled(self, x: str, block: int) -> str:
-        return self._graph.node("DepthToSpace", x, blocksize=block, mode="CRD")
 
 
 def _graph(layers: IntegerLayers) -> bytes:
     """From x, (n, channels, h, w), to what the network gives."""
     graph = PlainGraph([("x", 4)])
-    return graph.to_bytes(run(layers, "x", _GraphSteps(graph)), sides=4)
+
+    def write(op: str, x: str, /, *inputs: Any, **attributes: Any) -> str:
+        names = [one if isinstance(one, str) else graph.constant(one) for one in inputs]
+        return graph.node(op, x, *names, **attributes)
+
+    return graph.to_bytes(run(layers, "x", write), sides=4)

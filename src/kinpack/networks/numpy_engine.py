@@ -7,14 +7,12 @@ there for the machines on which onnxruntime does not, and to prove it on all oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-
-from kinpack.networks.integer_arithmetic import Stored, planes
 
 Array = NDArray[np.float32]
 
@@ -22,53 +20,39 @@ _COLUMNS = 1 << 22
 """Most numbers of the columns that a convolution lays out at a time, 16 MiB; one at least."""
 
 
-class NumpySteps:
-    """Steps of a network of integers in numpy; for several threads at a time, if need be."""
+def numpy_step(op: str, x: Array, /, *inputs: NDArray[Any], **attributes: Any) -> Array:
+    """Carry out one step of a network of integers, all arrays float32 or integers stored."""
+    stored = (one.astype(np.float32, copy=False) for one in inputs)
+    y: Array = _STEPS[op](x, *stored, **attributes)
+    return y
 
-    def convolved(self, x: Array, weight: NDArray[Any], bias: NDArray[Any]) -> Array:
-        """Lay the windows out as columns, block by block, and multiply the weights with them."""
-        o, _, side, _ = weight.shape
-        edge = (side // 2,) * 2
-        x = np.pad(x, ((0, 0), (0, 0), edge, edge)) if side > 1 else x
-        windows = sliding_window_view(x, (side, side), axis=(2, 3))
-        n, _, height, width = windows.shape[:4]
-        y = np.empty((n, o, height, width), np.float32)
-        rows = weight.reshape(o, -1).astype(np.float32)
-        for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
-            block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
-            product = rows @ block.reshape(rows.shape[1], -1)
-            product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)
-            y[pictures, :, lines, places] = product
-        y += bias.astype(np.float32)[:, None, None]
-        return y
 
-    def times(self, x: Array, factor: Stored) -> Array:
-        """Multiply by what is stored."""
-        y: Array = x * planes(factor)
-        return y
+def _convolution(
+    x: Array, weight: Array, bias: Array | None = None, *, pads: tuple[int, ...] = (0,)
+) -> Array:
+    """Lay the windows out as columns, block by block, and multiply the weights with them."""
+    o, _, side, _ = weight.shape
+    edge = pads[:1] * 2
+    x = np.pad(x, ((0, 0), (0, 0), edge, edge)) if pads[0] else x
+    windows = sliding_window_view(x, (side, side), axis=(2, 3))
+    n, _, height, width = windows.shape[:4]
+    y = np.empty((n, o, height, width), np.float32)
+    rows = weight.reshape(o, -1)
+    for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
+        block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
+        product = rows @ block.reshape(rows.shape[1], -1)
+        product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)
+        y[pictures, :, lines, places] = product
+    if bias is not None:
+        y += bias[:, None, None]
+    return y
 
-    def plus(self, x: Array, term: Stored) -> Array:
-        """Add what is stored."""
-        y: Array = x + planes(term)
-        return y
 
-    def added(self, x: Array, y: Array) -> Array:
-        """Add two arrays."""
-        return x + y
-
-    def floor(self, x: Array) -> Array:
-        """Round down."""
-        return np.floor(x)
-
-    def clipped(self, x: Array, low: int, high: int) -> Array:
-        """Clip to bounds."""
-        return x.clip(np.float32(low), np.float32(high))
-
-    def shuffled(self, x: Array, block: int) -> Array:
-        """Make b² channels one of b times as many positions along both sides, rows first."""
-        n, channels, h, w = x.shape
-        cells = x.reshape(n, channels // block**2, block, block, h, w).transpose(0, 1, 4, 2, 5, 3)
-        return cells.reshape(n, channels // block**2, h * block, w * block)
+def _depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:
+    n, channels, h, w = x.shape
+    b = blocksize
+    cells = x.reshape(n, channels // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return cells.reshape(n, channels // b**2, h * b, w * b)
 
 
 def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -80,3 +64,13 @@ def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[sli
         for j in range(0, height, lines):
             for k in range(0, width, places):
                 yield slice(i, i + pictures), slice(j, j + lines), slice(k, k + places)
+
+
+_STEPS: Mapping[str, Callable[..., Array]] = {
+    "Add": np.add,
+    "Clip": np.clip,
+    "Conv": _convolution,
+    "DepthToSpace": _depth_to_space,
+    "Floor": np.floor,
+    "Mul": np.multiply,
+}

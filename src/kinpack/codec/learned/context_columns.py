@@ -136,7 +136,7 @@ def _graph(layers: Sequence[IntegerLayer], *, known: int, stop: int) -> bytes:
             at = graph.node("MatMul", at, graph.constant(layer.weight[:, :, 0, 0].T))
         at = graph.node("Add", at, graph.constant(layer.bias))
         at = graph.node(
-            "Floor", graph.node("Mul", at, graph.constant(np.asarray(powers(layer.shift))))
+            "Floor", graph.node("Mul", at, graph.constant(powers(layer.shift)[:, 0, 0]))
         )
         bounds = (np.array(bound, dtype=np.float32) for bound in (layer.low, layer.high))
         at = graph.node("Clip", at, *(graph.constant(bound) for bound in bounds))

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.models.networks import Analysis, Residual, Synthesis
+from kinpack.learn.models.networks import Analysis, Residual
 
 OPSET = 17
 IR_VERSION = 8
@@ -94,7 +94,7 @@ def float_graph(network: nn.Module, *, inputs: Sequence[Any], outputs: Sequence[
 
     Args:
         network: of convolutions, residual blocks, ReLU, sub-pixel shuffles, flattening, linear
-            maps, in sequence; or analysis, or synthesis.
+            maps, in sequence; or analysis.
         inputs: shape of the input.
         outputs: shape of the output.
 
@@ -114,10 +114,6 @@ def _append(writer: GraphWriter, at: str, layer: nn.Module) -> str:
     if isinstance(layer, Analysis):
         trunk = _append(writer, _append(writer, at, layer.trunk), layer.last)
         return writer.node("Add", [_append(writer, at, layer.linear), trunk])
-    if isinstance(layer, Synthesis):
-        trunk = _append(writer, _append(writer, at, layer.trunk), layer.last)
-        linear = _append(writer, _append(writer, at, layer.linear), layer.blocks)
-        return writer.node("Add", [linear, _append(writer, trunk, layer.up)])
     if isinstance(layer, nn.Conv2d):
         stride, padding = layer.stride[0], layer.padding[0]
         return writer.convolution(
