@@ -17,8 +17,8 @@ pytest.importorskip("onnx")
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.errors import CodecError
-from kinpack.learn.freezing.onnx_graph import GraphWriter
 from kinpack.networks.container import Container, read_container
+from kinpack.networks.onnx_writer import PlainGraph
 from tests.tiny_codec import NETWORK, picture, tiny_codec
 
 pytestmark = pytest.mark.learn
@@ -130,39 +130,32 @@ def test_networks_of_a_wrong_sort_are_refused(name: str) -> None:
     for other in ("analysis", "code"):
         if other != name:
             assert f"network '{name}'" in change(blobs[other])
-    writer = GraphWriter()
-    at = writer.node("Concat", ["x", "x"], axis=1)
     any_shape = ["n", "c", "h", "w"]
-    assert f"network '{name}'" in change(writer.to_bytes(at, inputs=any_shape, outputs=any_shape))
+    writer = PlainGraph([("x", any_shape)])
+    at = writer.node("Concat", "x", "x", axis=1)
+    assert f"network '{name}'" in change(writer.to_bytes(at, any_shape))
 
 
-def graph_of(name: str, op: Callable[[GraphWriter, str], str]) -> bytes:
+def graph_of(name: str, op: str, *stored: float, **attributes: Any) -> bytes:
     """The codec's own network, its output changed by one more operator."""
     import onnx
 
     model = onnx.load_from_string(content()[1][name])
-    writer = GraphWriter()
-    writer._count = 10_000
     last = model.graph.node[-1]
-    at = op(writer, last.input[0])
+    inputs = [last.input[0]]
+    for i, number in enumerate(stored):
+        array = np.array([number], dtype=np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, f"more{i}"))
+        inputs.append(f"more{i}")
     del model.graph.node[-1]
-    model.graph.node.extend(writer._nodes)
-    model.graph.initializer.extend(writer._weights)
-    model.graph.node.append(onnx.helper.make_node("Identity", [at], ["y"]))
+    model.graph.node.append(onnx.helper.make_node(op, inputs, ["y"], **attributes))
     return bytes(model.SerializeToString())
-
-
-def scaled(factor: float) -> Callable[[GraphWriter, str], str]:
-    def op(writer: GraphWriter, at: str) -> str:
-        return writer.node("Mul", [at, writer.constant(np.array(factor, dtype=np.float32))])
-
-    return op
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(factor: float) -> None:
     def change(parts: Content) -> None:
-        parts[1]["analysis"] = graph_of("analysis", scaled(factor))
+        parts[1]["analysis"] = graph_of("analysis", "Mul", factor)
 
     assert "numbers that are not finite" in refusal(change)
 
@@ -247,7 +240,7 @@ def test_a_synthesis_that_gives_other_levels_is_refused() -> None:
 
 def test_huge_numbers_do_no_harm() -> None:
     parts = content()
-    parts[1]["analysis"] = graph_of("analysis", scaled(1e38))
+    parts[1]["analysis"] = graph_of("analysis", "Mul", 1e38)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         use(Container(*parts).to_bytes())
@@ -298,13 +291,10 @@ def test_senseless_rules_for_classic_payloads_are_refused(value: Any) -> None:
 
 
 def test_several_or_other_outputs_are_refused() -> None:
-    def cast(writer: GraphWriter, at: str) -> str:
-        return writer.node("Cast", [at], to=11)  # float64
-
     def change(parts: Content) -> None:
         import onnx
 
-        model = onnx.load_from_string(graph_of("analysis", cast))
+        model = onnx.load_from_string(graph_of("analysis", "Cast", to=11))  # float64
         model.graph.output[0].type.tensor_type.elem_type = 11
         parts[1]["analysis"] = bytes(model.SerializeToString())
 

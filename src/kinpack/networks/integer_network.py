@@ -86,10 +86,10 @@ class IntegerNetwork(Network):
 
 def _graph(layers: IntegerLayers) -> bytes:
     """From x, (n, channels, h, w), to what the network gives."""
-    graph = PlainGraph([("x", 4)])
+    graph = PlainGraph([("x", ["n", "c", "h", "w"])])
 
     def write(op: str, x: str, /, *inputs: Any, **attributes: Any) -> str:
         names = [one if isinstance(one, str) else graph.constant(one) for one in inputs]
         return graph.node(op, x, *names, **attributes)
 
-    return graph.to_bytes(run(layers, "x", write), sides=4)
+    return graph.to_bytes(run(layers, "x", write), ["n", "d", "i", "j"])

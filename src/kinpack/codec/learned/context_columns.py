@@ -121,8 +121,8 @@ def _graph(layers: Sequence[IntegerLayer], *, known: int, stop: int) -> bytes:
     """From rows (n, positions, 9 · known) and code (n, planes) to (n, positions, channels out)."""
     out = len(layers[0].weight)
     weight = layers[0].weight.transpose(2, 3, 1, 0)  # (3, 3, in, out)
-    rows = [("rows", 3)] if known else []
-    graph = PlainGraph([*rows, ("code", 2), ("within", 2)])
+    rows = [("rows", ["n", "p", "r"])] if known else []
+    graph = PlainGraph([*rows, ("code", ["n", "e"]), ("within", ["p", "t"])])
     # What the planes add at each tap, then summed over the taps that lie inside the latent.
     planes = weight[:, :, stop:].transpose(2, 0, 1, 3).reshape(-1, _TAPS * out)
     taps = graph.node("MatMul", "code", graph.constant(planes))
@@ -140,4 +140,4 @@ def _graph(layers: Sequence[IntegerLayer], *, known: int, stop: int) -> bytes:
         )
         bounds = (np.array(bound, dtype=np.float32) for bound in (layer.low, layer.high))
         at = graph.node("Clip", at, *(graph.constant(bound) for bound in bounds))
-    return graph.to_bytes(at, sides=3)
+    return graph.to_bytes(at, ["n", "p", "d"])

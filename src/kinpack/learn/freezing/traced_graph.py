@@ -22,7 +22,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from kinpack.errors import CodecError
-from kinpack.learn.freezing.onnx_graph import GraphWriter
+from kinpack.networks.onnx_writer import PlainGraph
 
 EXACT_BELOW = 8192
 """A weight of fewer numbers than this stays float32."""
@@ -83,30 +83,28 @@ def traced_graph(network: nn.Module, *, side: int, exact_below: int = EXACT_BELO
             "pass not depend on values"
         ) from error
     with torch.no_grad():
-        return _Graph(traced, exact_below).to_bytes(side)
+        return _Graph(traced, exact_below, side).to_bytes()
 
 
 class _Graph:
     """The graph of one traced network, written step by step."""
 
-    def __init__(self, traced: fx.GraphModule, exact_below: int) -> None:
+    def __init__(self, traced: fx.GraphModule, exact_below: int, side: int) -> None:
         self._traced = traced
         self._modules = dict(traced.named_modules())
         self._exact_below = exact_below
-        self._writer = GraphWriter()
+        self._writer = PlainGraph([("x", ["n", 3, side, side])])
         self._names: dict[fx.Node, str] = {}
         self._weights: dict[tuple[str, str | None], tuple[str, str]] = {}
 
-    def to_bytes(self, side: int) -> bytes:
+    def to_bytes(self) -> bytes:
         for node in self._traced.graph.nodes:
             if node.op == "output":
                 result = node.args[0]
                 shape = _shape(result) if isinstance(result, fx.Node) else ()
                 if len(shape) != 2:
                     raise CodecError("a describer's network gives one vector a picture")
-                return self._writer.to_bytes(
-                    self._names[result], inputs=["n", 3, side, side], outputs=["n", shape[1]]
-                )
+                return self._writer.to_bytes(self._names[result], ["n", shape[1]])
             if node not in self._names:  # a norm may be there already, in the layer before it
                 self._names[node] = self._step(node)
         raise CodecError("the network gives nothing")
@@ -130,7 +128,7 @@ class _Graph:
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 return self._norm(module, at, rank=len(_shape(node)))
             case nn.ReLU():
-                return write("Relu", [at])
+                return write("Relu", at)
             case nn.GELU(approximate="none"):
                 return self._gelu(at)
             case nn.MaxPool2d():
@@ -144,16 +142,16 @@ class _Graph:
     def _function(self, node: fx.Node) -> str:
         target: Any = node.target
         if target in _ARITHMETIC and not node.kwargs:
-            return self._writer.node(_ARITHMETIC[target], [self._value(v) for v in node.args[:2]])
+            return self._writer.node(_ARITHMETIC[target], *map(self._value, node.args[:2]))
         at = self._value(node.args[0])
         if target in _RELU:
-            return self._writer.node("Relu", [at])
+            return self._writer.node("Relu", at)
         if target is functional.gelu and node.kwargs.get("approximate", "none") == "none":
             return self._gelu(at)
         if target in _REDUCTIONS:
             axes = _axes(_argument(node, 1, "dim", None), rank=len(_shape(node.args[0])))
             kept = int(bool(_argument(node, 2, "keepdim", False)))
-            return self._writer.node(_REDUCTIONS[target], [at], axes=axes, keepdims=kept)
+            return self._writer.node(_REDUCTIONS[target], at, axes=axes, keepdims=kept)
         if target in _NEW_SHAPES:
             return self._reshape(node, at)
         if target in ("flip", torch.flip):
@@ -178,13 +176,15 @@ class _Graph:
         if isinstance(layer, nn.Linear):
             if len(_shape(node)) != 2:
                 raise _unknown("linear map of more than vectors")
-            done = self._writer.node("Gemm", [at, weight, bias], transB=1)
+            done = self._writer.node("Gemm", at, weight, bias, transB=1)
         else:
             if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
                 raise _unknown("convolution padded by something else than zeros")
             done = self._writer.node(
                 "Conv",
-                [at, weight, bias],
+                at,
+                weight,
+                bias,
                 kernel_shape=list(layer.kernel_size),
                 strides=list(layer.stride),
                 pads=[*layer.padding, *layer.padding],
@@ -207,21 +207,21 @@ class _Graph:
             name = self._constant(weight)
         else:
             small, scale = eight_bits(weight)
-            name = self._writer.node("Mul", [self._writer.constant(small), self._constant(scale)])
+            name = self._writer.node("Mul", self._writer.constant(small), self._constant(scale))
         return name, self._constant(bias)
 
     def _norm(self, norm: Norm, at: str, *, rank: int) -> str:
         shape = [1, -1, *[1] * (rank - 2)]
         factor, summand = (self._constant(v.reshape(shape)) for v in _affine(norm))
-        scaled = self._writer.node("Mul", [at, factor])
-        return self._writer.node("Add", [scaled, summand])
+        scaled = self._writer.node("Mul", at, factor)
+        return self._writer.node("Add", scaled, summand)
 
     def _gelu(self, at: str) -> str:
         """Append x · (1 + erf(x / √2)) / 2, in the order that runtimes know as one operator."""
         write = self._writer.node
-        within = write("Div", [at, self._constant(np.array(math.sqrt(2)))])
-        share = write("Add", [write("Erf", [within]), self._constant(np.array(1.0))])
-        return write("Mul", [write("Mul", [at, share]), self._constant(np.array(0.5))])
+        within = write("Div", at, self._constant(np.array(math.sqrt(2))))
+        share = write("Add", write("Erf", within), self._constant(np.array(1.0)))
+        return write("Mul", write("Mul", at, share), self._constant(np.array(0.5)))
 
     def _maximum(self, pool: nn.MaxPool2d, at: str) -> str:
         if pool.return_indices:
@@ -229,7 +229,7 @@ class _Graph:
         pads = _pair(pool.padding)
         return self._writer.node(
             "MaxPool",
-            [at],
+            at,
             kernel_shape=_pair(pool.kernel_size),
             strides=_pair(pool.stride),
             pads=[*pads, *pads],
@@ -241,12 +241,12 @@ class _Graph:
         shape = _shape(node)
         if shape[0] != _SAMPLE:
             raise _unknown("change of shape across pictures")
-        return self._writer.node("Reshape", [at, self._integers([0, *shape[1:]])])
+        return self._writer.node("Reshape", at, self._integers([0, *shape[1:]]))
 
     def _flip(self, at: str, axes: Sequence[int]) -> str:
         n = len(axes)
         bounds = [[-1] * n, [-(2**31)] * n, list(axes), [-1] * n]
-        return self._writer.node("Slice", [at, *map(self._integers, bounds)])
+        return self._writer.node("Slice", at, *map(self._integers, bounds))
 
     def _unit_length(self, node: fx.Node, at: str) -> str:
         p, dim = _argument(node, 1, "p", 2.0), _argument(node, 2, "dim", 1)
@@ -254,8 +254,8 @@ class _Graph:
         if p != 2.0:
             raise _unknown(f"length by the norm {p}")
         axes = _axes(dim, rank=len(_shape(node)))
-        length = self._writer.node("ReduceL2", [at], axes=axes, keepdims=1)
-        return self._writer.node("Div", [at, self._writer.node("Max", [length, least])])
+        length = self._writer.node("ReduceL2", at, axes=axes, keepdims=1)
+        return self._writer.node("Div", at, self._writer.node("Max", length, least))
 
     def _value(self, value: Any) -> str:
         """Name of a step's result, or of a number that is stored."""
