@@ -90,15 +90,7 @@ class IntegerLayer:
         return int((sums + np.abs(self.bias.astype(np.int64))).max())
 
     def check(self, channels: int, reach: int) -> None:
-        """See that it fits its input and stays exact.
-
-        Args:
-            channels: of its input.
-            reach: largest size of a number there.
-
-        Raises:
-            CodecError: it does not.
-        """
+        """See that it fits an input of so many channels, within ±reach, and stays exact."""
         shape = self.weight.shape
         _require(self.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
         _require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
@@ -158,16 +150,13 @@ class WholeLayer:
         return high, whole - high * SPLIT
 
     def check(self, channels: int, reach: int, others: IntegerLayer, *, up: int) -> None:
-        """See that it fits its input and the last of the other layers, and stays exact.
+        """See that it fits its input, and what the other layers give, and stays exact.
 
         Args:
             channels: of its input.
             reach: largest size of a number there.
             others: the last of them.
-            up: positions for each of the input that they give along a side.
-
-        Raises:
-            CodecError: it does not.
+            up: positions that they give for each of the input, along a side.
         """
         weight, block = self.weight, self.shuffle
         _require(
@@ -263,10 +252,7 @@ class IntegerLayers:
                 raise CodecError(f"has a whole layer that {error}") from error
 
     def check_run(self, shape: tuple[int, ...]) -> None:
-        """Check what a run takes, by the limits of module ``graph_shapes``.
-
-        Args:
-            shape: of the input.
+        """Check what a run takes, given an input's shape, by the limits of ``graph_shapes``.
 
         Raises:
             CodecError: the network does not take such an input, or asks for too much.
@@ -296,11 +282,7 @@ class IntegerLayers:
             raise CodecError(f"asks for too much memory or work for {shape}")
 
     def to_parts(self, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what a codec file keeps of it: plain values of its header, and arrays.
-
-        Args:
-            name: of the network; the arrays' names begin with it.
-        """
+        """Return what a codec file keeps of it: plain values, and arrays of names of its own."""
         values: dict[str, Any] = {"layers": []}
         arrays: dict[str, NDArray[Any]] = {}
         for i, layer in enumerate(self.layers):
