@@ -169,3 +169,19 @@ def test_former_spellings_are_answered_with_the_new(
         app(["pack", "pictures", "-o", "packed.kin", old, "kin"])
     assert stop.value.code == 2
     assert {"--embedder": "--describer", "--escape": "--classic"}[old] in capsys.readouterr().err
+
+
+PAGES = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_decisions_are_of_one_form(page: Path) -> None:
+    text = page.read_text()
+    number = page.name[:4]
+    assert text.startswith(f"# {number}. "), f"{page.name}: its heading begins with its number"
+    for heading in ("Question", "Decided"):
+        assert f"\n## {heading}\n" in text, f"{page.name} has no section {heading!r}"
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    assert [int(page.name[:4]) for page in PAGES] == list(range(1, len(PAGES) + 1))

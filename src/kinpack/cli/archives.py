@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,9 +22,6 @@ from kinpack.cli.options import (
 from kinpack.cli.reporting import Report, columns, one_line
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.images import load_image, save_image
-
-if TYPE_CHECKING:
-    pass
 
 
 def unpack(

@@ -57,7 +57,7 @@ def pack(
         str | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="Search by codes of their own, of kin or a .kine file, in place of the codec's.",
+            help="Search by a describer's codes (kin, or a .kine file), not by the codec's own.",
         ),
     ] = None,
     quality: Quality = None,

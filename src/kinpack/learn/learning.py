@@ -35,7 +35,7 @@ CALIBRATION_PATCHES = 1024
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
 """Training's values where weights are already good: small steps, falling early."""
 HOLD_OUT_SHARE = 20
-"""Of so many images at most one is held out."""
+"""Images given for each one that is held out, at least."""
 GREY_SHARE, ALPHA_SHARE = 0.6, 0.25
 """Shares of the budget for coding grey images, and alpha planes, pixel by pixel."""
 LEAST_ALPHAS = 20

@@ -1,4 +1,4 @@
-"""Reading pictures into arrays, writing them, and the 32×32 reduction that the product code sees.
+"""Reading pictures into arrays, and writing them.
 
 An image is a C-contiguous uint8 array of shape (H, W, C), C = 1 grey, 3 RGB, 4 RGBA (alpha not
 premultiplied), in sRGB, upright. ``load_image`` makes one of whatever a picture file holds.

@@ -20,7 +20,7 @@ from kinpack.archive.segments.segment import Segment
 _LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
 _WORTH = 256
-"""Images of a segment that looking through it takes as long as beginning with it."""
+"""Images that can be looked through in the time that it takes to begin a segment."""
 _SAMPLE = 32
 """Ids of a segment by which it is judged where ids differ."""
 

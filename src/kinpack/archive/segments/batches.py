@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 PIXEL_BYTES = 64 << 20
-"""Bytes of decoded pixels held at a time; one image more at most."""
+"""Most bytes of decoded pixels held at a time, beyond one image."""
 
 T = TypeVar("T")
 
