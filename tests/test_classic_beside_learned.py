@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kinpack.codec.choice import choosing, quick_trial
+from kinpack.codec.choice import classic_trials
 from kinpack.codec.choice.choosing import Chooser
 from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
-from kinpack.codec.classic.payloads import DEFAULT_SPEED, candidates
+from kinpack.codec.classic.payloads import DEFAULT_SPEED, ClassicImages, candidates
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.codec.packets.quality import lam
 from kinpack.codec.packets.target import Target
 from kinpack.describers.describing import product_codes
@@ -33,6 +35,15 @@ def images() -> list[Image]:
     grey = smooth[..., :1].clip(0, 255).astype(np.uint8)
     alpha = np.dstack([drawing, np.where(drawing[..., :1] == 250, 255, 0).astype(np.uint8)])
     return [smooth.clip(0, 255).astype(np.uint8), flat, drawing, noise, grey, alpha]
+
+
+def payloads_of(codec: Codec) -> Payloads:
+    """A codec's payloads: learned ones of RGB pictures, and classic ones."""
+    makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
+        LearnedImages.kinds: lambda: LearnedImages(codec.learned_coder()),
+        ClassicImages.kinds: ClassicImages,
+    }
+    return Payloads(codec.name, makers, own=[LearnedImages.kinds])
 
 
 @pytest.mark.parametrize("quality", [20, 50, 80, 95])
@@ -68,12 +79,11 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
         tried.append(image.shape)
         return list(candidates(image, quality=quality))
 
-    monkeypatch.setattr(choosing, "candidates", spy)
-    learned = LearnedImages(codec.learned_coder())
+    monkeypatch.setattr(classic_trials, "candidates", spy)
     codes = product_codes(codec, images())
     never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
-        chooser = Chooser(lambda: learned, rule)
+        chooser = Chooser(payloads_of(codec), rule)
         chooser.at_quality(images(), codes, [50] * 6, Target(threads=1))
         assert len(tried) == count
         tried.clear()
@@ -84,7 +94,7 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     codec = Codec.load("default")
     many = [waves(32, 32, 3, seed=seed) for seed in range(12)] + images()[:2]
     learned = LearnedImages(codec.learned_coder()).encode(
-        many, product_codes(codec, many), quality=quality
+        many, product_codes(codec, many), [quality] * 14
     )
     speeds: list[int] = []
 
@@ -92,18 +102,17 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
         speeds.append(options.get("speed", DEFAULT_SPEED))
         return candidates(image, **options)
 
-    for module in (choosing, quick_trial):
-        monkeypatch.setattr(module, "candidates", noted)
+    monkeypatch.setattr(classic_trials, "candidates", noted)
     doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), doubtful)
+    chooser = Chooser(payloads_of(codec), doubtful)
     codes, qualities = product_codes(codec, many), [quality] * len(many)
     made = chooser.at_quality(many, codes, qualities, Target(threads=1))
-    slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(quick_trial.QUICK_SPEED)
+    slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(classic_trials.QUICK_SPEED)
     assert 0 < quick <= len(many)
     assert slow < len(many)
     for image, mine, choice in zip(many, learned, made, strict=True):
         cost = choice.candidate.cost(quality)
-        if quick_trial.stands_a_chance(image, mine, quality=quality):
+        if classic_trials.stands_a_chance(image, mine, quality=quality):
             rivals = [mine, *candidates(image, quality=quality)]
             assert cost == pytest.approx(min(c.cost(quality) for c in rivals))
         else:
@@ -111,7 +120,7 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     # Where the rule is sure of itself there is no quick one.
     speeds.clear()
     sure = ClassicRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), sure)
+    chooser = Chooser(payloads_of(codec), sure)
     chooser.at_quality(many, codes, qualities, Target(threads=1))
     assert speeds == [DEFAULT_SPEED] * len(many)
 
@@ -130,20 +139,19 @@ def test_larger_images_are_tried_at_the_best_setting(
         asked.append((quality, options.get("speed", DEFAULT_SPEED)))
         return candidates(image, quality=quality, **options)
 
-    for module in (choosing, quick_trial):
-        monkeypatch.setattr(module, "candidates", noted)
+    monkeypatch.setattr(classic_trials, "candidates", noted)
     never = ClassicRule((0.0,) * FEATURES, 1e9)
-    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), never)
+    chooser = Chooser(payloads_of(codec), never)
     both = [small, large]
     codes = product_codes(codec, both)
     choices = chooser.at_quality(both, codes, [quality] * 2, Target(threads=1))
     *quick, last = asked
-    settings = [min(quality + step, 99) for step in quick_trial.FINER]
-    assert quick == [(setting, quick_trial.QUICK_SPEED) for setting in sorted(set(settings))]
+    settings = [min(quality + step, 99) for step in classic_trials.FINER]
+    assert quick == [(setting, classic_trials.QUICK_SPEED) for setting in sorted(set(settings))]
     assert last[0] in settings
     assert last[1] == DEFAULT_SPEED
     assert [choice.quality for choice in choices] == [quality] * 2
-    (learned,) = LearnedImages(codec.learned_coder()).encode([large], codes[1:], quality=quality)
+    (learned,) = LearnedImages(codec.learned_coder()).encode([large], codes[1:], [quality])
     assert choices[1].candidate.cost(quality) < learned.cost(quality)
     assert choices[1].candidate.kind is Kind.AVIF
     assert choices[0].candidate.kind is Kind.LEARNED
@@ -164,7 +172,7 @@ def test_large_images_are_tried_in_windows(
     size: tuple[int, int], shapes: list[tuple[int, int]]
 ) -> None:
     image = np.arange(size[0] * size[1], dtype=np.uint32).view(np.uint8).reshape(*size, 4)
-    windows = quick_trial.windows_of(image)
+    windows = classic_trials.windows_of(image)
     assert [window.shape[:2] for window in windows] == shapes
     # No two share a pixel, and they lie the same way from both ends.
     seen = np.concatenate([window.view(np.uint32).ravel() for window in windows])
@@ -175,8 +183,8 @@ def test_large_images_are_tried_in_windows(
 def test_a_large_image_is_tried_in_windows_and_encoded_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quick_trial, "WINDOW", 64)
-    monkeypatch.setattr(quick_trial, "WHOLE_PIXELS", 128 * 128)
+    monkeypatch.setattr(classic_trials, "WINDOW", 64)
+    monkeypatch.setattr(classic_trials, "WHOLE_PIXELS", 128 * 128)
     codec = Codec.load("default")
     large = waves(260, 72, 3, seed=3)
     large[::7] = 200  # edges, which AVIF draws for less
@@ -186,12 +194,11 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
         asked.append((image.shape[:2], options.get("speed", DEFAULT_SPEED)))
         return candidates(image, **options)
 
-    for module in (choosing, quick_trial):
-        monkeypatch.setattr(module, "candidates", noted)
-    chooser = Chooser(lambda: LearnedImages(codec.learned_coder()), None)
+    monkeypatch.setattr(classic_trials, "candidates", noted)
+    chooser = Chooser(payloads_of(codec), None)
     chooser.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
     *quick, last = asked
-    assert quick == [((64, 72), quick_trial.QUICK_SPEED)] * 2 * len(quick_trial.FINER)
+    assert quick == [((64, 72), classic_trials.QUICK_SPEED)] * 2 * len(classic_trials.FINER)
     assert last == ((260, 72), DEFAULT_SPEED)
 
 

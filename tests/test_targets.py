@@ -17,7 +17,7 @@ from kinpack.archive.adding.allocation import allocate, hulls
 from kinpack.archive.adding.fitting import GRID
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import merge
-from kinpack.codec.choice.choosing import exactly
+from kinpack.codec.choice.classic_trials import exactly
 from kinpack.codec.choice.psnr_search import ROUNDS, PsnrSearch
 from kinpack.codec.codec import Codec
 from kinpack.codec.decoding import Decoder

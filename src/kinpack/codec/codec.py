@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -22,6 +22,7 @@ from kinpack.codec.encoding import Encoder, psnr_of_packets
 from kinpack.codec.learned.learned import LearnedCoder
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.packet import Packet
+from kinpack.codec.packets.payload import Payloads
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.codec.parts import CodecParts
@@ -314,7 +315,7 @@ class Codec:
             raise CodecError(
                 f"codec {self.name!r} has no learned payloads; use classic 'auto' or 'always'"
             )
-        return self._learned.coder
+        return next(one.coder for one in self._payloads.own if isinstance(one, LearnedImages))
 
     def untested_coder(self, *, engine: Engine = "onnxruntime") -> LearnedCoder:
         """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
@@ -339,8 +340,8 @@ class Codec:
         return self._parts.untested_causal(engine)
 
     @cached_property
-    def _learned(self) -> LearnedImages:
-        return LearnedImages(self._parts.tested_coder(), self._parts.tested_causal())
+    def _payloads(self) -> Payloads:
+        return self._parts.payloads()
 
     @cached_property
     def _alpha(self) -> CausalAlpha | None:
@@ -348,15 +349,11 @@ class Codec:
 
     @cached_property
     def _decoder(self) -> Decoder:
-        return Decoder(self._coder_of_images, self.quantiser, name=self.name, alpha=self._alpha)
+        return Decoder(self._payloads, self.quantiser, self._alpha)
 
     @cached_property
     def _encoder(self) -> Encoder:
         values = self.header.get("classic_rule")
         rule = None if values is None else ClassicRule.from_dict(values)
-        chooser = Chooser(self._coder_of_images, rule, self._alpha)
+        chooser = Chooser(self._payloads, rule, self._alpha)
         return Encoder(chooser, self._own_code, self._decoder)
-
-    @property
-    def _coder_of_images(self) -> Callable[[], LearnedImages] | None:
-        return (lambda: self._learned) if self.is_learned else None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.choice.choosing import Choice, Chooser, exactly
+from kinpack.codec.choice.choosing import Chooser
+from kinpack.codec.choice.classic_trials import exactly
 from kinpack.codec.decoding import Decoder
-from kinpack.codec.learned.learned_image import in_parts
-from kinpack.codec.packets.candidate import psnr_of, squared_error
+from kinpack.codec.packets.candidate import Choice, psnr_of, squared_error
 from kinpack.codec.packets.packet import Packet
+from kinpack.codec.packets.payload import in_parts
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.describers.describing import OwnCode, product_codes
@@ -22,6 +24,7 @@ from kinpack.limits import too_many
 from kinpack.pictures.images import Image
 
 _BATCH = 256
+_DESCRIBED = 64  # images that a thread describes at a time
 
 
 class Encoder:
@@ -89,7 +92,7 @@ class Encoder:
         """Sub-indices (n, M) of images, in parts as they are encoded."""
         return np.stack(
             in_parts(
-                lambda rows: list(product_codes(self._own_code, images[rows])), len(images), threads
+                partial(product_codes, self._own_code), images, size=_DESCRIBED, threads=threads
             )
         )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from kinpack.codec.causal.causal_alpha import CausalAlpha
 from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_image import CausalImages, CausalTest
 from kinpack.codec.causal.causal_model import CausalModel
+from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.learned import LearnedCoder
+from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.learned.self_test import SelfTest
+from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.describing import OwnCode
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.network_descriptor import NetworkDescriptor
@@ -29,6 +33,7 @@ from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import Engine, Network, OnnxNetwork
 
+_Made = TypeVar("_Made")
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +64,15 @@ class CodecParts:
         self._header = container.header
         self._name = str(self._header.get("name", "unnamed"))
         self.quantiser = ProductQuantiser(self._array("codebooks").astype(np.float32))
+
+    def payloads(self) -> Payloads:
+        """All ways of coding that the codec has, a line for each, in the order they are tried."""
+        learned: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
+            LearnedImages.kinds: lambda: LearnedImages(self.tested_coder()),
+            CausalImages.kinds: self.tested_causal,
+        }
+        own = learned if self._header.get("sort") == "learned" else {}
+        return Payloads(self._name, {**own, ClassicImages.kinds: ClassicImages}, own=tuple(own))
 
     def untested_coder(self, engine: Engine) -> LearnedCoder:
         """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
@@ -105,21 +119,11 @@ class CodecParts:
         Raises:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
-        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
-        coder = self.untested_coder(engines[0])
-        test = SelfTest.from_dict(
-            self._header.get("test", {}), M=self.quantiser.M, K=self.quantiser.K
+        test = self._header.get("test", {})
+        M, K = self.quantiser.M, self.quantiser.K
+        return self._tested(
+            self.untested_coder, lambda coder: SelfTest.from_dict(test, M=M, K=K).failure(coder)
         )
-        failures: list[KinpackError] = []
-        for engine in engines:
-            if failures:
-                coder = self.untested_coder(engine)
-            failure = test.failure(coder)
-            if failure is None:
-                return coder
-            failures.append(failure)
-            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
-        raise failures[0]
 
     def untested_causal(self, engine: Engine) -> CausalImages | None:
         """Coder of causal payloads whose restoration runs in an engine; None if there is none.
@@ -147,18 +151,29 @@ class CodecParts:
         Raises:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
+        if "causal_steps" not in self._container.arrays:
+            return None
+        test = self._header.get("causal_test", {})
+        M = self.quantiser.M
+
+        def failure(images: CausalImages | None) -> KinpackError | None:
+            return CausalTest.from_dict(test).failure(images, M=M) if images else None
+
+        return self._tested(self.untested_causal, failure)
+
+    def _tested(
+        self, make: Callable[[Engine], _Made], failure: Callable[[_Made], KinpackError | None]
+    ) -> _Made:
+        """What is made in the first engine that passes the file's test packets."""
         engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
         failures: list[KinpackError] = []
         for engine in engines:
-            images = self.untested_causal(engine)
-            if images is None:
-                return None
-            test = CausalTest.from_dict(self._header.get("causal_test", {}))
-            failure = test.failure(images, M=self.quantiser.M)
-            if failure is None:
-                return images
-            failures.append(failure)
-            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, failure)
+            made = make(engine)
+            fault = failure(made)
+            if fault is None:
+                return made
+            failures.append(fault)
+            _log.warning("kinpack: codec %r in %s: %s", self._name, engine, fault)
         raise failures[0]
 
     def causal_alpha(self) -> CausalAlpha | None:

@@ -17,14 +17,13 @@ from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.classic.alpha import join, split
 from kinpack.codec.packets.candidate import Candidate
-from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.packet import Packet
 from kinpack.errors import PayloadError
 from kinpack.pictures.images import Image
 
 CAUSAL = 3
 """First byte of an alpha part that is coded so."""
 
-_WITH_ALPHA_PART = (Kind.AVIF, Kind.WEBP, Kind.LEARNED)
 _AT_ONCE = 64
 
 
@@ -54,7 +53,7 @@ class CausalAlpha:
     @staticmethod
     def shortened(candidate: Candidate, part: bytes) -> Candidate:
         """A candidate with this alpha part in the place of its own, where that is longer."""
-        if not part or candidate.kind not in _WITH_ALPHA_PART:
+        if not part or not candidate.kind.begins_with_alpha:
             return candidate
         alpha, colour = split(candidate.payload)
         if len(alpha) <= len(part):
@@ -79,7 +78,7 @@ class CausalAlpha:
         planes: dict[int, NDArray[np.uint8]] = {}
         found: dict[int, bytes] = {}
         for i, packet in enumerate(packets):
-            if packet.channels != 4 or packet.kind not in _WITH_ALPHA_PART:
+            if packet.channels != 4 or not packet.kind.begins_with_alpha:
                 continue
             if packet.width * packet.height > MOST_PIXELS:
                 continue

@@ -32,6 +32,8 @@ from kinpack.pictures.images import Image
 
 MOST_PIXELS = 1 << 14
 """Most pixels of an image that is coded so: beyond, decoding wave by wave would take too long."""
+LONGEST_SIDE = 4096
+"""Longest side, in pixels, of an image that is coded so."""
 PARTS_OF_STEP = 64
 """Parts of Δ in which the restoration counts."""
 RESTORED_HALO = 8
@@ -43,7 +45,7 @@ _TEST_QUALITIES = (60, 30, 90)
 
 
 class CausalImages:
-    """Encodes and decodes grey images.
+    """Encodes and decodes grey images: a `Payload`.
 
     Args:
         coder: of planes.
@@ -54,6 +56,10 @@ class CausalImages:
     Raises:
         CodecError: a step is out of range, or the restoration another sort of network.
     """
+
+    kinds = (Kind.CAUSAL,)
+    at_once = 64
+    sees_codes = True
 
     def __init__(
         self, coder: CausalCoder, restoration: IntegerNetwork, steps: NDArray[np.int64]
@@ -67,21 +73,18 @@ class CausalImages:
     def takes(image: Image) -> bool:
         """Whether an image may be coded so."""
         height, width, channels = image.shape
-        return bool(channels == 1 and height * width <= MOST_PIXELS)
+        small = height * width <= MOST_PIXELS and max(height, width) <= LONGEST_SIDE
+        return bool(channels == 1 and small)
 
     def encode(
-        self, images: Sequence[Image], codes: NDArray[np.uint8], qualities: Sequence[int]
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        *,
+        draw: bool = True,
     ) -> list[Candidate]:
-        """Encode grey images.
-
-        Args:
-            images: uint8 (H, W, 1) each.
-            codes: (n, M) sub-indices of each.
-            qualities: 1 to 99, of each.
-
-        Returns:
-            For each the payload and the squared error of what it draws.
-        """
+        """Encode grey images, uint8 (H, W, 1) each; the error is always counted."""
         made: list[Candidate | None] = [None] * len(images)
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         for _, step, rows in self._groups(sizes, qualities):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.classic.payloads import sampled_colours
-from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.candidate import Candidate, Choice
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image
 
@@ -36,30 +36,23 @@ class ClassicRule:
     weights: tuple[float, ...]
     threshold: float
 
-    def may_win(self, seen: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which images are worth a try.
+    def judge(self, images: Sequence[Image], learned: Sequence[Choice]) -> list[tuple[bool, bool]]:
+        """Tell of images whether a classic payload may win, and whether it rather wins than loses.
+
+        It rather wins from a score of 0 on: the log of the odds, where pictures count by what is at
+        stake.
 
         Args:
-            seen: (n, FEATURES) as `features` gives them.
-
-        Returns:
-            (n,) bool.
+            images: uint8 (H, W, C) each.
+            learned: the learned payload of each.
         """
-        chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= self.threshold
-        return chosen
-
-    def likely_wins(self, seen: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which images a classic payload rather wins than loses.
-
-        Args:
-            seen: (n, FEATURES) as `features` gives them.
-
-        Returns:
-            (n,) bool: a score from 0 on, the log of the odds where pictures count by what is at
-            stake.
-        """
-        chosen: NDArray[np.bool_] = seen @ np.array(self.weights) >= 0
-        return chosen
+        seen = features(
+            images,
+            [choice.candidate for choice in learned],
+            quality=[choice.quality for choice in learned],
+        )
+        score = seen @ np.array(self.weights)
+        return [(bool(s >= self.threshold), bool(s >= 0)) for s in score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as plain values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.candidate import Candidate, Choice
 from kinpack.codec.packets.quality import quality_for_psnr
 
 ROUNDS = 8
@@ -30,7 +30,7 @@ class PsnrSearch:
     """
 
     def __init__(self, target: float, pixels: int) -> None:
-        self.best: tuple[int, Candidate] | None = None
+        self.best: Choice | None = None
         self._target, self._pixels = target, pixels
         self._fails, self._passes = _LOWEST - 1, _HIGHEST + 1
         self._below = self._above = math.nan  # PSNR at the two ends of the bracket
@@ -59,8 +59,8 @@ class PsnrSearch:
             self._fails, self._below = quality, psnr
             return
         self._passes, self._above = quality, psnr
-        if self.best is None or len(candidate.payload) < len(self.best[1].payload):
-            self.best = quality, candidate
+        if self.best is None or len(candidate.payload) < len(self.best.candidate.payload):
+            self.best = Choice(quality, candidate)
 
     def _guess(self) -> int:
         """Quality at which a straight line through what is known reaches the target."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import features
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
@@ -22,7 +23,7 @@ from kinpack.codec.classic.webp import (
     encode_webp_lossless,
 )
 from kinpack.codec.packets.candidate import Candidate, squared_error
-from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.quality import avif_quality, webp_quality
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
@@ -98,6 +99,45 @@ def candidates(
         )
         for kind, row in zip(kinds, zip(*tiles, strict=True), strict=True)
     ]
+
+
+class ClassicImages:
+    """Codes images as any codec can: a `Payload`."""
+
+    kinds = (Kind.AVIF, Kind.WEBP, Kind.WEBP_LOSSLESS)
+    at_once = 1  # the image libraries let go of the interpreter's lock
+    sees_codes = False
+
+    def takes(self, image: Image) -> bool:
+        """Whether an image may be coded so: any."""
+        return True
+
+    def encode(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        *,
+        draw: bool = True,
+    ) -> list[Candidate]:
+        """Encode images in the way that costs least; the error is always counted."""
+        return [
+            min(candidates(image, quality=q), key=lambda one: one.cost(q))
+            for image, q in zip(images, qualities, strict=True)
+        ]
+
+    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+        """Draw the images of classic packets."""
+        return [
+            decode_classic(
+                packet.kind,
+                packet.payload,
+                width=packet.width,
+                height=packet.height,
+                channels=packet.channels,
+            )
+            for packet in packets
+        ]
 
 
 def decode_classic(kind: Kind, payload: bytes, *, width: int, height: int, channels: int) -> Image:

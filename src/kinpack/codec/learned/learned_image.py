@@ -2,137 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_image import CausalImages
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
-from kinpack.codec.learned.learned import LearnedCoder, Qualities
+from kinpack.codec.learned.learned import MAX_SIDE, LearnedCoder
 from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.errors import CodecError
 from kinpack.pictures.images import Image
-
-PART = 64
-"""Images that a thread takes at a time."""
-
-T = TypeVar("T")
 
 
 class LearnedImages:
-    """Puts grey and transparent images through a coder of RGB pictures.
+    """Puts grey and transparent images through a coder of RGB pictures: a `Payload`.
 
     Grey is coded as RGB and averaged on the way back. Alpha is coded exactly, before the colour.
 
     Args:
         coder: of RGB pictures.
-        causal: codes grey images pixel by pixel, where the codec has learned to; of both payloads
-            the one that costs less is kept.
     """
 
-    def __init__(self, coder: LearnedCoder, causal: CausalImages | None = None) -> None:
-        self.coder, self._causal = coder, causal
+    kinds = (Kind.LEARNED,)
+    at_once = 64
+    sees_codes = True
+
+    def __init__(self, coder: LearnedCoder) -> None:
+        self.coder = coder
+
+    def takes(self, image: Image) -> bool:
+        """Whether an image is small enough."""
+        height, width, _ = image.shape
+        return bool(max(height, width) <= MAX_SIDE)
 
     def encode(
         self,
         images: Sequence[Image],
         codes: NDArray[np.uint8],
+        qualities: Sequence[int],
         *,
-        quality: Qualities,
         draw: bool = True,
-        threads: int | None = None,
     ) -> list[Candidate]:
-        """Encode images.
-
-        Args:
-            images: uint8 (H, W, C) each.
-            codes: (n, M) sub-indices of each.
-            quality: 1 to 99, of all or of each.
-            draw: whether the error is wanted; without it none is counted.
-            threads: that work on parts of the images; None takes as many as there are cores.
-
-        Returns:
-            For each the payload and the squared error of what it draws.
-        """
-        q = np.broadcast_to(np.asarray(quality, dtype=np.int64), (len(images),))
-
-        def part(rows: slice) -> list[Candidate]:
-            return self._encode(images[rows], codes[rows], q[rows], draw)
-
-        return in_parts(part, len(images), threads)
-
-    def _encode(
-        self,
-        images: Sequence[Image],
-        codes: NDArray[np.uint8],
-        quality: NDArray[np.int64],
-        draw: bool,
-    ) -> list[Candidate]:
-        grey = [i for i, image in enumerate(images) if self._causal and self._causal.takes(image)]
-        # Costs are compared, so what both draw is needed.
-        draw = draw or bool(grey)
+        """Encode images; without ``draw`` no error is counted."""
         pictures = [_as_picture(image) for image in images]
-        payloads, drawn = self.coder.encode(pictures, codes, quality=quality, draw=draw)
+        payloads, drawn = self.coder.encode(pictures, codes, quality=qualities, draw=draw)
         made = []
         for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
             if image.shape[2] == 4:
                 payload = join(encode_alpha(image[:, :, 3]), payload)
             error = squared_error(image, _of_sort(image, drawn[i])) if draw else 0.0
             made.append(Candidate(Kind.LEARNED, payload, error))
-        if self._causal and grey:
-            qualities = [int(quality[i]) for i in grey]
-            others = self._causal.encode([images[i] for i in grey], codes[grey], qualities)
-            for i, q, other in zip(grey, qualities, others, strict=True):
-                made[i] = min(made[i], other, key=lambda one: one.cost(q))
         return made
 
-    def decode(
-        self,
-        packets: Sequence[Packet],
-        codes: NDArray[np.uint8],
-        *,
-        threads: int | None = None,
-    ) -> list[Image]:
-        """Draw the images of learned packets.
-
-        Args:
-            packets: with learned payloads.
-            codes: (n, M) sub-indices of each.
-            threads: that work on parts of the packets; None takes as many as there are cores.
-
-        Returns:
-            uint8 (H, W, C) images.
-
-        Raises:
-            PayloadError: a payload is damaged.
-            CodecError: a packet is causal, and the codec has no such payloads.
-        """
-        images: list[Image | None] = [None] * len(packets)
-        for causal in (False, True):
-            chosen = [i for i, p in enumerate(packets) if (p.kind is Kind.CAUSAL) is causal]
-            drawn = self._drawn([packets[i] for i in chosen], codes[chosen], causal, threads)
-            for i, image in zip(chosen, drawn, strict=True):
-                images[i] = image
-        return [image for image in images if image is not None]
-
-    def _drawn(
-        self, packets: Sequence[Packet], codes: NDArray[np.uint8], causal: bool, threads: int | None
-    ) -> list[Image]:
-        decode = self._decode
-        if causal and packets:
-            if self._causal is None:
-                raise CodecError(
-                    "the codec has no causal payloads, but a packet is one: "
-                    "use the codec it was made with"
-                )
-            decode = self._causal.decode
-        return in_parts(lambda rows: decode(packets[rows], codes[rows]), len(packets), threads)
-
-    def _decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+        """Draw the images of learned packets."""
         sizes = [(packet.height, packet.width) for packet in packets]
         parts = [split(p.payload) if p.channels == 4 else (b"", p.payload) for p in packets]
         qualities = [packet.quality for packet in packets]
@@ -147,21 +70,6 @@ class LearnedImages:
             else:
                 images.append(np.ascontiguousarray(picture))
         return images
-
-
-def in_parts(function: Callable[[slice], list[T]], n: int, threads: int | None) -> list[T]:
-    """Apply a function to parts of n rows, in threads: while one codes, another's networks run.
-
-    Args:
-        function: gives a result for each row of a slice.
-        n: rows.
-        threads: most threads; None takes as many as there are cores.
-    """
-    rows = [slice(first, first + PART) for first in range(0, n, PART)]
-    if threads == 1 or len(rows) < 2:
-        return [result for one in rows for result in function(one)]
-    with ThreadPoolExecutor(threads) as pool:
-        return [result for results in pool.map(function, rows) for result in results]
 
 
 def _as_picture(image: Image) -> Image:

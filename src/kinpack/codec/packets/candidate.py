@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,13 @@ class Candidate:
     def psnr(self, pixels: int) -> float:
         """PSNR in dB of what it draws, for an image of so many pixels; infinite where exact."""
         return psnr_of(self.error, pixels)
+
+
+class Choice(NamedTuple):
+    """A payload, and the quality at which it was made."""
+
+    quality: int
+    candidate: Candidate
 
 
 def psnr_of(error: float, pixels: int) -> float:

@@ -24,6 +24,11 @@ class Kind(IntEnum):
     LEARNED = 4
     CAUSAL = 5
 
+    @property
+    def begins_with_alpha(self) -> bool:
+        """Whether payloads of RGBA images begin with an alpha part."""
+        return self in (Kind.AVIF, Kind.WEBP, Kind.LEARNED)
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
+from kinpack.codec.causal.causal_image import CausalImages
 from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.describing import product_codes
 from kinpack.pictures.images import Image
 
@@ -37,12 +40,18 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
         that keeps 98 % of the saving on the pictures as well as on the drawings.
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
-    coder = LearnedImages(codec.untested_coder(), codec.untested_causal())
+    makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
+        LearnedImages.kinds: lambda: LearnedImages(codec.untested_coder()),
+        CausalImages.kinds: codec.untested_causal,
+    }
+    payloads = Payloads(codec.name, makers, own=tuple(makers))
     codes = product_codes(codec, images)
     seen, gains = [], []
     groups = np.tile(np.arange(len(images)) < len(pictures), len(QUALITIES))
     for quality in QUALITIES:
-        learned = coder.encode(images, codes, quality=quality)
+        each = [quality] * len(images)
+        own = payloads.encode_own(images, codes, each, draw=True, threads=None)
+        learned = [one for one in own if one is not None]
         seen.append(features(images, learned, quality=quality))
         for image, candidate in zip(images, learned, strict=True):
             best = min(c.cost(quality) for c in candidates(image, quality=quality))
