@@ -28,7 +28,8 @@ class Decoder:
     def __init__(
         self, payloads: Payloads, quantiser: ProductQuantiser, alpha: CausalAlpha | None = None
     ) -> None:
-        self._payloads, self._quantiser, self._alpha = payloads, quantiser, alpha
+        self._payloads, self._alpha = payloads, alpha
+        self._M, self._K, self._code_bytes = quantiser.M, quantiser.K, quantiser.code_bytes
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw images; see ``Codec.decode``."""
@@ -50,8 +51,8 @@ class Decoder:
 
     def _codes(self, packets: Sequence[Packet]) -> NDArray[np.uint8]:
         """Sub-indices (n, M) of packets."""
-        width = self._quantiser.code_bytes
+        width = self._code_bytes
         if any(len(packet.code) != width for packet in packets):
             raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
         packed = np.frombuffer(b"".join(packet.code for packet in packets), dtype=np.uint8)
-        return unpack_codes(packed.reshape(-1, width), self._quantiser.M, K=self._quantiser.K)
+        return unpack_codes(packed.reshape(-1, width), self._M, K=self._K)

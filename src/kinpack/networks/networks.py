@@ -204,7 +204,8 @@ def _run(network: Network, x: Array, tiling: Tiling, channels: int) -> Array:
     """Run once, checking what comes out: a codec file may hold any network."""
     y = network(x)
     n, _, height, width = x.shape
-    shape = (n, channels, tiling.scaled(height), tiling.scaled(width))
+    up, down = tiling.up, tiling.down
+    shape = (n, channels, height * up // down, width * up // down)
     if y.shape != shape:
         raise network.fault(f"gives an array of shape {y.shape}, not {shape}")
     if not np.isfinite(y).all():

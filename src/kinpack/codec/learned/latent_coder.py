@@ -86,6 +86,7 @@ class LatentCoder:
             takes = stop + code_context.shape[2] + 1
             network.check_fits(_CONTEXT, takes=takes, gives=2 * (stop - start))
         self.latent, self.tables = latent, tables
+        self._last_table = len(tables) - 1
         self._context, self._code_context = list(context), code_context
         self._step_units, self._table_shift = step_units, table_shift
         self._inward_shifts, self._error_bits = inward_shifts, error_bits
@@ -221,7 +222,7 @@ class LatentCoder:
             out = self._convolved(index, y_hat, planes, where)
         channels = stop - start
         table: Ints = out[:, channels:] + self._table_shift[quality][:, None, None]
-        return where, out[:, :channels], table.clip(0, len(self.tables) - 1)
+        return where, out[:, :channels], table.clip(0, self._last_table)
 
     def _convolved(
         self, index: int, y_hat: Ints, planes: NDArray[np.float32], where: NDArray[np.bool_]
