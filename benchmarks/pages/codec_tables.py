@@ -1,4 +1,4 @@
-"""Write the tables of docs/codec.md from the result files, so that no number is typed by hand.
+"""Write the tables of docs/codec.md and codec-rates.md from the result files: no number is typed.
 
     python -m benchmarks.pages.codec_tables [--check]
 
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.measuring.filled_page import UNMEASURED, fill_page
 from benchmarks.measuring.places import RESULTS, ROOT
 
-PAGE = ROOT / "docs" / "codec.md"
+PAGES = ROOT / "docs" / "codec.md", ROOT / "docs" / "codec-rates.md"
 
 Results = dict[str, Any]
 
@@ -30,6 +30,18 @@ ANCHORS = {
     "kinpack-classic": "kinpack, classic payloads",
 }
 
+#: How the page calls the collections.
+COLLECTIONS = {
+    "cifar10-toy": "photographs of 32 pixels (CIFAR-10)",
+    "thumbs64": "photographs of 64 pixels",
+    "fashion-mnist": "grey clothes of 28 pixels (Fashion-MNIST), a codec of their own",
+    "emoji": "emoji with alpha, a codec of their own",
+    "photographs-whole": "whole photographs",
+    "photographs-256": "photographs of 256 pixels",
+    "photographs-128": "photographs of 128 pixels",
+    "photographs-64": "photographs of 64 pixels",
+}
+
 
 def percent(value: float | None) -> str:
     """A BD-rate, or a dash where the curves do not cover the range."""
@@ -37,23 +49,50 @@ def percent(value: float | None) -> str:
 
 
 def rates(found: Results) -> str:
-    """BD-rates with their limits, then all others."""
-    lines = [
-        "| data | table | classic | against | dB | BD-rate, % | must | goal |",
-        "|---|---|---|---|---|--:|--:|--:|",
-    ]
+    """Whole archives against files in a folder, a row for each collection."""
+    return _by_collection(found, "disk", ("kinpack-classic", "avif-file", "webp-file", "jpeg-file"))
+
+
+def photographs(found: Results) -> str:
+    """Payloads against other codecs', a row for each size."""
+    return _by_collection(
+        found, "payload", ("avif-payload-s4", "webp-file", "jpeg-file", "jxl-file")
+    )
+
+
+def _by_collection(found: Results, table: str, anchors: tuple[str, ...]) -> str:
+    by_data: dict[str, dict[str, str]] = {}
     for row in found["rows"]:
-        low, high = row["range_db"]
-        limits = [percent(row.get(f"{key}_percent")) for key in ("must", "goal")]
-        value = percent(row["bd_rate_percent"])
-        if row["bd_rate_percent"] is None and row.get("covered"):
-            low, high = row["covered"]["range_db"]
-            value = percent(row["covered"]["bd_rate_percent"])
+        if row["table"] == table and row["classic"] == "auto":
+            by_data.setdefault(row["data"], {})[row["anchor"]] = _bd_rate(row)[1]
+    heads = ["bytes at equal PSNR, %", *(f"against {ANCHORS[anchor]}" for anchor in anchors)]
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * len(anchors)]
+    for data, values in by_data.items():
+        cells = [COLLECTIONS[data], *(values.get(anchor, "–") for anchor in anchors)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def all_rates(found: Results) -> str:
+    """Every BD-rate."""
+    lines = ["| data | table | classic | against | dB | BD-rate, % |", "|---|---|---|---|---|--:|"]
+    for row in found["rows"]:
+        (low, high), value = _bd_rate(row)
         lines.append(
             f"| {row['data']} | {row['table']} | {row['classic']} | {ANCHORS[row['anchor']]} "
-            f"| {low:g}–{high:g} | {value} | " + " | ".join(limits) + " |"
+            f"| {low:g}–{high:g} | {value} |"
         )
     return "\n".join(lines)
+
+
+def _bd_rate(row: Results) -> tuple[tuple[float, float], str]:
+    """The range in dB and the BD-rate, of what is covered where that is not all."""
+    low, high = row["range_db"]
+    value = row["bd_rate_percent"]
+    if value is None and row.get("covered"):
+        low, high = row["covered"]["range_db"]
+        value = row["covered"]["bd_rate_percent"]
+    return (low, high), percent(value)
 
 
 def ladder(found: Results) -> str:
@@ -209,7 +248,9 @@ def alphas(found: Results) -> str:
 
 TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
     "rates": ("bd_rate.json", rates),
-    "photographs": ("photographs.json", rates),
+    "all-rates": ("bd_rate.json", all_rates),
+    "photographs": ("photographs.json", photographs),
+    "all-photographs": ("photographs.json", all_rates),
     "ladder": ("ladder.json", ladder),
     "variable": ("variable_rate.json", variable),
     "exactness": ("exactness.json", exactness),
@@ -229,8 +270,9 @@ def measured(name: str) -> str:
 
 
 def main() -> None:
-    """Fill the page, or with --check say whether it is filled."""
-    fill_page(PAGE, measured)
+    """Fill the pages, or with --check say whether they are filled."""
+    for page in PAGES:
+        fill_page(page, measured)
 
 
 if __name__ == "__main__":
