@@ -52,7 +52,7 @@ PLANS = {name: Plan(*span, points=POINTS) for name, span in RANGES.items()}
 
 
 @dataclass(frozen=True)
-class ImageEntry:
+class Entrant:
     """A contender and how many settings it is measured at."""
 
     contender: Contender
@@ -61,7 +61,7 @@ class ImageEntry:
 
 def rivals_of(
     name: str, store: PointStore, workers: Executor, *, with_sheet: bool = True
-) -> Iterator[ImageEntry]:
+) -> Iterator[Entrant]:
     """The rivals of a data set.
 
     Args:
@@ -75,10 +75,10 @@ def rivals_of(
         # With the planes of a colour picture, as other tables of this data set count.
         rivals.append(replace(AVIF, file_name="avif-file-444", payload_name="avif-payload-s4-444"))
     for rival in rivals:
-        yield ImageEntry(kept(Theirs(rival, workers), rival, store, alpha=name == "emoji"))
+        yield Entrant(kept(Theirs(rival, workers), rival, store, alpha=name == "emoji"))
     if name == "cifar10-toy" and with_sheet:
         sheet = AvifSheet(AVIF_SLOWEST, "avif-sheet-s0")
-        yield ImageEntry(kept(sheet, AVIF_SLOWEST, store), SHEET_POINTS)
+        yield Entrant(kept(sheet, AVIF_SLOWEST, store), SHEET_POINTS)
 
 
 def kept(
@@ -100,7 +100,7 @@ def kept(
     return Remembered(contender, store, key)
 
 
-def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[ImageEntry]:
+def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[Entrant]:
     """Archives of a codec, without and with classic payloads beside, and of classic ones alone.
 
     Args:
@@ -125,13 +125,13 @@ def ours(codec: Codec, store: PointStore, *, threads: int) -> Iterator[ImageEntr
     ]
     for name, one, classic in (*listed, (CLASSIC, Codec.load("classic"), "auto")):
         contender = Ours(name, one, threads=threads, classic=classic)
-        yield ImageEntry(
+        yield Entrant(
             Remembered(contender, store, {**common, "codec": one.codec_id, "classic": classic})
         )
 
 
 def measure_data(
-    pictures: Pictures, entries: Iterator[ImageEntry], plan: Plan, *, seed: int
+    pictures: Pictures, entries: Iterator[Entrant], plan: Plan, *, seed: int
 ) -> list[Row]:
     """All rows of a data set, each printed as it is measured."""
     rows = []

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.measuring.data import Pictures, thumbnail, transformed
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
-from benchmarks.rates.bd_rate import ImageEntry, kept, measure_data, ours, print_table
+from benchmarks.rates.bd_rate import Entrant, kept, measure_data, ours, print_table
 from benchmarks.rates.bd_rows import CLASSIC, bd_rows, curve_points
 from benchmarks.rates.contenders import Theirs
 from benchmarks.rates.photographs_plot import draw
@@ -59,13 +59,13 @@ def photographs(folder: Path, size: str, *, count: int | None) -> Pictures:
 
 def contenders(
     codec: Codec | None, store: PointStore, workers: Executor, *, threads: int
-) -> Iterator[ImageEntry]:
+) -> Iterator[Entrant]:
     """Ours without and with classic payloads, then the rivals that are there."""
     for entry in ours(codec, store, threads=threads) if codec is not None else ():
         if entry.contender.name != CLASSIC:
             yield entry
     for rival in (AVIF, WEBP, JPEG, *((JPEG_XL,) if has_jpeg_xl() else ())):
-        yield ImageEntry(kept(Theirs(rival, workers), rival, store))
+        yield Entrant(kept(Theirs(rival, workers), rival, store))
 
 
 def run(arguments: argparse.Namespace) -> None:
