@@ -50,6 +50,7 @@ FLOORS = {
     "codec/causal": 5,
     "codec/learned": 6,
     "codec/choice": 7,
+    "learn/lattice": 7,
     "codec": 8,
     "learn/freezing": 9,
     "archive/revisions": 9,

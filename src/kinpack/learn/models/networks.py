@@ -11,6 +11,8 @@ follow.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -110,9 +112,15 @@ For MSE = Δ²/12 at 3 samples a pixel, the slope lam(50) = 0.0167 asks for Δ =
 """
 
 
+class HasBlocks(Protocol):
+    """An analysis or synthesis with a linear block transform beside what else it does."""
+
+    linear: nn.Conv2d
+
+
 @torch.no_grad()
 def start_from_components(
-    analysis: Analysis, synthesis: Synthesis, pictures: Tensor, *, gain: float
+    analysis: HasBlocks, synthesis: HasBlocks, pictures: Tensor, *, gain: float
 ) -> None:
     """Set the linear transforms to the principal components of 8×8 blocks.
 

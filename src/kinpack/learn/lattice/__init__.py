@@ -1,0 +1,1 @@
+"""Codecs with lattice context: their networks, their model and its training."""

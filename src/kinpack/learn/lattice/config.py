@@ -1,0 +1,141 @@
+"""Configuration of a codec with lattice context, and of its training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from kinpack.errors import CodecError
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are coded together after those on the lattice.
+
+    Attributes:
+        start: first latent channel.
+        stop: one past its last.
+        halves: whether they are coded in the two halves of a checkerboard, or all at once.
+    """
+
+    start: int
+    stop: int
+    halves: bool
+
+
+DEFAULT_GROUPS = (Group(8, 24, True), Group(24, 64, True), Group(64, 192, False))
+
+
+@dataclass(frozen=True)
+class LatticeConfig:
+    """Sizes of the networks. The decoder's are small, the encoder's may be large.
+
+    Attributes:
+        latent: channels of the latent ``y``, at an eighth of the picture's resolution.
+        low: how many of them, the first, are coded on the lattice.
+        level: inner channels of the lattice's networks.
+        groups: the other channels in the order of coding.
+        context: inner channels of the groups' networks.
+        analysis: channels of the analysis at a quarter.
+        analysis_inner: inner channels of its residual blocks there.
+        analysis_blocks: residual blocks there.
+        analysis_deep: channels of the analysis at an eighth; inner ones are a half of them.
+        analysis_deep_blocks: residual blocks there.
+        deep: channels of the synthesis at an eighth.
+        deep_inner: inner channels of its residual blocks there.
+        deep_blocks: residual blocks there.
+        mid: channels of the synthesis at a quarter.
+        mid_inner: inner channels of its residual block there.
+        gain: constant factor between the analysis network's output and ``y``.
+    """
+
+    latent: int = 192
+    low: int = 8
+    level: int = 96
+    groups: tuple[Group, ...] = DEFAULT_GROUPS
+    context: int = 96
+    analysis: int = 96
+    analysis_inner: int = 64
+    analysis_blocks: int = 3
+    analysis_deep: int = 192
+    analysis_deep_blocks: int = 2
+    deep: int = 128
+    deep_inner: int = 48
+    deep_blocks: int = 2
+    mid: int = 64
+    mid_inner: int = 40
+    gain: float = 8.0
+
+    def __post_init__(self) -> None:
+        at = self.low
+        for group in self.groups:
+            if group.start != at or group.stop <= at:
+                raise CodecError("the groups of a codec must follow one another; check `groups`")
+            at = group.stop
+        if at != self.latent or self.low < 1:
+            raise CodecError("the groups of a codec must end with its latents; check `latent`")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
+        _refuse_unknown(cls, values)
+        if "groups" not in values:
+            return cls(**values)
+        groups = tuple(Group(**group) for group in values["groups"])
+        return cls(**{**values, "groups": groups})
+
+
+@dataclass(frozen=True)
+class LatticeTraining:
+    """How a codec with lattice context is trained.
+
+    Attributes:
+        hours: budget, of processor time.
+        seed: of the weights, the patches, the qualities and the noise.
+        pixels: of a batch.
+        learning_rate: of Adam, after the warm-up.
+        decay_from: share of the budget after which the learning rate falls as half a cosine.
+        quality_low: lowest quality trained; qualities are drawn uniformly.
+        quality_high: highest quality trained.
+        chroma: weights of squared errors of Cb and Cr beside 1 of Y, all on the 8-bit scale; that
+            of RGB is about 1 : 1.09 : 0.83.
+        structure: weight of 1 − SSIM beside those.
+        rounded_from: share of the budget after which weights of what runs when decoding are rounded
+            to 7 bits in training.
+        average: decay a step of the moving average of the weights, which is what is used.
+    """
+
+    hours: float = 8.0
+    seed: int = 0
+    pixels: int = 1 << 16
+    learning_rate: float = 8e-4
+    decay_from: float = 0.6
+    quality_low: int = 24
+    quality_high: int = 88
+    chroma: tuple[float, float] = (0.6, 0.5)
+    structure: float = 100.0
+    rounded_from: float = 0.5
+    average: float = 0.999
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values."""
+        return {**asdict(self), "chroma": list(self.chroma)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
+        _refuse_unknown(cls, values)
+        blue, red = values.get("chroma", cls.chroma)
+        return cls(**{**values, "chroma": (float(blue), float(red))})
+
+
+def _refuse_unknown(
+    cls: type[LatticeConfig] | type[LatticeTraining], values: dict[str, Any]
+) -> None:
+    unknown = sorted(set(values) - {field.name for field in fields(cls)})
+    if unknown:
+        raise CodecError(f"{cls.__name__} has no field {', '.join(unknown)}; remove it")

@@ -1,0 +1,161 @@
+"""The codec with lattice context as one trainable model; it knows no product code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kinpack.errors import CodecError
+from kinpack.learn.lattice.config import LatticeConfig
+from kinpack.learn.lattice.context import LatticeContext
+from kinpack.learn.lattice.networks import (
+    GroupContext,
+    LatticeAnalysis,
+    LatticeSynthesis,
+    known_channels,
+    round_weights,
+)
+from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
+from kinpack.learn.models.model import quality_plane, quantiser_step
+
+
+class LatticeForward(NamedTuple):
+    """What one pass of the model gives.
+
+    Attributes:
+        picture: (n, 3, H, W) reconstruction, −0.5..0.5, not clipped.
+        bits: (n, 1 + groups) estimated payload bits of an image: of the lattice, of each group.
+        y_hat: (n, latent, H/8, W/8) latents as the decoder knows them.
+    """
+
+    picture: Tensor
+    bits: Tensor
+    y_hat: Tensor
+
+
+class LatticeModel(nn.Module):
+    """Analysis, context and synthesis."""
+
+    def __init__(self, config: LatticeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = LatticeAnalysis(config)
+        self.synthesis = LatticeSynthesis(config)
+        self.lattice = LatticeContext(config.low, config.level)
+        self.context = nn.ModuleList(
+            GroupContext(config, group)
+            for group in config.groups
+            for _ in range(2 if group.halves else 1)
+        )
+
+    def latent(self, picture: Tensor, quality: Tensor) -> Tensor:
+        """Latent ``y``, (n, latent, H/8, W/8), of pictures (n, 3, H, W) in −0.5..0.5."""
+        plane = quality_plane(quality, picture.shape[2], picture.shape[3])
+        x = torch.cat([picture, plane], 1).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.analysis(x) * self.config.gain
+        return y
+
+    def draw(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """Picture of quantised latents, (n, 3, H, W) in −0.5..0.5, not clipped."""
+        plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
+        x = torch.cat([y_hat / self.config.gain, plane], 1)
+        picture: Tensor = self.synthesis(x.contiguous(memory_format=torch.channels_last))
+        return picture
+
+    def forward(self, picture: Tensor, quality: Tensor) -> LatticeForward:
+        """Run the whole codec with training's stand-ins for rounding.
+
+        Args:
+            picture: (n, 3, H, W) in −0.5..0.5, sides multiples of 8.
+            quality: (n,) float32.
+        """
+        y = self.latent(picture, quality)
+        with torch.autocast(y.device.type, enabled=False):
+            y_hat, bits = self.code(y, quality)
+        return LatticeForward(self.draw(y_hat, quality), bits, y_hat)
+
+    def code(self, y: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantise latents step by step.
+
+        Args:
+            y: (n, latent, h, w).
+            quality: (n,).
+
+        Returns:
+            ŷ, like ``y``, and bits (n, 1 + groups).
+        """
+        step = quantiser_step(quality)
+        plane = quality_plane(quality, y.shape[2], y.shape[3])
+        coded = self.lattice(y[:, : self.config.low], plane[:, 0, 0, 0], step)
+        y_hat, bits = coded.y_hat, [coded.bits.sum(1)]
+        networks = iter(self.context)
+        for group in self.config.groups:
+            part, own = y[:, group.start : group.stop], y_hat.new_zeros(())
+            total = y.new_zeros(len(y))
+            for mask in _masks(y) if group.halves else (torch.ones_like(y[:1, :1]),):
+                known = torch.cat([y_hat, own.expand_as(part)], 1)[:, : known_channels(group)]
+                x = torch.cat([known.clamp(-64, 64) / 8, plane], 1)
+                mean, log2_scale = next(networks)(x).float().chunk(2, 1)
+                mean, delta = 8 * mean, step.view(-1, 1, 1, 1)
+                own = own + quantise_about(part, mean, log2_scale, delta) * mask
+                total = total + (gaussian_bits(part, mean, log2_scale, delta) * mask).sum((1, 2, 3))
+            y_hat = torch.cat([y_hat, own], 1)
+            bits.append(total)
+        return y_hat, torch.stack(bits, 1)
+
+    def round_decoder(self, rounded: bool) -> None:
+        """Switch the rounding of the weights of all that runs when decoding."""
+        for network in (self.synthesis, self.lattice, self.context):
+            round_weights(network, rounded)
+
+
+def _masks(y: Tensor) -> Iterator[Tensor]:
+    """Positions of the halves of a checkerboard, (1, 1, h, w), 1 where coded."""
+    rows = torch.arange(y.shape[2], device=y.device)[:, None]
+    columns = torch.arange(y.shape[3], device=y.device)[None, :]
+    for parity in (0, 1):
+        yield ((rows + columns) % 2 == parity).to(y)[None, None]
+
+
+@torch.no_grad()
+def begin_with(model: LatticeModel, state: Mapping[str, Tensor]) -> None:
+    """Take over what a codec of the checkerboard has learned: block transforms and contexts.
+
+    Both trunks stay as they are, at zero. Of context networks those are taken over that code the
+    same channels; what the product code told them is left out.
+
+    Args:
+        model: to fill.
+        state: of a `kinpack.learn.models.model.CodecModel` with the steps that ship.
+
+    Raises:
+        CodecError: the weights are of other sizes.
+    """
+    try:
+        for own, name in (
+            (model.analysis.linear, "analysis.linear"),
+            (model.synthesis.linear, "synthesis.linear"),
+        ):
+            own.weight.copy_(state[f"{name}.weight"])
+            if own.bias is not None:
+                own.bias.copy_(state[f"{name}.bias"])
+        halves = [group for group in model.config.groups for _ in range(2) if group.halves]
+        for index, group in enumerate(halves):
+            # The checkerboard's first two steps code what is on the lattice.
+            _take_context(model.context[index], state, 2 + index, group.stop)
+    except (KeyError, RuntimeError) as error:
+        raise CodecError(
+            f"the codec to start from is of other sizes ({error}); learn without a start"
+        ) from error
+
+
+def _take_context(network: nn.Module, state: Mapping[str, Tensor], index: int, known: int) -> None:
+    own = network.state_dict(keep_vars=True)
+    for name, value in own.items():
+        given = state[f"context.{index}.{name}"]
+        if name == "0.weight":
+            given = torch.cat([given[:, :known], given[:, -1:]], 1)
+        value.copy_(given)

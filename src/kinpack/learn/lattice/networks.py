@@ -1,0 +1,174 @@
+"""Transforms of a codec with lattice context: a heavy analysis, a light synthesis.
+
+Nothing of either works at a half of the picture's resolution, where most arithmetic of a
+convolutional codec goes. Both have a linear block transform beside a trunk that starts at zero.
+What runs when decoding is made of ``RoundedConv2d``, whose weights can be rounded in training.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kinpack.learn.lattice.config import Group, LatticeConfig
+
+WEIGHT_LEVELS = 63
+"""Weights are rounded to −63 … 63 parts of the largest of each output channel: 7 bits, so that
+products of two 8-bit numbers can be summed in pairs by 16-bit instructions without saturating."""
+
+
+class RoundedConv2d(nn.Conv2d):
+    """A convolution whose weights can be rounded, with the gradient passing straight through."""
+
+    rounded = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (n, in, h, w)."""
+        if not self.rounded:
+            return super().forward(x)
+        convolved: Tensor = self._conv_forward(x, rounded_weights(self.weight), self.bias)
+        return convolved
+
+
+class RoundedLinear(nn.Linear):
+    """A linear layer whose weights can be rounded likewise."""
+
+    rounded = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, in) to (…, out)."""
+        if not self.rounded:
+            return super().forward(x)
+        return nn.functional.linear(x, rounded_weights(self.weight), self.bias)
+
+
+def rounded_weights(weight: Tensor) -> Tensor:
+    """Weights (out, …) rounded to 7 bits for each output, with the gradient of those given."""
+    largest = weight.detach().flatten(1).abs().amax(1).clamp_min(1e-12)
+    unit = (largest / WEIGHT_LEVELS).view(-1, *[1] * (weight.dim() - 1))
+    return weight + (torch.round(weight / unit) * unit - weight).detach()
+
+
+def round_weights(network: nn.Module, rounded: bool) -> None:
+    """Switch the rounding of all layers of a network that can."""
+    for layer in network.modules():
+        if isinstance(layer, RoundedConv2d | RoundedLinear):
+            layer.rounded = rounded
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions about a narrower middle, added to the input; starts as the identity."""
+
+    def __init__(self, channels: int, inner: int, *, convolution: type[nn.Conv2d]) -> None:
+        super().__init__()
+        self.down = convolution(channels, inner, 3, padding=1)
+        self.up = convolution(inner, channels, 3, padding=1)
+        _start_at_zero(self.up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, channels, h, w) to the same shape."""
+        change: Tensor = self.up(torch.relu(self.down(torch.relu(x))))
+        return x + change
+
+
+class LatticeAnalysis(nn.Module):
+    """Picture to latent.
+
+    Input (n, 4, H, W): RGB in −0.5..0.5 and a plane of the quality. Output (n, latent, H/8, W/8),
+    before the constant gain.
+    """
+
+    def __init__(self, config: LatticeConfig) -> None:
+        super().__init__()
+        mid, deep = config.analysis, config.analysis_deep
+        self.linear = nn.Conv2d(4, config.latent, 8, stride=8)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(4, mid, 8, stride=4, padding=2),
+            *(
+                Block(mid, config.analysis_inner, convolution=nn.Conv2d)
+                for _ in range(config.analysis_blocks)
+            ),
+            nn.ReLU(),
+            nn.Conv2d(mid, deep, 4, stride=2, padding=1),
+            *(
+                Block(deep, deep // 2, convolution=nn.Conv2d)
+                for _ in range(config.analysis_deep_blocks)
+            ),
+            nn.ReLU(),
+        )
+        self.last = nn.Conv2d(deep, config.latent, 1)
+        _start_at_zero(self.last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, 4, H, W) to (n, latent, H/8, W/8)."""
+        trunk = self.trunk(x)
+        # In float32: bfloat16 would round large latents by a good part of a step.
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = self.linear(x.float()) + self.last(trunk.float())
+        return y
+
+
+class LatticeSynthesis(nn.Module):
+    """Latent to picture.
+
+    Input (n, latent + 1, h, w): ŷ divided by the constant gain, and the plane of the quality.
+    Output (n, 3, 8h, 8w): RGB in −0.5..0.5, not clipped.
+    """
+
+    def __init__(self, config: LatticeConfig) -> None:
+        super().__init__()
+        planes, deep, mid = config.latent + 1, config.deep, config.mid
+        self.linear = nn.Conv2d(planes, 3 * 8 * 8, 1)
+        self.blocks = nn.PixelShuffle(8)
+        self.trunk = nn.Sequential(
+            RoundedConv2d(planes, deep, 1),
+            *(
+                Block(deep, config.deep_inner, convolution=RoundedConv2d)
+                for _ in range(config.deep_blocks)
+            ),
+            RoundedConv2d(deep, 4 * mid, 1),
+            nn.PixelShuffle(2),
+            Block(mid, config.mid_inner, convolution=RoundedConv2d),
+            nn.ReLU(),
+        )
+        self.last = RoundedConv2d(mid, 3 * 4 * 4, 3, padding=1)
+        self.up = nn.PixelShuffle(4)
+        _start_at_zero(self.last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, latent + 1, h, w) to (n, 3, 8h, 8w)."""
+        trunk = self.trunk(x)
+        with torch.autocast(x.device.type, enabled=False):
+            linear: Tensor = self.blocks(self.linear(x.float()))
+            picture: Tensor = linear + self.up(self.last(trunk.float()))
+        return picture
+
+
+class GroupContext(nn.Sequential):
+    """Predicts mean and deviation of the latents of a group from all that is decoded so far.
+
+    Input (n, known + 1, h, w): ŷ/8 of the channels below the group's start, and of its own where it
+    is coded in halves (0 where not yet decoded), and the plane of the quality. Output
+    (n, 2·(stop − start), h, w): means/8, then log2 of deviations.
+    """
+
+    def __init__(self, config: LatticeConfig, group: Group) -> None:
+        super().__init__(
+            RoundedConv2d(known_channels(group) + 1, config.context, 3, padding=1),
+            nn.ReLU(),
+            RoundedConv2d(config.context, config.context, 1),
+            nn.ReLU(),
+            RoundedConv2d(config.context, 2 * (group.stop - group.start), 1),
+        )
+
+
+def known_channels(group: Group) -> int:
+    """Latent channels, from the first on, that a group's network takes."""
+    return group.stop if group.halves else group.start
+
+
+@torch.no_grad()
+def _start_at_zero(layer: nn.Conv2d) -> None:
+    layer.weight.zero_()
+    if layer.bias is not None:
+        layer.bias.zero_()

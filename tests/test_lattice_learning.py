@@ -1,0 +1,201 @@
+"""Codecs with lattice context: what their networks see, how they learn, how a run resumes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinpack.errors import CodecError, SourceError
+
+torch = pytest.importorskip("torch")
+
+from kinpack.codec.learned.lattice import order_of  # noqa: E402
+from kinpack.learn.lattice.config import Group, LatticeConfig, LatticeTraining  # noqa: E402
+from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
+from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
+from kinpack.learn.lattice.networks import (  # noqa: E402
+    WEIGHT_LEVELS,
+    RoundedConv2d,
+    rounded_weights,
+)
+from kinpack.learn.lattice.patch_files import PatchFiles, Share  # noqa: E402
+from kinpack.learn.lattice.run import LatticeRun, averaged_model  # noqa: E402
+from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
+from kinpack.learn.models.config import NetworkConfig  # noqa: E402
+from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
+
+SMALL = LatticeConfig(
+    latent=24,
+    low=4,
+    level=16,
+    groups=(Group(4, 12, True), Group(12, 24, False)),
+    context=16,
+    analysis=16,
+    analysis_inner=8,
+    analysis_blocks=1,
+    analysis_deep=16,
+    analysis_deep_blocks=1,
+    deep=16,
+    deep_inner=8,
+    deep_blocks=1,
+    mid=8,
+    mid_inner=8,
+)
+
+
+def _patches(folder: Path, *, side: int = 32, n: int = 12) -> PatchFiles:
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 256, size=(n, 1, 1, 3))
+    ramp = np.arange(side)[None, :, None, None] + np.arange(side)[None, None, :, None]
+    pictures = (base + 2 * ramp + rng.integers(0, 12, size=(n, side, side, 3))).clip(0, 255)
+    np.save(folder / "patches.npy", pictures.astype(np.uint8))
+    return PatchFiles([Share(folder / "patches.npy", 1)], pixels=4 * side * side)
+
+
+def test_the_lattice_keeps_latents_within_half_a_step() -> None:
+    torch.manual_seed(0)
+    lattice = LatticeContext(4, 16)
+    y = 5 * torch.randn(2, 4, 7, 10)
+    step = quantiser_step(torch.tensor([40.0, 70.0]))
+    coded = lattice(y, torch.zeros(2), step)
+    # Moved inward in its cell, a latent is off by up to a whole half more.
+    assert ((coded.y_hat - y).abs() <= step.view(2, 1, 1, 1) * 1.001).all()
+    assert coded.bits.shape == (2, len(order_of(7, 10).levels))
+    assert (coded.bits > 0).all()
+
+
+def test_a_level_sees_only_what_is_coded_before_it() -> None:
+    torch.manual_seed(1)
+    lattice = LatticeContext(4, 16)
+    order = order_of(6, 5)
+    y = 3 * torch.randn(1, 4, 6, 5)
+    before = lattice(y, torch.zeros(1), torch.ones(1)).bits
+    start = 0
+    for index, count in enumerate(order.counts):
+        changed = y.clone().flatten(2)
+        changed[:, :, order.places[start : start + count].tolist()] += 4
+        after = lattice(changed.view_as(y), torch.zeros(1), torch.ones(1)).bits
+        assert torch.equal(after[:, :index], before[:, :index])
+        assert not torch.equal(after, before)
+        start += count
+
+
+def test_flat_latents_are_predicted_from_one_position() -> None:
+    """To begin with a position is predicted as the mean of what is nearest."""
+    lattice = LatticeContext(4, 16)
+    y = torch.full((1, 4, 8, 8), 37.0)
+    coded = lattice(y, torch.zeros(1), torch.ones(1))
+    first, others = coded.bits[0, 0], coded.bits[0, 1:].sum() / 63
+    assert first > 10 * others
+
+
+def test_rounded_weights_have_seven_bits_and_pass_the_gradient() -> None:
+    weight = torch.randn(5, 3, 3, 3, requires_grad=True)
+    rounded = rounded_weights(weight)
+    unit = weight.detach().flatten(1).abs().amax(1) / WEIGHT_LEVELS
+    counts = rounded.detach() / unit.view(-1, 1, 1, 1)
+    assert torch.allclose(counts, counts.round(), atol=1e-3)
+    (gradient,) = torch.autograd.grad(rounded.sum(), weight)
+    assert torch.equal(gradient, torch.ones_like(weight))
+
+
+def test_rounding_is_switched_for_what_runs_when_decoding_alone() -> None:
+    model = LatticeModel(SMALL)
+    model.round_decoder(True)
+    assert not any(isinstance(layer, RoundedConv2d) for layer in model.analysis.modules())
+    layers = [layer for layer in model.synthesis.modules() if isinstance(layer, RoundedConv2d)]
+    assert layers
+    assert all(layer.rounded for layer in layers)
+
+
+def test_groups_must_follow_one_another() -> None:
+    for groups in ((Group(4, 12, True),), (Group(4, 12, True), Group(11, 24, False))):
+        with pytest.raises(CodecError, match="groups"):
+            replace(SMALL, groups=groups)
+
+
+def test_configurations_survive_as_plain_values() -> None:
+    assert LatticeConfig.from_dict(SMALL.to_dict()) == SMALL
+    training = LatticeTraining(hours=2, chroma=(0.5, 0.4))
+    assert LatticeTraining.from_dict(training.to_dict()) == training
+    with pytest.raises(CodecError, match="no field"):
+        LatticeTraining.from_dict({"houres": 1})
+
+
+def test_errors_weigh_luma_and_are_nothing_for_equal_pictures() -> None:
+    picture = torch.rand(2, 3, 32, 32) - 0.5
+    assert squared_error(picture, picture, (0.6, 0.5)).abs().max() == 0
+    assert structure_error(picture, picture).abs().max() < 1e-5
+    grey = picture + 1 / 255
+    assert squared_error(grey, picture, (0.6, 0.5)) == pytest.approx([1, 1], rel=1e-3)
+    assert (structure_error(torch.rand(2, 3, 32, 32) - 0.5, picture) > 0.5).all()
+
+
+def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
+    patches, again = _patches(tmp_path), _patches(tmp_path)
+    assert patches.batch(7).shape == (4, 3, 32, 32)
+    assert (patches.batch(7) == again.batch(7)).all()
+    assert (patches.batch(7) != patches.batch(8)).any()
+
+
+def test_files_that_hold_no_patches_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    np.save(tmp_path / "floats.npy", np.zeros((2, 8, 8, 3)))
+    for name in ("broken.npy", "floats.npy", "missing.npy"):
+        with pytest.raises(SourceError, match=name):
+            PatchFiles([Share(tmp_path / name, 1)], pixels=1024)
+    with pytest.raises(SourceError, match="no patches"):
+        PatchFiles([], pixels=1024)
+
+
+def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path) -> None:
+    patches = _patches(tmp_path)
+
+    def run(folder: str) -> LatticeRun:
+        training = LatticeTraining(hours=1)
+        return LatticeRun(patches, network=SMALL, training=training, folder=tmp_path / folder)
+
+    whole = run("whole")
+    losses = [whole.advance()["loss"] for _ in range(4)]
+    parted = run("parted")
+    found = [parted.advance()["loss"] for _ in range(2)]
+    parted.keep()
+    again = run("parted")
+    assert again.step == 2
+    found += [again.advance()["loss"] for _ in range(2)]
+    assert found == pytest.approx(losses, rel=1e-3)
+    again.keep()
+    assert averaged_model(again.file).config == SMALL
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
+    patches = _patches(tmp_path)
+    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run.keep()
+    with pytest.raises(CodecError, match="other sizes"):
+        LatticeRun(
+            patches,
+            network=replace(SMALL, deep=32),
+            training=LatticeTraining(),
+            folder=tmp_path,
+        )
+    run.file.write_bytes(run.file.read_bytes()[:1000])
+    with pytest.raises(CodecError, match="cannot be read"):
+        averaged_model(run.file)
+
+
+def test_a_model_begins_with_what_a_checkerboard_has_learned() -> None:
+    torch.manual_seed(2)
+    old = CodecModel(NetworkConfig())
+    model = LatticeModel(LatticeConfig())
+    begin_with(model, old.state_dict())
+    assert torch.equal(model.analysis.linear.weight, old.analysis.linear.weight)
+    first = model.context[0].state_dict()["0.weight"]
+    given = old.context[2].state_dict()["0.weight"]
+    assert torch.equal(first[:, :24], given[:, :24])
+    assert torch.equal(first[:, 24], given[:, -1])
+    with pytest.raises(CodecError, match="other sizes"):
+        begin_with(LatticeModel(SMALL), old.state_dict())
