@@ -1,0 +1,93 @@
+"""Trains a codec with lattice context on patches of `training_patches.py`; resumes where it was.
+
+    python benchmarks/train_lattice.py --patches DIR --work runs/codec --hours 8
+
+The budget counts processor time of one thread. The state is in --work; the same command goes on
+from it. --until stops earlier, at a part of the budget, without the learning rate falling sooner.
+A line is logged every 50 steps, and the state is kept every 250, and at the end or on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from kinpack.errors import KinpackError
+from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining
+from kinpack.learn.lattice.model import LatticeModel, begin_with
+from kinpack.learn.lattice.patch_files import PatchFiles, Share
+from kinpack.learn.lattice.run import LatticeRun
+from kinpack.learn.training.start_file import shipped_start
+
+SHARES = (("patches-128", 0.5), ("patches-64", 0.25), ("patches-32", 0.13), ("thumbnails-32", 0.12))
+"""Files of patches and what share of the steps, which have as many pixels each, draws from each."""
+LOG_EVERY, KEEP_EVERY = 50, 250
+
+
+def begun(model: LatticeModel, lattice: Path | None) -> None:
+    """Begin with the shipped codec's block transforms and contexts, and perhaps a trained lattice.
+
+    Args:
+        model: to fill.
+        lattice: checkpoint of `lattice_gate.py`.
+    """
+    begin_with(model, shipped_start("default").state)
+    if lattice is not None:
+        state = torch.load(lattice, map_location="cpu", weights_only=True)
+        model.lattice.load_state_dict(state["network"])
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train until the budget, or the part of it that was asked for, is spent."""
+    torch.set_num_threads(1)
+    training = LatticeTraining(hours=arguments.hours, seed=arguments.seed)
+    patches = PatchFiles(
+        [Share(arguments.patches / f"{name}.npy", weight) for name, weight in SHARES],
+        pixels=training.pixels,
+        seed=training.seed,
+    )
+    task = LatticeRun(
+        patches,
+        network=LatticeConfig(),
+        training=training,
+        folder=arguments.work,
+        begin=lambda model: begun(model, arguments.lattice),
+    )
+    stop = 3600 * min(training.hours, arguments.until or training.hours)
+    sums: Counter[str] = Counter()
+    try:
+        while task.seconds < stop:
+            sums.update(task.advance())
+            if task.step % LOG_EVERY == 0:
+                means = " ".join(f"{key} {value / LOG_EVERY:.4f}" for key, value in sums.items())
+                print(f"step {task.step} seconds {task.seconds:.0f} {means}", flush=True)
+                sums.clear()
+            if task.step % KEEP_EVERY == 0:
+                task.keep()
+    finally:
+        task.keep()
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description="Trains a codec with lattice context.")
+    parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--lattice", type=Path, help="checkpoint of lattice_gate.py to begin with")
+    parser.add_argument("--hours", type=float, default=8.0, help="of processor time, altogether")
+    parser.add_argument("--until", type=float, help="stop when so many of them are spent")
+    parser.add_argument("--seed", type=int, default=0)
+    try:
+        run(parser.parse_args())
+    except KinpackError as error:
+        sys.exit(f"train_lattice: {error}")
+    except KeyboardInterrupt:
+        sys.exit("train_lattice: stopped; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    main()
