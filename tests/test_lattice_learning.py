@@ -13,7 +13,10 @@ from kinpack.errors import CodecError, SourceError
 torch = pytest.importorskip("torch")
 
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
-from kinpack.learn.lattice.config import Group, LatticeConfig, LatticeTraining  # noqa: E402
+from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
+from kinpack.learn.freezing.freeze import UNIT  # noqa: E402
+from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
+from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
 from kinpack.learn.lattice.networks import (  # noqa: E402
@@ -199,3 +202,22 @@ def test_a_model_begins_with_what_a_checkerboard_has_learned() -> None:
     assert torch.equal(first[:, 24], given[:, -1])
     with pytest.raises(CodecError, match="other sizes"):
         begin_with(LatticeModel(SMALL), old.state_dict())
+
+
+def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Path) -> None:
+    patches = _patches(tmp_path, n=40)
+    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    for _ in range(30):
+        run.advance()
+    run.keep()
+    model = averaged_model(run.file)
+    batches = [patches.batch(1000 + i) for i in range(8)]
+    coder = frozen_coder(model, [np.concatenate(batches)])
+    pictures, quality = patches.batch(77), np.full(4, 60)
+    y = latents_in_units(model, pictures, 60)
+    y_hat, messages = coder.encode(y, quality=quality)
+    assert (coder.decode(messages, size=y.shape[2:], quality=quality) == y_hat).all()
+    with torch.no_grad():
+        _, bits = model.code(torch.from_numpy(y / UNIT).float(), torch.full((4,), 60.0))
+    # Symbols chosen by cost and tables learned from them take less than the estimate.
+    assert 0.5 < 8 * sum(map(len, messages)) / float(bits.sum()) < 1.1

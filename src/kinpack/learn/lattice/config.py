@@ -5,23 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.errors import CodecError
-
-
-@dataclass(frozen=True)
-class Group:
-    """Channels that are coded together after those on the lattice.
-
-    Attributes:
-        start: first latent channel.
-        stop: one past its last.
-        halves: whether they are coded in the two halves of a checkerboard, or all at once.
-    """
-
-    start: int
-    stop: int
-    halves: bool
-
 
 DEFAULT_GROUPS = (Group(8, 24, True), Group(24, 64, True), Group(64, 192, False))
 

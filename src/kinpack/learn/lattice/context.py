@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from kinpack.codec.learned.lattice import NEAREST, NEIGHBOURS, Level, order_of
+from kinpack.codec.learned.lattice_contexts import SPACINGS, network_of
 from kinpack.learn.lattice.networks import RoundedLinear
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 
-SPACINGS = 3
-"""Pairs of levels with networks of their own: spacing 1, 2, and all from 4 on."""
 REACH = 64.0
 """Latents further from 0 than this are read as if they were there."""
 _SCALE = 8.0
@@ -141,11 +140,3 @@ class LatticeContext(nn.Module):
         )
         offset, log2_scale = self.networks[network_of(level)](x).float().chunk(2, 2)
         return middle + _SCALE * offset, log2_scale
-
-
-def network_of(level: Level) -> int:
-    """Which network predicts a level: 0 the first, then a pair for each spacing of ``SPACINGS``."""
-    if level.kind == "first":
-        return 0
-    spacing = min(SPACINGS, level.spacing.bit_length()) - 1
-    return 1 + 2 * spacing + (level.kind == "cross")

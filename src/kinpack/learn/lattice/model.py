@@ -15,7 +15,6 @@ from kinpack.learn.lattice.networks import (
     GroupContext,
     LatticeAnalysis,
     LatticeSynthesis,
-    known_channels,
     round_weights,
 )
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
@@ -96,7 +95,7 @@ class LatticeModel(nn.Module):
             part, own = y[:, group.start : group.stop], y_hat.new_zeros(())
             total = y.new_zeros(len(y))
             for mask in _masks(y) if group.halves else (torch.ones_like(y[:1, :1]),):
-                known = torch.cat([y_hat, own.expand_as(part)], 1)[:, : known_channels(group)]
+                known = torch.cat([y_hat, own.expand_as(part)], 1)[:, : group.known]
                 x = torch.cat([known.clamp(-64, 64) / 8, plane], 1)
                 mean, log2_scale = next(networks)(x).float().chunk(2, 1)
                 mean, delta = 8 * mean, step.view(-1, 1, 1, 1)

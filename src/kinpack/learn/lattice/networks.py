@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinpack.learn.lattice.config import Group, LatticeConfig
+from kinpack.codec.learned.lattice_contexts import Group
+from kinpack.learn.lattice.config import LatticeConfig
 
 WEIGHT_LEVELS = 63
 """Weights are rounded to −63 … 63 parts of the largest of each output channel: 7 bits, so that
@@ -154,17 +155,12 @@ class GroupContext(nn.Sequential):
 
     def __init__(self, config: LatticeConfig, group: Group) -> None:
         super().__init__(
-            RoundedConv2d(known_channels(group) + 1, config.context, 3, padding=1),
+            RoundedConv2d(group.known + 1, config.context, 3, padding=1),
             nn.ReLU(),
             RoundedConv2d(config.context, config.context, 1),
             nn.ReLU(),
             RoundedConv2d(config.context, 2 * (group.stop - group.start), 1),
         )
-
-
-def known_channels(group: Group) -> int:
-    """Latent channels, from the first on, that a group's network takes."""
-    return group.stop if group.halves else group.start
 
 
 @torch.no_grad()

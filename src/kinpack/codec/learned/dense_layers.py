@@ -1,0 +1,149 @@
+"""Small networks on rows of integers, exact on every machine.
+
+Weights, biases and activations are integers carried in float32. Every partial sum stays below 2^24,
+which is checked when a network is read, so that any library may sum in any order. Rescaling is by
+powers of two and floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.errors import CodecError
+
+EXACT = 1 << 24
+"""Integers of float32 are exact below this."""
+READ = 255
+"""Largest size of what a layer reads."""
+MAX_SHIFT = 22
+"""Largest shift of a layer."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """floor((x · weight + bias) · 2^-shift), clipped.
+
+    Attributes:
+        weight: (in, out) int8.
+        bias: (out,) int32.
+        shift: (out,) uint8.
+        low: smallest result.
+        high: largest result.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    shift: NDArray[np.uint8]
+    low: int
+    high: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether shapes agree and no sum of inputs within ±255 can leave exact arithmetic."""
+        weight, bias, shift = self.weight, self.bias, self.shift
+        shapes = weight.ndim == 2 and weight.size and bias.shape == shift.shape == weight.shape[1:]
+        if not shapes or int(shift.max()) > MAX_SHIFT or not -EXACT < self.low < self.high < EXACT:
+            return False
+        sums = np.abs(weight.astype(np.int64)).sum(0) * READ + np.abs(bias.astype(np.int64))
+        return int(sums.max()) < EXACT
+
+
+class DenseLayers:
+    """A network of dense layers.
+
+    Args:
+        layers: in order; all but the last give 0 to 255.
+
+    Raises:
+        CodecError: the layers do not fit together, or a sum could leave exact arithmetic.
+    """
+
+    def __init__(self, layers: tuple[DenseLayer, ...]) -> None:
+        sizes = [layer.weight.shape for layer in layers]
+        chained = all(a[1:] == b[:1] for a, b in pairwise(sizes))
+        bounded = all(layer.low == 0 and layer.high == READ for layer in layers[:-1])
+        if not layers or not chained or not bounded or not all(layer.fits for layer in layers):
+            raise CodecError("a context network leaves exact arithmetic; make the codec anew")
+        self.layers = layers
+        self._weights = [layer.weight.astype(np.float32) for layer in layers]
+        self._biases = [layer.bias.astype(np.float32) for layer in layers]
+        self._factors = [np.exp2(-layer.shift.astype(np.float32)) for layer in layers]
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a row that it reads."""
+        return int(self.layers[0].weight.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Numbers of a row that it gives."""
+        return int(self.layers[-1].weight.shape[1])
+
+    def __call__(self, rows: Array) -> NDArray[np.int64]:
+        """Run the network.
+
+        Args:
+            rows: (…, inputs) float32, integers within ±255.
+
+        Returns:
+            (…, outputs) int64.
+        """
+        at = rows.reshape(-1, self.inputs)
+        for layer, weight, bias, factor in zip(
+            self.layers, self._weights, self._biases, self._factors, strict=True
+        ):
+            at = at @ weight
+            at += bias
+            at *= factor
+            np.floor(at, out=at)
+            at.clip(layer.low, layer.high, out=at)
+        return at.reshape(*rows.shape[:-1], self.outputs).astype(np.int64)
+
+    def to_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The network as arrays of a codec file, their names beginning with ``name``."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for index, layer in enumerate(self.layers):
+            arrays[f"{name}.{index}.weight"] = layer.weight
+            arrays[f"{name}.{index}.bias"] = layer.bias
+            arrays[f"{name}.{index}.shift"] = layer.shift
+            arrays[f"{name}.{index}.bounds"] = np.array([layer.low, layer.high], dtype=np.int32)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Self:
+        """Read what ``to_arrays`` gave.
+
+        Raises:
+            CodecError: an array is missing or of another type, or the layers do not fit.
+        """
+        layers: list[DenseLayer] = []
+        types = {"weight": np.int8, "bias": np.int32, "shift": np.uint8, "bounds": np.int32}
+        while f"{name}.{len(layers)}.weight" in arrays:
+            found = {part: arrays.get(f"{name}.{len(layers)}.{part}") for part in types}
+            values = {k: v for k, v in found.items() if v is not None and v.dtype == types[k]}
+            if len(values) < len(types) or values["bounds"].shape != (2,):
+                raise CodecError(f"the network {name!r} of a codec is unreadable; make it anew")
+            low, high = (int(bound) for bound in values.pop("bounds"))
+            layers.append(DenseLayer(**values, low=low, high=high))
+        return cls(tuple(layers))
+
+
+def read(values: NDArray[Any], shift: NDArray[Any]) -> Array:
+    """What a layer reads of integers: floor(value · 2^-shift + ½), within ±255.
+
+    Args:
+        values: integers below 2^23 in size, any shape.
+        shift: of each number of the last side.
+    """
+    half = (np.int64(1) << shift.astype(np.int64)) >> 1
+    shifted = (values + half) >> shift.astype(np.int64)
+    found: Array = shifted.clip(-READ, READ).astype(np.float32)
+    return found

@@ -1,0 +1,300 @@
+"""Latents to messages and back, the low frequencies on a lattice: exact integers throughout.
+
+```
+ channels 0 … low     lattice, level by level: each position from its twelve known neighbours
+ groups of others     each from a 3×3 window of all before, in halves of a checkerboard or at once
+```
+A message begins with how many groups it holds. Those beyond hold nothing but zeros, and neither
+their symbols nor their networks cost anything. A message depends on its picture's latents and
+quality alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.learned.dense_layers import Array, read
+from kinpack.codec.learned.lattice import NEAREST, NEIGHBOURS, Level, order_of
+from kinpack.codec.learned.lattice_contexts import (
+    SPACINGS,
+    Group,
+    GroupContext,
+    LevelContext,
+    network_of,
+)
+from kinpack.codec.learned.symbol_choice import SymbolChoice
+from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
+from kinpack.errors import CodecError, PayloadError
+
+THERE = 128
+"""What a network reads where a neighbour is there."""
+SPACING_UNIT = 32
+"""What it reads for each doubling of the spacing."""
+QUALITIES_PER_TABLE = 16
+"""So many qualities share a table of how many groups a message holds."""
+_TAPS = 9
+
+Ints = NDArray[np.int64]
+
+
+class _Step(NamedTuple):
+    """What is coded at once: symbols and tables (n, p, c)."""
+
+    symbols: Ints
+    table: Ints
+
+
+class LatticeCoder:
+    """Codes latents on their integer grid.
+
+    Args:
+        low: channels on the lattice.
+        groups: the others, in order.
+        levels: the networks of `network_of`.
+        contexts: the networks of the groups, of each half.
+        choice: symbols, tables and steps; after the tables of latents there is one for each 16
+            qualities of how many groups a message holds.
+
+    Raises:
+        CodecError: the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        low: int,
+        groups: Sequence[Group],
+        levels: Sequence[LevelContext],
+        contexts: Sequence[GroupContext],
+        choice: SymbolChoice,
+    ) -> None:
+        self.low, self.groups, self.choice = low, tuple(groups), choice
+        self.channels = self.groups[-1].stop if self.groups else low
+        self._levels, self._contexts = list(levels), list(contexts)
+        if not self._fits():
+            raise CodecError("the codec's context networks do not fit its steps; make it anew")
+
+    def encode(self, y: NDArray[np.float64], *, quality: Ints) -> tuple[Ints, list[bytes]]:
+        """Quantise and code latents.
+
+        Args:
+            y: (n, channels, h, w) in units, within ±limit.
+            quality: (n,) 1 to 99.
+
+        Returns:
+            ŷ (n, channels, h, w) in units, and the messages.
+        """
+        y_hat, steps, held = self._quantise(y, quality)
+        writers = [RangeWriter(self.choice.tables) for _ in y]
+        push_all(writers, held[:, None], self._held_table(quality)[:, None])
+        for group, step in steps:
+            rows = np.flatnonzero(held > group)
+            push_all([writers[i] for i in rows], *(_flat(part[rows]) for part in step))
+        return y_hat, [writer.finish() for writer in writers]
+
+    def decode(self, messages: Sequence[bytes], *, size: tuple[int, int], quality: Ints) -> Ints:
+        """Decode messages of latents of one size.
+
+        Args:
+            messages: as ``encode`` gave them.
+            size: (h, w) of the latents.
+            quality: (n,) at which each was encoded.
+
+        Returns:
+            ŷ (n, channels, h, w) in units.
+
+        Raises:
+            PayloadError: a message is damaged.
+        """
+        readers = [RangeReader(message, self.choice.tables) for message in messages]
+        n, (h, w) = len(readers), size
+        y_hat = np.zeros((n, h, w, self.channels), dtype=np.int64)
+        held = pull_all(readers, self._held_table(quality)[:, None])[:, 0]
+        if n and not (held.min() >= 0 and held.max() <= len(self.groups)):
+            raise PayloadError(
+                "a payload is damaged: it states groups that its codec does not have; restore the "
+                "archive from a copy"
+            )
+        known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
+        for level, places, neighbours in self._lattice(h, w):
+            mean, table = self._predict_level(level, known, neighbours, quality)
+            symbols = pull_all(readers, _flat(table)).reshape(table.shape)
+            known[:, places] = self.choice.value(mean, table, symbols, quality)
+        y_hat[..., : self.low] = self._placed(known, h, w)
+        for index, group in enumerate(self.groups):
+            rows = np.flatnonzero(held > index)
+            if not len(rows):
+                break
+            part, q, chosen = y_hat[rows], quality[rows], [readers[i] for i in rows]
+            for context, where in self._halves(index, h, w):
+                mean, table = self._predict_group(context, group, part, where, q)
+                symbols = pull_all(chosen, _flat(table)).reshape(table.shape)
+                value = self.choice.value(mean, table, symbols, q)
+                part[:, where, group.start : group.stop] = value
+            y_hat[rows] = part
+        return np.ascontiguousarray(y_hat.transpose(0, 3, 1, 2))
+
+    def symbols(self, y: NDArray[np.float64], *, quality: Ints) -> tuple[Ints, Ints]:
+        """Symbols and their tables, as the tables are learned from them.
+
+        Args:
+            y: (n, channels, h, w) in units.
+            quality: (n,) 1 to 99.
+
+        Returns:
+            Two (s,) arrays: the symbols of messages and the number of each one's table.
+        """
+        _, steps, held = self._quantise(y, quality)
+        found = [_Step(held, self._held_table(quality))]
+        found += [_Step(*(part[held > group] for part in step)) for group, step in steps]
+        return (
+            np.concatenate([step.symbols.ravel() for step in found]),
+            np.concatenate([step.table.ravel() for step in found]),
+        )
+
+    def _quantise(
+        self, y: NDArray[np.float64], quality: Ints
+    ) -> tuple[Ints, list[tuple[int, _Step]], Ints]:
+        """ŷ, the steps with the group of each (−1 on the lattice), and how many groups are held."""
+        n, _, h, w = y.shape
+        wanted = y.transpose(0, 2, 3, 1)
+        y_hat = np.zeros(wanted.shape, dtype=np.int64)
+        steps: list[tuple[int, _Step]] = []
+        order = order_of(h, w)
+        low = wanted.reshape(n, h * w, self.channels)[:, order.places, : self.low]
+        known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
+        for level, places, neighbours in self._lattice(h, w):
+            mean, table = self._predict_level(level, known, neighbours, quality)
+            part = low[:, places.start - 1 : places.stop - 1]
+            symbols = self.choice.cheapest(part, mean, table, quality, slice(0, self.low))
+            known[:, places] = self.choice.value(mean, table, symbols, quality)
+            steps.append((-1, _Step(symbols, table)))
+        y_hat[..., : self.low] = self._placed(known, h, w)
+        held = np.zeros(n, dtype=np.int64)
+        for index, group in enumerate(self.groups):
+            channels = slice(group.start, group.stop)
+            for context, where in self._halves(index, h, w):
+                mean, table = self._predict_group(context, group, y_hat, where, quality)
+                part = wanted[:, where, channels]
+                symbols = self.choice.cheapest(part, mean, table, quality, channels)
+                y_hat[:, where, channels] = self.choice.value(mean, table, symbols, quality)
+                steps.append((index, _Step(symbols, table)))
+                held[symbols.any((1, 2))] = index + 1
+        for index, group in enumerate(self.groups):
+            y_hat[held <= index, :, :, group.start : group.stop] = 0
+        return np.ascontiguousarray(y_hat.transpose(0, 3, 1, 2)), steps, held
+
+    def _predict_level(
+        self, level: Level, known: Ints, neighbours: Ints, quality: Ints
+    ) -> tuple[Ints, Ints]:
+        """Means and tables (n, p, low) of a level's positions."""
+        context = self._levels[network_of(level)]
+        n, p, low = len(known), len(neighbours), self.low
+        there = neighbours > 0
+        around = known[:, neighbours]
+        count = np.maximum(there[:, :NEAREST].sum(1), 1)[:, None]
+        mean = (2 * around[:, :, :NEAREST].sum(2) + count) // (2 * count)
+        differences = (around - mean[:, :, None]) * there[:, :, None]
+        x: Array = np.empty((n, p, context.network.inputs), dtype=np.float32)
+        last = NEIGHBOURS * low
+        x[:, :, :last] = read(differences, context.difference_shift).reshape(n, p, last)
+        x[:, :, last : last + low] = read(mean, context.mean_shift)
+        x[:, :, last + low : -2] = THERE * there
+        x[:, :, -2] = (quality - 50)[:, None]
+        x[:, :, -1] = SPACING_UNIT * (level.spacing.bit_length() - 4)
+        out = context.network(x)
+        return mean + out[:, :, :low], self.choice.table(out[:, :, low:], quality)
+
+    def _predict_group(
+        self,
+        context: GroupContext,
+        group: Group,
+        y_hat: Ints,
+        where: NDArray[np.bool_],
+        quality: Ints,
+    ) -> tuple[Ints, Ints]:
+        """Means and tables (n, p, channels) of a group at some positions, from ŷ (n, h, w, …)."""
+        n, h, w, _ = y_hat.shape
+        framed: Array = np.zeros((n, h + 2, w + 2, group.known + 1), dtype=np.float32)
+        framed[:, 1:-1, 1:-1, :-1] = read(y_hat[..., : group.known], context.shift)
+        framed[:, 1:-1, 1:-1, -1] = (quality - 50)[:, None, None]
+        rows, columns = np.nonzero(where)
+        taps = np.arange(3)
+        places = (rows[:, None] + taps)[:, :, None] * (w + 2) + (columns[:, None] + taps)[:, None]
+        flat = framed.reshape(n, (h + 2) * (w + 2), group.known + 1).take(places.ravel(), axis=1)
+        out = context.network(flat.reshape(n, len(rows), _TAPS * (group.known + 1)))
+        channels = group.stop - group.start
+        return out[:, :, :channels], self.choice.table(out[:, :, channels:], quality)
+
+    def _lattice(self, h: int, w: int) -> Iterator[tuple[Level, slice, Ints]]:
+        """Each level, the rows of what is known that it fills, and its neighbours' rows."""
+        order, start = order_of(h, w), 1
+        for level, count, neighbours in zip(
+            order.levels, order.counts, order.neighbours, strict=True
+        ):
+            yield level, slice(start, start + count), neighbours
+            start += count
+
+    def _placed(self, known: Ints, h: int, w: int) -> Ints:
+        """Low channels (n, h, w, low) of what is known in the order of coding."""
+        placed: Ints = known[:, 1 + order_of(h, w).rank].reshape(len(known), h, w, self.low)
+        return placed
+
+    def _halves(
+        self, index: int, h: int, w: int
+    ) -> Iterator[tuple[GroupContext, NDArray[np.bool_]]]:
+        """The networks of a group, and the positions that each codes."""
+        first = sum(2 if group.halves else 1 for group in self.groups[:index])
+        if not self.groups[index].halves:
+            yield self._contexts[first], np.ones((h, w), dtype=np.bool_)
+            return
+        odd = (np.arange(h)[:, None] + np.arange(w)) % 2
+        for half in (0, 1):
+            yield self._contexts[first + half], odd == half
+
+    def _held_table(self, quality: Ints) -> Ints:
+        """Table of how many groups a message holds, (n,)."""
+        table: Ints = self.choice.count + quality // QUALITIES_PER_TABLE
+        return table
+
+    def _fits(self) -> bool:
+        at, networks = self.low, []
+        for group in self.groups:
+            if group.start != at or group.stop <= at:
+                return False
+            at = group.stop
+            networks += [group] * (2 if group.halves else 1)
+        inputs = (NEIGHBOURS + 1) * self.low + NEIGHBOURS + 2
+        return (
+            self.low > 0
+            and len(self._levels) == 1 + 2 * SPACINGS
+            and len(self._contexts) == len(networks)
+            and len(self.choice.tables) == self.choice.count + 100 // QUALITIES_PER_TABLE + 1
+            and self.choice.error_bits.shape == (self.channels,)
+            and all(
+                level.network.inputs == inputs
+                and level.network.outputs == 2 * self.low
+                and _shifts(level.difference_shift, self.low)
+                and _shifts(level.mean_shift, self.low)
+                for level in self._levels
+            )
+            and all(
+                context.network.inputs == _TAPS * (group.known + 1)
+                and context.network.outputs == 2 * (group.stop - group.start)
+                and _shifts(context.shift, group.known)
+                for context, group in zip(self._contexts, networks, strict=True)
+            )
+        )
+
+
+def _flat(values: Ints) -> Ints:
+    """What belongs to each message, (n, p, c), as one row."""
+    return values.reshape(len(values), values.shape[1] * values.shape[2])
+
+
+def _shifts(values: Ints, count: int) -> bool:
+    return values.shape == (count,) and bool(((values >= 0) & (values < 24)).all())

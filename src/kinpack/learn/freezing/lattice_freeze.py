@@ -1,0 +1,300 @@
+"""Freezing the context of a codec with a lattice: to integers, then tables from its symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kinpack.codec.learned.dense_layers import DenseLayer, DenseLayers
+from kinpack.codec.learned.lattice import NEIGHBOURS
+from kinpack.codec.learned.lattice_coder import (
+    QUALITIES_PER_TABLE,
+    SPACING_UNIT,
+    THERE,
+    LatticeCoder,
+)
+from kinpack.codec.learned.lattice_contexts import GroupContext, LevelContext
+from kinpack.codec.learned.symbol_choice import SymbolChoice
+from kinpack.codec.packets.quality import lam
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.learn.freezing.freeze import (
+    BINS_PER_OCTAVE,
+    CALIBRATION_QUALITIES,
+    CAUTION,
+    LIMIT,
+    TABLE_ROUNDS,
+    UNIT,
+)
+from kinpack.learn.freezing.integer_networks import (
+    ACTIVATION,
+    Floats,
+    hidden_unit,
+    quantise_layer,
+)
+from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
+from kinpack.learn.lattice.model import LatticeModel
+from kinpack.learn.lattice.networks import rounded_weights
+from kinpack.learn.lattice.seen_error import luma_and_chroma
+from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
+from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE
+
+Patches: TypeAlias = Sequence[NDArray[np.uint8]]
+"""Batches uint8 (n, 3, s, s), s a multiple of 8, of one side each."""
+
+ROOM = 1.25
+"""Activations are given so much more room than calibration reached."""
+USUAL = 0.999
+"""Share of differences that are read without being clipped."""
+_ROWS = 1 << 14
+_LATENT = 1 / (8 * UNIT)  # the real value that networks see of one unit
+
+
+def frozen_coder(
+    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = (0.6, 0.5)
+) -> LatticeCoder:
+    """Integer context networks of a model, and tables learned from the symbols they lead to.
+
+    Args:
+        model: trained.
+        patches: to calibrate with; of several sides, so that all levels of the lattice occur.
+        chroma: weights of errors of Cb and Cr beside that of Y, for the encoder's choices.
+
+    Raises:
+        CodecError: a network leaves exact arithmetic.
+    """
+    model = model.eval()
+    seen = _seen(model, patches)
+    levels = [
+        _level(network, rows, model.config.low)
+        for network, rows in zip(model.lattice.networks, seen, strict=False)
+    ]
+    contexts = [
+        _group(network, rows)
+        for network, rows in zip(model.context, seen[len(levels) :], strict=True)
+    ]
+    count = int((SCALE_HIGH - SCALE_LOW) * BINS_PER_OCTAVE)
+    deviations = 2.0 ** (SCALE_LOW + (np.arange(count) + 0.5) / BINS_PER_OCTAVE)
+    octaves = (QUALITY_CENTRE - np.arange(101)) / QUALITIES_PER_OCTAVE
+    held = [np.ones(len(model.config.groups) + 2, dtype=np.int64)] * (
+        100 // QUALITIES_PER_TABLE + 1
+    )
+    first = gaussian_tables(deviations)
+    shift = np.floor(0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE)
+    inward = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
+    choice = SymbolChoice(
+        tables=_joined(first, held),
+        count=count,
+        step_units=np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int64),
+        table_shift=shift.astype(np.int64),
+        inward_shifts=np.rint(256 * inward).astype(np.int64),
+        error_bits=CAUTION * error_bits(model, patches, chroma=chroma),
+        limit=LIMIT,
+    )
+
+    def coder(choice: SymbolChoice) -> LatticeCoder:
+        config = model.config
+        return LatticeCoder(
+            low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
+        )
+
+    # What the encoder chooses depends on the tables, and they on what it chooses.
+    for _ in range(TABLE_ROUNDS):
+        symbols, tables = _symbols(coder(choice), model, patches)
+        latents = tables < count
+        fitted = refit_tables(first, deviations, symbols[latents], tables[latents])
+        held = [
+            _held_counts(symbols[tables == count + k], len(model.config.groups))
+            for k in range(len(held))
+        ]
+        choice = replace(choice, tables=_joined(fitted, held))
+    return coder(choice)
+
+
+@torch.no_grad()
+def latents_in_units(
+    model: LatticeModel, pictures: NDArray[np.uint8], quality: int
+) -> NDArray[np.float64]:
+    """Latents (n, channels, h, w), as a coder takes them, of pictures uint8 (n, 3, H, W)."""
+    picture = torch.from_numpy(pictures).float() / 255 - 0.5
+    y = model.latent(picture, torch.full((len(pictures),), float(quality)))
+    units: NDArray[np.float64] = y.double().numpy() * UNIT
+    return units.clip(-LIMIT, LIMIT)
+
+
+def error_bits(
+    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float], rounds: int = 4
+) -> Floats:
+    """What one squared step of error in each latent channel is worth in bits, (channels,).
+
+    It is the Lagrange weight times the weighted squared error in the picture: the mean over random
+    ±1 pictures v of (Jᵀv)², J the synthesis's derivative, is the squared length of J's columns.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.tensor([1.0, *chroma]).sqrt().view(1, 3, 1, 1)
+    total = torch.zeros(model.config.latent, dtype=torch.float64)
+    for batch in patches:
+        picture = torch.from_numpy(batch[:16]).float() / 255 - 0.5
+        quality = torch.full((len(picture),), float(QUALITY_CENTRE))
+        y = model.latent(picture, quality).detach().requires_grad_(True)
+        for _ in range(rounds):
+            drawn = weights * luma_and_chroma(255 * model.draw(y, quality))
+            signs = torch.randint(0, 2, drawn.shape, generator=generator).to(drawn) * 2 - 1
+            (gradient,) = torch.autograd.grad((drawn * signs).sum(), y)
+            total += gradient.double().square().mean((0, 2, 3))
+    return (lam(QUALITY_CENTRE) * total / (rounds * len(patches))).numpy()
+
+
+def _symbols(
+    coder: LatticeCoder, model: LatticeModel, patches: Patches
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    found = [
+        coder.symbols(latents_in_units(model, batch, q), quality=np.full(len(batch), q))
+        for batch in patches
+        for q in CALIBRATION_QUALITIES
+    ]
+    symbols, tables = (np.concatenate(part) for part in zip(*found, strict=True))
+    return symbols, tables
+
+
+def _held_counts(held: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """Counts of how many groups messages hold, the escape's last, smoothed."""
+    seen = np.bincount(held, minlength=groups + 1)[: groups + 1]
+    return np.append(16 * seen + 1, 1).clip(1, 1 << 16).astype(np.int64)
+
+
+def _joined(tables: FrequencyTables, held: Sequence[NDArray[np.int64]]) -> FrequencyTables:
+    lists = [tables.table(t).tolist() for t in range(len(tables))]
+    return FrequencyTables.from_lists(
+        [*lists, *(counts.tolist() for counts in held)], [*tables.lows.tolist(), *[0] * len(held)]
+    )
+
+
+@torch.no_grad()
+def _seen(model: LatticeModel, patches: Patches) -> list[Tensor]:
+    """What each network, of the lattice's levels and then of the groups, reads: (n, in, …) each."""
+    networks = [*model.lattice.networks, *model.context]
+    seen: list[list[Tensor]] = [[] for _ in networks]
+    with _watched(networks, seen):
+        for batch in patches:
+            picture = torch.from_numpy(batch).float() / 255 - 0.5
+            for q in CALIBRATION_QUALITIES:
+                model(picture, torch.full((len(batch),), float(q)))
+    for index, store in enumerate(seen):
+        # Small patches have no wide spacings: those networks read about what the next ones do.
+        store += [] if store else seen[index - 2]
+    return [torch.cat([_as_rows(x) for x in store]) for store in seen]
+
+
+@contextmanager
+def _watched(networks: Sequence[nn.Module], seen: list[list[Tensor]]) -> Iterator[None]:
+    hooks = [
+        network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
+        for network, store in zip(networks, seen, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """Windows (…, in · taps, 1, 1) that a network reads, tap by tap, a part of them if many."""
+    if x.dim() == 3:  # of the lattice: one row a position
+        rows = x.flatten(0, 1)
+    else:
+        taps = nn.functional.unfold(x, 3, padding=1)  # (n, in · 9, positions), channel by channel
+        n, _, positions = taps.shape
+        rows = taps.view(n, x.shape[1], 9, positions).permute(0, 3, 2, 1).reshape(n * positions, -1)
+    rows = rows[:: max(1, len(rows) // _ROWS)]
+    return rows[:, :, None, None]
+
+
+def _level(network: nn.Module, rows: Tensor, low: int) -> LevelContext:
+    last = NEIGHBOURS * low
+    size = rows[:, :, 0, 0].abs().double().numpy()
+    differences = size[:, :last].reshape(-1, low)
+    usual = np.quantile(differences, USUAL, axis=0)
+    difference_shift = _shift(usual)
+    mean_shift = _shift(size[:, last : last + low].max(0))
+    unit = np.concatenate(
+        [
+            np.tile(_LATENT * np.exp2(difference_shift), NEIGHBOURS),
+            _LATENT * np.exp2(mean_shift),
+            np.full(NEIGHBOURS, 1 / THERE),
+            # Quality − 50 over 20; half of a doubling of the spacing.
+            [1 / 20, 1 / (2 * SPACING_UNIT)],
+        ]
+    )
+    return LevelContext(_dense(network, rows, unit), difference_shift, mean_shift)
+
+
+def _group(network: nn.Module, rows: Tensor) -> GroupContext:
+    taps = rows[:, :, 0, 0].abs().double().numpy().max(0).reshape(9, -1)
+    shift = _shift(taps[:, :-1].max(0))
+    unit = np.append(_LATENT * np.exp2(shift), 1 / 20)
+    return GroupContext(_dense(network, rows, np.tile(unit, 9)), shift)
+
+
+def _shift(reach: Floats) -> NDArray[np.int64]:
+    """Shifts at which values of some reach, as networks see latents, are read within 8 bits."""
+    whole = np.maximum(1, reach / _LATENT / ACTIVATION)
+    return np.ceil(np.log2(whole)).astype(np.int64)
+
+
+@torch.no_grad()
+def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
+    """Integer layers of a network of linear layers, or of a 3×3 layer and 1×1 ones."""
+    found = [layer for layer in network.children() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    unit, layers, at = input_unit, [], rows
+    for layer in found:
+        plain = _as_rows_layer(layer)
+        values = plain(at)
+        if layer is found[-1]:
+            half = plain.out_channels // 2
+            out = np.concatenate([np.full(half, _LATENT), np.full(half, 1 / BINS_PER_OCTAVE)])
+            low, high = -LIMIT, LIMIT
+        else:
+            at = torch.relu(values)
+            out, low, high = hidden_unit(ROOM * at, plain, unit), 0, ACTIVATION
+        made = quantise_layer(
+            plain.weight.double().numpy(),
+            np.zeros(plain.out_channels) if plain.bias is None else plain.bias.double().numpy(),
+            input_unit=unit,
+            output_unit=out,
+            low=low,
+            high=high,
+        )
+        layers.append(
+            DenseLayer(
+                np.ascontiguousarray(made.weight[:, :, 0, 0].T),
+                made.bias.astype(np.int32),
+                made.shift.astype(np.uint8),
+                low,
+                high,
+            )
+        )
+        unit = out
+    return DenseLayers(tuple(layers))
+
+
+def _as_rows_layer(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d:
+    """A layer as a 1×1 convolution of rows, tap by tap, with its weights as they are used."""
+    weight = layer.weight.detach()
+    if getattr(layer, "rounded", False):
+        weight = rounded_weights(weight).detach()
+    if weight.dim() == 4:
+        weight = weight.permute(0, 2, 3, 1)
+    weight = weight.reshape(len(weight), -1)
+    made = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+    made.weight.copy_(weight[:, :, None, None])
+    if made.bias is not None and layer.bias is not None:
+        made.bias.copy_(layer.bias)
+    return made
