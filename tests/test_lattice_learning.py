@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
 from kinpack.learn.freezing.freeze import UNIT  # noqa: E402
-from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
+from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units, synthesis_graph  # noqa: E402
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
@@ -29,6 +29,7 @@ from kinpack.learn.lattice.run import LatticeRun, averaged_model  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
 from kinpack.learn.models.config import NetworkConfig  # noqa: E402
 from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
+from kinpack.networks.networks import Network  # noqa: E402
 
 SMALL = LatticeConfig(
     latent=24,
@@ -221,3 +222,21 @@ def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Pa
         _, bits = model.code(torch.from_numpy(y / UNIT).float(), torch.full((4,), 60.0))
     # Symbols chosen by cost and tables learned from them take less than the estimate.
     assert 0.5 < 8 * sum(map(len, messages)) / float(bits.sum()) < 1.1
+
+
+def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> None:
+    patches = _patches(tmp_path)
+    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    for _ in range(20):
+        run.advance()
+    run.model.bake_decoder()
+    model, pictures = run.model.eval(), patches.batch(5)
+    graph = synthesis_graph(model, [patches.batch(i) for i in range(3)])
+    y = latents_in_units(model, pictures, 60).round()
+    x = np.concatenate([y, np.full((len(y), 1, *y.shape[2:]), 10.0)], 1).astype(np.float32)
+    drawn = [Network(graph, name="synthesis", engine=e)(x) for e in ("onnxruntime", "numpy")]
+    assert (drawn[0] == drawn[1]).all()
+    with torch.no_grad():
+        wanted = model.draw(torch.from_numpy(y / UNIT).float(), torch.full((len(y),), 60.0))
+    levels = ((wanted + 0.5).clamp(0, 1) * 255).numpy()
+    assert np.abs(drawn[0] - levels).mean() < 0.6

@@ -67,7 +67,7 @@ def integer_synthesis(
     reading, unit, values = _entrance(list(seen), input_unit)
     for part in _parts(synthesis.trunk):
         reading, unit, values = _append_part(layers, reading, unit, part, values)
-    layers.append(_last(reading, unit, synthesis.last))
+    layers.append(_last(reading, unit, synthesis))
     return IntegerLayers(tuple(layers), _block_transform(synthesis.linear, input_unit))
 
 
@@ -182,10 +182,11 @@ def _stream_units(
     raise CodecError("the synthesis network leaves exact arithmetic; learn the codec again")
 
 
-def _last(reading: Reading, unit: Floats, layer: nn.Conv2d) -> IntegerLayer:
+def _last(reading: Reading, unit: Floats, synthesis: Synthesis) -> IntegerLayer:
     """The layer that gives levels, and the shuffle to full resolution."""
+    layer, shuffle = synthesis.last, synthesis.up.upscale_factor
     level = np.full(layer.out_channels, 1 / (255 * 2.0**LEVEL_BITS))
-    return replace(_quantised(layer, unit, level, STREAM), reading=reading, shuffle=2)
+    return replace(_quantised(layer, unit, level, STREAM), reading=reading, shuffle=shuffle)
 
 
 def _quantised(

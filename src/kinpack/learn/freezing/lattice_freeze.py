@@ -38,12 +38,12 @@ from kinpack.learn.freezing.integer_networks import (
     hidden_unit,
     quantise_layer,
 )
+from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.lattice.networks import rounded_weights
 from kinpack.learn.lattice.seen_error import luma_and_chroma
 from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
-from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE
+from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE, quality_plane
 
 Patches: TypeAlias = Sequence[NDArray[np.uint8]]
 """Batches uint8 (n, 3, s, s), s a multiple of 8, of one side each."""
@@ -126,6 +126,21 @@ def latents_in_units(
     y = model.latent(picture, torch.full((len(pictures),), float(quality)))
     units: NDArray[np.float64] = y.double().numpy() * UNIT
     return units.clip(-LIMIT, LIMIT)
+
+
+@torch.no_grad()
+def synthesis_graph(model: LatticeModel, patches: Patches) -> bytes:
+    """Integer synthesis of a model, calibrated on patches: see `integer_synthesis`."""
+    config, seen = model.config, []
+    for batch in patches:
+        picture = torch.from_numpy(batch).float() / 255 - 0.5
+        for q in CALIBRATION_QUALITIES:
+            quality = torch.full((len(batch),), float(q))
+            y_hat = model(picture, quality).y_hat
+            plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
+            seen.append(torch.cat([y_hat / config.gain, plane], 1))
+    unit = np.append(np.full(config.latent, 1 / (UNIT * config.gain)), 1 / 20)
+    return integer_synthesis(model.synthesis, seen, input_unit=unit)
 
 
 def error_bits(
@@ -286,10 +301,8 @@ def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
 
 
 def _as_rows_layer(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d:
-    """A layer as a 1×1 convolution of rows, tap by tap, with its weights as they are used."""
+    """A layer as a 1×1 convolution of rows, tap by tap, as the coder runs it."""
     weight = layer.weight.detach()
-    if getattr(layer, "rounded", False):
-        weight = rounded_weights(weight).detach()
     if weight.dim() == 4:
         weight = weight.permute(0, 2, 3, 1)
     weight = weight.reshape(len(weight), -1)

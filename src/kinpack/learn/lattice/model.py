@@ -15,6 +15,7 @@ from kinpack.learn.lattice.networks import (
     GroupContext,
     LatticeAnalysis,
     LatticeSynthesis,
+    bake_rounding,
     round_weights,
 )
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
@@ -109,6 +110,11 @@ class LatticeModel(nn.Module):
         """Switch the rounding of the weights of all that runs when decoding."""
         for network in (self.synthesis, self.lattice, self.context):
             round_weights(network, rounded)
+
+    def bake_decoder(self) -> None:
+        """Round the weights of all that runs when decoding, for good."""
+        for network in (self.synthesis, self.lattice, self.context):
+            bake_rounding(network)
 
 
 def _masks(y: Tensor) -> Iterator[Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.learn.lattice.config import LatticeConfig
+from kinpack.learn.models.networks import Analysis, Residual, Synthesis, start_at_zero
 
 WEIGHT_LEVELS = 63
 """Weights are rounded to −63 … 63 parts of the largest of each output channel: 7 bits, so that
@@ -50,6 +51,15 @@ def rounded_weights(weight: Tensor) -> Tensor:
     return weight + (torch.round(weight / unit) * unit - weight).detach()
 
 
+@torch.no_grad()
+def bake_rounding(network: nn.Module) -> None:
+    """Round the weights of all layers of a network that can, for good."""
+    for layer in network.modules():
+        if isinstance(layer, RoundedConv2d | RoundedLinear):
+            layer.weight.copy_(rounded_weights(layer.weight))
+            layer.rounded = False
+
+
 def round_weights(network: nn.Module, rounded: bool) -> None:
     """Switch the rounding of all layers of a network that can."""
     for layer in network.modules():
@@ -57,22 +67,7 @@ def round_weights(network: nn.Module, rounded: bool) -> None:
             layer.rounded = rounded
 
 
-class Block(nn.Module):
-    """Two 3×3 convolutions about a narrower middle, added to the input; starts as the identity."""
-
-    def __init__(self, channels: int, inner: int, *, convolution: type[nn.Conv2d]) -> None:
-        super().__init__()
-        self.down = convolution(channels, inner, 3, padding=1)
-        self.up = convolution(inner, channels, 3, padding=1)
-        _start_at_zero(self.up)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, channels, h, w) to the same shape."""
-        change: Tensor = self.up(torch.relu(self.down(torch.relu(x))))
-        return x + change
-
-
-class LatticeAnalysis(nn.Module):
+class LatticeAnalysis(Analysis):
     """Picture to latent.
 
     Input (n, 4, H, W): RGB in −0.5..0.5 and a plane of the quality. Output (n, latent, H/8, W/8),
@@ -80,36 +75,22 @@ class LatticeAnalysis(nn.Module):
     """
 
     def __init__(self, config: LatticeConfig) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # of the same form, of other layers
         mid, deep = config.analysis, config.analysis_deep
         self.linear = nn.Conv2d(4, config.latent, 8, stride=8)
         self.trunk = nn.Sequential(
             nn.Conv2d(4, mid, 8, stride=4, padding=2),
-            *(
-                Block(mid, config.analysis_inner, convolution=nn.Conv2d)
-                for _ in range(config.analysis_blocks)
-            ),
+            *(Residual(mid, config.analysis_inner) for _ in range(config.analysis_blocks)),
             nn.ReLU(),
             nn.Conv2d(mid, deep, 4, stride=2, padding=1),
-            *(
-                Block(deep, deep // 2, convolution=nn.Conv2d)
-                for _ in range(config.analysis_deep_blocks)
-            ),
+            *(Residual(deep, deep // 2) for _ in range(config.analysis_deep_blocks)),
             nn.ReLU(),
         )
         self.last = nn.Conv2d(deep, config.latent, 1)
-        _start_at_zero(self.last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, 4, H, W) to (n, latent, H/8, W/8)."""
-        trunk = self.trunk(x)
-        # In float32: bfloat16 would round large latents by a good part of a step.
-        with torch.autocast(x.device.type, enabled=False):
-            y: Tensor = self.linear(x.float()) + self.last(trunk.float())
-        return y
+        start_at_zero(self.last)
 
 
-class LatticeSynthesis(nn.Module):
+class LatticeSynthesis(Synthesis):
     """Latent to picture.
 
     Input (n, latent + 1, h, w): ŷ divided by the constant gain, and the plane of the quality.
@@ -117,32 +98,24 @@ class LatticeSynthesis(nn.Module):
     """
 
     def __init__(self, config: LatticeConfig) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # of the same form, of other layers
         planes, deep, mid = config.latent + 1, config.deep, config.mid
         self.linear = nn.Conv2d(planes, 3 * 8 * 8, 1)
         self.blocks = nn.PixelShuffle(8)
         self.trunk = nn.Sequential(
             RoundedConv2d(planes, deep, 1),
             *(
-                Block(deep, config.deep_inner, convolution=RoundedConv2d)
+                Residual(deep, config.deep_inner, convolution=RoundedConv2d)
                 for _ in range(config.deep_blocks)
             ),
             RoundedConv2d(deep, 4 * mid, 1),
             nn.PixelShuffle(2),
-            Block(mid, config.mid_inner, convolution=RoundedConv2d),
+            Residual(mid, config.mid_inner, convolution=RoundedConv2d),
             nn.ReLU(),
         )
         self.last = RoundedConv2d(mid, 3 * 4 * 4, 3, padding=1)
         self.up = nn.PixelShuffle(4)
-        _start_at_zero(self.last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (n, latent + 1, h, w) to (n, 3, 8h, 8w)."""
-        trunk = self.trunk(x)
-        with torch.autocast(x.device.type, enabled=False):
-            linear: Tensor = self.blocks(self.linear(x.float()))
-            picture: Tensor = linear + self.up(self.last(trunk.float()))
-        return picture
+        start_at_zero(self.last)
 
 
 class GroupContext(nn.Sequential):
@@ -161,10 +134,3 @@ class GroupContext(nn.Sequential):
             nn.ReLU(),
             RoundedConv2d(config.context, 2 * (group.stop - group.start), 1),
         )
-
-
-@torch.no_grad()
-def _start_at_zero(layer: nn.Conv2d) -> None:
-    layer.weight.zero_()
-    if layer.bias is not None:
-        layer.bias.zero_()

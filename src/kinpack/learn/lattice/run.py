@@ -186,7 +186,8 @@ def averaged_model(file: Path) -> LatticeModel:
     model = LatticeModel(LatticeConfig.from_dict(state["network"]))
     model.load_state_dict(state["average"])
     training = LatticeTraining.from_dict(state["training"])
-    model.round_decoder(state["seconds"] >= 3600 * training.hours * training.rounded_from)
+    if state["seconds"] >= 3600 * training.hours * training.rounded_from:
+        model.bake_decoder()
     return model.eval().requires_grad_(False)
 
 

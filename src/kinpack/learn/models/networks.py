@@ -11,8 +11,6 @@ follow.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
@@ -22,12 +20,14 @@ from kinpack.learn.models.config import NetworkConfig, Step
 class Residual(nn.Module):
     """Two 3×3 convolutions about a narrower middle, added to the input."""
 
-    def __init__(self, channels: int, inner: int) -> None:
+    def __init__(
+        self, channels: int, inner: int, *, convolution: type[nn.Conv2d] = nn.Conv2d
+    ) -> None:
         super().__init__()
-        self.down = nn.Conv2d(channels, inner, 3, padding=1)
-        self.up = nn.Conv2d(inner, channels, 3, padding=1)
+        self.down = convolution(channels, inner, 3, padding=1)
+        self.up = convolution(inner, channels, 3, padding=1)
         # Starting as the identity lets deep stacks train from the first step.
-        _start_at_zero(self.up)
+        start_at_zero(self.up)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, h, w) to the same shape."""
@@ -58,13 +58,13 @@ class Analysis(nn.Module):
             nn.ReLU(),
         )
         self.last = nn.Conv2d(config.mid, config.latent, 3, stride=2, padding=1)
-        _start_at_zero(self.last)
+        start_at_zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, 4, H, W) to (n, latent, H/8, W/8)."""
         trunk = self.trunk(x)
         # In float32: bfloat16 would round large latents by a good part of a step.
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             y: Tensor = self.linear(x.float()) + self.last(trunk.float())
         return y
 
@@ -94,12 +94,12 @@ class Synthesis(nn.Module):
         )
         self.last = nn.Conv2d(config.wide, 12, 3, padding=1)
         self.up = nn.PixelShuffle(2)
-        _start_at_zero(self.last)
+        start_at_zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, latent + 1, h, w) to (n, 3, 8h, 8w)."""
         trunk = self.trunk(x)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             linear: Tensor = self.blocks(self.linear(x.float()))
             picture: Tensor = linear + self.up(self.last(trunk.float()))
         return picture
@@ -112,15 +112,9 @@ For MSE = Δ²/12 at 3 samples a pixel, the slope lam(50) = 0.0167 asks for Δ =
 """
 
 
-class HasBlocks(Protocol):
-    """An analysis or synthesis with a linear block transform beside what else it does."""
-
-    linear: nn.Conv2d
-
-
 @torch.no_grad()
 def start_from_components(
-    analysis: HasBlocks, synthesis: HasBlocks, pictures: Tensor, *, gain: float
+    analysis: Analysis, synthesis: Synthesis, pictures: Tensor, *, gain: float
 ) -> None:
     """Set the linear transforms to the principal components of 8×8 blocks.
 
@@ -148,7 +142,8 @@ def start_from_components(
 
 
 @torch.no_grad()
-def _start_at_zero(layer: nn.Conv2d) -> None:
+def start_at_zero(layer: nn.Conv2d) -> None:
+    """Set weights and biases to zero."""
     layer.weight.zero_()
     _set_bias(layer, torch.zeros(layer.out_channels))
 
