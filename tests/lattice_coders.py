@@ -22,7 +22,7 @@ LIMIT = 4000
 def layers(rng: np.random.Generator, inputs: int, outputs: int) -> DenseLayers:
     """A network of random weights."""
     found = []
-    for index, (a, b) in enumerate(((inputs, 6), (6, outputs))):
+    for index, (a, b) in enumerate(((inputs, 7), (7, outputs))):
         last = index == 1
         found.append(
             DenseLayer(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
 
 from kinpack.codec.learned.dense_layers import DenseLayers, read
 from kinpack.codec.learned.lattice import levels_of, order_of
@@ -22,8 +23,8 @@ from kinpack.codec.learned.lattice_contexts import (
     levels_from,
     network_of,
 )
+from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays, latents_from
 from kinpack.errors import CodecError, PayloadError
-from lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
 
 
 @settings(max_examples=40, deadline=None)
@@ -194,7 +195,7 @@ def test_networks_survive_as_arrays() -> None:
 def test_networks_that_could_leave_exact_arithmetic_are_refused() -> None:
     made = layers(np.random.default_rng(0), 4, 2)
     first = made.layers[0]
-    wide = replace(first, bias=np.full(6, (1 << 24) - 1, dtype=np.int32))
+    wide = replace(first, bias=np.full(7, (1 << 24) - 1, dtype=np.int32))
     with pytest.raises(CodecError, match="exact"):
         DenseLayers((wide, made.layers[1]))
     with pytest.raises(CodecError, match="exact"):
@@ -228,3 +229,43 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 def test_the_levels_have_networks_of_their_own_up_to_a_spacing() -> None:
     found = [network_of(level) for level in levels_of(32, 32)]
     assert found == [0, 5, 6, 5, 6, 5, 6, 3, 4, 1, 2]
+
+
+def test_formats_survive_as_plain_values_and_odd_ones_are_refused() -> None:
+    latent = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=4000, gain=8.0)
+    values = latent.to_dict()
+    assert LatticeFormat.from_dict(values) == latent
+    assert latent.channels == CHANNELS
+    for change in (
+        {"low": 0},
+        {"low": 3},
+        {"groups": [[2, 5]]},
+        {"groups": [[2, 5, True], [4, 9, False]]},
+        {"groups": [[2, 2000, False]]},
+        {"unit": 0},
+        {"limit": 1 << 20},
+        {"gain": float("inf")},
+        {"gain": "much"},
+    ):
+        with pytest.raises(CodecError):
+            LatticeFormat.from_dict({**values, **change})
+    for missing in values:
+        with pytest.raises(CodecError):
+            LatticeFormat.from_dict({key: v for key, v in values.items() if key != missing})
+
+
+def test_a_coder_survives_as_header_and_arrays() -> None:
+    made = coder(1)
+    latent = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=4000, gain=8.0)
+    arrays = latent_arrays(made._levels, made._contexts, made.choice)
+    again = latents_from({"lattice": latent.to_dict()}, arrays)
+    y, quality = latents(2, 2, 7, 4), np.array([33, 66])
+    codes = np.zeros((2, 4), dtype=np.uint8)
+    y_hat, messages = again.encode(y, codes, quality=quality)
+    assert messages == made.encode(y, quality=quality)[1]
+    assert (again.decode(messages, codes + 1, size=(7, 4), quality=quality) == y_hat).all()
+    for name in arrays:
+        with pytest.raises(CodecError):
+            latents_from(
+                {"lattice": latent.to_dict()}, {k: v for k, v in arrays.items() if k != name}
+            )

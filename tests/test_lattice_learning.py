@@ -12,10 +12,12 @@ from kinpack.errors import CodecError, SourceError
 
 torch = pytest.importorskip("torch")
 
+from kinpack.codec.codec import Codec  # noqa: E402
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
-from kinpack.learn.freezing.freeze import UNIT  # noqa: E402
-from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units, synthesis_graph  # noqa: E402
+from kinpack.learn.freezing.freeze import LIMIT, UNIT  # noqa: E402
+from kinpack.learn.freezing.lattice_codec import freeze_lattice, integer_synthesis_of  # noqa: E402
+from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
@@ -29,7 +31,8 @@ from kinpack.learn.lattice.run import LatticeRun, averaged_model  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
 from kinpack.learn.models.config import NetworkConfig  # noqa: E402
 from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
-from kinpack.networks.networks import Network  # noqa: E402
+from kinpack.metrics import psnr  # noqa: E402
+from kinpack.networks.integer_network import IntegerNetwork  # noqa: E402
 
 SMALL = LatticeConfig(
     latent=24,
@@ -231,12 +234,44 @@ def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> 
         run.advance()
     run.model.bake_decoder()
     model, pictures = run.model.eval(), patches.batch(5)
-    graph = synthesis_graph(model, [patches.batch(i) for i in range(3)])
+    layers = integer_synthesis_of(model, [patches.batch(i) for i in range(3)])
     y = latents_in_units(model, pictures, 60).round()
     x = np.concatenate([y, np.full((len(y), 1, *y.shape[2:]), 10.0)], 1).astype(np.float32)
-    drawn = [Network(graph, name="synthesis", engine=e)(x) for e in ("onnxruntime", "numpy")]
+    drawn = [
+        IntegerNetwork(layers, reach=LIMIT, name="synthesis", engine=engine)(x)
+        for engine in ("onnxruntime", "numpy")
+    ]
     assert (drawn[0] == drawn[1]).all()
     with torch.no_grad():
         wanted = model.draw(torch.from_numpy(y / UNIT).float(), torch.full((len(y),), 60.0))
     levels = ((wanted + 0.5).clamp(0, 1) * 255).numpy()
     assert np.abs(drawn[0] - levels).mean() < 0.6
+
+
+def test_a_model_becomes_a_codec_whose_payloads_need_no_product_code(tmp_path: Path) -> None:
+    patches = _patches(tmp_path, n=40)
+    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    for _ in range(20):
+        run.advance()
+    made = freeze_lattice(
+        run.model,
+        [np.concatenate([patches.batch(1000 + i) for i in range(4)])],
+        base=Codec.load("classic"),
+        description={"name": "small"},
+    )
+    codec = Codec.from_bytes(made.to_bytes(), where="a codec")
+    assert codec.codec_id == made.codec_id
+    pictures = [
+        patches.batch(9)[0].transpose(1, 2, 0)[:h, :w].copy() for h, w in ((32, 32), (7, 19))
+    ]
+    coder, M = codec.learned_coder(), codec.quantiser.M
+    codes = np.zeros((2, M), dtype=np.uint8)
+    payloads, drawn = coder.encode(pictures, codes, quality=70)
+    assert coder.encode(pictures, codes + 1, quality=70)[0] == payloads
+    sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    for engine in ("onnxruntime", "numpy"):
+        again = codec.untested_coder(engine=engine).decode(payloads, codes, sizes=sizes, quality=70)
+        assert all((a == b).all() for a, b in zip(again, drawn, strict=True))
+    assert all(psnr(a, b) > 20 for a, b in zip(pictures, drawn, strict=True))
+    packets = codec.encode(pictures, quality=70)
+    assert [image.shape for image in codec.decode(packets)] == [p.shape for p in pictures]

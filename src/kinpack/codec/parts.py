@@ -16,7 +16,8 @@ from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
-from kinpack.codec.learned.learned import LearnedCoder
+from kinpack.codec.learned.lattice_file import latents_from
+from kinpack.codec.learned.learned import Latents, LearnedCoder
 from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.learned.self_test import SelfTest
 from kinpack.codec.packets.packet import Kind
@@ -83,6 +84,18 @@ class CodecParts:
         Raises:
             CodecError: the codec's parts do not fit together.
         """
+        latents = self._latents(engine)
+        reach = max(latents.latent.limit, MOST_READ)
+        return LearnedCoder(
+            latents,
+            analysis=self._network("analysis"),
+            synthesis=self._integer_network("synthesis", engine, reach),
+        )
+
+    def _latents(self, engine: Engine) -> Latents:
+        """What codes latents: on a lattice, or in the steps of a checkerboard."""
+        if "lattice" in self._header:
+            return latents_from(self._header, self._container.arrays)
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
         code_context = self._integers("code_context")
         if code_context.shape[:2] != (self.quantiser.M, self.quantiser.K):
@@ -90,7 +103,7 @@ class CodecParts:
                 f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
             )
         reach = max(latent.limit, MOST_READ)
-        latents = LatentCoder(
+        return LatentCoder(
             latent,
             context=[
                 self._integer_network(f"context{i}", engine, reach)
@@ -106,11 +119,6 @@ class CodecParts:
             table_shift=self._integers("table_shift"),
             inward_shifts=self._integers("inward_shifts"),
             error_bits=self._array("error_bits").astype(np.float64),
-        )
-        return LearnedCoder(
-            latents,
-            analysis=self._network("analysis"),
-            synthesis=self._integer_network("synthesis", engine, reach),
         )
 
     def tested_coder(self) -> LearnedCoder:

@@ -16,11 +16,12 @@ Beside the picture itself only some rows of latents are held.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.learned.latent_coder import Ints, LatentCoder
+from kinpack.codec.learned.latent_coder import Ints
 from kinpack.codec.learned.synthesis_window import SynthesisWindow
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import ImageError, PayloadError
@@ -36,11 +37,59 @@ TILE = 512
 """Longest side, in pixels, of what is coded in one message."""
 
 _BATCH_PIXELS = 1 << 18
-_ANALYSIS = Tiling(tile=256, halo=64, down=STRIDE)
+_ANALYSIS = Tiling(tile=256, halo=72, down=STRIDE)
 _SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
 Picture = NDArray[np.uint8]
 Qualities = int | Sequence[int] | Ints
+
+
+class LatentNumbers(Protocol):
+    """What is asked of the numbers of a latent format."""
+
+    @property
+    def channels(self) -> int:
+        """Latent channels."""
+
+    @property
+    def unit(self) -> int:
+        """Integer units in one unit of ``y``."""
+
+    @property
+    def limit(self) -> int:
+        """Latents are clipped to ± so many units."""
+
+    @property
+    def gain(self) -> float:
+        """Constant factor between analysis output and ``y``."""
+
+
+class Latents(Protocol):
+    """What codes latents on their integer grid; `LatentCoder` says what each method does."""
+
+    @property
+    def latent(self) -> LatentNumbers:
+        """Numbers of the latent format."""
+
+    def encode(
+        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
+    ) -> tuple[Ints, list[bytes]]:
+        """Quantise and code latents."""
+
+    def decode(
+        self,
+        messages: Sequence[bytes],
+        codes: NDArray[np.uint8],
+        *,
+        size: tuple[int, int],
+        quality: Ints,
+    ) -> Ints:
+        """Decode messages of latents of one size."""
+
+    def symbols(
+        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
+    ) -> tuple[Ints, Ints]:
+        """Symbols and their tables."""
 
 
 class LearnedCoder:
@@ -56,9 +105,7 @@ class LearnedCoder:
         CodecError: the synthesis is another sort of network.
     """
 
-    def __init__(
-        self, latents: LatentCoder, *, analysis: Network, synthesis: IntegerNetwork
-    ) -> None:
+    def __init__(self, latents: Latents, *, analysis: Network, synthesis: IntegerNetwork) -> None:
         self.latents, self.latent = latents, latents.latent
         synthesis.check_fits(_SYNTHESIS, takes=self.latent.channels + 1, gives=3)
         low, high = synthesis.layers.bounds

@@ -38,12 +38,11 @@ from kinpack.learn.freezing.integer_networks import (
     hidden_unit,
     quantise_layer,
 )
-from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.lattice.seen_error import luma_and_chroma
 from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
-from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE, quality_plane
+from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE
 
 Patches: TypeAlias = Sequence[NDArray[np.uint8]]
 """Batches uint8 (n, 3, s, s), s a multiple of 8, of one side each."""
@@ -59,6 +58,14 @@ _LATENT = 1 / (8 * UNIT)  # the real value that networks see of one unit
 def frozen_coder(
     model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = (0.6, 0.5)
 ) -> LatticeCoder:
+    """Coder of a model's latents: see `frozen_parts`."""
+    levels, contexts, choice = frozen_parts(model, patches, chroma=chroma)
+    return _coder(model, levels, contexts, choice)
+
+
+def frozen_parts(
+    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = (0.6, 0.5)
+) -> tuple[list[LevelContext], list[GroupContext], SymbolChoice]:
     """Integer context networks of a model, and tables learned from the symbols they lead to.
 
     Args:
@@ -98,15 +105,9 @@ def frozen_coder(
         limit=LIMIT,
     )
 
-    def coder(choice: SymbolChoice) -> LatticeCoder:
-        config = model.config
-        return LatticeCoder(
-            low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
-        )
-
     # What the encoder chooses depends on the tables, and they on what it chooses.
     for _ in range(TABLE_ROUNDS):
-        symbols, tables = _symbols(coder(choice), model, patches)
+        symbols, tables = _symbols(_coder(model, levels, contexts, choice), model, patches)
         latents = tables < count
         fitted = refit_tables(first, deviations, symbols[latents], tables[latents])
         held = [
@@ -114,7 +115,19 @@ def frozen_coder(
             for k in range(len(held))
         ]
         choice = replace(choice, tables=_joined(fitted, held))
-    return coder(choice)
+    return levels, contexts, choice
+
+
+def _coder(
+    model: LatticeModel,
+    levels: Sequence[LevelContext],
+    contexts: Sequence[GroupContext],
+    choice: SymbolChoice,
+) -> LatticeCoder:
+    config = model.config
+    return LatticeCoder(
+        low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
+    )
 
 
 @torch.no_grad()
@@ -126,21 +139,6 @@ def latents_in_units(
     y = model.latent(picture, torch.full((len(pictures),), float(quality)))
     units: NDArray[np.float64] = y.double().numpy() * UNIT
     return units.clip(-LIMIT, LIMIT)
-
-
-@torch.no_grad()
-def synthesis_graph(model: LatticeModel, patches: Patches) -> bytes:
-    """Integer synthesis of a model, calibrated on patches: see `integer_synthesis`."""
-    config, seen = model.config, []
-    for batch in patches:
-        picture = torch.from_numpy(batch).float() / 255 - 0.5
-        for q in CALIBRATION_QUALITIES:
-            quality = torch.full((len(batch),), float(q))
-            y_hat = model(picture, quality).y_hat
-            plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
-            seen.append(torch.cat([y_hat / config.gain, plane], 1))
-    unit = np.append(np.full(config.latent, 1 / (UNIT * config.gain)), 1 / 20)
-    return integer_synthesis(model.synthesis, seen, input_unit=unit)
 
 
 def error_bits(

@@ -1,0 +1,193 @@
+"""A coder with a lattice as a codec file holds it: numbers in its header, integers in arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.codec.learned.latent_format import MAX_CHANNELS, MAX_LIMIT, MAX_UNIT
+from kinpack.codec.learned.lattice_coder import LatticeCoder
+from kinpack.codec.learned.lattice_contexts import (
+    Group,
+    GroupContext,
+    LevelContext,
+    arrays_of,
+    contexts_from,
+    levels_from,
+)
+from kinpack.codec.learned.symbol_choice import SymbolChoice
+from kinpack.entropy.tables import FrequencyTables
+from kinpack.errors import CodecError
+
+MAX_GROUPS = 64
+"""Most groups that a codec file may state."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LatticeFormat:
+    """Numbers that fix how latents become integers; part of the codec file's header.
+
+    Attributes:
+        low: channels on the lattice.
+        groups: the other channels, in the order of coding.
+        unit: integer units in one unit of ``y``.
+        limit: dequantised latents are clipped to ±limit units.
+        gain: constant factor between analysis output and ``y``.
+    """
+
+    low: int
+    groups: tuple[Group, ...]
+    unit: int
+    limit: int
+    gain: float
+
+    @property
+    def channels(self) -> int:
+        """Latent channels."""
+        return self.groups[-1].stop if self.groups else self.low
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        groups = [[group.start, group.stop, group.halves] for group in self.groups]
+        numbers = {"unit": self.unit, "limit": self.limit, "gain": self.gain}
+        return {"low": self.low, "groups": groups, **numbers}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from ``to_dict``'s values.
+
+        Raises:
+            CodecError: the values do not fit together.
+        """
+        try:
+            made = cls(
+                low=int(values["low"]),
+                groups=tuple(Group(int(a), int(b), bool(c)) for a, b, c in values["groups"]),
+                unit=int(values["unit"]),
+                limit=int(values["limit"]),
+                gain=float(values["gain"]),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CodecError(
+                f"the codec's latent format is unreadable ({error}); make it anew"
+            ) from error
+        ends = [made.low, *(group.stop for group in made.groups)]
+        chained = all(g.start == end < g.stop for g, end in zip(made.groups, ends, strict=False))
+        if not (
+            chained
+            and made.low > 0
+            and made.channels <= MAX_CHANNELS
+            and len(made.groups) <= MAX_GROUPS
+            and 0 < made.unit <= MAX_UNIT
+            and 0 < made.limit < MAX_LIMIT
+            and 0 < made.gain < math.inf
+        ):
+            raise CodecError("the codec's latent format is out of range; make it anew")
+        return made
+
+
+class LatticeLatents:
+    """A coder with a lattice in the place of one that is told product codes, which it leaves out.
+
+    Args:
+        latent: numbers of the latent format.
+        coder: that codes latents by them.
+    """
+
+    def __init__(self, latent: LatticeFormat, coder: LatticeCoder) -> None:
+        self.latent, self._coder = latent, coder
+
+    def encode(
+        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
+    ) -> tuple[Ints, list[bytes]]:
+        """Quantise and code latents as `LatticeCoder.encode` does."""
+        return self._coder.encode(y, quality=quality)
+
+    def decode(
+        self,
+        messages: Sequence[bytes],
+        codes: NDArray[np.uint8],
+        *,
+        size: tuple[int, int],
+        quality: Ints,
+    ) -> Ints:
+        """Decode messages as `LatticeCoder.decode` does."""
+        return self._coder.decode(messages, size=size, quality=quality)
+
+    def symbols(
+        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
+    ) -> tuple[Ints, Ints]:
+        """Symbols and their tables as `LatticeCoder.symbols` gives them."""
+        return self._coder.symbols(y, quality=quality)
+
+
+def latents_from(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> LatticeLatents:
+    """The coder of latents in a codec file.
+
+    Args:
+        header: whose ``lattice`` holds the numbers.
+        arrays: of the file.
+
+    Raises:
+        CodecError: a part is missing, or the parts do not fit together.
+    """
+    latent = LatticeFormat.from_dict(header.get("lattice", {}))
+    shifts = _integers(arrays, "inward_shifts")
+    choice = SymbolChoice(
+        tables=FrequencyTables(
+            counts=_integers(arrays, "table_counts"),
+            starts=_integers(arrays, "table_starts"),
+            lows=_integers(arrays, "table_lows"),
+        ),
+        count=len(shifts),
+        step_units=_integers(arrays, "step_units"),
+        table_shift=_integers(arrays, "table_shift"),
+        inward_shifts=shifts,
+        error_bits=_array(arrays, "error_bits").astype(np.float64),
+        limit=latent.limit,
+    )
+    coder = LatticeCoder(
+        low=latent.low,
+        groups=latent.groups,
+        levels=levels_from(arrays),
+        contexts=contexts_from(arrays, latent.groups),
+        choice=choice,
+    )
+    return LatticeLatents(latent, coder)
+
+
+def latent_arrays(
+    levels: Sequence[LevelContext], contexts: Sequence[GroupContext], choice: SymbolChoice
+) -> dict[str, NDArray[Any]]:
+    """What `latents_from` reads, as it is stored."""
+    return {
+        **arrays_of(levels, contexts),
+        "table_counts": choice.tables.counts.astype(np.int32),
+        "table_starts": choice.tables.starts.astype(np.int32),
+        "table_lows": choice.tables.lows.astype(np.int32),
+        "step_units": choice.step_units.astype(np.int32),
+        "table_shift": choice.table_shift.astype(np.int32),
+        "inward_shifts": choice.inward_shifts.astype(np.int32),
+        "error_bits": choice.error_bits.astype(np.float32),
+    }
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    array = arrays.get(name)
+    if array is None:
+        raise CodecError(f"a codec lacks the array {name!r}; make it anew")
+    return array
+
+
+def _integers(arrays: Mapping[str, NDArray[Any]], name: str) -> Ints:
+    array = _array(arrays, name)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise CodecError(f"the array {name!r} of a codec does not hold integers; make it anew")
+    return array.astype(np.int64)

@@ -1,0 +1,95 @@
+"""Freezing a codec with a lattice: a trained model becomes a codec file that needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from kinpack.codec.codec import Codec
+from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays
+from kinpack.codec.learned.self_test import make_test
+from kinpack.learn.freezing.freeze import CALIBRATION_QUALITIES, LIMIT, UNIT
+from kinpack.learn.freezing.integer_synthesis import integer_synthesis
+from kinpack.learn.freezing.lattice_freeze import Patches, frozen_parts
+from kinpack.learn.freezing.onnx_graph import float_graph
+from kinpack.learn.lattice.model import LatticeModel
+from kinpack.learn.models.model import quality_plane
+from kinpack.networks.container import Container, read_container
+from kinpack.networks.integer_layers import IntegerLayers
+
+
+def freeze_lattice(
+    model: LatticeModel,
+    patches: Patches,
+    *,
+    base: Codec,
+    description: Mapping[str, Any],
+) -> Codec:
+    """Turn a trained model into a codec.
+
+    Args:
+        model: trained, the rounding of its decoder's weights baked in.
+        patches: to calibrate with; of several sides, so that all levels of the lattice occur.
+        base: codec whose product code it takes over; payloads do not depend on it.
+        description: plain values for the header (name, data, seed, …).
+
+    Returns:
+        The codec; classic payloads are always tried beside its own, until it is given a rule.
+
+    Raises:
+        CodecError: a network leaves exact arithmetic.
+    """
+    config = model.eval().config
+    levels, contexts, choice = frozen_parts(model, patches)
+    latent = LatticeFormat(
+        low=config.low, groups=config.groups, unit=UNIT, limit=LIMIT, gain=config.gain
+    )
+    synthesis, stored = integer_synthesis_of(model, patches).to_parts("synthesis")
+    header: dict[str, Any] = {
+        **description,
+        "sort": "learned",
+        "lattice": latent.to_dict(),
+        "integer_networks": {"synthesis": synthesis},
+    }
+    header |= {key: base.header[key] for key in ("code", "descriptor") if key in base.header}
+    own = {
+        "analysis": float_graph(
+            model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
+        )
+    }
+    given = read_container(base.to_bytes(), where="a codec")
+    blobs = {name: blob for name, blob in given.blobs.items() if name == "code"} | own
+    arrays = {
+        name: array
+        for name, array in given.arrays.items()
+        if name == "codebooks" or name.startswith("descriptor_")
+    }
+    arrays |= stored | latent_arrays(levels, contexts, choice)
+
+    def build(**more: Any) -> Codec:
+        return Codec.from_container(Container({**header, **more}, blobs, arrays))
+
+    # What the test packets decode to is what plain arithmetic makes of them.
+    plain = build().untested_coder(engine="numpy")
+    test = make_test(plain, M=base.quantiser.M, K=base.quantiser.K)
+    codec = build(test=test.to_dict())
+    codec.learned_coder()
+    return codec
+
+
+@torch.no_grad()
+def integer_synthesis_of(model: LatticeModel, patches: Patches) -> IntegerLayers:
+    """Integer synthesis of a model, calibrated on patches: see `integer_synthesis`."""
+    config, seen = model.config, []
+    for batch in patches:
+        picture = torch.from_numpy(batch).float() / 255 - 0.5
+        for q in CALIBRATION_QUALITIES:
+            quality = torch.full((len(batch),), float(q))
+            y_hat = model(picture, quality).y_hat
+            plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
+            seen.append(torch.cat([y_hat / config.gain, plane], 1))
+    unit = np.append(np.full(config.latent, 1 / (UNIT * config.gain)), 1 / 20)
+    return integer_synthesis(model.synthesis, seen, input_unit=unit)
