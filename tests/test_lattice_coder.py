@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
+from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
 
 from kinpack.codec.learned.dense_layers import DenseLayers, read
 from kinpack.codec.learned.lattice import levels_of, order_of
@@ -25,6 +25,7 @@ from kinpack.codec.learned.lattice_contexts import (
 )
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays, latents_from
 from kinpack.errors import CodecError, PayloadError
+from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
 
 
 @settings(max_examples=40, deadline=None)

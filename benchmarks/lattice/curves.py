@@ -1,6 +1,6 @@
-"""Estimated rate and quality of a training run of `train_lattice.py` beside AVIF's payloads.
+"""Estimated rate and quality of a training run of `train.py` beside AVIF's payloads.
 
-    python benchmarks/lattice_curves.py --checkpoint runs/codec/last.ckpt --patches DIR \
+    python -m benchmarks.lattice.curves --checkpoint runs/codec/last.ckpt --patches DIR \
         --photographs DIR --cifar DIR --work runs/curves -o benchmarks/results/lattice_curves.json
 
 Pictures are photographs of a folder that nothing is learned from, the held-out pictures beside the
@@ -26,6 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.lattice.gate import measured_pictures, padded
+from benchmarks.measuring.machine import run_head
+from benchmarks.measuring.result_file import load_results, save_results
 from kinpack.codec.classic.avif import decode_avif, encode_avif
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.errors import KinpackError
@@ -35,9 +38,6 @@ from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.lattice.run import averaged_model, read_checkpoint
 from kinpack.metrics import MetricError, bd_rate, psnr
 from kinpack.pictures.images import Image
-from lattice_gate import measured_pictures, padded
-from machine import run_head
-from result_file import load_results, save_results
 
 OURS = (24, 32, 40, 48, 56, 64, 72, 80, 88)
 AVIF = (12, 24, 36, 46, 56, 64, 72, 80, 88, 94)

@@ -1,6 +1,6 @@
 """Trains a codec with lattice context on patches of `training_patches.py`; resumes where it was.
 
-    python benchmarks/train_lattice.py --patches DIR --work runs/codec --hours 8
+    python -m benchmarks.lattice.train --patches DIR --work runs/codec --hours 8
 
 The budget counts processor time of one thread. The state is in --work; the same command goes on
 from it. --until stops earlier, at a part of the budget, without the learning rate falling sooner.
@@ -33,7 +33,7 @@ def begun(model: LatticeModel, lattice: Path | None) -> None:
 
     Args:
         model: to fill.
-        lattice: checkpoint of `lattice_gate.py`.
+        lattice: checkpoint of `gate.py`.
     """
     begin_with(model, shipped_start("default").state)
     if lattice is not None:
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains a codec with lattice context.")
     parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--lattice", type=Path, help="checkpoint of lattice_gate.py to begin with")
+    parser.add_argument("--lattice", type=Path, help="checkpoint of gate.py to begin with")
     parser.add_argument("--hours", type=float, default=8.0, help="of processor time, altogether")
     parser.add_argument("--until", type=float, help="stop when so many of them are spent")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,6 +1,6 @@
 """Patches of photographs and rendered pictures that a codec learns from, as .npy files.
 
-    python benchmarks/training_patches.py --photographs DIR DIR … --thumbnails DIR \
+    python -m benchmarks.lattice.training_patches --photographs DIR DIR … --thumbnails DIR \
         --fonts DIR -o runs/patches
 
 Photographs are reduced, by 1.5 or more so that the blocks of their JPEG files vanish, to shorter
@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from benchmarks.lattice.rendered_pictures import fonts_in, rendered, smooth
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image, from_pil, to_pil
 from kinpack.sources.opening import open_source
-from rendered_pictures import fonts_in, rendered, smooth
 
 SIDES = (128, 64, 32)
 """Sides of patches, in pixels."""

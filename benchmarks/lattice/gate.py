@@ -1,6 +1,6 @@
 """What coding the low frequencies on a lattice saves, the transform left as it is.
 
-    python benchmarks/lattice_gate.py --patches DIR --photographs DIR --cifar DIR \
+    python -m benchmarks.lattice.gate --patches DIR --photographs DIR --cifar DIR \
         --work runs/lattice -o benchmarks/results/lattice_gate.json
 
 The first two steps of the shipped codec, channels 0 to 8 on a checkerboard, are replaced by the
@@ -26,7 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data import Folders, load_pictures, thumbnail
+from benchmarks.measuring.data import Folders, load_pictures, thumbnail
+from benchmarks.measuring.machine import run_head
+from benchmarks.measuring.result_file import save_results
 from kinpack.errors import KinpackError
 from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.lattice.context import LatticeContext
@@ -37,8 +39,6 @@ from kinpack.learn.models.networks import parity_mask
 from kinpack.learn.training.start_file import shipped_start
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
-from machine import run_head
-from result_file import save_results
 
 LOW = 8
 """Channels on the lattice: those of the two steps that it replaces."""

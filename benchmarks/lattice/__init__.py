@@ -1,0 +1,1 @@
+"""Codecs with lattice context: patches, the trial over a frozen transform, training, curves."""
