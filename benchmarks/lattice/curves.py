@@ -210,7 +210,7 @@ def main() -> None:
     try:
         run(parser.parse_args())
     except KinpackError as error:
-        sys.exit(f"lattice_curves: {error}")
+        sys.exit(f"curves: {error}")
 
 
 if __name__ == "__main__":

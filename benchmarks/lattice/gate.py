@@ -233,7 +233,7 @@ def main() -> None:
     try:
         run(parser.parse_args())
     except KinpackError as error:
-        sys.exit(f"lattice_gate: {error}")
+        sys.exit(f"gate: {error}")
 
 
 if __name__ == "__main__":

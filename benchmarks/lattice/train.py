@@ -84,9 +84,9 @@ def main() -> None:
     try:
         run(parser.parse_args())
     except KinpackError as error:
-        sys.exit(f"train_lattice: {error}")
+        sys.exit(f"train: {error}")
     except KeyboardInterrupt:
-        sys.exit("train_lattice: stopped; the same command goes on from here")
+        sys.exit("train: stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":
