@@ -10,6 +10,7 @@ A line is logged every 50 steps, and the state is kept every 250, and at the end
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,7 +24,13 @@ from kinpack.learn.lattice.patch_files import PatchFiles, Share
 from kinpack.learn.lattice.run import LatticeRun
 from kinpack.learn.training.start_file import shipped_start
 
-SHARES = (("patches-128", 0.5), ("patches-64", 0.25), ("patches-32", 0.13), ("thumbnails-32", 0.12))
+SHARES = (
+    ("patches-128", 0.46),
+    ("smooth-128", 0.04),
+    ("patches-64", 0.25),
+    ("patches-32", 0.13),
+    ("thumbnails-32", 0.12),
+)
 """Files of patches and what share of the steps, which have as many pixels each, draws from each."""
 LOG_EVERY, KEEP_EVERY = 50, 250
 
@@ -59,6 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
     )
     stop = 3600 * min(training.hours, arguments.until or training.hours)
     sums: Counter[str] = Counter()
+    # Stopped by the system as by Ctrl-C: what was learned is kept.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         while task.seconds < stop:
             sums.update(task.advance())

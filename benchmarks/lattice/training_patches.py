@@ -42,6 +42,8 @@ HELD_OUT = 20
 MEASURED = 16
 """Held-out pictures of each folder that are kept to measure with."""
 MEASURED_SIDES = (64, 128, 256)
+SMOOTH, FURTHER = 1500, 1 << 20
+"""Smooth patches of a file of their own, and the number of the first."""
 RENDERED_SHARE, SMOOTH_SHARE = 1 / 9, 1 / 16
 """Rendered and smooth patches for each patch of a photograph."""
 
@@ -134,6 +136,12 @@ def save(folder: Path, name: str, patches: list[Image], rng: np.random.Generator
     print(f"{name}: {len(patches):,} patches, {stacked.nbytes >> 20} MiB", flush=True)
 
 
+def save_smooth(folder: Path, rng: np.random.Generator) -> None:
+    """Write smooth patches alone, so that a run can see more of them than chance shows it."""
+    side = SIDES[0]
+    save(folder, "smooth-128", [smooth(FURTHER + n, side) for n in range(SMOOTH)], rng)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Write all patch files and the held-out pictures."""
     folder: Path = arguments.output
@@ -157,6 +165,7 @@ def run(arguments: argparse.Namespace) -> None:
             )
         patches[side] += [smooth(n, side) for n in range(round(count * SMOOTH_SHARE))]
         save(folder, f"patches-{side}", patches[side], rng)
+    save_smooth(folder, rng)
     if arguments.thumbnails:
         save(folder, "thumbnails-32", thumbnails(arguments.thumbnails, 32), rng)
 

@@ -8,7 +8,13 @@ from typing import Any, Self
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.errors import CodecError
 
-DEFAULT_GROUPS = (Group(8, 24, True), Group(24, 64, True), Group(64, 192, False))
+DEFAULT_GROUPS = (
+    Group(8, 24, True),
+    Group(24, 64, True),
+    Group(64, 128, False),
+    # Held by next to no picture below quality 80.
+    Group(128, 192, False),
+)
 
 
 @dataclass(frozen=True)
