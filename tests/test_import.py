@@ -71,6 +71,7 @@ OUTSIDE = {
     "benchmarks/measuring": 0,
     "benchmarks/demo": 0,
     "benchmarks/exactness": 1,
+    "benchmarks/lattice": 1,
     "benchmarks/rates": 1,
     "benchmarks/search": 1,
     "benchmarks/learning": 2,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
 
 from kinpack.codec.learned.dense_layers import DenseLayers, read
 from kinpack.codec.learned.lattice import levels_of, order_of
