@@ -7,9 +7,10 @@ Pictures are photographs of a folder that nothing is learned from, the held-out 
 patches, and CIFAR-10 test pictures. Our networks have the averaged weights. Our bytes are those of
 real messages of the frozen context, tables fitted and symbols chosen by cost, drawn by the float
 synthesis; with --estimated those that the networks estimate before that. 8 bytes of code are
-counted. AVIF's are real payloads (speed 4, 4:4:4, tune=psnr, header stripped). PSNR is of RGB, SSIM
-of BT.601 luma with Gaussian windows of 11 pixels, each the mean over pictures; BD-rate by SSIM is
-over its decibels, −10·log10(1 − SSIM). A row is added to the result file for each state of the run.
+counted. Beside them stand learned payloads of the codec that ships. AVIF's are real payloads (speed
+4, 4:4:4, tune=psnr, header stripped). PSNR is of RGB, SSIM of BT.601 luma with Gaussian windows of
+11 pixels, each the mean over pictures; BD-rate by SSIM is over its decibels, −10·log10(1 − SSIM). A
+row is added to the result file for each state of the run.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks.lattice.gate import measured_pictures, padded
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
 from kinpack.codec.classic.avif import decode_avif, encode_avif
+from kinpack.codec.codec import Codec
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.freeze import LIMIT, UNIT
@@ -44,6 +46,7 @@ AVIF = (12, 24, 36, 46, 56, 64, 72, 80, 88, 94)
 SPANS = {32: (26.0, 36.0), 64: (28.0, 38.0), 128: (28.0, 38.0), 256: (28.0, 38.0)}
 """PSNR, in dB, over which rates are compared, for each size."""
 CODE_BYTES = 8
+PRINTED = ("psnr", "shipped_psnr", "ssim", "shipped_ssim")
 CALIBRATION = (("patches-128", 16), ("patches-64", 24), ("patches-32", 48), ("thumbnails-32", 48))
 
 Point: TypeAlias = tuple[float, float, float]
@@ -124,11 +127,23 @@ def curve(
     return [point(images, [code(image, quality) for image in images]) for quality in qualities]
 
 
-def kept_curve(file: Path, images: Sequence[Image]) -> list[Point]:
-    """AVIF's curve, from a file if it was measured before."""
+def shipped(codec: Codec, image: Image, quality: int) -> tuple[float, Image]:
+    """Bytes of a learned payload of the codec that ships with its code, and what is drawn."""
+    codes = codec.quantiser.encode(codec.describe([image]))
+    payloads, drawn = codec.learned_coder().encode([image], codes, quality=quality)
+    return CODE_BYTES + len(payloads[0]), drawn[0]
+
+
+def kept_curve(
+    file: Path,
+    images: Sequence[Image],
+    code: Callable[[Image, int], tuple[float, Image]],
+    qualities: Sequence[int],
+) -> list[Point]:
+    """A rival's curve, from a file if it was measured before."""
     if file.exists():
         return [(rate, value, similar) for rate, value, similar in json.loads(file.read_text())]
-    points = curve(images, avif, AVIF)
+    points = curve(images, code, qualities)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(points))
     return points
@@ -154,12 +169,19 @@ def rows(
     arguments: argparse.Namespace, model: LatticeModel, coder: LatticeCoder | None
 ) -> Iterator[dict[str, Any]]:
     """A row for each set of pictures."""
+    codec = Codec.load("default", threads=1)
     for name, side, images in measured_pictures(arguments):
         if side not in arguments.sides:
             continue
         chosen = images[:: max(1, len(images) // arguments.images)]
-        file = arguments.work / f"avif-{name.replace(' ', '-')}-{side}-{len(chosen)}.json"
-        theirs = kept_curve(file, chosen)
+        what = f"{name.replace(' ', '-')}-{side}-{len(chosen)}.json"
+        theirs = kept_curve(arguments.work / f"avif-{what}", chosen, avif, AVIF)
+        now = kept_curve(
+            arguments.work / f"{codec.codec_id[:12]}-{what}",
+            chosen,
+            lambda image, quality: shipped(codec, image, quality),
+            OURS,
+        )
         mine = curve(chosen, lambda image, quality: ours(model, coder, image, quality), OURS)
         yield {
             "data": name,
@@ -167,7 +189,10 @@ def rows(
             "images": len(chosen),
             "psnr": compared(mine, theirs, 1, SPANS[side]),
             "ssim": compared(mine, theirs, 2, None),
+            "shipped_psnr": compared(now, theirs, 1, SPANS[side]),
+            "shipped_ssim": compared(now, theirs, 2, None),
             "curve": [[round(value, 4) for value in each] for each in mine],
+            "shipped": [[round(value, 4) for value in each] for each in now],
             "avif": [[round(value, 4) for value in each] for each in theirs],
         }
 
@@ -189,7 +214,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     for row in rows(arguments, model, coder):
         found["rows"].append(row)
-        print(row["data"], row["side"], row["psnr"], row["ssim"], flush=True)
+        print(row["data"], row["side"], *(row[key]["percent"] for key in PRINTED), flush=True)
     results = load_results(arguments.output)
     known = [each for each in results.get("states", []) if each["step"] != found["step"]]
     save_results(arguments.output, {"states": [*known, found], "machine": run_head(seed=0)})
