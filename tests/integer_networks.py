@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.learned.latent_coder import LatentCoder
+from kinpack.codec.learned.learned import LearnedCoder
 from kinpack.networks.integer_layers import (
     EXACT,
     MOST_READ,
@@ -161,3 +163,9 @@ def synthesis(rng: np.random.Generator, form: Form = Form()) -> IntegerLayers:
             high=4000,
         )
     return IntegerLayers(tuple(layers), whole)
+
+
+def latents_in_steps(coder: LearnedCoder) -> LatentCoder:
+    """What codes a learned coder's latents, where it goes in steps and not on a lattice."""
+    assert isinstance(coder.latents, LatentCoder)
+    return coder.latents

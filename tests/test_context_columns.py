@@ -15,7 +15,7 @@ from kinpack.codec.learned.context_columns import ContextColumns
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.networks.integer_layers import IntegerLayers, Reading
 from kinpack.networks.integer_network import IntegerNetwork
-from tests.integer_networks import STREAM, random_layer
+from tests.integer_networks import STREAM, latents_in_steps, random_layer
 
 IN, STOP, PLANES, HIDDEN, OUT = 7, 4, 3, 5, 6
 BIAS, SHIFT = np.zeros(HIDDEN, np.int32), np.zeros(HIDDEN, np.uint8)
@@ -99,7 +99,7 @@ def test_other_forms_are_left_alone() -> None:
 
 @cache
 def shipped() -> LatentCoder:
-    return Codec.load("default", threads=1).learned_coder().latents
+    return latents_in_steps(Codec.load("default", threads=1).learned_coder())
 
 
 def test_the_shipped_networks_are_taken_apart() -> None:

@@ -24,6 +24,7 @@ from kinpack.errors import CodecError, PayloadError
 from kinpack.learn.freezing.freeze import UNIT, freeze
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import read_container
+from tests.integer_networks import latents_in_steps
 from tests.tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
@@ -148,7 +149,9 @@ def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, picture
             seen[:, step.start :] = 0
             real = torch.from_numpy(seen).float() / UNIT
             mean, log2_scale = model.predict(index, real, e, quality)
-            where, units, tables = coder.latents._predict(index, seen, codes, np.full(n, 50))
+            where, units, tables = latents_in_steps(coder)._predict(
+                index, seen, codes, np.full(n, 50)
+            )
             wanted = mean.numpy()[:, :, where]
             off = units / UNIT - wanted
             assert np.abs(off).mean() < 0.15 * np.abs(wanted).mean()
@@ -168,7 +171,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     assert len(np.unique(contexts)) > 3
     deviations = 2.0 ** (-4 + (np.arange(40) + 0.5) / 4)
     first = gaussian_tables(deviations.astype(np.float64))
-    fitted = coder.latents.tables.cross_entropy(symbols, contexts)
+    fitted = latents_in_steps(coder).tables.cross_entropy(symbols, contexts)
     assert fitted < 0.95 * first.cross_entropy(symbols, contexts)
     # And they are what payloads cost.
     payloads = coder.encode_latents(new, product_codes(codec, list(new)), quality=55)[1]

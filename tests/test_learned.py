@@ -27,6 +27,7 @@ from kinpack.errors import CodecError, ImageError, KinpackError, PayloadError
 from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
 from kinpack.pictures.images import Image
+from tests.integer_networks import latents_in_steps
 from tests.tiny_codec import NETWORK, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
@@ -190,7 +191,7 @@ def test_pieces_of_the_synthesis_equal_the_whole(coder: LearnedCoder) -> None:
 
 def test_pieces_of_the_context_equal_the_whole_exactly(coder: LearnedCoder) -> None:
     rng = np.random.default_rng(0)
-    for network, step in zip(coder.latents._context, NETWORK.steps, strict=True):
+    for network, step in zip(latents_in_steps(coder)._context, NETWORK.steps, strict=True):
         inputs = step.stop + NETWORK.code_context + 1
         x = rng.integers(-3000, 3000, (1, inputs, 75, 140)).astype(np.float32)
         channels = 2 * (step.stop - step.start)
