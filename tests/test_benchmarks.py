@@ -361,6 +361,7 @@ def test_shares_of_kin_against_plain_loops(rng: np.random.Generator) -> None:
     assert kin_shares(decoded, labels) == pytest.approx({a: np.mean(s) for a, s in shares.items()})
 
 
+@pytest.mark.slow
 def test_adding_to_many_measures_every_size(tmp_path: Path) -> None:
     rows = adding_to_many.measure(tmp_path, [1, 40], 2)
     assert [row["images"] for row in rows] == [1, 40]

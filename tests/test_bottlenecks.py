@@ -286,6 +286,7 @@ class FixedWords(nn.Module):
         return torch.ones(len(self.words))
 
 
+@pytest.mark.slow
 def test_a_registered_bottleneck_is_learned_with_and_frozen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -108,6 +108,7 @@ def test_lossless_quality_gives_every_pixel_back(user: User) -> None:
             np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.slow
 def test_a_data_set_keeps_its_labels(user: User, shared: Path) -> None:
     words = ("pack", shared / "cifar10", "--split", "test", "--limit", "20", "-o", "cifar.kin")
     assert user.asks(*words, *CLASSIC)["added"] == 20

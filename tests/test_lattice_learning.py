@@ -34,6 +34,8 @@ from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
 from kinpack.metrics import psnr  # noqa: E402
 from kinpack.networks.integer_network import IntegerNetwork  # noqa: E402
 
+pytestmark = [pytest.mark.learn, pytest.mark.slow]
+
 SMALL = LatticeConfig(
     latent=24,
     low=4,

@@ -23,6 +23,8 @@ from tests.describer_checks import by_id, check, make_embedded, soft
 from tests.fault_proxy import FAULTS, FaultProxy
 from tests.object_backends import Backend, backend, hurried, use_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ from tests.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.killed_object_writer import NEW, OLD
 from tests.object_backends import environment, hurried, use_server
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 Record: TypeAlias = "Callable[[str, object], None]"
 

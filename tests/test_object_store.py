@@ -19,6 +19,8 @@ from kinpack.archive.stores.opening import open_store
 from kinpack.errors import ArchiveError, KinpackError, MissingExtraError
 from tests.object_backends import Backend, backend, hurried, use_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["memory", "s3"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:

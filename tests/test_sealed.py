@@ -211,6 +211,7 @@ def test_an_interrupted_seal_leaves_nothing(folder: Path, tmp_path: Path) -> Non
             seal(archive, tmp_path / "none" / "a.kin.zip")
 
 
+@pytest.mark.slow
 def test_one_image_is_one_request(
     folder: Path, server: RangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +343,7 @@ def answer_of(workers: Sequence[Any], said: Any) -> Any:
             assert working, "a process ended without an answer"
 
 
+@pytest.mark.slow
 def test_forked_processes_share_no_connection(
     folder: Path, server: RangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
