@@ -19,9 +19,8 @@ from kinpack.archive.care.verification import verify_store
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.canonical import canonical, sealed
-from kinpack.archive.stores.format import FOLDER
 from kinpack.archive.stores.sealed_store import SealedStore
-from kinpack.archive.stores.store import Store
+from kinpack.archive.stores.store import FOLDER, Store
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.describers.describer import Describer
@@ -50,6 +49,8 @@ class MemoryStore:
     Args:
         files: content by name.
     """
+
+    first_decides = False
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files

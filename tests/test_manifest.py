@@ -18,7 +18,7 @@ from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.folder_store import FolderStore
-from kinpack.archive.stores.format import FORMAT
+from kinpack.archive.stores.store import FORMAT
 from kinpack.errors import ArchiveError
 
 ENTRY = SegmentEntry(

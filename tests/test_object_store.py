@@ -8,14 +8,15 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kinpack.archive.stores import leases, object_store
-from kinpack.archive.stores.buckets import Address, is_object_address
+from kinpack.archive.stores.buckets import Address
 from kinpack.archive.stores.object_store import ObjectStore
-from kinpack.archive.stores.opening import open_store
+from kinpack.archive.stores.opening import open_store, place_of
 from kinpack.errors import ArchiveError, KinpackError, MissingExtraError
 from tests.object_backends import Backend, backend, hurried, use_server
 
@@ -265,7 +266,7 @@ def test_addresses() -> None:
         "az://c/a b#?%20": ("az", "c", "a b#?%20/"),
         "memory://x": ("memory", "", "x/"),
     }.items():
-        assert is_object_address(text)
+        assert place_of(text) == text
         address = Address.parse(text)
         assert (address.scheme, address.bucket, address.prefix) == parts
         assert Address.parse(str(address)) == address
@@ -273,7 +274,7 @@ def test_addresses() -> None:
         with pytest.raises(ArchiveError, match="no address of an archive; it is like"):
             Address.parse(text)
     for text in ("s3:/b/x", "ftp://b/x", "photos.kin", "/s3://x", ""):
-        assert not is_object_address(text)
+        assert place_of(text) == Path(text)
         with pytest.raises(ArchiveError, match="no address of an object store"):
             Address.parse(text)
 

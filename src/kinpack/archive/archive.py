@@ -17,7 +17,7 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_codec
-from kinpack.archive.stores.opening import is_address, new_store, open_store
+from kinpack.archive.stores.opening import new_store, open_store, place_of
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
@@ -108,8 +108,9 @@ class Archive(Reader):
         except BaseException:
             store.close()
             raise
-        place = path if isinstance(path, str) and is_address(path) else Path(path)
-        return cls(store, manifest, path=place, codec=codec, describer=describer, unborn=True)
+        return cls(
+            store, manifest, path=place_of(path), codec=codec, describer=describer, unborn=True
+        )
 
     @classmethod
     def open(
@@ -146,8 +147,7 @@ class Archive(Reader):
         except BaseException:
             store.close()
             raise
-        place = path if isinstance(path, str) and is_address(path) else Path(path)
-        return cls(store, manifest, path=place, codec=codec, fixed=at is not None)
+        return cls(store, manifest, path=place_of(path), codec=codec, fixed=at is not None)
 
     def close(self) -> None:
         """Release what is open; a new archive that nothing was added to is published empty."""

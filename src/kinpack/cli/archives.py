@@ -145,7 +145,7 @@ def info(
       kinpack info classic
     """
     from kinpack.archive.archive import Archive
-    from kinpack.archive.stores.opening import is_sealed
+    from kinpack.archive.stores.table import is_sealed
     from kinpack.codec.codec import SHIPPED, SUFFIX, Codec
     from kinpack.describers import describer as describer
 

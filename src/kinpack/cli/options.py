@@ -11,18 +11,25 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from kinpack.archive.stores.buckets import SCHEMES
+from kinpack.archive.stores.table import STORES
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
 
+
+def _schemes(*, new: bool) -> str:
+    """How addresses begin at which archives can be made, or only read."""
+    lines = STORES.items()
+    return ", ".join(f"{name}://" for name, line in lines if name and new == bool(line.create))
+
+
 ArchiveArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="ARCHIVE",
-        help="A folder, or an address as s3://bucket/photos.kin; to read, a sealed archive or its "
-        "http address, too.",
+        help=f"A folder, or an address that begins with {_schemes(new=True)}; to read, a sealed "
+        f"archive, too, or its address ({_schemes(new=False)}).",
     ),
 ]
 At: TypeAlias = Annotated[
@@ -44,7 +51,7 @@ Sources: TypeAlias = Annotated[
 def _local(path: Path) -> Path:
     """Refuse an address where only a path will do."""
     scheme, colon, _ = str(path).partition(":/")
-    if colon and scheme.lower() in (*SCHEMES, "http", "https"):
+    if scheme and colon and scheme.lower() in STORES:
         raise typer.BadParameter(f"{path}: this is written to a local path; name one")
     return path
 

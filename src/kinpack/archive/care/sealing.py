@@ -15,8 +15,7 @@ from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
-from kinpack.archive.stores.buckets import is_object_address
-from kinpack.archive.stores.opening import is_address
+from kinpack.archive.stores.opening import place_of
 from kinpack.archive.stores.staged_file import staged_file
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError
@@ -43,7 +42,7 @@ def seal(
     Raises:
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
-    if isinstance(target, str) and is_address(target):
+    if isinstance(target, str) and isinstance(place_of(target), str):
         raise ArchiveError(
             f"{target}: an archive is sealed into a local file; name one, and copy it"
         )
@@ -78,9 +77,9 @@ def unseal(
     """
     with opened(source) as reader:
         manifest = replace(reader.manifest, base=None)
-        if is_object_address(target):
-            manifest = replace(manifest, number=1, parent=None)
         with building(target) as store:
+            if store.first_decides:
+                manifest = replace(manifest, number=1, parent=None)
             for name, data in _parts(reader, manifest, progress):
                 if not store.create(name, data) and store.read(name) != data:
                     raise ArchiveError(

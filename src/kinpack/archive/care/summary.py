@@ -10,8 +10,7 @@ import numpy as np
 
 from kinpack.archive.revisions.measured_quality import REACHED, TARGETS
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.stores.format import FORMAT
-from kinpack.archive.stores.store import Store
+from kinpack.archive.stores.store import FORMAT, Store
 from kinpack.codec.packets.packet import Kind
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import kinpack
 from kinpack.archive.segments.canonical import canonical, digest, sealed, shallow
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
-from kinpack.archive.stores.format import FOLDER, FORMAT
+from kinpack.archive.stores.store import FOLDER, FORMAT
 from kinpack.errors import ArchiveError
 
 _NAME = re.compile(r"manifests/(\d{10})\.json")

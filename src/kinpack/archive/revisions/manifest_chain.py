@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from kinpack.archive.revisions.manifest import Manifest, manifest_file, manifest_number
 from kinpack.archive.revisions.record import Record
-from kinpack.archive.stores.format import FOLDER
-from kinpack.archive.stores.store import UNFINISHED, Store
+from kinpack.archive.stores.store import FOLDER, UNFINISHED, Store
 from kinpack.errors import ArchiveError
 
 LONGEST_CHAIN = 100

@@ -18,7 +18,7 @@ from kinpack.archive.segments.canonical import (
     unsealed,
 )
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry, length, read_runs
-from kinpack.archive.stores.format import FORMAT
+from kinpack.archive.stores.store import FORMAT
 from kinpack.errors import ArchiveError
 
 _HIGHEST = 9_999_999_999

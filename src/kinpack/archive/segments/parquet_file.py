@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, Column
-from kinpack.archive.stores.format import FORMAT
+from kinpack.archive.stores.store import FORMAT
 
 _ZSTD_LEVEL = 19
 _ONE_PAGE = 1 << 30

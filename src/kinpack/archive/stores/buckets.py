@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     Objects: TypeAlias = S3Store | GCSStore | AzureStore | MemoryStore
 
-SCHEMES = ("s3", "gs", "az", "memory")
-"""What the addresses of object stores begin with, before ``://``."""
-
 TIMEOUT = 30.0
 """Seconds that one request may take."""
 
@@ -42,7 +39,7 @@ _SETTINGS = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     "memory": "nothing",
 }
-_ADDRESS = re.compile(rf"({'|'.join(SCHEMES)})://(.*)", re.I | re.S)
+_ADDRESS = re.compile(rf"({'|'.join(_SETTINGS)})://(.*)", re.I | re.S)
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3} ?[A-Za-z ]*)")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
@@ -59,17 +56,12 @@ _NO_CREDENTIALS = (
 _memory: MemoryStore | None = None
 
 
-def is_object_address(place: object) -> bool:
-    """Tell whether a place is an address in an object store, as ``s3://bucket/photos.kin``."""
-    return isinstance(place, str) and _ADDRESS.fullmatch(place) is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """A place in an object store.
 
     Attributes:
-        scheme: one of ``SCHEMES``.
+        scheme: ``s3``, ``gs``, ``az`` or ``memory``.
         bucket: the bucket or container; empty for ``memory``.
         prefix: what all names begin with, with a slash at the end unless it is empty.
     """

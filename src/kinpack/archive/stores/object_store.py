@@ -10,8 +10,8 @@ from itertools import groupby
 
 from kinpack.archive.stores import leases
 from kinpack.archive.stores.buckets import Address
-from kinpack.archive.stores.format import FOLDER
 from kinpack.archive.stores.objects import Objects
+from kinpack.archive.stores.store import FOLDER
 from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
@@ -34,6 +34,8 @@ class ObjectStore:
         MissingExtraError: obstore is not installed.
         ArchiveError: the address is none, or the environment does not fit.
     """
+
+    first_decides = True
 
     def __init__(self, address: str) -> None:
         self._objects = Objects(Address.parse(address))

@@ -22,9 +22,6 @@ from kinpack.errors import ArchiveError, shown
 TAIL_BYTES = 1 << 16
 """Bytes of the end of a file that are read when it is opened over HTTP, and kept."""
 
-SCHEMES = ("http://", "https://")
-"""How the addresses begin that ``HttpFile`` opens."""
-
 _TIMEOUT = 30.0
 _ATTEMPTS = 4
 _PAUSE = 0.2

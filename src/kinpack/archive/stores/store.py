@@ -13,6 +13,12 @@ from typing import Protocol
 TEMPORARY = ".tmp-"
 """Begin of the last part of a temporary file's name."""
 
+FORMAT = 1
+"""Number of the archive format that this version writes, and the newest that it reads."""
+
+FOLDER = "manifests/"
+"""Folder of the manifests, whose first one makes a store an archive."""
+
 UNFINISHED = f"{TEMPORARY}unfinished-"
 """Begin of the name of the file that marks an archive whose first manifest is not there yet."""
 
@@ -22,6 +28,11 @@ class Store(Protocol):
 
     Every file is written once, whole, and never changed. All failures are ``ArchiveError``.
     """
+
+    @property
+    def first_decides(self) -> bool:
+        """Whether a claim locks nobody out, so that whoever is first to create manifest 1 wins."""
+        ...
 
     def where(self, name: str) -> str:
         """How messages call a file, or for an empty name the store itself."""
