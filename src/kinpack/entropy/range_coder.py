@@ -108,8 +108,7 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     index = np.take_along_axis(tables.indices(symbols, contexts), order, 1)
     escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
     small = index.astype(np.int32).ravel()
-    models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
-    coders = [writer.coder.encode for writer in writers]
+    models, coders = tables.models, [writer.coder.encode for writer in writers]
     for row, t, first, last in runs:
         coders[row](small[first:last], models[t])
     for row in np.flatnonzero(escapes.any(1)).tolist():
@@ -142,8 +141,7 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     index = np.empty(contexts.shape, dtype=np.int32)
     flat = index.reshape(-1)
     try:
-        models = {t: tables.model(t) for t in {t for _, t, _, _ in runs}}
-        coders = [reader.coder.decode for reader in readers]
+        models, coders = tables.models, [reader.coder.decode for reader in readers]
         for row, t, first, last in runs:
             flat[first:last] = coders[row](models[t], last - first)
         escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1

@@ -19,6 +19,8 @@ MAX_COUNT = 1 << 16
 """Largest count of a symbol: sums of whole tables stay exact in float64 by far."""
 MAX_LOW = 1 << 31
 """Bound on the smallest symbol of a table."""
+ESCAPE_BITS = 32
+"""Bits that spell out a symbol outside its table."""
 
 Ints = NDArray[np.int64]
 
@@ -88,24 +90,15 @@ class FrequencyTables:
         """Counts of table ``t``, the escape's last."""
         return self.counts[self.starts[t] : self.starts[t + 1]]
 
-    def model(self, t: int) -> Any:
-        """Library model of table ``t``, made when first used."""
-        model = self._models.get(t)
-        if model is None:
-            # float64: the same counts in float32 would give a different stream.
-            counts = self.table(t).astype(np.float64)
-            model = library().Categorical(counts, perfect=False)
-            self._models[t] = model
-        return model
+    @cached_property
+    def models(self) -> dict[int, Any]:
+        """Library model of each table, made when it is first asked for."""
+        return _Models(self)
 
     @cached_property
     def half_word(self) -> Any:
         """Library's uniform model of 16 bits, which spells out escapes."""
         return library().Uniform(1 << 16)
-
-    @cached_property
-    def _models(self) -> dict[int, Any]:
-        return {}
 
     def indices(self, symbols: Ints, contexts: Ints) -> Ints:
         """Position of each symbol in its table; the table's last one where it is an escape.
@@ -146,18 +139,61 @@ class FrequencyTables:
         upper[self.starts[1:] - 1] = 1 << PRECISION
         return PRECISION - np.log2(upper - self.cumulative)
 
-    def cross_entropy(self, symbols: Ints, contexts: Ints) -> float:
-        """Bits that the tables predict for ``symbols``, escapes spelled out included.
+    def bits_of(self, symbols: Ints, contexts: Ints) -> NDArray[np.float64]:
+        """Bits that the tables predict for each symbol, with those that spell out an escape.
 
         Args:
             symbols: (n,) integers.
             contexts: (n,) table of each.
         """
-        index = self.indices(symbols, contexts)
-        escape = self.starts[contexts + 1] - self.starts[contexts] - 1
-        entries = self.bits[self.starts[contexts] + index]
-        return float(entries.sum()) + ESCAPE_BITS * int((index == escape).sum())
+        index, starts = self.indices(symbols, contexts), self.starts[contexts]
+        escape = index == self.starts[contexts + 1] - starts - 1
+        bits: NDArray[np.float64] = self.bits[starts + index] + ESCAPE_BITS * escape
+        return bits
+
+    def cross_entropy(self, symbols: Ints, contexts: Ints) -> float:
+        """Bits that the tables predict for all symbols (n,) under tables (n,)."""
+        return float(self.bits_of(symbols, contexts).sum())
+
+    def cheapest(
+        self,
+        distance: NDArray[np.float64],
+        contexts: Ints,
+        error_bits: NDArray[np.float64],
+    ) -> Ints:
+        """Symbols that cost least: the nearest, or one step nearer to 0 where bits outweigh error.
+
+        Args:
+            distance: what is coded, in steps of its quantiser, of any shape.
+            contexts: table of each.
+            error_bits: what one squared step of error is worth in bits, of a shape that goes with
+                the others.
+
+        Returns:
+            int64 of the shape of ``distance``.
+        """
+        nearest: Ints = np.rint(distance).astype(np.int64)
+        place = np.nonzero(nearest)
+        if not len(place[0]):
+            return nearest
+        far, context = nearest[place], contexts[place]
+        near = far - np.sign(far)
+        wanted, weight = distance[place], np.broadcast_to(error_bits, distance.shape)[place]
+        saved = self.bits_of(far, context) - self.bits_of(near, context)
+        lost = weight * (np.square(wanted - near) - np.square(wanted - far))
+        nearest[place] = np.where(saved > lost, near, far)
+        return nearest
 
 
-ESCAPE_BITS = 32
-"""Bits that spell out a symbol outside its table."""
+class _Models(dict[int, Any]):
+    """Library models by their tables."""
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        super().__init__()
+        self._tables = tables
+
+    def __missing__(self, t: int) -> Any:
+        # float64: the same counts in float32 would give a different stream.
+        counts = self._tables.table(t).astype(np.float64)
+        self[t] = library().Categorical(counts, perfect=False)
+        return self[t]

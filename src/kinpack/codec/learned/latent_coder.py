@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kinpack.codec.learned.context_columns import ContextColumns
 from kinpack.codec.learned.latent_format import MAX_LIMIT, LatentFormat
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
-from kinpack.entropy.tables import ESCAPE_BITS, FrequencyTables
+from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import run_tiled
@@ -164,40 +164,10 @@ class LatentCoder:
         for index, (start, stop, _) in enumerate(self.latent.steps):
             where, mean, table = self._predict(index, y_hat, codes, quality)
             distance = (y[:, start:stop][:, :, where] - mean) / step
-            symbols = self._cheapest(distance, table, self._error_bits[start:stop])
+            symbols = self.tables.cheapest(distance, table, self._error_bits[start:stop, None])
             emit(symbols.reshape(n, -1), table.reshape(n, -1))
             self._place(index, y_hat, where, mean, table, symbols, quality)
         return y_hat
-
-    def _cheapest(
-        self, distance: NDArray[np.float64], table: Ints, error_bits: NDArray[np.float64]
-    ) -> Ints:
-        """Symbols that cost least: the nearest, or one step nearer to 0 where bits outweigh error.
-
-        Args:
-            distance: (n, c, positions) from the mean, in steps.
-            table: (n, c, positions) table of each.
-            error_bits: (c,) what one squared step of error is worth in bits.
-        """
-        nearest: Ints = np.rint(distance).astype(np.int64)
-        place = np.nonzero(nearest)
-        if not len(place[0]):
-            return nearest
-        far, context = nearest[place], table[place]
-        near = far - np.sign(far)
-        wanted, weight = distance[place], error_bits[place[1]]
-        saved = self._bits(far, context) - self._bits(near, context)
-        lost = weight * (np.square(wanted - near) - np.square(wanted - far))
-        nearest[place] = np.where(saved > lost, near, far)
-        return nearest
-
-    def _bits(self, symbols: Ints, contexts: Ints) -> NDArray[np.float64]:
-        tables = self.tables
-        index = tables.indices(symbols, contexts)
-        starts = tables.starts[contexts]
-        escape = index == tables.starts[contexts + 1] - starts - 1
-        bits: NDArray[np.float64] = tables.bits[starts + index] + ESCAPE_BITS * escape
-        return bits
 
     def _predict(
         self, index: int, y_hat: Ints, codes: NDArray[np.uint8], quality: Ints

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.entropy.tables import ESCAPE_BITS, FrequencyTables
+from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
 
 CELL = 256
@@ -87,22 +87,4 @@ class SymbolChoice:
             channels: which latent channels these are.
         """
         distance = (y - mean) / self.step_units[quality][:, None, None]
-        nearest: Ints = np.rint(distance).astype(np.int64)
-        place = np.nonzero(nearest)
-        if not len(place[0]):
-            return nearest
-        far, context = nearest[place], table[place]
-        near = far - np.sign(far)
-        wanted, weight = distance[place], self.error_bits[channels][place[2]]
-        saved = self._bits(far, context) - self._bits(near, context)
-        lost = weight * (np.square(wanted - near) - np.square(wanted - far))
-        nearest[place] = np.where(saved > lost, near, far)
-        return nearest
-
-    def _bits(self, symbols: Ints, contexts: Ints) -> NDArray[np.float64]:
-        tables = self.tables
-        index = tables.indices(symbols, contexts)
-        starts = tables.starts[contexts]
-        escape = index == tables.starts[contexts + 1] - starts - 1
-        bits: NDArray[np.float64] = tables.bits[starts + index] + ESCAPE_BITS * escape
-        return bits
+        return self.tables.cheapest(distance, table, self.error_bits[channels])
