@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import ImageError, PayloadError
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
@@ -38,7 +38,7 @@ class FakeCodec:
     ) -> list[Packet]:
         if not len(images):
             return []
-        codes = pack_codes(self.quantiser.encode(self.describe(images)))
+        codes = self.quantiser.pack(self.quantiser.encode(self.describe(images)))
         qualities = Target.of(target, asked).qualities(len(images))
         return [
             Packet(

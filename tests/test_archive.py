@@ -14,7 +14,6 @@ from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_writer as writer_module
 from kinpack.codec.packets.packet import Kind
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
 from kinpack.search.distances.distance import SearchError
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
@@ -50,7 +49,7 @@ def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
             assert (entry.height, entry.width, entry.channels) == image.shape
         images = [image for *_, image in source.images]
         indices = CODEC.quantiser.encode(CODEC.describe(images))
-        assert np.array_equal(unpack_codes(archive.codes, 16), indices)
+        assert np.array_equal(CODEC.quantiser.unpack(archive.codes), indices)
         assert "set/99999" not in archive
     assert content(tmp_path / "a.kin") == expected(source)
 
@@ -241,7 +240,7 @@ def nearest(codes: Any, query: Any, k: int) -> list[tuple[float, int]]:
 def test_searching(tmp_path: Path, engine: Any) -> None:
     source = pictures(50)
     with reopened(make(tmp_path / "a.kin", source)) as archive:
-        codes = unpack_codes(archive.codes, 16)
+        codes = CODEC.quantiser.unpack(archive.codes)
         image = pictures(1, seed=5).images[0][2]
         descriptor = CODEC.describe([image])
         quantised = CODEC.quantiser.decode(CODEC.quantiser.encode(descriptor))[0]

@@ -26,7 +26,6 @@ from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describer import Describer
 from kinpack.describers.describing import packed_codes, product_codes
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from kinpack.networks.container import DESCRIBER_FILE, read_container
 from kinpack.pictures.images import Image
@@ -108,7 +107,7 @@ def test_archives_of_other_describers_are_not_merged(tmp_path: Path) -> None:
 def brute_force(archive: Archive, point: Any, k: int) -> list[tuple[str, float]]:
     """The nearest by the distance to the vectors that the codes stand for, one by one."""
     quantiser = tiny_describer().quantiser
-    indices = unpack_codes(archive.describer_codes, quantiser.M, K=quantiser.K)
+    indices = quantiser.unpack(archive.describer_codes)
     found = []
     for place, (name, z_q) in enumerate(zip(archive.ids, quantiser.decode(indices), strict=True)):
         distance = sum((float(a) - float(b)) ** 2 for a, b in zip(point, z_q, strict=True))

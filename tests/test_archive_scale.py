@@ -19,7 +19,6 @@ from benchmarks.scale import measures as scale_measures
 from benchmarks.scale import rows as scale_rows
 from benchmarks.scale.rivals import CONTENDERS
 from kinpack.codec.codec import Codec
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import KinpackError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +46,7 @@ def nearest_by_loop(rows: scale_rows.Rows, count: int, number: int) -> list[str]
     """The ten nearest codes by the distances between words, added one by one."""
     books = Codec.load("classic").quantiser
     packed = np.array([list(rows.packet(at).code) for at in range(count)], np.uint8)
-    words = unpack_codes(packed, books.M, K=books.K)
+    words = books.unpack(packed)
     query = words[number].tolist()
     keys = []
     for at, code in enumerate(words.tolist()):

@@ -17,7 +17,6 @@ from kinpack.codec.codec import Codec
 from kinpack.describers import describer as module
 from kinpack.describers.describer import Describer
 from kinpack.describers.describing import packed_codes, product_codes
-from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.pictures.images import composite_on_white
@@ -54,7 +53,7 @@ def test_golden_codes() -> None:
     describer = tiny_describer()
     pictures = [soft_picture(*key) for key in CODES]
     assert product_codes(describer, pictures).tolist() == list(CODES.values())
-    packed = pack_codes(np.array(list(CODES.values()), np.uint8))
+    packed = describer.quantiser.pack(np.array(list(CODES.values()), np.uint8))
     assert packed_codes(describer, pictures) == [code.tobytes() for code in packed]
     assert describer.code_bytes == 2
     assert describer.describer_id == hashlib.sha256(GOLDEN.read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fakes.tiny_describer import tiny_describer
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import Describes, packed_codes, product_codes
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.pictures.images import Image
 from tests.pictures import waves
 
@@ -50,7 +50,7 @@ def test_codes_are_what_the_quantiser_makes_of_the_vectors(describer: Describes)
     packed = packed_codes(describer, PICTURES)
     assert {len(code) for code in packed} == {quantiser.code_bytes}
     flat = np.frombuffer(b"".join(packed), np.uint8).reshape(3, -1)
-    assert np.array_equal(unpack_codes(flat, quantiser.M, K=quantiser.K), codes)
+    assert np.array_equal(quantiser.unpack(flat), codes)
 
 
 @EACH

@@ -19,7 +19,6 @@ import torch
 
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import product_codes
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import CodecError, PayloadError
 from kinpack.learn.freezing.freeze import UNIT, freeze
 from kinpack.learn.models.model import CodecModel
@@ -66,9 +65,7 @@ def test_the_code_comes_back_exactly(codec: Codec, pictures: Any) -> None:
     images = list(pictures)
     packets = codec.encode(images, quality=60, classic="never", threads=1)
     packed = np.stack([np.frombuffer(packet.code, np.uint8) for packet in packets])
-    assert np.array_equal(
-        unpack_codes(packed, NETWORK.M, K=NETWORK.K), product_codes(codec, images)
-    )
+    assert np.array_equal(codec.quantiser.unpack(packed), product_codes(codec, images))
     drawn = codec.learned_coder().encode(images, product_codes(codec, images), quality=60)[1]
     for image, again in zip(drawn, codec.decode(packets, threads=1), strict=True):
         assert np.array_equal(image, again)

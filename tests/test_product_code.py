@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kinpack.describers.descriptor import LinearDescriptor, blocks
-from kinpack.describers.product_code import ProductQuantiser, pack_codes, packed_width, unpack_codes
-from kinpack.errors import CodecError
+from kinpack.describers.product_code import ProductQuantiser
+from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.area_reduction import area_reduction
 
 
@@ -125,36 +125,38 @@ def test_codes_come_back_from_bytes(data: st.DataObject) -> None:
     M = data.draw(st.integers(1, 9))
     K = data.draw(st.integers(1, 256))
     indices = data.draw(hnp.arrays(np.uint8, (n, M), elements=st.integers(0, K - 1)))
-    packed = pack_codes(indices, K=K)
+    quantiser = random_quantiser(0, M, K, 1)
+    packed = quantiser.pack(indices)
     assert packed.dtype == np.uint8
-    assert packed.shape == (n, packed_width(M, K=K))
+    assert packed.shape == (n, (M + 1) // 2 if K <= 16 else M) == (n, quantiser.code_bytes)
     assert packed.flags.c_contiguous
-    assert np.array_equal(unpack_codes(packed, M, K=K), indices)
+    assert np.array_equal(quantiser.unpack(packed), indices)
+    assert np.array_equal(quantiser.unpack_each([code.tobytes() for code in packed]), indices)
 
 
 def test_the_byte_order_of_a_packed_code() -> None:
     indices = np.arange(16, dtype=np.uint8)[None]
-    assert pack_codes(indices).tobytes().hex() == "1032547698badcfe"
-    assert pack_codes(indices[:, :3]).tobytes().hex() == "1002"
-    assert pack_codes(indices, K=17).tobytes() == bytes(range(16))
+    assert random_quantiser(0, 16, 16, 1).pack(indices).tobytes().hex() == "1032547698badcfe"
+    assert random_quantiser(0, 3, 16, 1).pack(indices[:, :3]).tobytes().hex() == "1002"
+    assert random_quantiser(0, 16, 17, 1).pack(indices).tobytes() == bytes(range(16))
 
 
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (lambda: pack_codes(np.full((1, 2), 16, np.uint8)), "names no word"),
-        (lambda: pack_codes(np.full((1, 2), 9, np.uint8), K=9), "names no word"),
-        (lambda: pack_codes(np.zeros((1, 2), np.int64)), "uint8"),
-        (lambda: pack_codes(np.zeros(2, np.uint8)), "shape"),
-        (lambda: pack_codes(np.zeros((1, 2), np.uint8), K=257), "K goes from 1 to 256"),
-        (lambda: unpack_codes(np.zeros((1, 8), np.uint8), 14), "take 7 bytes"),
-        (lambda: unpack_codes(np.full((1, 1), 0x90, np.uint8), 2, K=9), "damaged"),
-        (lambda: unpack_codes(np.full((1, 2), 0x10, np.uint8), 3), "must be 0"),
+        (lambda: random_quantiser(0, 2, 16, 1).pack(np.full((1, 2), 16, np.uint8)), "no word"),
+        (lambda: random_quantiser(0, 2, 9, 1).pack(np.full((1, 2), 9, np.uint8)), "no word"),
+        (lambda: random_quantiser(0, 2, 4, 1).pack(np.zeros((1, 2), np.int64)), "uint8"),
+        (lambda: random_quantiser(0, 2, 4, 1).pack(np.zeros(2, np.uint8)), "shape"),
+        (lambda: random_quantiser(0, 2, 4, 1).pack(np.zeros((1, 3), np.uint8)), "shape"),
+        (lambda: random_quantiser(0, 14, 4, 1).unpack(np.zeros((1, 8), np.uint8)), "take 7 bytes"),
+        (lambda: random_quantiser(0, 2, 9, 1).unpack(np.full((1, 1), 0x90, np.uint8)), "damaged"),
+        (lambda: random_quantiser(0, 3, 9, 1).unpack(np.full((1, 2), 0x10, np.uint8)), "must be 0"),
         (lambda: random_quantiser(0, 2, 4, 3).encode(np.zeros((1, 5))), "same codec"),
         (lambda: random_quantiser(0, 2, 4, 3).encode(np.zeros(6)), "shape"),
         (lambda: random_quantiser(0, 2, 4, 3).encode(np.full((1, 6), np.nan)), "finite"),
         (lambda: random_quantiser(0, 2, 4, 3).decode(np.full((1, 2), 4, np.uint8)), "damaged"),
-        (lambda: random_quantiser(0, 2, 4, 3).decode(np.zeros((1, 3), np.uint8)), "2 expected"),
+        (lambda: random_quantiser(0, 2, 4, 3).decode(np.zeros((1, 3), np.uint8)), "shape"),
         (lambda: ProductQuantiser(np.zeros((2, 3), np.float32)), "shape"),
         (lambda: ProductQuantiser(np.zeros((2, 300, 1), np.float32)), "256"),
         (lambda: ProductQuantiser(np.full((2, 3, 1), np.inf, np.float32)), "finite"),
@@ -168,6 +170,13 @@ def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
     with pytest.raises(CodecError, match=says) as caught:
         act()
     assert "\n" not in str(caught.value)
+
+
+def test_a_packets_code_of_another_length_is_damage() -> None:
+    for codes in ([b"abc", b"ab"], [b"", b"abc"], [b"abcd"]):
+        with pytest.raises(PayloadError, match="3 bytes"):
+            random_quantiser(0, 6, 16, 1).unpack_each(codes)
+    assert random_quantiser(0, 6, 16, 1).unpack_each([]).shape == (0, 6)
 
 
 def test_a_quantiser_cannot_be_changed() -> None:

@@ -13,7 +13,6 @@ from PIL import Image as PILImage
 from kinpack.codec.codec import SHIPPED, Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.describers.describing import product_codes
-from kinpack.describers.product_code import pack_codes, unpack_codes
 from kinpack.metrics import mean_average_precision, psnr
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import asymmetric_table
@@ -88,7 +87,7 @@ def test_a_large_image_comes_back_in_tiles() -> None:
 def test_golden_learned_payload() -> None:
     codec = Codec.load("default")
     payload, code = bytes.fromhex(GOLDEN_PAYLOAD), bytes.fromhex(GOLDEN_CODE)
-    codes = unpack_codes(np.frombuffer(code, np.uint8)[None], codec.quantiser.M)
+    codes = codec.quantiser.unpack(np.frombuffer(code, np.uint8)[None])
     latents = codec.learned_coder().decode_latents([payload], codes, size=(24, 40), quality=50)
     assert hashlib.sha256(latents.astype("<i4").tobytes()).hexdigest() == GOLDEN_LATENTS
     packet = Packet(40, 24, 3, Kind.LEARNED, 50, code, payload)
@@ -135,7 +134,7 @@ def test_kin_are_found(codec: Codec, shared: Path) -> None:
 
     database, classes = read("train-00000-of-00001.parquet", 5000)
     queries, wanted = read("test-00000-of-00001.parquet", 150)
-    codes = pack_codes(product_codes(codec, database))
+    codes = codec.quantiser.pack(product_codes(codec, database))
     flat = np.stack(database).reshape(len(database), -1).astype(np.float32)
     hits, by_pixels = [], []
     for picture, point, label in zip(queries, codec.describe(queries), wanted, strict=True):

@@ -37,7 +37,7 @@ from kinpack.codec.packets.quality import avif_quality, webp_quality
 from kinpack.codec.packets.target import Classic, Target
 from kinpack.describers.describing import product_codes
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import Container
 from kinpack.pictures.images import Image
@@ -83,7 +83,7 @@ class Chooser:
         self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         quality = Target.of(target, asked).asked["quality"]
-        codes = pack_codes(product_codes(self._codec, images), K=self.quantiser.K)
+        codes = self.quantiser.pack(product_codes(self._codec, images))
         packets = []
         for image, code in zip(images, codes, strict=True):
             height, width, channels = image.shape

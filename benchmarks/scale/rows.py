@@ -21,7 +21,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 
@@ -218,4 +218,4 @@ class ReplayingCoder:
         codes = [self._rows.packet(number_of(image)).code for image in images]
         packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
         books = self.quantiser
-        return books.decode(unpack_codes(packed, books.M, K=books.K))
+        return books.decode(books.unpack(packed))

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.scale.rows import ReplayingCoder, Rows, pixels
 from kinpack.archive.archive import Archive
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.search.distances.distance import symmetric_table
 from kinpack.search.index import top_k
 
@@ -67,7 +67,7 @@ def nearest_rows(codes: bytes, quantiser: ProductQuantiser, code: bytes) -> list
         code: the one, packed.
     """
     packed = np.frombuffer(codes, np.uint8).reshape(-1, len(code))
-    words = unpack_codes(np.frombuffer(code, np.uint8)[None], quantiser.M, K=quantiser.K)[0]
+    words = quantiser.unpack(np.frombuffer(code, np.uint8)[None])[0]
     positions, _ = top_k(packed, symmetric_table(quantiser, words), NEAREST, engine="numpy")
     found: list[int] = positions.tolist()
     return found

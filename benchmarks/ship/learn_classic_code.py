@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.search.exact_hits import exact_hits
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.metrics import mean_average_precision
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
@@ -197,7 +197,7 @@ def measure(
         describe(descriptor, learn), M=M, K=K, seed=seed, iterations=iterations
     )
     z, z_query = describe(descriptor, database[0]), describe(descriptor, queries[0])
-    index = Index(pack_codes(quantiser.encode(z)), quantiser)
+    index = Index(quantiser.pack(quantiser.encode(z)), quantiser)
     asymmetric = (asymmetric_table(quantiser, q) for q in z_query)
     symmetric = (symmetric_table(quantiser, code) for code in quantiser.encode(z_query))
     hits = {

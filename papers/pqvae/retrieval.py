@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.search.exact_hits import exact_hits
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import SourceError
 from kinpack.metrics import mean_average_precision
 from kinpack.search.distances.distance import asymmetric_table, symmetric_table
@@ -180,7 +180,7 @@ def product_hits(
     M, K = quantiser.M, quantiser.K
     # Two sub-indices of 4 bits are looked up at once, as one byte.
     paired = K <= 16 and M % 2 == 0
-    columns = pack_codes(codes, K=K).T if paired else codes.T
+    columns = quantiser.pack(codes).T if paired else codes.T
     columns = np.ascontiguousarray(columns).astype(np.intp)
     make = symmetric_table if queries.dtype == np.uint8 else asymmetric_table
     looked_up, steps = np.empty((2, len(codes)), np.int32)

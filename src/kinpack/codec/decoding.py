@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kinpack.codec.causal.causal_alpha import CausalAlpha, with_planes
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.payload import Payloads, in_parts
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import PayloadError
 from kinpack.limits import too_many
 from kinpack.pictures.images import Image
@@ -29,7 +29,7 @@ class Decoder:
         self, payloads: Payloads, quantiser: ProductQuantiser, alpha: CausalAlpha | None = None
     ) -> None:
         self._payloads, self._alpha = payloads, alpha
-        self._M, self._K, self._code_bytes = quantiser.M, quantiser.K, quantiser.code_bytes
+        self._quantiser = quantiser
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw images; see ``Codec.decode``."""
@@ -42,17 +42,13 @@ class Decoder:
         images: list[Image | None] = [None] * len(packets)
         for payload, rows in self._payloads.by_payload(packets):
             some = [packets[i] for i in rows]
-            codes = self._codes(some) if payload.sees_codes else np.zeros((len(some), 0), np.uint8)
+            codes = (
+                self._quantiser.unpack_each([one.code for one in some])
+                if payload.sees_codes
+                else np.zeros((len(some), 0), np.uint8)
+            )
             drawn = in_parts(payload.decode, some, codes, size=payload.at_once, threads=threads)
             for i, image in zip(rows, drawn, strict=True):
                 images[i] = image
         whole = [image for image in images if image is not None]
         return with_planes(whole, planes) if planes else whole
-
-    def _codes(self, packets: Sequence[Packet]) -> NDArray[np.uint8]:
-        """Sub-indices (n, M) of packets."""
-        width = self._code_bytes
-        if any(len(packet.code) != width for packet in packets):
-            raise PayloadError(f"a packet's code is not {width} bytes long; it is damaged")
-        packed = np.frombuffer(b"".join(packet.code for packet in packets), dtype=np.uint8)
-        return unpack_codes(packed.reshape(-1, width), self._M, K=self._K)

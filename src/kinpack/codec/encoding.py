@@ -18,7 +18,6 @@ from kinpack.codec.packets.payload import in_parts
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.describers.describing import OwnCode, product_codes
-from kinpack.describers.product_code import pack_codes
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import too_many
 from kinpack.pictures.images import Image
@@ -99,7 +98,7 @@ class Encoder:
     def _packets(
         self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]
     ) -> list[Packet]:
-        packed = pack_codes(codes, K=self._own_code.quantiser.K)
+        packed = self._own_code.quantiser.pack(codes)
         return [
             Packet(
                 width=image.shape[1],

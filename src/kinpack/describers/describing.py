@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.network_descriptor import NetworkDescriptor
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.pictures.images import Image
 
 
@@ -95,4 +95,4 @@ def packed_codes(
         CodecError: a network does not run, or gives something else.
     """
     codes = product_codes(describer, images, threads=threads)
-    return [code.tobytes() for code in pack_codes(codes, K=describer.quantiser.K)]
+    return [code.tobytes() for code in describer.quantiser.pack(codes)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, PayloadError
 
 _CHUNK = 1 << 20
 """Numbers in the largest temporary array: distances of some vectors to all words of one book."""
@@ -23,42 +24,34 @@ class ProductQuantiser:
 
     Attributes:
         codebooks: float32 (M, K, d); ``codebooks[m, k]`` is word k of book m. 1 ≤ K ≤ 256.
+        M: number of books.
+        K: number of words in each book.
+        D: number of components of a vector.
+        code_bytes: of one packed code: half a byte for each book where K ≤ 16, else one.
 
     Raises:
         CodecError: the codebooks are not finite numbers of that shape.
     """
 
     codebooks: NDArray[np.float32]
+    M: int = field(init=False)
+    K: int = field(init=False)
+    D: int = field(init=False)
+    code_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         books = np.array(self.codebooks, dtype=np.float32, order="C")
         if books.ndim != 3 or 0 in books.shape:
             raise CodecError(f"codebooks have shape (M, K, d), not {books.shape}: learn them again")
-        _check_words(books.shape[1])
+        M, K, d = books.shape
+        _check_words(K)
         if not np.isfinite(books).all():
             raise CodecError("codebooks hold numbers that are not finite: learn them again")
         books.flags.writeable = False
+        code_bytes = (M + 1) // 2 if K <= 16 else M
+        for name, value in {"M": M, "K": K, "D": M * d, "code_bytes": code_bytes}.items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "codebooks", books)
-
-    @property
-    def M(self) -> int:  # noqa: N802 (paper letter)
-        """Number of books."""
-        return int(self.codebooks.shape[0])
-
-    @property
-    def K(self) -> int:  # noqa: N802 (paper letter)
-        """Number of words in each book."""
-        return int(self.codebooks.shape[1])
-
-    @property
-    def D(self) -> int:  # noqa: N802 (paper letter)
-        """Number of components of a vector."""
-        return int(self.codebooks.shape[0] * self.codebooks.shape[2])
-
-    @property
-    def code_bytes(self) -> int:
-        """Bytes of one packed code."""
-        return packed_width(self.M, K=self.K)
 
     @classmethod
     def fit(
@@ -142,88 +135,92 @@ class ProductQuantiser:
         Raises:
             CodecError: the shape is another, or a sub-index is not below K.
         """
-        _check_indices(indices, self.K)
-        if indices.shape[1] != self.M:
-            raise CodecError(f"codes of {indices.shape[1]} sub-indices given, {self.M} expected")
+        self._check(indices)
         return self.codebooks[np.arange(self.M), indices].reshape(len(indices), self.D)
 
+    def pack(self, indices: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pack sub-indices into bytes.
 
-def packed_width(M: int, *, K: int = 16) -> int:
-    """Bytes of a packed code of M sub-indices: half a byte each where K ≤ 16, else one byte."""
-    return (M + 1) // 2 if K <= 16 else M
+        Args:
+            indices: uint8 (n, M), each below K.
 
+        Returns:
+            uint8 (n, ⌈M/2⌉) where K ≤ 16: byte j holds sub-index 2j in its low four bits and
+            sub-index 2j + 1 (0 where there is none) in its high four. Else uint8 (n, M), one
+            sub-index a byte.
 
-def pack_codes(indices: NDArray[np.uint8], *, K: int = 16) -> NDArray[np.uint8]:
-    """Pack sub-indices into bytes.
+        Raises:
+            CodecError: the shape is another, or a sub-index is not below K.
+        """
+        self._check(indices)
+        if self.K > 16:
+            return np.ascontiguousarray(indices)
+        packed = indices[:, 0::2].copy()
+        packed[:, : self.M // 2] |= indices[:, 1::2] << 4
+        return packed
 
-    Args:
-        indices: uint8 (n, M), each below K.
-        K: words in a book, 1 to 256.
+    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Undo ``pack``.
 
-    Returns:
-        uint8 (n, ⌈M/2⌉) where K ≤ 16: byte j holds sub-index 2j in its low four bits and
-        sub-index 2j + 1 (0 where there is none) in its high four. Else uint8 (n, M), one
-        sub-index a byte.
+        Args:
+            packed: uint8 (n, code_bytes) as ``pack`` gives them.
 
-    Raises:
-        CodecError: the shape is another, or a sub-index is not below K.
-    """
-    _check_words(K)
-    _check_indices(indices, K)
-    if K > 16:
-        return np.ascontiguousarray(indices)
-    packed = indices[:, 0::2].copy()
-    packed[:, : indices.shape[1] // 2] |= indices[:, 1::2] << 4
-    return packed
+        Returns:
+            uint8 (n, M), each below K.
 
+        Raises:
+            CodecError: the width is not that of M sub-indices, or a sub-index is not below K.
+        """
+        if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != self.code_bytes:
+            raise CodecError(
+                f"packed codes of shape {packed.shape} and type {packed.dtype} given: M = {self.M} "
+                f"sub-indices of K = {self.K} take {self.code_bytes} bytes each"
+            )
+        if self.K > 16:
+            indices = packed.copy()
+        else:
+            indices = np.empty((len(packed), 2 * packed.shape[1]), np.uint8)
+            indices[:, 0::2] = packed & 15
+            indices[:, 1::2] = packed >> 4
+            if indices[:, self.M :].any():
+                raise CodecError("a packed code's last half byte must be 0: the code is damaged")
+            indices = np.ascontiguousarray(indices[:, : self.M])
+        self._check(indices)
+        return indices
 
-def unpack_codes(packed: NDArray[np.uint8], M: int, *, K: int = 16) -> NDArray[np.uint8]:
-    """Undo ``pack_codes``.
+    def unpack_each(self, codes: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Undo ``pack`` for packed codes that come one by one, as in packets.
 
-    Args:
-        packed: uint8 (n, bytes) as ``pack_codes`` gives them.
-        M: number of sub-indices in a code.
-        K: words in a book, 1 to 256.
+        Returns:
+            uint8 (n, M), each below K.
 
-    Returns:
-        uint8 (n, M), each below K.
+        Raises:
+            PayloadError: one of them has another length.
+            CodecError: a sub-index is not below K.
+        """
+        if any(len(code) != self.code_bytes for code in codes):
+            raise PayloadError(
+                f"a packet's code is not {self.code_bytes} bytes long; it is damaged"
+            )
+        packed = np.frombuffer(b"".join(codes), dtype=np.uint8)
+        return self.unpack(packed.reshape(-1, self.code_bytes))
 
-    Raises:
-        CodecError: the width is not that of M sub-indices, or a sub-index is not below K.
-    """
-    _check_words(K)
-    if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != packed_width(M, K=K):
-        raise CodecError(
-            f"packed codes of shape {packed.shape} and type {packed.dtype} given: M = {M} "
-            f"sub-indices of K = {K} take {packed_width(M, K=K)} bytes each"
-        )
-    if K > 16:
-        indices = packed.copy()
-    else:
-        indices = np.empty((len(packed), 2 * packed.shape[1]), np.uint8)
-        indices[:, 0::2] = packed & 15
-        indices[:, 1::2] = packed >> 4
-        if indices[:, M:].any():
-            raise CodecError("the last half byte of a packed code must be 0: the code is damaged")
-        indices = np.ascontiguousarray(indices[:, :M])
-    _check_indices(indices, K)
-    return indices
+    def _check(self, indices: NDArray[np.uint8]) -> None:
+        if indices.dtype != np.uint8 or indices.ndim != 2 or indices.shape[1] != self.M:
+            raise CodecError(
+                f"sub-indices are uint8 of shape (n, {self.M}), not {indices.dtype} of "
+                f"{indices.shape}"
+            )
+        if indices.size and int(indices.max()) >= self.K:
+            raise CodecError(
+                f"a sub-index of {indices.max()} names no word of a book of {self.K}: the code is "
+                "damaged"
+            )
 
 
 def _check_words(K: int) -> None:
     if not 1 <= K <= 256:
         raise CodecError(f"a book of K = {K} words cannot be indexed: K goes from 1 to 256")
-
-
-def _check_indices(indices: NDArray[np.uint8], K: int) -> None:
-    if indices.dtype != np.uint8 or indices.ndim != 2:
-        raise CodecError(
-            f"sub-indices are uint8 of shape (n, M), not {indices.dtype} of {indices.shape}"
-        )
-    if indices.size and int(indices.max()) >= K:
-        raise CodecError(
-            f"a sub-index of {indices.max()} names no word of a book of {K}: the code is damaged"
-        )
 
 
 def _as_vectors(x: NDArray[Any]) -> NDArray[np.float32]:

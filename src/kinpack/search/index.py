@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantiser, pack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable, SearchError, asymmetric_table
 from kinpack.search.engines.engine import Engine
@@ -30,7 +30,7 @@ def top_k(
     """Find the k codes nearest to a query; exact, equal distances ordered by position.
 
     Args:
-        codes: uint8 (n, bytes), packed as ``pack_codes`` does; or (n, M) sub-indices.
+        codes: uint8 (n, bytes), packed as ``ProductQuantiser.pack`` does; or (n, M) sub-indices.
         table: the query's distances to the words of the codes' own books.
         k: number of hits wanted; all codes are ranked where it is n or more.
         engine: ``faiss`` builds an index for this one search; see ``Index`` to keep it.
@@ -48,7 +48,7 @@ def top_k(
     """
     quantiser = table.quantiser
     if codes.ndim == 2 and codes.shape[1] == quantiser.M != quantiser.code_bytes:
-        codes = pack_codes(codes, K=quantiser.K)
+        codes = quantiser.pack(codes)
     return Index(codes, quantiser).search(table, k, engine=engine, threads=threads, mask=mask)
 
 

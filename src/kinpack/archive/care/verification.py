@@ -27,7 +27,6 @@ from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import CodecError, KinpackError
 
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|describers/([0-9a-f]{64})\.kine")
@@ -258,7 +257,7 @@ class _Verification:
             if describer is None or codes is None:
                 continue
             try:
-                unpack_codes(codes, describer.quantiser.M, K=describer.quantiser.K)
+                describer.quantiser.unpack(codes)
             except CodecError as error:
                 self._problem(segment.manifest_entry.files[-1], str(error))
 

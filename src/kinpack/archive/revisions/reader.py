@@ -21,7 +21,6 @@ from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describing import Describes
-from kinpack.describers.product_code import unpack_codes
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
 from kinpack.pictures.image_like import ImageLike, as_image
 from kinpack.pictures.images import Image
@@ -345,9 +344,7 @@ class Reader:
                     f"picture with pathlib.Path({query!r})"
                 )
             code = packed[snapshot.position(query)]
-            return symmetric_table(
-                quantiser, unpack_codes(code[None], quantiser.M, K=quantiser.K)[0]
-            )
+            return symmetric_table(quantiser, quantiser.unpack(code[None])[0])
         vectors = describer.describe([as_image(query, "the query")])
         if mode == "symmetric":
             return symmetric_table(quantiser, quantiser.encode(vectors)[0])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.product_code import ProductQuantiser, unpack_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable
 from kinpack.search.distances.ranking import nearest, ranked
@@ -96,7 +96,7 @@ class FastScan:
             positions = rows[0][order]
             if positions[0] < 0:
                 return None
-            indices = unpack_codes(self.codes[positions], self.quantiser.M, K=self.quantiser.K)
+            indices = self.quantiser.unpack(self.codes[positions])
             steps = table.steps(indices)
             wrong = np.abs(steps * table.scale - proposed[0][order])
             if wrong.max() > error:
