@@ -1,7 +1,7 @@
 """Calls to the system: those of a block that concern one folder are shown to a handler.
 
 Python's own calls are replaced for the time of the block: those of `os`, `flock`, the rename of
-`kinpack.archive.stores.noreplace`, and the files that `open` makes. `reliability.census` holds what
+`kinpack.archive.stores.handles`, and the files that `open` makes. `reliability.census` holds what
 is seen here against what the kernel sees.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from kinpack.archive.stores import noreplace
+from kinpack.archive.stores import handles
 
 _CREATES = os.O_CREAT | os.O_TRUNC
 
@@ -109,7 +109,7 @@ class _Watch:
             yield os, name, self._on_path(shown, getattr(os, name))
         for name, shown in (("link", "link"), ("rename", "rename"), ("replace", "rename")):
             yield os, name, self._on_two(shown, getattr(os, name))
-        yield noreplace, "_rename_call", self._on_two("rename", noreplace._rename_call)
+        yield handles, "_rename_call", self._on_two("rename", handles._rename_call)
         yield io, "open", self._io_open
         yield builtins, "open", self._io_open
 

@@ -149,9 +149,9 @@ def test_what_a_dead_sealer_left_goes_with_the_next_one(tmp_path: Path) -> None:
 def test_sealing_where_nothing_is_renamed_without_replacing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kinpack.archive.stores import noreplace
+    from kinpack.archive.stores import handles
 
-    monkeypatch.setattr(noreplace, "_renameat2", lambda: None)
+    monkeypatch.setattr(handles, "_renameat2", lambda: None)
     path, sealed = make(tmp_path / "a.kin"), tmp_path / "a.kin.zip"
     with reopened(path) as archive:
         seal(archive, sealed)

@@ -14,10 +14,9 @@ import pytest
 
 from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.stores import noreplace
+from kinpack.archive.stores import handles
 from kinpack.archive.stores.folder_store import FolderStore
-from kinpack.archive.stores.handles import open_folder, release
-from kinpack.archive.stores.noreplace import publish_file
+from kinpack.archive.stores.handles import open_folder, publish_file, release
 from kinpack.errors import ArchiveError
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
@@ -39,14 +38,14 @@ def without_rename(patch: pytest.MonkeyPatch, number: int) -> None:
         ctypes.set_errno(number)
         return -1
 
-    patch.setattr(noreplace, "_renameat2", lambda: call)
+    patch.setattr(handles, "_renameat2", lambda: call)
 
 
 @pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
 def test_an_archive_lives_where_there_are_no_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    if noreplace._renameat2() is None:
+    if handles._renameat2() is None:
         pytest.skip("this system has no renameat2")
     monkeypatch.setattr(os, "link", refusing(number))
     path = make(tmp_path / "a.kin")
@@ -104,7 +103,7 @@ def test_other_refusals_are_what_they_are(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", refusing(number))
-        patch.setattr(noreplace, "_renameat2", lambda: pytest.fail("a rename was tried"))
+        patch.setattr(handles, "_renameat2", lambda: pytest.fail("a rename was tried"))
         with pytest.raises(ArchiveError, match=r"a\.bin: cannot write: the disk"):
             FolderStore(tmp_path).create("a.bin", b"x")
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kinpack.archive.stores import folder_store, noreplace
+from kinpack.archive.stores import folder_store, handles
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError
@@ -130,7 +130,7 @@ def test_rename_without_replacing_where_links_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", no_links)
-    if noreplace._renameat2() is None:
+    if handles._renameat2() is None:
         pytest.skip("this system has no renameat2")
     test_create_only_if_absent(tmp_path)
 
@@ -139,7 +139,7 @@ def test_refused_where_nothing_is_created_only_if_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", no_links)
-    monkeypatch.setattr(noreplace, "_renameat2", lambda: None)
+    monkeypatch.setattr(handles, "_renameat2", lambda: None)
     with pytest.raises(ArchiveError, match="cannot create a file only if absent; choose another"):
         FolderStore(tmp_path).create("a.bin", b"x")
     assert list(tmp_path.iterdir()) == []

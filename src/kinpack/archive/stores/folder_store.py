@@ -18,12 +18,12 @@ from kinpack.archive.stores.handles import (
     lock_shared,
     open_file,
     open_folder,
+    publish_file,
     read_at,
     release,
     synchronise,
     write_synchronised,
 )
-from kinpack.archive.stores.noreplace import publish_file
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
@@ -116,10 +116,9 @@ class FolderStore:
                 try:
                     write_synchronised(temporary, data, handle)
                     created = publish_file(temporary, last, handle)
-                except BaseException:
-                    with suppress(OSError):
+                finally:
+                    with suppress(OSError):  # else the next writer cleans up
                         os.unlink(temporary, dir_fd=handle)
-                    raise
                 if created:
                     os.fsync(handle)
                     self._changed = True

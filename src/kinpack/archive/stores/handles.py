@@ -1,19 +1,27 @@
-"""Handles: folders and files that are opened once, without following links, and locked.
+"""Handles: folders and files that are opened once, without following links, locked and named.
 
 What is opened here stays what it is, whatever becomes of its name. Locks: who writes holds a shared
-one, who cleans up an exclusive one.
+one, who cleans up an exclusive one. A finished file gets its name only if nothing has that yet.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import stat
 from contextlib import suppress
+from functools import cache
+from typing import Any
 
 _NO_LOCKS = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+)
+_RENAME_NOREPLACE = 1
+_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+_NO_SUCH_CALL = frozenset(
+    {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
 )
 _LARGE = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -21,6 +29,10 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 class IrregularFileError(OSError):
     """What should be a file is a folder, a pipe or a device."""
+
+
+class NoReplaceUnsupportedError(OSError):
+    """The file system offers neither hard links nor a rename without replacing."""
 
 
 def open_folder(path: str | os.PathLike[str], within: int | None = None) -> int:
@@ -184,6 +196,95 @@ def is_same(descriptor: int, name: str, within: int) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.lstat(name, dir_fd=within))
     except OSError:
         return False
+
+
+@cache
+def _renameat2() -> Any:
+    """The C library's ``renameat2``, or ``None`` where there is none."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = [
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_uint,
+    ]
+    function.restype = ctypes.c_int
+    return function
+
+
+def _rename_call(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+    """Rename through ``renameat2``; raises ``NoReplaceUnsupportedError`` where it cannot."""
+    function = _renameat2()
+    if function is None:
+        raise NoReplaceUnsupportedError(errno.ENOSYS, "no rename without replacing", target)
+    names = src_dir_fd, os.fsencode(source), dst_dir_fd, os.fsencode(target)
+    while function(*names, _RENAME_NOREPLACE):
+        number = ctypes.get_errno()
+        if number == errno.EINTR:
+            continue
+        if number in _NO_SUCH_CALL:
+            raise NoReplaceUnsupportedError(number, "no rename without replacing", target)
+        raise OSError(number, os.strerror(number), target)
+
+
+def publish_file(temporary: str, final: str, within: int) -> bool:
+    """Give a finished temporary file its final name, if that name is free.
+
+    A hard link decides the race where the file system has them, else a rename that refuses to
+    replace. Over a network a link may be made twice, since the first answer was lost: then the name
+    is there already, and is this file's. Where the temporary name is left, whoever won, it is the
+    caller's to remove.
+
+    Args:
+        temporary: name of the finished file.
+        final: the name to give it.
+        within: handle of the folder of both.
+
+    Returns:
+        True if the name was given, False if something had it already.
+
+    Raises:
+        NoReplaceUnsupportedError: the file system has neither way.
+        OSError: any other refusal of the system.
+    """
+    try:
+        os.link(temporary, final, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=False)
+    except FileExistsError:
+        with suppress(OSError):
+            found = (os.lstat(name, dir_fd=within) for name in (temporary, final))
+            return os.path.samestat(*found)
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return rename_alone(temporary, final, within)
+    return True
+
+
+def rename_alone(temporary: str, final: str, within: int) -> bool:
+    """Do as ``publish_file``, but so that never both names are there.
+
+    Args:
+        temporary: name of the finished file.
+        final: the name to give it.
+        within: handle of the folder of both.
+
+    Returns:
+        True if the name was given, False if something had it already.
+
+    Raises:
+        NoReplaceUnsupportedError: the file system has no rename that refuses to replace.
+        OSError: any other refusal of the system.
+    """
+    try:
+        _rename_call(temporary, final, src_dir_fd=within, dst_dir_fd=within)
+    except FileExistsError:
+        return False
+    return True
 
 
 def release(descriptor: int) -> None:

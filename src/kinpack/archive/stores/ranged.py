@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from kinpack.archive.stores.handles import open_file
+from kinpack.archive.stores.handles import open_file, read_at
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -86,20 +86,13 @@ class LocalFile:
         """
         if self._closed:
             raise ArchiveError(f"{self.where}: the archive is closed; open it again")
-        parts: list[bytes] = []
-        done = 0
         try:
-            while done < length and offset + length <= self.size:
-                part = os.pread(self._descriptor, length - done, offset + done)
-                if not part:
-                    break
-                parts.append(part)
-                done += len(part)
+            data = read_at(self._descriptor, offset, length) if length else b""
         except OSError as error:
             raise refusal(error, self.where, "read") from error
-        if done != length:
+        if len(data) != length:
             raise _truncated(self.where, offset, length)
-        return b"".join(parts)
+        return data
 
     def close(self) -> None:
         """Close the file."""

@@ -13,13 +13,15 @@ from typing import BinaryIO
 
 from kinpack.archive.stores.handles import (
     IrregularFileError,
+    NoReplaceUnsupportedError,
     is_same,
     lock_alone,
     open_file,
     open_folder,
+    publish_file,
     release,
+    rename_alone,
 )
-from kinpack.archive.stores.noreplace import publish_alone
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -59,15 +61,13 @@ def staged_file(target: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
                     os.fsync(descriptor)
                 if replace:
                     os.replace(part, target.name, src_dir_fd=within, dst_dir_fd=within)
-                elif not publish_alone(part, target.name, within):
+                elif not _publish(part, target.name, within):
                     raise _existing(target)
                 os.fsync(within)
-            except BaseException:
+            finally:
                 if is_same(descriptor, part, within):
                     with suppress(OSError):
                         os.unlink(part, dir_fd=within)
-                raise
-            finally:
                 release(descriptor)
     except OSError as error:
         raise refusal(error, shown(target), "write") from error
@@ -110,6 +110,14 @@ def _above(target: Path) -> Iterator[int]:
         yield within
     finally:
         release(within)
+
+
+def _publish(part: str, final: str, within: int) -> bool:
+    """Give a file its final name if that is free, and never have both: nobody cleans up here."""
+    try:
+        return rename_alone(part, final, within)
+    except NoReplaceUnsupportedError:
+        return publish_file(part, final, within)
 
 
 def _remove_dead(target: Path, within: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from kinpack.archive.stores.handles import IrregularFileError
-from kinpack.archive.stores.noreplace import NoReplaceUnsupportedError
+from kinpack.archive.stores.handles import IrregularFileError, NoReplaceUnsupportedError
 from kinpack.errors import ArchiveError
 
 _CURES = {
