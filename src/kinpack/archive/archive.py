@@ -359,7 +359,7 @@ class Archive(Reader):
         """Clean up behind dead writers, once; nobody else is writing."""
         if not self._tidied:
             with suppress(ArchiveError):
-                remove_leftovers(self._store)
+                remove_leftovers(self._store, self.manifest)
                 self._tidied = True
 
     def info(self) -> dict[str, Any]:

@@ -113,13 +113,14 @@ def commit(
         base = Snapshot(store, newest, base)
 
 
-def remove_leftovers(store: Store) -> None:
+def remove_leftovers(store: Store, known: Manifest) -> None:
     """Delete what dead writers left: temporary files, and segments or codes no manifest names.
 
     To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
 
     Args:
         store: where the archive lies.
+        known: a revision that has been read already.
 
     Raises:
         ArchiveError: the store cannot be read or written.
@@ -132,8 +133,9 @@ def remove_leftovers(store: Store) -> None:
         if (name.startswith("segments/") and name.endswith(".parquet"))
         or (name.startswith("codes/") and name.endswith(".bin"))
     }
-    numbers = manifest_numbers(store)
-    if not unnamed or not numbers:
+    unnamed.difference_update(*(entry.files for entry in known.segments))
+    numbers = manifest_numbers(store) if unnamed else []
+    if not numbers:
         return
     unnamed.difference_update(*(entry.files for entry in load_manifest(store).segments))
     for number in reversed(numbers):

@@ -133,6 +133,10 @@ class FolderStore:
             ArchiveError: it is missing or cannot be reached.
         """
         try:
+            with self._lock:
+                descriptor = self._descriptors.get(name)
+                if descriptor is not None:
+                    return os.fstat(descriptor).st_size
             with self._within(name) as (handle, last):
                 found = os.stat(last, dir_fd=handle)
                 check_regular(found, last)
@@ -221,7 +225,8 @@ class FolderStore:
             try:
                 alone = lock_alone(descriptor)
                 if alone:
-                    if any(name.startswith(UNFINISHED) for name, _ in self._entries("")):
+                    names = os.listdir(descriptor)  # noqa: PTH208 (a handle is no path)
+                    if any(name.startswith(UNFINISHED) for name in names):
                         self._settle()  # before its mark is cleaned up, it must be there for good
                     tidy()
                 if alone is not None:
@@ -336,9 +341,10 @@ class FolderStore:
     def _entries(self, folder: str) -> builtins.list[tuple[str, bool]]:
         """Names in a folder, each with whether it is a folder itself.
 
-        It is opened anew: who reads a folder moves the place up to which its handle is read.
+        The store's own is opened anew: who reads a folder moves the place up to which its handle
+        is read.
         """
-        within = self._within(f"{folder}/./" if folder else "./")
+        within = self._within(f"{folder}/" if folder else "./")
         with within as (handle, _), os.scandir(handle) as entries:
             return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
