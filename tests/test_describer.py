@@ -147,7 +147,7 @@ def test_senseless_content_is_refused() -> None:
     books = arrays["codebooks"]
     for wrong in (books[:0], books[0], np.full_like(books, np.nan), books.repeat(17, axis=1)):
         refusal(header, blobs, {"codebooks": wrong})
-    assert "not (1, D)" in refusal(header, blobs, {"codebooks": books[:2]})
+    assert "not (1, 8)" in refusal(header, blobs, {"codebooks": books[:2]})
     for graph in (b"", b"no graph", blobs["network"][:900]):
         message = refusal(header, {"network": graph}, arrays)
         assert "network 'network' of the describer does not load" in message

@@ -208,7 +208,7 @@ def test_what_has_no_place_in_a_file_is_refused(name: str) -> None:
 
 def test_networks_that_do_not_fit_are_refused() -> None:
     books = np.zeros((2, 4, 4), np.float32)
-    with pytest.raises(CodecError, match=r"not \(1, D\)"):
+    with pytest.raises(CodecError, match=r"not \(1, 6\)"):
         freeze_describer(STEPS["lengths"], np.zeros((2, 4, 3), np.float32), name="x")
     with pytest.raises(CodecError, match="one vector a picture"):
         freeze_describer(nn.Sequential(convolution()), books, name="x")

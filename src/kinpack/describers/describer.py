@@ -199,12 +199,7 @@ class Describer:
     def _describe_one(self, image: Image, into: NDArray[np.float32]) -> None:
         """Write the latents (D,) of one image."""
         cells = area_reduction(image, self.side) / np.float32(255)
-        z = self._network(cells.transpose(2, 0, 1)[None])
-        if z.shape != (1, self.quantiser.D):
-            raise self._network.fault(f"gives an array of shape {z.shape}, not (1, D)")
-        if not np.isfinite(z).all():
-            raise self._network.fault("gives numbers that are not finite")
-        into[:] = z[0]
+        into[:] = self._network(cells.transpose(2, 0, 1)[None], (1, self.quantiser.D))[0]
 
     def _side(self) -> int:
         side = self.header.get("side")

@@ -45,10 +45,6 @@ class NetworkDescriptor:
         for first in range(0, len(images), _BATCH):
             cells = [area_reduction(image, _SIDE) for image in images[first : first + _BATCH]]
             x = np.stack(cells).transpose(0, 3, 1, 2).astype(np.float32)
-            z = self._network(x / np.float32(255) - np.float32(0.5))
-            if z.shape != (len(x), self.D):
-                raise self._network.fault(
-                    f"gives an array of shape {z.shape}, not {(len(x), self.D)}"
-                )
-            described[first : first + _BATCH] = z
+            x = x / np.float32(255) - np.float32(0.5)
+            described[first : first + _BATCH] = self._network(x, (len(x), self.D))
         return described

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kinpack.errors import CodecError
 from kinpack.networks.integer_arithmetic import run
 from kinpack.networks.integer_layers import IntegerLayers
-from kinpack.networks.networks import Array, Engine, Network
+from kinpack.networks.networks import Array, Engine, Network, Session
 from kinpack.networks.numpy_engine import numpy_step
 from kinpack.networks.onnx_writer import PlainGraph
 from kinpack.networks.tiling import Tiling
@@ -77,11 +77,22 @@ class IntegerNetwork(Network):
     def _limits(self) -> Callable[[tuple[int, ...]], object]:
         return self.layers.check_run
 
-    def _engine(self) -> Callable[[Array], Any]:
-        if self.engine == "numpy":
-            return lambda x: run(self.layers, x, numpy_step)
-        session = self.session_of(_graph(self.layers))
-        return lambda x: session({"x": x})
+    def _engine(self) -> Session:
+        return (
+            _InNumpy(self.layers)
+            if self.engine == "numpy"
+            else self.session_of(_graph(self.layers))
+        )
+
+
+class _InNumpy:
+    """A network of integers in numpy, run as a session of onnxruntime is."""
+
+    def __init__(self, layers: IntegerLayers) -> None:
+        self._layers = layers
+
+    def run(self, output_names: None, input_feed: Mapping[str, Array]) -> list[Array]:
+        return [run(self._layers, input_feed["x"], numpy_step)]
 
 
 def _graph(layers: IntegerLayers) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,13 @@ _REMEMBERED = 256
 """Input shapes that are known to be harmless; beyond this they are checked anew."""
 
 
+class Session(Protocol):
+    """What runs a graph, as onnxruntime's sessions do."""
+
+    def run(self, output_names: None, input_feed: Mapping[str, Array]) -> Sequence[Any]:
+        """Give the outputs for inputs by their names."""
+
+
 class Network(ABC):
     """A network with one float32 input and one float32 output; started when first used.
 
@@ -37,28 +44,51 @@ class Network(ABC):
     def __init__(self, *, name: str, threads: int | None, owner: str, optimise: bool) -> None:
         self.name, self._owner = name, owner
         self._threads, self._optimise = threads, optimise
-        self._run: Callable[[Array], Any] | None = None
+        self._input = "x"
+        self._session: Session | None = None
         self._harmless: set[tuple[int, ...]] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, gives: tuple[int, ...] | None = None) -> Array:
         """Run the network.
 
         Args:
             x: float32, in the network's input shape.
+            gives: shape that the output must have, of numbers that are all finite; by default it
+                may be any.
 
         Returns:
             float32 array in its output shape; a zero is never a negative one.
 
         Raises:
             CodecError: the network is refused, does not load, does not take this input, asks for
-                too much, or gives no float32.
+                too much, or gives something else.
         """
-        run = self._started(x.shape)
+        session = self._session
+        if session is None or x.shape not in self._harmless:
+            session = self._started(x.shape)
+        y = self.run(session, {self._input: np.ascontiguousarray(x, np.float32)})
+        if gives is not None and y.shape != gives:
+            raise self.fault(f"gives an array of shape {y.shape}, not {gives}")
+        if gives is not None and not np.isfinite(y).all():
+            raise self.fault("gives numbers that are not finite")
+        return y
+
+    def run(self, session: Session, inputs: Mapping[str, Array]) -> Array:
+        """Run this network, or what stands for it.
+
+        Args:
+            session: that `session_of` has started, or another engine's.
+            inputs: by their names.
+
+        Returns:
+            The output; a zero is never a negative one.
+
+        Raises:
+            CodecError: it does not run, or gives something else than one float32 array.
+        """
         try:
-            y = run(np.ascontiguousarray(x, np.float32))
-        except CodecError:
-            raise
+            y = session.run(None, inputs)[0]
         except Exception as error:  # onnxruntime's errors share no base class
             raise self.fault(f"does not run ({_line(error)})") from error
         if not isinstance(y, np.ndarray) or y.dtype != np.float32:
@@ -71,14 +101,11 @@ class Network(ABC):
         """Error that blames the file for what this network does."""
         return network_fault(what, name=self.name, owner=self._owner)
 
-    def session_of(self, graph: bytes) -> Callable[[Mapping[str, Array]], Array]:
+    def session_of(self, graph: bytes) -> Session:
         """Start a graph in onnxruntime: this network, or what stands for it.
 
         Args:
             graph: the serialised graph, of one output.
-
-        Returns:
-            What maps the inputs by their names to the output.
 
         Raises:
             CodecError: the graph does not load.
@@ -96,44 +123,35 @@ class Network(ABC):
         if not self._optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(
+            session: Session = onnxruntime.InferenceSession(
                 graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise self.fault(f"does not load ({_line(error)})") from error
-
-        def run(inputs: Mapping[str, Array]) -> Array:
-            try:
-                y: Array = session.run(None, dict(inputs))[0]
-            except Exception as error:  # onnxruntime's errors share no base class
-                raise self.fault(f"does not run ({_line(error)})") from error
-            return y
-
-        return run
+        return session
 
     @abstractmethod
     def _limits(self) -> Callable[[tuple[int, ...]], object]:
         """Load it; returns what checks all that it asks for, given an input of some shape."""
 
     @abstractmethod
-    def _engine(self) -> Callable[[Array], Any]:
+    def _engine(self) -> Session:
         """Start what runs it."""
 
-    def _started(self, shape: tuple[int, ...]) -> Callable[[Array], Any]:
+    def _started(self, shape: tuple[int, ...]) -> Session:
         """Check an input's shape, and start the engine if this is the first."""
         with self._lock:
-            if shape not in self._harmless:
-                check = self._limits()
-                try:
-                    check(shape)
-                except CodecError as error:
-                    raise self.fault(f"does not run ({error})") from error
-                if len(self._harmless) >= _REMEMBERED:
-                    self._harmless.clear()
-                self._harmless.add(shape)
-            if self._run is None:
-                self._run = self._engine()
-            return self._run
+            check = self._limits()
+            try:
+                check(shape)
+            except CodecError as error:
+                raise self.fault(f"does not run ({error})") from error
+            if len(self._harmless) >= _REMEMBERED:
+                self._harmless.clear()
+            self._harmless.add(shape)
+            if self._session is None:
+                self._session = self._engine()
+            return self._session
 
 
 class OnnxNetwork(Network):
@@ -162,17 +180,17 @@ class OnnxNetwork(Network):
         super().__init__(name=name, threads=threads, owner=owner, optimise=optimise)
         self._bytes = graph
 
+    def _limits(self) -> Callable[[tuple[int, ...]], object]:
+        return partial(check_run, self._graph)
+
+    def _engine(self) -> Session:
+        return self.session_of(self._bytes)
+
     @cached_property
     def _graph(self) -> Graph:
-        return read_graph(self._bytes, name=self.name, owner=self._owner)
-
-    def _limits(self) -> Callable[[tuple[int, ...]], object]:
-        graph = self._graph
-        return lambda shape: check_run(graph, shape)
-
-    def _engine(self) -> Callable[[Array], Any]:
-        session, name = self.session_of(self._bytes), self._graph.input.name
-        return lambda x: session({name: x})
+        graph = read_graph(self._bytes, name=self.name, owner=self._owner)
+        self._input = graph.input.name
+        return graph
 
 
 def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> Array:
@@ -191,25 +209,16 @@ def run_tiled(network: Network, x: Array, tiling: Tiling, *, channels: int) -> A
         CodecError: the network does not run, or gives another shape or numbers that are not finite.
     """
     n, _, height, width = x.shape
-    if height <= tiling.tile + 2 * tiling.halo and width <= tiling.tile + 2 * tiling.halo:
-        return _run(network, x, tiling, channels)
-    y: Array = np.empty((n, channels, tiling.scaled(height), tiling.scaled(width)), np.float32)
-    for piece in pieces((height, width), tiling):
-        made = _run(network, x[:, :, *piece.source], tiling, channels)
-        y[:, :, *piece.place] = made[:, :, *piece.kept]
-    return y
-
-
-def _run(network: Network, x: Array, tiling: Tiling, channels: int) -> Array:
-    """Run once, checking what comes out: a codec file may hold any network."""
-    y = network(x)
-    n, _, height, width = x.shape
     up, down = tiling.up, tiling.down
     shape = (n, channels, height * up // down, width * up // down)
-    if y.shape != shape:
-        raise network.fault(f"gives an array of shape {y.shape}, not {shape}")
-    if not np.isfinite(y).all():
-        raise network.fault("gives numbers that are not finite")
+    if max(height, width) <= tiling.tile + 2 * tiling.halo:
+        return network(x, shape)
+    y: Array = np.empty(shape, np.float32)
+    for piece in pieces((height, width), tiling):
+        part = x[:, :, *piece.source]
+        h, w = part.shape[2:]
+        made = network(part, (n, channels, h * up // down, w * up // down))
+        y[:, :, *piece.place] = made[:, :, *piece.kept]
     return y
 
 

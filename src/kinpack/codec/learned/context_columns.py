@@ -38,7 +38,8 @@ class ContextColumns:
 
     def __init__(self, network: IntegerNetwork, reading: Reading, *, known: int, stop: int) -> None:
         self._reading, self._known, self._stop = reading, known, stop
-        self._run = network.session_of(_graph(network.layers.layers, known=known, stop=stop))
+        self._network = network
+        self._session = network.session_of(_graph(network.layers.layers, known=known, stop=stop))
 
     @classmethod
     def of(cls, network: IntegerNetwork, *, known: int, stop: int) -> Self | None:
@@ -106,7 +107,7 @@ class ContextColumns:
             read[:, 1:-1, 1:-1] = self._read(values, slice(known))
             rows = read.reshape(n, -1, known).take(places, axis=1)
             feed["rows"] = rows.reshape(n, len(within), _TAPS * known)
-        return self._run(feed)
+        return self._network.run(self._session, feed)
 
     def _read(self, values: NDArray[Any], channels: slice) -> Array:
         """What the first layer reads of some input channels, in the last side of ``values``."""
