@@ -30,7 +30,7 @@ from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
 from kinpack.archive.segments.guard.parquet_limits import prefix_bytes
 from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry
 from kinpack.archive.segments.segment_index import Tail
-from kinpack.archive.segments.segment_writer import SegmentWriter
+from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.classic.avif import rebuild
 from kinpack.codec.codec import Codec
@@ -312,23 +312,25 @@ def sums(head: bytes, raw: bytes, count: int) -> list[int]:
     return found
 
 
-def test_writers_refuse_what_readers_would() -> None:
+def test_writers_refuse_what_readers_would(tmp_path: Path) -> None:
     packet = Packet(1, 1, 1, Kind.WEBP_LOSSLESS, 100, bytes(8), b"x")
-    writer = SegmentWriter("0" * 64, where="a.kin")
+    store = FolderStore(tmp_path)
+    stream = SegmentStream(store, "0" * 64)
     longest = COLUMNS["id"].limit
     for text in ("x" * (longest + 1), "é" * (longest // 2 + 1)):
         with pytest.raises(ArchiveError, match="shorten it"):
-            writer.add(text, {}, packet)
+            stream.add(text, {}, packet)
         with pytest.raises(ArchiveError, match="shorten it"):
-            writer.add("a", {"label": text}, packet)
+            stream.add("a", {"label": text}, packet)
     rows = 0
-    while not writer.full:
-        writer.add(f"{rows}".ljust(longest, "x"), {"label": "y" * longest}, packet)
+    while not stream.segments:
+        stream.add(f"{rows}".ljust(longest, "x"), {"label": "y" * longest}, packet)
         rows += 1
-    data, entry, _ = writer.finish()
-    tail = bytes(data[entry.index_offset :])
-    index = Tail(tail, offset=entry.index_offset, rows=rows, payload_bytes=rows).index()
-    assert len(index.ids) == rows > 5
+    (entry,) = stream.segments
+    assert entry.rows == rows - 1
+    tail = store.read(entry.file)[entry.index_offset :]
+    index = Tail(tail, offset=entry.index_offset, rows=entry.rows, payload_bytes=entry.rows).index()
+    assert len(index.ids) == entry.rows > 5
 
 
 # Packets

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.guard.column_table import COLUMNS
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_writer import SegmentWriter
+from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -49,10 +49,10 @@ Row = tuple[str, str | None, Packet]
 
 
 def write(rows: list[Row]) -> tuple[bytes, SegmentEntry]:
-    writer = SegmentWriter(CODEC, where="x.kin")
+    stream = SegmentStream(FolderStore(Path("x.kin")), CODEC)
     for name, label, packet in rows:
-        writer.add(name, {"label": label}, packet)
-    data, entry, _ = writer.finish()
+        stream.add(name, {"label": label}, packet)
+    data, entry, _ = stream.finish()
     return bytes(data), entry
 
 
@@ -265,23 +265,34 @@ def test_damaged_indices_with_a_good_checksum_do_no_harm(data: st.DataObject) ->
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_a_segment_is_full_by_rows_or_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "ROWS", 3)
-    monkeypatch.setattr(writer_module, "PAYLOAD_BYTES", 1000)
-    writer = SegmentWriter(CODEC, where="x.kin")
-    for row in random_rows(3):
-        assert not writer.full
-        writer.add(row[0], {"label": row[1]}, row[2])
-    assert writer.full
-    writer = SegmentWriter(CODEC, where="x.kin")
-    writer.add("a", {}, Packet(1, 1, 1, Kind.AVIF, 1, b"x" * 8, bytes(1000)))
-    assert writer.full
+def test_a_segment_is_full_by_rows_or_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "ROWS", 3)
+    monkeypatch.setattr(stream_module, "PAYLOAD_BYTES", 1000)
+    stream = SegmentStream(FolderStore(tmp_path), CODEC)
+    rows = random_rows(7)
+    for name, label, packet in rows:
+        stream.add(name, {"label": label}, packet)
+    for name in ("large", "next"):
+        stream.add(name, {}, Packet(1, 1, 1, Kind.AVIF, 1, b"x" * 8, bytes(1000)))
+    stream.flush()
+    stream.flush()
+    assert [entry.rows for entry in stream.segments] == [3, 3, 2, 1]
+    assert stream.rows == 9
+    stored = [Segment(FolderStore(tmp_path), entry) for entry in stream.segments]
+    names = [name for segment in stored for name in segment.ids.to_pylist()]
+    assert names == [*(name for name, _, _ in rows), "large", "next"]
+    assert stream.last_index is not None
+    assert stream.last_index.ids.to_pylist() == ["next"]
+    stream.discard()
+    assert not any((tmp_path / entry.file).exists() for entry in stream.segments)
 
 
 def test_what_cannot_be_written_is_refused() -> None:
     packet = random_rows(1)[0][2]
-    writer = SegmentWriter(CODEC, where="x.kin")
-    with pytest.raises(ArchiveError, match="without images"):
+    writer = SegmentStream(FolderStore(Path("x.kin")), CODEC)
+    with pytest.raises(ArchiveError, match=r"^x\.kin: a segment without images"):
         writer.finish()
     with pytest.raises(ArchiveError, match="empty id"):
         writer.add("", {}, packet)
@@ -296,8 +307,6 @@ def test_what_cannot_be_written_is_refused() -> None:
 
 
 def test_a_library_that_cuts_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinpack.archive.segments import parquet_file
-
-    monkeypatch.setattr(parquet_file, "_ONE_PAGE", 1 << 10)
+    monkeypatch.setattr(stream_module, "_ONE_PAGE", 1 << 10)
     with pytest.raises(ArchiveError, match="does not keep payloads in one page"):
         write(random_rows(3000))

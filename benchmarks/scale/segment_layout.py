@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import pyarrow.parquet as pq
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.guard.column_table import COLUMNS
-from kinpack.archive.segments.segment_writer import SegmentWriter
+from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.packets.packet import Kind, Packet
 
 CODEC = "00" * 32
@@ -42,13 +44,13 @@ BARE = [column.name for column in COLUMNS.values() if not column.packed]
 def thumbnails(count: int) -> tuple[bytes, int]:
     """Make a segment of thumbnails, and the bytes of its manifest."""
     rng = np.random.default_rng(0)
-    writer = SegmentWriter(CODEC, where="made-up thumbnails")
+    stream = SegmentStream(FolderStore(Path("made-up thumbnails")), CODEC)
     lengths = np.clip(rng.normal(150, 50, count), 1, None).astype(int)
     for number, length in enumerate(lengths.tolist()):
         kind = Kind.AVIF if rng.integers(10) == 0 else Kind.LEARNED
         packet = Packet(32, 32, 3, kind, 60, rng.bytes(8), rng.bytes(length))
-        writer.add(f"test/{number:05d}", {"label": f"class {rng.integers(10)}"}, packet)
-    data, entry, _ = writer.finish()
+        stream.add(f"test/{number:05d}", {"label": f"class {rng.integers(10)}"}, packet)
+    data, entry, _ = stream.finish()
     change = {"verb": "add", "added": count, "replaced": 0, "quality": 60}
     unborn = Manifest.unborn(CODEC, 1_000_000, {"quality": 60, "size": None})
     return bytes(data), len(unborn.following((entry,), change).to_bytes())

@@ -16,7 +16,6 @@ from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
-from kinpack.archive.segments.parquet_file import arrow_type
 from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
@@ -134,7 +133,7 @@ def _write_parquet(
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             ("label", pa.int64()),
             ("id", pa.string()),
-            *((column.name, arrow_type(column)) for column in others),
+            *((column.name, column.arrow_type) for column in others),
         ],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
@@ -180,7 +179,7 @@ def _lance() -> Any:
 def _write_lance(folder: Path, pictures: _Pictures) -> int:
     import pyarrow as pa
 
-    known = [(column.name, arrow_type(column)) for column in optional_columns()]
+    known = [(column.name, column.arrow_type) for column in optional_columns()]
     schema = pa.schema([("id", pa.string()), *known, ("image", pa.binary())])
     count = 0
     failures: list[BaseException] = []

@@ -13,8 +13,7 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_stream import SegmentStream
-from kinpack.archive.segments.segment_writer import PAYLOAD_BYTES, is_small
+from kinpack.archive.segments.segment_stream import PAYLOAD_BYTES, SegmentStream, is_small
 from kinpack.archive.stores.store import Store
 
 COMMIT_BYTES = 32 * PAYLOAD_BYTES

@@ -24,8 +24,7 @@ from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_stream import SegmentStream
-from kinpack.archive.segments.segment_writer import is_small
+from kinpack.archive.segments.segment_stream import SegmentStream, is_small
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 

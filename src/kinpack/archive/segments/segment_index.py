@@ -18,7 +18,6 @@ from kinpack.archive.segments.guard.column_table import (
     optional_columns,
 )
 from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes
-from kinpack.archive.segments.parquet_file import arrow_type
 
 UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
 """What the Parquet library raises on files that are damaged, or none of its."""
@@ -75,7 +74,7 @@ class Index:
         optional = {
             column.name: arrays[column.name]
             if column.name in arrays
-            else pa.nulls(len(ids), arrow_type(column))
+            else pa.nulls(len(ids), column.arrow_type)
             for column in optional_columns()
         }
         return cls(ids, packed_codes(arrays["code"]), starts, numbers, optional)
@@ -84,7 +83,7 @@ class Index:
 def _numbers(array: Any, column: Column) -> NDArray[Any]:
     """The values of an Arrow array, not copied; ``to_numpy`` would import pandas first."""
     dtype = np.dtype(column.dtype)
-    if array.type != arrow_type(column) or array.null_count:
+    if array.type != column.arrow_type or array.null_count:
         raise ValueError(f"its column {column.name} is of the type {array.type}")
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
@@ -141,7 +140,7 @@ class Tail:
                 array = _texts(array, column, most_text(self._rows))
             if array.null_count and not column.optional:
                 raise ValueError(f"its column {name} lacks values")
-            if column.optional and array.type != arrow_type(column):
+            if column.optional and array.type != column.arrow_type:
                 raise ValueError(f"its column {name} is of the type {array.type}")
             self._arrays[name] = array
         return self._arrays

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import inspect
+import uuid
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from kinpack.archive.segments.code_file import code_file
+from kinpack.archive.segments.guard.column_table import (
+    COLUMNS,
+    NUMBERS,
+    Column,
+    most_text,
+    optional_columns,
+)
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_index import Index
-from kinpack.archive.segments.segment_writer import SegmentWriter
+from kinpack.archive.stores.store import FORMAT
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError
+
+PAYLOAD_BYTES = 32 << 20
+"""A segment is full with this many bytes of payload."""
+
+ROWS = 1 << 16
+"""A segment is full with this many images."""
+
+_ZSTD_LEVEL = 19
+_ONE_PAGE = 1 << 30
+
+
+def is_small(entry: SegmentEntry) -> bool:
+    """Tell whether a segment is less than half full, so that it gains by being merged."""
+    return 2 * entry.rows < ROWS and 2 * entry.payload_bytes < PAYLOAD_BYTES
 
 
 class Sink(Protocol):
@@ -39,7 +65,7 @@ class SegmentStream:
 
     Args:
         store: where to.
-        codec: SHA-256 of the codec file, hexadecimal.
+        codec: SHA-256 of the codec file, hexadecimal; written into each segment.
 
     Attributes:
         segments: what a manifest is to say of the segments that are stored, in order.
@@ -51,10 +77,13 @@ class SegmentStream:
         self.segments: list[SegmentEntry] = []
         self.last_index: Index | None = None
         self.rows = 0
-        self._store = store
-        self._codec = codec
-        self._writer = SegmentWriter(codec, where=store.where(""))
-        self._codes = bytearray()
+        self._store, self._codec = store, codec
+        # Of the segment that is being gathered:
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in COLUMNS if name not in ("payload", "code")
+        }
+        self._payloads, self._codes, self._described = bytearray(), bytearray(), bytearray()
+        self._text_bytes = 0
 
     def add(
         self,
@@ -67,7 +96,7 @@ class SegmentStream:
 
         Args:
             id: its name.
-            columns: what else is known of it, by the column's name.
+            columns: what else is known of it, by the column's name; what is left out is ``None``.
             packet: the image, coded.
             code: the describer's packed code of it; empty if the archive has no describer.
 
@@ -75,20 +104,50 @@ class SegmentStream:
             The place of its segment in ``segments``, and its row there.
 
         Raises:
-            ArchiveError: the image cannot be written, or the segment before it.
+            ArchiveError: a text or a number is none that the column can hold, there is no such
+                column, a code has another size than those before, or the segment before the image
+                cannot be written.
         """
-        if self._writer.full:
+        rows = len(self._columns["id"])
+        longest = sum(column.limit for column in COLUMNS.values() if column.dtype == "string")
+        if (
+            rows >= ROWS
+            or len(self._payloads) >= PAYLOAD_BYTES
+            or self._text_bytes + longest > most_text(rows)
+        ):
             self.flush()
-        place = len(self.segments), self._writer.rows
-        if len(self._codes) != place[1] * len(code):
-            raise ArchiveError(
-                f"{self._store.where('')}: the describer's code of image {id!r} has {len(code)} "
-                "bytes, those before it another size; one archive takes the codes of one describer"
+            rows = 0
+        if not id:
+            raise self._refusal("an image has an empty id; give it a name")
+        known = {column.name: columns.get(column.name) for column in optional_columns()}
+        if unknown := columns.keys() - known.keys():
+            raise self._refusal(
+                f"image {id!r} has a value of {min(unknown)!r}, but there is no such column; there "
+                f"are {', '.join(known)}"
             )
-        self._writer.add(id, columns, packet)
-        self._codes += code
+        if not packet.code or len(self._codes) != rows * len(packet.code):
+            raise self._refusal(
+                f"image {id!r} has a product code of {len(packet.code)} bytes, those before it "
+                f"{len(self._codes) // (rows or 1)}; one archive takes the codes of one codec"
+            )
+        if len(self._described) != rows * len(code):
+            raise self._refusal(
+                f"the describer's code of image {id!r} has {len(code)} bytes, those before it "
+                "another size; one archive takes the codes of one describer"
+            )
+        self._text_bytes += sum(
+            self._checked(COLUMNS[name], value)
+            for name, value in (("id", id), *known.items())
+            if value is not None
+        )
+        row = {"id": id, **known, "length": len(packet.payload), "checksum": packet.checksum()}
+        for name, values in self._columns.items():
+            values.append(row[name] if name in row else int(getattr(packet, name)))
+        self._payloads += packet.payload
+        self._codes += packet.code
+        self._described += code
         self.rows += 1
-        return place
+        return len(self.segments), rows
 
     def take(self, image: StoredImage) -> None:
         """Append one image that an archive keeps already; raises as ``add`` does."""
@@ -100,13 +159,10 @@ class SegmentStream:
         Raises:
             ArchiveError: the store cannot be written.
         """
-        if not self._writer.rows:
+        if not self._columns["id"]:
             return
-        data, entry, self.last_index = self._writer.finish()
-        self._writer = SegmentWriter(self._codec, where=self._store.where(""))
-        codes, self._codes = bytes(self._codes), bytearray()
-        if codes:
-            entry = replace(entry, codes=code_file(entry.name, codes))
+        codes = bytes(self._described)
+        data, entry, self.last_index = self.finish()
         self.segments.append(entry)
         contents: tuple[memoryview | bytes, ...] = (data, codes)
         for file, content in zip(entry.files, contents, strict=False):
@@ -115,7 +171,173 @@ class SegmentStream:
                     f"{self._store.where(file)}: this random name was taken; try again"
                 )
 
+    def finish(self) -> tuple[memoryview, SegmentEntry, Index]:
+        """Make a segment of what has been gathered, and begin another one; nothing is stored.
+
+        Returns:
+            The bytes to store under ``entry.file``, the entry for the manifest, and the index as it
+            would be read.
+
+        Raises:
+            ArchiveError: nothing was added, or the Parquet library did not lay the columns out as
+                the format asks.
+        """
+        rows, payload_bytes = len(self._columns["id"]), len(self._payloads)
+        if not rows:
+            raise self._refusal("a segment without images cannot be written")
+        arrays = _arrow_arrays(self._columns, self._payloads, self._codes)
+        data, index_offset, code_end = _to_parquet(arrays, self._codec)
+        view = memoryview(data).cast("B")
+        if (
+            view[index_offset - payload_bytes : index_offset] != self._payloads
+            or view[code_end - len(self._codes) : code_end] != self._codes
+        ):
+            raise self._refusal(
+                "the installed pyarrow does not keep payloads in one page; install the version "
+                "that kinpack's constraints name"
+            )
+        name = uuid.uuid4().hex
+        entry = SegmentEntry(
+            name=name,
+            bytes=len(view),
+            rows=rows,
+            payload_bytes=payload_bytes,
+            sha256=hashlib.sha256(view).hexdigest(),
+            index_offset=index_offset,
+            index_crc32=zlib.crc32(view[index_offset:]),
+            codes=code_file(name, bytes(self._described)) if self._described else None,
+        )
+        index = Index.of(arrays, offset=index_offset, payload_bytes=payload_bytes)
+        for values in self._columns.values():
+            values.clear()
+        self._payloads, self._codes, self._described = bytearray(), bytearray(), bytearray()
+        self._text_bytes = 0
+        return view, entry, index
+
     def discard(self) -> None:
         """Delete what was stored, as far as the store allows; for segments in no manifest."""
         with suppress(ArchiveError):
             self._store.delete(*(file for entry in self.segments for file in entry.files))
+
+    def _checked(self, column: Column, value: Any) -> int:
+        """See that a column can hold a value; gives the bytes of a text."""
+        if column.dtype != "string":
+            dtype = np.dtype(column.dtype)
+            fits = type(value) in (int, float) if dtype.kind == "f" else type(value) is int
+            if fits and dtype.kind != "f":
+                fits = np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+            if not fits:
+                raise self._refusal(f"{value!r} is no {column.name}, which is of type {dtype}")
+            return 0
+        try:
+            n_bytes = len(value.encode())
+        except (AttributeError, UnicodeEncodeError) as error:
+            raise self._refusal(
+                f"{value!r} is no valid Unicode text; rename the file or its {column.name}"
+            ) from error
+        if n_bytes > column.limit:
+            raise self._refusal(
+                f"{value[:40]!r}… has {n_bytes:,} bytes; the column {column.name} "
+                f"takes at most {column.limit:,}: shorten it"
+            )
+        return n_bytes
+
+    def _refusal(self, reason: str) -> ArchiveError:
+        return ArchiveError(f"{self._store.where('')}: {reason}")
+
+
+def _arrow_array(column: Column, values: Sequence[Any]) -> Any:
+    """An Arrow array of a column's values; ``pa.array`` would import pandas first, which is slow.
+
+    Args:
+        column: of texts or numbers.
+        values: row by row, ``None`` where an optional one is missing.
+    """
+    import pyarrow as pa
+
+    valid = None
+    if None in values:
+        valid = pa.py_buffer(
+            np.packbits([value is not None for value in values], bitorder="little")
+        )
+    if column.dtype in NUMBERS:
+        numbers = np.array([0 if value is None else value for value in values], column.dtype)
+        buffers = [valid, pa.py_buffer(numbers)]
+    else:
+        encoded = [b"" if value is None else value.encode() for value in values]
+        ends = np.zeros(len(values) + 1, np.int32)
+        np.cumsum([len(text) for text in encoded], out=ends[1:])
+        buffers = [valid, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(column.arrow_type, len(values), buffers)
+
+
+def _arrow_arrays(
+    columns: Mapping[str, Sequence[Any]], payloads: bytearray, codes: bytearray
+) -> dict[str, Any]:
+    """All columns of a segment as Arrow arrays, in their order.
+
+    Args:
+        columns: the values of each column but payloads and codes, row by row.
+        payloads: all payloads, one after the other; ``length`` says where each ends.
+        codes: all packed product codes, of equal size.
+    """
+    import pyarrow as pa
+
+    rows = len(columns["id"])
+    offsets = np.zeros(rows + 1, np.int32)
+    np.cumsum(columns["length"], out=offsets[1:])
+    whole = {
+        "payload": (pa.binary(), [None, pa.py_buffer(offsets), pa.py_buffer(payloads)]),
+        "code": (pa.binary(len(codes) // rows), [None, pa.py_buffer(codes)]),
+    }
+    return {
+        name: pa.Array.from_buffers(whole[name][0], rows, whole[name][1])
+        if name in whole
+        else _arrow_array(column, columns[name])
+        for name, column in COLUMNS.items()
+    }
+
+
+def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
+    """Lay columns out as a Parquet file of one row group.
+
+    Args:
+        arrays: all columns of a segment as Arrow arrays, in their order.
+        codec: SHA-256 of the codec file, noted in the footer.
+
+    Returns:
+        The file, as an Arrow buffer; and one past the last byte of the payloads, and of the product
+        codes, its two first columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = len(arrays["id"])
+    columns = [COLUMNS[name] for name in arrays]
+    schema = pa.schema(
+        [pa.field(one.name, arrays[one.name].type, nullable=one.optional) for one in columns]
+    )
+    options: dict[str, Any] = {}
+    if "max_rows_per_page" in inspect.signature(pq.ParquetWriter.__init__).parameters:
+        options["max_rows_per_page"] = rows  # newer versions cut pages after 20,000 rows
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        use_dictionary=[one.name for one in columns if one.encoding == "DICTIONARY"],
+        column_encoding={one.name: one.encoding for one in columns if one.encoding != "DICTIONARY"},
+        compression={one.name: "ZSTD" if one.packed else "NONE" for one in columns},
+        compression_level={one.name: _ZSTD_LEVEL for one in columns if one.packed},
+        write_statistics=False,
+        data_page_size=_ONE_PAGE,
+        dictionary_pagesize_limit=_ONE_PAGE,
+        store_schema=False,
+        **options,
+    ) as writer:
+        writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), rows)
+        writer.add_key_value_metadata({"kinpack.format": str(FORMAT), "kinpack.codec": codec})
+    data = sink.getvalue()
+    group = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
+    chunks = group.column(0), group.column(1)  # neither has a dictionary
+    payload, code = (chunk.data_page_offset + chunk.total_compressed_size for chunk in chunks)
+    return data, payload, code

@@ -7,7 +7,7 @@ image gives it in ``Item.columns``; it comes back in ``ImageEntry.columns``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Encoding: TypeAlias = Literal[
     "PLAIN", "DICTIONARY", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"
@@ -53,6 +53,14 @@ class Column:
             raise ValueError(
                 f"{self.name}: optional are numbers and texts, no array by differences"
             )
+
+    @property
+    def arrow_type(self) -> Any:
+        """The Arrow type of its values; none of ``fixed``, which depends on the codec."""
+        import pyarrow as pa
+
+        known = {"string": pa.string(), "binary": pa.binary()}
+        return known.get(self.dtype) or pa.from_numpy_dtype(self.dtype)
 
 
 _LONGEST_TEXT = 1 << 16
