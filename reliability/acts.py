@@ -16,7 +16,7 @@ from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.manifest import codec_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_record, manifest_numbers
-from kinpack.archive.segments import segment_writer
+from kinpack.archive.segments import segment_stream
 from kinpack.archive.stores.folder_store import FolderStore
 
 CODEC = FakeCodec()
@@ -55,11 +55,11 @@ class BrokenPromiseError(Exception):
 @contextmanager
 def segments_of(rows: int) -> Iterator[None]:
     """Let segments be full with so many images, so that few images make several."""
-    before, segment_writer.ROWS = segment_writer.ROWS, rows
+    before, segment_stream.ROWS = segment_stream.ROWS, rows
     try:
         yield
     finally:
-        segment_writer.ROWS = before
+        segment_stream.ROWS = before
 
 
 def content_of(source: FakeSource) -> Content:

@@ -16,14 +16,14 @@ import pyarrow.parquet
 
 from fakes.fake_codec import FakeCodec, pictures
 from kinpack.archive.archive import Archive
-from kinpack.archive.segments import segment_writer
+from kinpack.archive.segments import segment_stream
 
 OLD, NEW = 3, 6
 
 
 def write(verb: str, address: str) -> None:
     """Create an archive of ``OLD`` pictures, or add ``NEW`` to it, in segments of 3."""
-    segment_writer.ROWS = 3
+    segment_stream.ROWS = 3
     codec = FakeCodec()
     if verb == "create":
         with Archive.create(address, codec) as archive:

@@ -12,7 +12,7 @@ import pytest
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.codec.packets.packet import Kind
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
 from kinpack.search.distances.distance import SearchError
@@ -22,7 +22,7 @@ from tests.archive_checks import CODEC, content, expected, hashes, make, reopene
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100])

@@ -18,7 +18,7 @@ from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError
 from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
@@ -27,7 +27,7 @@ from tests.archive_checks import CODEC, content, expected, hashes, make, renewed
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 @pytest.mark.usefixtures("small_segments")

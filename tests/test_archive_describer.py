@@ -20,7 +20,7 @@ from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import batches as batches_module
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet
@@ -37,7 +37,7 @@ from tests.describer_checks import by_id, check, make_embedded, soft
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 def test_codes_are_those_of_the_pictures_that_were_added(tmp_path: Path) -> None:

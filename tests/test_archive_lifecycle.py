@@ -24,7 +24,7 @@ from kinpack.archive.care.compaction import images_to_copy
 from kinpack.archive.care.copying import CopyReport, copy, merge
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import TEMPORARY
@@ -35,7 +35,7 @@ from tests.archive_checks import CODEC, content, expected, hashes, make, renewed
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of eight images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 8)
+    monkeypatch.setattr(stream_module, "ROWS", 8)
 
 
 def names(*numbers: int) -> list[str]:
@@ -90,7 +90,7 @@ def test_compacting_copies_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(FakeCodec, "decode", None)
         report = archive.compact(progress=done.append)
         monkeypatch.undo()
-        monkeypatch.setattr(writer_module, "ROWS", 8)
+        monkeypatch.setattr(stream_module, "ROWS", 8)
         assert sum(done) == report.images == 27
         assert (report.dropped, report.segments_before, report.segments_after) == (0, 27, 4)
         assert report.bytes_after < report.bytes_before

@@ -10,7 +10,7 @@ import pytest
 from fakes.fake_codec import FakeCodec, pictures
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
 
@@ -18,7 +18,7 @@ from tests.archive_checks import CODEC, content, expected, hashes, make, renewed
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 def damage(file: Path, position: int) -> None:

@@ -19,7 +19,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.revisions import id_lookup as finding
 from kinpack.archive.revisions.hash_index import HashIndex
 from kinpack.archive.revisions.id_lookup import rows_of
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.segment_index import Tail
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError, NotFoundError
@@ -101,7 +101,7 @@ def test_rows_of_a_text(names: list[str], name: str) -> None:
 def test_every_id_is_found_before_and_after_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
     monkeypatch.setattr(finding, "_LOOKS", looks)
     path = make(tmp_path / "a.kin", pictures(30))
     with reopened(path) as archive:
@@ -131,7 +131,7 @@ def test_every_id_is_found_before_and_after_the_index(
 def test_a_first_read_decodes_no_more_than_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "ROWS", 300)
+    monkeypatch.setattr(stream_module, "ROWS", 300)
     monkeypatch.setattr(finding, "_WORTH", 0)
     path = make(tmp_path / "a.kin", pictures(1200))
     decoded: list[str] = []
@@ -183,7 +183,7 @@ def test_what_was_written_is_not_read_again(
 def test_a_race_lost_to_many_others_reads_the_ids_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
     path = make(tmp_path / "a.kin")
 
     def items() -> Any:

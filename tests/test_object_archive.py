@@ -24,7 +24,7 @@ from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.manifest_chain import load_manifest
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores import leases, objects
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.cli import app
@@ -51,7 +51,7 @@ def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> B
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 def names(*numbers: int) -> list[str]:

@@ -15,7 +15,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores import leases
 from kinpack.errors import ArchiveError, ImageError, KinpackError
 from tests.archive_checks import CODEC, content, expected, renewed, reopened
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of four images, so that few images make several."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -25,7 +25,7 @@ import pytest
 
 from fakes.fake_codec import FakeSource, pictures
 from kinpack.archive.care.verification import verify
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores import buckets, leases, objects
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError, KinpackError
@@ -53,7 +53,7 @@ def running_proxy(s3_endpoint: str) -> Iterator[FaultProxy]:
 @pytest.fixture
 def proxy(running_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """The real server behind a proxy, and segments of four images."""
-    monkeypatch.setattr(writer_module, "ROWS", 4)
+    monkeypatch.setattr(stream_module, "ROWS", 4)
     use_server(running_proxy.endpoint, monkeypatch)
     running_proxy.reset()
     yield running_proxy

@@ -19,7 +19,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
-from kinpack.archive.segments import segment_writer as writer_module
+from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores import ranged
 from kinpack.archive.stores.ranged import TAIL_BYTES, HttpFile, LocalFile
 from kinpack.archive.stores.sealed_store import SealedStore
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of 60 images, three deleted, in 8 segments; nobody changes it."""
     path = tmp_path_factory.mktemp("sealed") / "a.kin"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer_module, "ROWS", 8)
+        patch.setattr(stream_module, "ROWS", 8)
         make(path, pictures(60, side=40))
     with reopened(path) as archive:
         archive.remove(["set/00003", "set/00004", "set/00030"])
