@@ -45,7 +45,8 @@ NUMBERS = {
 }  # fmt: skip
 
 EVERY_MANIFEST = {
-    "format", "number", "parent", "created", "kinpack", "change", "segments", "checksum",
+    "format", "archive", "number", "parent", "created", "kinpack", "change", "segments",
+    "checksum",
 }  # fmt: skip
 WHOLE = EVERY_MANIFEST | {"codec", "metadata"}
 BASED = EVERY_MANIFEST | {"base", "deleted"}
@@ -175,7 +176,9 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     require(keys in (WHOLE, WHOLE | {"describer"}, BASED), name, f"its keys are {sorted(keys)}")
     require(body["number"] == number, name, f"it is manifest {body['number']} under another name")
     parent = body["parent"]
-    require(parent is None or is_integer(parent, 1, number - 1), name, f"its parent is {parent!r}")
+    good = parent is None if number == 1 else is_hex(parent, 64)
+    require(good, name, f"its parent is {parent!r}")
+    require(is_hex(body["archive"], 32), name, f"its archive is {body['archive']!r}")
     kinds = {"created": str, "kinpack": str, "change": dict, "segments": list}
     kinds |= (
         {"base": dict, "deleted": dict} if "base" in body else {"codec": dict, "metadata": dict}
@@ -282,6 +285,7 @@ def build_revision(records: Mapping[int, dict[str, Any]], number: int) -> Revisi
         chain.append(records[base["number"]])
         there = chain[-1]["checksum"] == base["checksum"]
         require(there, name, f"it builds on another manifest {base['number']} than there is")
+        require(chain[-1]["archive"] == chain[0]["archive"], name, "its base is another archive's")
     whole = chain[-1]
     describer = f"describers/{whole['describer']['sha256']}.kine" if "describer" in whole else ""
     revision = Revision(number, f"codecs/{whole['codec']['sha256']}.kinc", describer, [], [])
@@ -609,6 +613,12 @@ class Check:
             self.files.add(manifest_name(number))
             with Noting(self.problems):
                 records[number] = read_manifest(self.archive, number)
+        for number, record in records.items():
+            if (before := records.get(number - 1)) is not None:
+                follows = before["checksum"] == record["parent"]
+                same = follows and before["archive"] == record["archive"]
+                with Noting(self.problems):
+                    require(same, manifest_name(number), "it follows another manifest")
         revisions = []
         for number in sorted(records):
             base = records[number].get("base")

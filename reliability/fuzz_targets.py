@@ -50,8 +50,6 @@ class MemoryStore:
         files: content by name.
     """
 
-    first_decides = False
-
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files
 

@@ -168,8 +168,8 @@ def test_without_a_describer_nothing_is_written_of_one(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     values = json.loads((path / "manifests" / "0000000001.json").read_bytes())
     assert set(values) == {
-        "format", "number", "parent", "created", "kinpack", "change", "checksum", "codec",
-        "segments", "metadata",
+        "format", "archive", "number", "parent", "created", "kinpack", "change", "checksum",
+        "codec", "segments", "metadata",
     }  # fmt: skip
     assert set(values["segments"][0]) == {
         "name", "bytes", "rows", "payload_bytes", "sha256", "index_offset", "index_crc32", "deleted"

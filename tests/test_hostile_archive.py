@@ -53,6 +53,7 @@ ENTRY = SegmentEntry(
 def manifest(**values: Any) -> bytes:
     body = {
         "format": 1,
+        "archive": "a" * 32,
         "number": 1,
         "parent": None,
         "created": "now",
@@ -101,7 +102,7 @@ def test_rows_that_are_claimed_only_take_no_memory(tmp_path: Path) -> None:
         )
         for n in range(2000)
     )
-    revision = Manifest(1, None, "now", "0", "0" * 64, 1, entries)
+    revision = Manifest(1, "a" * 32, None, "now", "0", "0" * 64, 1, entries)
     snapshot = Snapshot(FolderStore(tmp_path), revision)
     assert len(snapshot) == 2000 * (MOST_ROWS - 1)
     for n, (_, rows) in enumerate(snapshot.parts()):  # 16 GB, were they all kept

@@ -53,7 +53,9 @@ def test_round_trip() -> None:
     assert read(FIRST.to_bytes()) == FIRST
     second = FIRST.following((ENTRY, replace(ENTRY, name="f" * 32, deleted=())), {"verb": "add"})
     assert read(second.to_bytes()) == second
-    assert (FIRST.number, FIRST.parent, second.number, second.parent) == (1, None, 2, 1)
+    assert (FIRST.number, FIRST.parent) == (1, None)
+    assert (second.number, second.parent) == (2, FIRST.checksum)
+    assert second.archive == FIRST.archive != Manifest.unborn("cd" * 32, 321).archive
     assert (FIRST.images, second.images) == (17, 37)
 
 
@@ -142,8 +144,11 @@ HOSTILE: list[Callable[[], dict[str, Any]]] = [
     lambda: body(number=0),
     lambda: body(number=1.0),
     lambda: body(number=10**10),
-    lambda: body(parent=1),
-    lambda: body(parent=-1),
+    lambda: body(parent="ab" * 32),
+    lambda: body(number=2),
+    lambda: body(number=2, parent=1),
+    lambda: body(archive=None),
+    lambda: body(archive="AB" * 16),
     lambda: body(created=5),
     lambda: body(codec=None),
     lambda: body(codec={"sha256": "../../etc/passwd", "bytes": 1}),
@@ -343,9 +348,12 @@ def test_every_changed_byte_of_a_manifest_with_a_base_is_found() -> None:
 def test_hostile_manifests_with_a_base(tmp_path: Path) -> None:
     base = FIRST
     good = {
-        **{key: FIRST.to_dict()[key] for key in ("format", "created", "kinpack", "change")},
+        **{
+            key: FIRST.to_dict()[key]
+            for key in ("format", "archive", "created", "kinpack", "change")
+        },
         "number": 2,
-        "parent": 1,
+        "parent": FIRST.checksum,
         "segments": [],
         "base": {"number": 1, "checksum": base.checksum},
         "deleted": {ENTRY.name: [[2, 5], [7, 8]]},
@@ -366,6 +374,8 @@ def test_hostile_manifests_with_a_base(tmp_path: Path) -> None:
         {"base": {"number": 1, "checksum": "0" * 64}},
         {"metadata": {}},
         {"codec": {"sha256": "cd" * 32, "bytes": 1}},
+        {"archive": "0" * 32},
+        {"parent": "0" * 64},
     ]
     for changes in hostile:
         with pytest.raises(ArchiveError, match=r"x\.json: damaged manifest"):
@@ -374,7 +384,8 @@ def test_hostile_manifests_with_a_base(tmp_path: Path) -> None:
     store.create(FIRST.file, FIRST.to_bytes())
     before = base.checksum
     for number in range(2, 140):
-        body = {**good, "number": number, "base": {"number": number - 1, "checksum": before}}
+        body = {**good, "number": number, "parent": before}
+        body["base"] = {"number": number - 1, "checksum": before}
         data = sealed({**body, "deleted": {}})
         before = Record.from_bytes(data, where="x").checksum
         store.create(manifest_file(number), data)

@@ -27,8 +27,6 @@ Shelves = dict[str, dict[str, bytes]]
 class Shelf:
     """A store in a dictionary: the least that the protocol asks."""
 
-    first_decides = True
-
     def __init__(self, files: dict[str, bytes], address: str) -> None:
         self._files, self._address = files, address
         self._lock = threading.RLock()

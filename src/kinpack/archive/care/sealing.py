@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,10 +63,9 @@ def seal(
 def unseal(
     source: Readable, target: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> None:
-    """Write the revision that an archive shows as a folder, which can be changed.
+    """Write the revision that an archive shows as a new archive, which can be changed.
 
-    In an object store its number becomes 1, since there the first manifest decides who makes an
-    archive.
+    It gets an identity of its own, and begins with revision 1.
 
     Args:
         source: the archive, a sealed one or any other, open or by its path or address.
@@ -76,10 +76,10 @@ def unseal(
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
     with opened(source) as reader:
-        manifest = replace(reader.manifest, base=None)
+        manifest = replace(
+            reader.manifest, archive=uuid.uuid4().hex, number=1, parent=None, base=None
+        )
         with building(target) as store:
-            if store.first_decides:
-                manifest = replace(manifest, number=1, parent=None)
             for name, data in _parts(reader, manifest, progress):
                 if not store.create(name, data) and store.read(name) != data:
                     raise ArchiveError(

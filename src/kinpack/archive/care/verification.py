@@ -170,6 +170,9 @@ class _Verification:
                     self._problem(name, f"this is manifest {record.number} under another name")
         for number, record in records.items():
             name = manifest_file(number)
+            before = records.get(number - 1)
+            if before and (before.checksum, before.archive) != (record.parent, record.archive):
+                self._problem(name, f"it follows another manifest {number - 1} than there is")
             if record.base is not None and manifest_file(record.base[0]) in self._names:
                 base = records.get(record.base[0])
                 if base is not None and base.checksum != record.base[1]:
@@ -178,7 +181,7 @@ class _Verification:
                 self.report.notes.append(
                     f"{self._store.where(name)}: the revision that it builds on is forgotten"
                 )
-            elif record.parent and manifest_file(record.parent) not in self._names:
+            elif record.parent and manifest_file(number - 1) not in self._names:
                 self.report.notes.append(
                     f"{self._store.where(name)}: the revision before it is forgotten"
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,10 @@ from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
 from kinpack.archive.stores.store import FOLDER, FORMAT
 from kinpack.errors import ArchiveError
 
-_NAME = re.compile(r"manifests/(\d{10})\.json")
+HIGHEST = 9_999_999_999
+"""Highest number that a commit may have."""
+
+_NAME = re.compile(r"manifests/(\d{10})\.json", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Manifest:
     Attributes:
         number: 1 for the first commit, then one more each; 0 stands for an archive that nothing
             was committed to, and is never written.
-        parent: number of the commit that this one followed, ``None`` for the first.
+        archive: the archive's identity, 32 hexadecimal digits; all commits of one have the same.
+        parent: checksum of the commit before, ``None`` for the first.
         created: when, in UTC, as ISO 8601 to the second.
         writer: version of kinpack that wrote it.
         codec: SHA-256 of the codec file, hexadecimal.
@@ -41,7 +46,8 @@ class Manifest:
     """
 
     number: int
-    parent: int | None
+    archive: str
+    parent: str | None
     created: str
     writer: str
     codec: str
@@ -63,7 +69,7 @@ class Manifest:
         describer: str = "",
         describer_bytes: int = 0,
     ) -> Manifest:
-        """The revision before the first commit.
+        """The revision before the first commit of a new archive, which gets an identity.
 
         Args:
             codec: SHA-256 of the codec file, hexadecimal.
@@ -82,6 +88,7 @@ class Manifest:
             raise ArchiveError(f"metadata of an archive must be JSON values: {error}") from error
         return cls(
             0,
+            uuid.uuid4().hex,
             None,
             _now(),
             kinpack.__version__,
@@ -114,7 +121,8 @@ class Manifest:
         left = tuple(segment for segment in segments if segment.live)
         return Manifest(
             number=self.number + 1,
-            parent=self.number or None,
+            archive=self.archive,
+            parent=self.checksum if self.number else None,
             created=_now(),
             writer=kinpack.__version__,
             codec=self.codec,
@@ -186,6 +194,7 @@ class Manifest:
         """The file's JSON values, without its checksum."""
         body: dict[str, Any] = {
             "format": FORMAT,
+            "archive": self.archive,
             "number": self.number,
             "parent": self.parent,
             "created": self.created,
@@ -212,7 +221,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file's content: canonical JSON with a checksum of all the rest."""
-        return sealed(self.to_dict())
+        return sealed(self.to_dict(), self.checksum)
 
 
 def codec_file(codec: str) -> str:

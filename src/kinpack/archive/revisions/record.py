@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest import HIGHEST, Manifest
 from kinpack.archive.segments.canonical import (
     MalformedError,
     hexadecimal,
@@ -21,8 +21,10 @@ from kinpack.archive.segments.segment_entry import Runs, SegmentEntry, length, r
 from kinpack.archive.stores.store import FORMAT
 from kinpack.errors import ArchiveError
 
-_HIGHEST = 9_999_999_999
-_EVERY = ("format", "number", "parent", "created", "kinpack", "segments", "change", "checksum")
+_EVERY = (
+    *("format", "archive", "number", "parent", "created", "kinpack", "segments", "change"),
+    "checksum",
+)
 _WHOLE = (*_EVERY, "codec", "metadata")
 _CHANGES = (*_EVERY, "base", "deleted")
 
@@ -32,9 +34,10 @@ class Record:
     """What one manifest file says: a whole revision, or what has changed since another one.
 
     Attributes:
-        number: of the commit; ``parent``, ``created``, ``writer`` and ``change`` as in
-            ``Manifest``.
-        parent: number of the commit before.
+        number: of the commit; ``archive``, ``parent``, ``created``, ``writer`` and ``change`` as
+            in ``Manifest``.
+        archive: the archive's identity.
+        parent: checksum of the commit before.
         created: when.
         writer: version of kinpack.
         change: what the commit did.
@@ -50,7 +53,8 @@ class Record:
     """
 
     number: int
-    parent: int | None
+    archive: str
+    parent: str | None
     created: str
     writer: str
     change: Mapping[str, Any]
@@ -94,7 +98,10 @@ class Record:
             raise MalformedError(f"format {body['format']!r} is unknown")
         shallow(body["change"], "values of change")
         shallow(body.get("metadata"), "metadata")
-        number = integer(body, "number", 1, _HIGHEST)
+        number = integer(body, "number", 1, HIGHEST)
+        first = body["parent"] is None
+        if first != (number == 1):
+            raise MalformedError(f"manifest {number} has {'no' if first else 'a'} parent")
         base, deleted, codec, codec_bytes = None, {}, "", 0
         describer, describer_bytes = "", 0
         if whole:
@@ -112,10 +119,11 @@ class Record:
                 hexadecimal(body["base"], "checksum", 64),
             )
             runs = of_type(body, "deleted", dict)
-            deleted = {name: read_runs(value, _HIGHEST) for name, value in runs.items()}
+            deleted = {name: read_runs(value, HIGHEST) for name, value in runs.items()}
         return cls(
             number=number,
-            parent=None if body["parent"] is None else integer(body, "parent", 1, number - 1),
+            archive=hexadecimal(body, "archive", 32),
+            parent=None if first else hexadecimal(body, "parent", 64),
             created=of_type(body, "created", str),
             writer=of_type(body, "kinpack", str),
             change=of_type(body, "change", dict),
@@ -152,6 +160,12 @@ class Record:
             base = None
         elif base is None or (base.number, base.checksum) != self.base:
             raise _damaged(where, f"it builds on another manifest {self.base[0]} than there is")
+        elif base.archive != self.archive:
+            raise _damaged(
+                where, f"manifest {base.number}, on which it builds, is another archive's"
+            )
+        elif base.number == self.number - 1 and base.checksum != self.parent:
+            raise _damaged(where, "it builds on another manifest than it follows")
         else:
             codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
             describer, describer_bytes = base.describer, base.describer_bytes
@@ -167,6 +181,7 @@ class Record:
                 )
         manifest = Manifest(
             number=self.number,
+            archive=self.archive,
             parent=self.parent,
             created=self.created,
             writer=self.writer,

@@ -35,9 +35,9 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
-def sealed(body: Mapping[str, Any]) -> bytes:
+def sealed(body: Mapping[str, Any], checksum: str = "") -> bytes:
     """A file's content: an object with its ``checksum``, in canonical form, and a newline."""
-    return canonical({**body, "checksum": digest(body)}) + b"\n"
+    return canonical({**body, "checksum": checksum or digest(body)}) + b"\n"
 
 
 def unsealed(data: bytes) -> dict[str, Any]:

@@ -45,8 +45,6 @@ class FolderStore:
         root: the folder; links to it are followed, but none to a new archive.
     """
 
-    first_decides = False
-
     def __init__(self, root: Path) -> None:
         self.root = root
         self._lock = threading.RLock()

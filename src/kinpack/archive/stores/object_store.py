@@ -35,8 +35,6 @@ class ObjectStore:
         ArchiveError: the address is none, or the environment does not fit.
     """
 
-    first_decides = True
-
     def __init__(self, address: str) -> None:
         self._objects = Objects(Address.parse(address))
         self._sizes: dict[str, int] = {}

@@ -36,8 +36,6 @@ class SealedStore:
         ArchiveError: it is no zip, damaged, compressed or encrypted.
     """
 
-    first_decides = False
-
     def __init__(self, file: RangedFile) -> None:
         self._file = file
         try:

@@ -29,11 +29,6 @@ class Store(Protocol):
     Every file is written once, whole, and never changed. All failures are ``ArchiveError``.
     """
 
-    @property
-    def first_decides(self) -> bool:
-        """Whether a claim locks nobody out, so that whoever is first to create manifest 1 wins."""
-        ...
-
     def where(self, name: str) -> str:
         """How messages call a file, or for an empty name the store itself."""
         ...
