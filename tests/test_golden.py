@@ -148,9 +148,11 @@ def test_unpacking(name: str, tmp_path: Path) -> None:
 
 
 def test_sealing_gives_the_same_bytes(tmp_path: Path) -> None:
-    seal(opened("classic.kin"), tmp_path / "again.kin.zip")
+    seal(opened("classic.kin.zip"), tmp_path / "again.kin.zip")
     sealed = (GOLDEN / "classic.kin.zip").read_bytes()
     assert (tmp_path / "again.kin.zip").read_bytes() == sealed
+    seal(opened("classic.kin"), tmp_path / "new.kin.zip")  # deleted images are left out
+    assert list(Archive.open(tmp_path / "new.kin.zip").ids) == list(opened("classic.kin").ids)
     unseal(opened("classic.kin.zip"), tmp_path / "folder.kin")
     seal_again = Archive.open(tmp_path / "folder.kin")
     assert list(seal_again.ids) == expected("classic.kin")["revisions"]["6"]

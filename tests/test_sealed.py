@@ -61,9 +61,10 @@ def test_a_sealed_archive_reads_as_the_folder(folder: Path, sealed: Path, tmp_pa
     with reopened(folder) as archive, reopened(sealed) as other:
         assert other.ids == archive.ids
         assert np.array_equal(other.codes, archive.codes)
-        assert other.manifest == archive.manifest
+        assert other.manifest.number == archive.manifest.number
+        assert not any(entry.deleted for entry in other.manifest.segments)
         assert other.search("set/00007") == archive.search("set/00007")
-        assert other.info()["deleted"] == 3
+        assert (archive.info()["deleted"], other.info()["deleted"]) == (3, 0)
         seal(archive, tmp_path / "again.kin.zip")
         seal(other, tmp_path / "third.kin.zip")
         copy(other, tmp_path / "copy.kin")
@@ -94,8 +95,11 @@ def test_unsealing(folder: Path, sealed: Path, tmp_path: Path) -> None:
         unseal(archive, tmp_path / "b.kin", progress=done.append)
     assert sum(done) == 57
     there, new = hashes(folder), hashes(tmp_path / "b.kin")
-    assert set(there) - set(new) == {"manifests/0000000002.json"}
-    assert {name for name in new if new[name] != there[name]} == {"manifests/0000000001.json"}
+    with reopened(folder) as archive:
+        cut = {entry.file for entry in archive.manifest.segments if entry.deleted}
+    assert set(there) - set(new) == {"manifests/0000000002.json", *cut}
+    changed = {name for name in set(new) & set(there) if new[name] != there[name]}
+    assert changed == {"manifests/0000000001.json"}
     with reopened(tmp_path / "b.kin") as archive:
         archive.add(pictures(1, first=90))
         assert archive.manifest.number == 2

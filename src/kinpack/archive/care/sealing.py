@@ -10,14 +10,18 @@ from dataclasses import replace
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
-from kinpack.archive.revisions.commit import building, commit_first
+from kinpack.archive.revisions.commit import building
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
+from kinpack.archive.segments.segment import Segment
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import place_of
 from kinpack.archive.stores.staged_file import staged_file
+from kinpack.archive.stores.system_errors import existing
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError
 
@@ -29,8 +33,9 @@ def seal(
 ) -> int:
     """Write the revision that an archive shows into one uncompressed zip, for reading alone.
 
-    Segments are copied as they are, deleted images among them, and checked. The same revision
-    always gives the same bytes. The file appears whole, or not at all.
+    Segments are copied as they are, and checked; those with deleted images are written anew
+    without them, payloads byte for byte. The same revision always gives the same bytes under the
+    same version of pyarrow. The file appears whole, or not at all.
 
     Args:
         source: the archive, open or by its path or address.
@@ -52,7 +57,7 @@ def seal(
         staged_file(path_of(target, "a sealed archive", ArchiveError)) as file,
     ):
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in _files(reader, progress):
+            for name, data in _files(reader, reader.manifest, progress):
                 info = zipfile.ZipInfo(name, _LONG_AGO)
                 info.create_system = 3
                 info.external_attr = 0o100644 << 16
@@ -76,37 +81,83 @@ def unseal(
         ArchiveError: the path exists or cannot be written, or a file is missing or damaged.
     """
     with opened(source) as reader:
-        manifest = replace(
-            reader.manifest, archive=uuid.uuid4().hex, number=1, parent=None, base=None
-        )
+        manifest = replace(reader.manifest, archive=uuid.uuid4().hex, number=1, parent=None)
         with building(target) as store:
-            for name, data in _parts(reader, manifest, progress):
-                if not store.create(name, data) and store.read(name) != data:
+            for name, data in _files(reader, manifest, progress):
+                if store.create(name, data):
+                    continue
+                if name == manifest.file:  # somebody else was faster
+                    raise existing(store.where(""))
+                if store.read(name) != data:
                     raise ArchiveError(
                         f"{store.where(name)}: another file has this name; remove it, or choose "
                         "another place"
                     )
-            commit_first(store, manifest)
 
 
-def _files(source: Reader, progress: Progress | None) -> Iterator[tuple[str, bytes]]:
-    """The files of one revision, each checked: the manifest comes last, and is whole."""
-    manifest: Manifest = replace(source.manifest, base=None)
-    yield from _parts(source, manifest, progress)
-    yield manifest.file, manifest.to_bytes()
-
-
-def _parts(
+def _files(
     source: Reader, manifest: Manifest, progress: Progress | None
 ) -> Iterator[tuple[str, bytes]]:
-    """The codec, the describer, the segments and their codes of a revision, each checked."""
+    """The files of a revision, each checked, without what was deleted.
+
+    The manifest, which is the one given but for the segments, comes last, and is whole.
+    """
     yield manifest.codec_file, read_codec(source.store, manifest)
     if manifest.describer:
         yield manifest.describer_file, read_describer(source.store, manifest)
-    for entry in manifest.segments:
-        yield entry.file, read_segment(source.store, entry)
+    entries: list[SegmentEntry] = []
+    codes: dict[str, bytes] = {}
+    for segment, rows in source.parts():
+        if rows is None:
+            entries.append(segment.manifest_entry)
+            yield entries[-1].file, read_segment(source.store, entries[-1])
+        else:
+            for entry, data, code in _rewritten(segment, rows.tolist(), manifest.codec):
+                entries.append(entry)
+                yield entry.file, data
+                if entry.codes:
+                    codes[entry.codes.file] = code
         if progress:
-            progress(entry.live)
-    for entry in manifest.segments:  # together and last: a search over the web reads them all
+            progress(segment.manifest_entry.live)
+    for entry in entries:  # together and last: a search over the web reads them all
         if entry.codes:
-            yield entry.codes.file, read_code_file(source.store, entry.codes)
+            made = codes.get(entry.codes.file)
+            yield entry.codes.file, made or read_code_file(source.store, entry.codes)
+    manifest = replace(manifest, segments=tuple(entries), base=None)
+    yield manifest.file, manifest.to_bytes()
+
+
+def _rewritten(
+    segment: Segment, rows: list[int], codec: str
+) -> Iterator[tuple[SegmentEntry, bytes, bytes]]:
+    """Rows of a segment as one of their own, or several; named after their content."""
+    shelf = _Shelf(segment.where)
+    stream = SegmentStream(shelf, codec)
+    for image in segment.stored(rows):
+        stream.take(image)
+    stream.flush()
+    for entry in stream.segments:
+        data, *code = (shelf.files[file] for file in entry.files)
+        name = entry.sha256[:32]
+        codes = replace(entry.codes, name=name) if entry.codes else None
+        yield replace(entry, name=name, codes=codes), data, code[0] if code else b""
+
+
+class _Shelf:
+    """A sink in memory."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self.files: dict[str, bytes] = {}
+
+    def where(self, name: str) -> str:
+        del name
+        return self._where
+
+    def create(self, name: str, data: bytes | memoryview) -> bool:
+        self.files[name] = bytes(data)
+        return True
+
+    def delete(self, *names: str) -> None:
+        for name in names:
+            del self.files[name]
