@@ -37,16 +37,20 @@ def real_layers(draw_seed: int) -> dict[str, Any]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 1 << 30))
-def test_quantised_layers_fit_and_follow_the_real_ones(seed: int) -> None:
+@given(seed=st.integers(0, 1 << 30), largest=st.sampled_from((63, WEIGHT, 2047)))
+def test_quantised_layers_fit_and_follow_the_real_ones(seed: int, largest: int) -> None:
     real = real_layers(seed)
     weight, bias, input_unit = real["weight"], real["bias"], real["input_unit"]
     rng = np.random.default_rng(seed + 1)
     output_unit = least_unit(**real) * 10.0 ** rng.uniform(0, 4, len(bias))
-    layer = quantise_layer(**real, output_unit=output_unit, low=-EXACT, high=EXACT)
+    if largest < WEIGHT:
+        output_unit *= 2 * WEIGHT / largest
+    layer = quantise_layer(
+        **real, output_unit=output_unit, low=-EXACT, high=EXACT, largest_weight=largest
+    )
     assert layer.largest_sum(ACTIVATION) < EXACT
-    assert layer.weight.dtype == np.int8
-    assert int(layer.weight.min()) >= -WEIGHT
+    assert layer.weight.dtype == (np.int8 if largest <= WEIGHT else np.int16)
+    assert np.abs(layer.weight).max() <= largest
     assert (layer.shift >= 0).all()
     x = rng.integers(-ACTIVATION, ACTIVATION + 1, (1, weight.shape[1], 3, 3))
     k = weight.shape[2]

@@ -21,11 +21,6 @@ from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
-from kinpack.learn.lattice.networks import (  # noqa: E402
-    WEIGHT_LEVELS,
-    RoundedConv2d,
-    rounded_weights,
-)
 from kinpack.learn.lattice.patch_files import PatchFiles, Share  # noqa: E402
 from kinpack.learn.lattice.run import LatticeRun, averaged_model  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
@@ -99,25 +94,6 @@ def test_flat_latents_are_predicted_from_one_position() -> None:
     coded = lattice(y, torch.zeros(1), torch.ones(1))
     first, others = coded.bits[0, 0], coded.bits[0, 1:].sum() / 63
     assert first > 10 * others
-
-
-def test_rounded_weights_have_seven_bits_and_pass_the_gradient() -> None:
-    weight = torch.randn(5, 3, 3, 3, requires_grad=True)
-    rounded = rounded_weights(weight)
-    unit = weight.detach().flatten(1).abs().amax(1) / WEIGHT_LEVELS
-    counts = rounded.detach() / unit.view(-1, 1, 1, 1)
-    assert torch.allclose(counts, counts.round(), atol=1e-3)
-    (gradient,) = torch.autograd.grad(rounded.sum(), weight)
-    assert torch.equal(gradient, torch.ones_like(weight))
-
-
-def test_rounding_is_switched_for_what_runs_when_decoding_alone() -> None:
-    model = LatticeModel(SMALL)
-    model.round_decoder(True)
-    assert not any(isinstance(layer, RoundedConv2d) for layer in model.analysis.modules())
-    layers = [layer for layer in model.synthesis.modules() if isinstance(layer, RoundedConv2d)]
-    assert layers
-    assert all(layer.rounded for layer in layers)
 
 
 def test_groups_must_follow_one_another() -> None:
@@ -234,7 +210,6 @@ def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> 
     run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     for _ in range(20):
         run.advance()
-    run.model.bake_decoder()
     model, pictures = run.model.eval(), patches.batch(5)
     layers = integer_synthesis_of(model, [patches.batch(i) for i in range(3)])
     y = latents_in_units(model, pictures, 60).round()

@@ -32,14 +32,14 @@ class DenseLayer:
     """floor((x · weight + bias) · 2^-shift), clipped.
 
     Attributes:
-        weight: (in, out) int8.
+        weight: (in, out) int8 or int16.
         bias: (out,) int32.
         shift: (out,) uint8.
         low: smallest result.
         high: largest result.
     """
 
-    weight: NDArray[np.int8]
+    weight: NDArray[np.int8] | NDArray[np.int16]
     bias: NDArray[np.int32]
     shift: NDArray[np.uint8]
     low: int
@@ -125,10 +125,14 @@ class DenseLayers:
             CodecError: an array is missing or of another type, or the layers do not fit.
         """
         layers: list[DenseLayer] = []
-        types = {"weight": np.int8, "bias": np.int32, "shift": np.uint8, "bounds": np.int32}
+        types = {"weight": "int8 int16", "bias": "int32", "shift": "uint8", "bounds": "int32"}
         while f"{name}.{len(layers)}.weight" in arrays:
             found = {part: arrays.get(f"{name}.{len(layers)}.{part}") for part in types}
-            values = {k: v for k, v in found.items() if v is not None and v.dtype == types[k]}
+            values = {
+                part: array
+                for part, array in found.items()
+                if array is not None and array.dtype.name in types[part].split()
+            }
             if len(values) < len(types) or values["bounds"].shape != (2,):
                 raise CodecError(f"the network {name!r} of a codec is unreadable; make it anew")
             low, high = (int(bound) for bound in values.pop("bounds"))

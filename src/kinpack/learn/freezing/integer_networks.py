@@ -36,10 +36,11 @@ def quantise_layer(
     low: int,
     high: int,
     largest_input: int = ACTIVATION,
+    largest_weight: int = WEIGHT,
 ) -> IntegerLayer:
     """Integer stand-in of a real convolution.
 
-    Each output channel takes the largest shift at which its weights fit 8 bits and its sums 24.
+    Each output channel takes the largest shift at which its weights fit and its sums 24 bits.
 
     Args:
         weight: (out, in, k, k) real weights.
@@ -49,6 +50,7 @@ def quantise_layer(
         low: smallest result in units.
         high: largest result in units.
         largest_input: bound on the size of the inputs, in units.
+        largest_weight: bound on the size of the weights; above 127 they are int16.
 
     Raises:
         CodecError: the unit of an output is so fine that its weights do not fit even unshifted;
@@ -57,13 +59,17 @@ def quantise_layer(
     scaled: Floats = weight * input_unit[None, :, None, None] / output_unit[:, None, None, None]
     offset: Floats = bias / output_unit
     shift = np.array(
-        [_shift(w, float(b), largest_input) for w, b in zip(scaled, offset, strict=True)],
+        [
+            _shift(w, float(b), largest_input, largest_weight)
+            for w, b in zip(scaled, offset, strict=True)
+        ],
         dtype=np.int64,
     )
     factor: Floats = np.exp2(shift.astype(np.float64))
     half = np.where(shift > 0, factor / 2, 0)
+    dtype = np.int8 if largest_weight <= WEIGHT else np.int16
     return IntegerLayer(
-        weight=np.rint(scaled * factor[:, None, None, None]).astype(np.int8),
+        weight=np.rint(scaled * factor[:, None, None, None]).astype(dtype),
         bias=np.rint(offset * factor + half).astype(np.int32),
         shift=shift.astype(np.uint8),
         low=low,
@@ -125,16 +131,18 @@ def real_weights(layer: nn.Conv2d) -> tuple[Floats, Floats]:
     return layer.weight.detach().double().numpy(), bias.detach().double().numpy()
 
 
-def _shift(weight: Floats, bias: float, largest_input: int) -> int:
-    """Largest shift at which the weights of one output fit 8 bits and its sums 24."""
+def _shift(weight: Floats, bias: float, largest_input: int, largest_weight: int) -> int:
+    """Largest shift at which the weights of one output fit and its sums 24 bits."""
     for shift in range(MAX_SHIFT, -1, -1):
-        if _fits(weight, bias, shift, largest_input):
+        if np.abs(weight).max() * 2.0**shift <= largest_weight and _summable(
+            weight, bias, shift, largest_input
+        ):
             return shift
     raise CodecError("a context network would leave exact arithmetic; learn the codec again")
 
 
-def _fits(weight: Floats, bias: float, shift: int, largest_input: int) -> bool:
+def _summable(weight: Floats, bias: float, shift: int, largest_input: int) -> bool:
     factor = 2.0**shift
     # The last half unit of each weight is for rounding.
     total = (np.abs(weight * factor) + 0.5).sum() * largest_input + abs(bias) * factor + factor
-    return bool(np.abs(weight).max() * factor <= WEIGHT and total < EXACT)
+    return bool(total < EXACT)

@@ -31,7 +31,7 @@ def freeze_lattice(
     """Turn a trained model into a codec.
 
     Args:
-        model: trained, the rounding of its decoder's weights baked in.
+        model: trained.
         patches: to calibrate with; of several sides, so that all levels of the lattice occur.
         base: codec whose product code it takes over; payloads do not depend on it.
         description: plain values for the header (name, data, seed, …).

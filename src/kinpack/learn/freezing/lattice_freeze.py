@@ -34,6 +34,7 @@ from kinpack.learn.freezing.freeze import (
 )
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
+    WEIGHT,
     Floats,
     hidden_unit,
     quantise_layer,
@@ -49,6 +50,8 @@ Patches: TypeAlias = Sequence[NDArray[np.uint8]]
 
 ROOM = 1.25
 """Activations are given so much more room than calibration reached."""
+WIDE_WEIGHT = 2047
+"""Largest weight of a network's last layer: at 127 its means are so coarse that they cost 1 %."""
 USUAL = 0.999
 """Share of differences that are read without being clipped."""
 _ROWS = 1 << 14
@@ -273,10 +276,11 @@ def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
         if layer is found[-1]:
             half = plain.out_channels // 2
             out = np.concatenate([np.full(half, _LATENT), np.full(half, 1 / BINS_PER_OCTAVE)])
-            low, high = -LIMIT, LIMIT
+            low, high, largest = -LIMIT, LIMIT, WIDE_WEIGHT
         else:
             at = torch.relu(values)
             out, low, high = hidden_unit(ROOM * at, plain, unit), 0, ACTIVATION
+            largest = WEIGHT
         made = quantise_layer(
             plain.weight.double().numpy(),
             np.zeros(plain.out_channels) if plain.bias is None else plain.bias.double().numpy(),
@@ -284,6 +288,7 @@ def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
             output_unit=out,
             low=low,
             high=high,
+            largest_weight=largest,
         )
         layers.append(
             DenseLayer(

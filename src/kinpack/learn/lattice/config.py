@@ -95,8 +95,6 @@ class LatticeTraining:
         chroma: weights of squared errors of Cb and Cr beside 1 of Y, all on the 8-bit scale; that
             of RGB is about 1 : 1.09 : 0.83.
         structure: weight of 1 − SSIM beside those.
-        rounded_from: share of the budget after which weights of what runs when decoding are rounded
-            to 7 bits in training.
         average: decay a step of the moving average of the weights, which is what is used.
     """
 
@@ -109,7 +107,6 @@ class LatticeTraining:
     quality_high: int = 88
     chroma: tuple[float, float] = (0.6, 0.5)
     structure: float = 100.0
-    rounded_from: float = 0.5
     average: float = 0.999
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from kinpack.codec.learned.lattice import NEAREST, NEIGHBOURS, Level, order_of
 from kinpack.codec.learned.lattice_contexts import SPACINGS, network_of
-from kinpack.learn.lattice.networks import RoundedLinear
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 
 REACH = 64.0
@@ -47,11 +46,11 @@ class LevelNetwork(nn.Sequential):
     """
 
     def __init__(self, channels: int, inner: int) -> None:
-        last = RoundedLinear(inner, 2 * channels)
+        last = nn.Linear(inner, 2 * channels)
         super().__init__(
-            RoundedLinear((NEIGHBOURS + 1) * channels + NEIGHBOURS + 2, inner),
+            nn.Linear((NEIGHBOURS + 1) * channels + NEIGHBOURS + 2, inner),
             nn.ReLU(),
-            RoundedLinear(inner, inner),
+            nn.Linear(inner, inner),
             nn.ReLU(),
             last,
         )

@@ -15,8 +15,6 @@ from kinpack.learn.lattice.networks import (
     GroupContext,
     LatticeAnalysis,
     LatticeSynthesis,
-    bake_rounding,
-    round_weights,
 )
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 from kinpack.learn.models.model import quality_plane, quantiser_step
@@ -105,16 +103,6 @@ class LatticeModel(nn.Module):
             y_hat = torch.cat([y_hat, own], 1)
             bits.append(total)
         return y_hat, torch.stack(bits, 1)
-
-    def round_decoder(self, rounded: bool) -> None:
-        """Switch the rounding of the weights of all that runs when decoding."""
-        for network in (self.synthesis, self.lattice, self.context):
-            round_weights(network, rounded)
-
-    def bake_decoder(self) -> None:
-        """Round the weights of all that runs when decoding, for good."""
-        for network in (self.synthesis, self.lattice, self.context):
-            bake_rounding(network)
 
 
 def _masks(y: Tensor) -> Iterator[Tensor]:

@@ -2,69 +2,15 @@
 
 Nothing of either works at a half of the picture's resolution, where most arithmetic of a
 convolutional codec goes. Both have a linear block transform beside a trunk that starts at zero.
-What runs when decoding is made of ``RoundedConv2d``, whose weights can be rounded in training.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.models.networks import Analysis, Residual, Synthesis, start_at_zero
-
-WEIGHT_LEVELS = 63
-"""Weights are rounded to −63 … 63 parts of the largest of each output channel: 7 bits, so that
-products of two 8-bit numbers can be summed in pairs by 16-bit instructions without saturating."""
-
-
-class RoundedConv2d(nn.Conv2d):
-    """A convolution whose weights can be rounded, with the gradient passing straight through."""
-
-    rounded = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (n, in, h, w)."""
-        if not self.rounded:
-            return super().forward(x)
-        convolved: Tensor = self._conv_forward(x, rounded_weights(self.weight), self.bias)
-        return convolved
-
-
-class RoundedLinear(nn.Linear):
-    """A linear layer whose weights can be rounded likewise."""
-
-    rounded = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (…, in) to (…, out)."""
-        if not self.rounded:
-            return super().forward(x)
-        return nn.functional.linear(x, rounded_weights(self.weight), self.bias)
-
-
-def rounded_weights(weight: Tensor) -> Tensor:
-    """Weights (out, …) rounded to 7 bits for each output, with the gradient of those given."""
-    largest = weight.detach().flatten(1).abs().amax(1).clamp_min(1e-12)
-    unit = (largest / WEIGHT_LEVELS).view(-1, *[1] * (weight.dim() - 1))
-    return weight + (torch.round(weight / unit) * unit - weight).detach()
-
-
-@torch.no_grad()
-def bake_rounding(network: nn.Module) -> None:
-    """Round the weights of all layers of a network that can, for good."""
-    for layer in network.modules():
-        if isinstance(layer, RoundedConv2d | RoundedLinear):
-            layer.weight.copy_(rounded_weights(layer.weight))
-            layer.rounded = False
-
-
-def round_weights(network: nn.Module, rounded: bool) -> None:
-    """Switch the rounding of all layers of a network that can."""
-    for layer in network.modules():
-        if isinstance(layer, RoundedConv2d | RoundedLinear):
-            layer.rounded = rounded
 
 
 class LatticeAnalysis(Analysis):
@@ -103,17 +49,14 @@ class LatticeSynthesis(Synthesis):
         self.linear = nn.Conv2d(planes, 3 * 8 * 8, 1)
         self.blocks = nn.PixelShuffle(8)
         self.trunk = nn.Sequential(
-            RoundedConv2d(planes, deep, 1),
-            *(
-                Residual(deep, config.deep_inner, convolution=RoundedConv2d)
-                for _ in range(config.deep_blocks)
-            ),
-            RoundedConv2d(deep, 4 * mid, 1),
+            nn.Conv2d(planes, deep, 1),
+            *(Residual(deep, config.deep_inner) for _ in range(config.deep_blocks)),
+            nn.Conv2d(deep, 4 * mid, 1),
             nn.PixelShuffle(2),
-            Residual(mid, config.mid_inner, convolution=RoundedConv2d),
+            Residual(mid, config.mid_inner),
             nn.ReLU(),
         )
-        self.last = RoundedConv2d(mid, 3 * 4 * 4, 3, padding=1)
+        self.last = nn.Conv2d(mid, 3 * 4 * 4, 3, padding=1)
         self.up = nn.PixelShuffle(4)
         start_at_zero(self.last)
 
@@ -128,9 +71,9 @@ class GroupContext(nn.Sequential):
 
     def __init__(self, config: LatticeConfig, group: Group) -> None:
         super().__init__(
-            RoundedConv2d(group.known + 1, config.context, 3, padding=1),
+            nn.Conv2d(group.known + 1, config.context, 3, padding=1),
             nn.ReLU(),
-            RoundedConv2d(config.context, config.context, 1),
+            nn.Conv2d(config.context, config.context, 1),
             nn.ReLU(),
-            RoundedConv2d(config.context, 2 * (group.stop - group.start), 1),
+            nn.Conv2d(config.context, 2 * (group.stop - group.start), 1),
         )

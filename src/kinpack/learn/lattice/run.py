@@ -82,9 +82,7 @@ class LatticeRun:
             SSIM.
         """
         began, training = time.process_time(), self.training
-        rounded = self.progress >= training.rounded_from
         self.model.train()
-        self.model.round_decoder(rounded)
         # The noise depends on the step alone, so that a resumed run repeats an unbroken one.
         torch.manual_seed(training.seed * 1_000_003 + self.step)
         picture = _picture(self.patches.batch(self.step))
@@ -177,7 +175,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
 
 def averaged_model(file: Path) -> LatticeModel:
-    """The model of a checkpoint with its averaged weights, decoder weights rounded, to be used.
+    """The model of a checkpoint with its averaged weights, to be used.
 
     Raises:
         CodecError: the file is missing or damaged.
@@ -185,9 +183,6 @@ def averaged_model(file: Path) -> LatticeModel:
     state = read_checkpoint(file)
     model = LatticeModel(LatticeConfig.from_dict(state["network"]))
     model.load_state_dict(state["average"])
-    training = LatticeTraining.from_dict(state["training"])
-    if state["seconds"] >= 3600 * training.hours * training.rounded_from:
-        model.bake_decoder()
     return model.eval().requires_grad_(False)
 
 

@@ -20,12 +20,10 @@ from kinpack.learn.models.config import NetworkConfig, Step
 class Residual(nn.Module):
     """Two 3×3 convolutions about a narrower middle, added to the input."""
 
-    def __init__(
-        self, channels: int, inner: int, *, convolution: type[nn.Conv2d] = nn.Conv2d
-    ) -> None:
+    def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.down = convolution(channels, inner, 3, padding=1)
-        self.up = convolution(inner, channels, 3, padding=1)
+        self.down = nn.Conv2d(channels, inner, 3, padding=1)
+        self.up = nn.Conv2d(inner, channels, 3, padding=1)
         # Starting as the identity lets deep stacks train from the first step.
         start_at_zero(self.up)
 
