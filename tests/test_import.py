@@ -30,6 +30,7 @@ FLOORS = {
     "arguments": 1,
     "progress": 0,
     "archive/segments/guard": 0,
+    "archive/stores/system": 0,
     "limits": 1,
     "metrics": 1,
     "entropy": 1,

@@ -13,8 +13,15 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from kinpack.archive.stores.handles import is_same, lock_alone, open_folder, release
+from kinpack.archive.stores.handles import (
+    create_file,
+    is_same,
+    open_folder,
+    release,
+    system,
+)
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
+from kinpack.archive.stores.system.locks import lock_alone
 from kinpack.archive.stores.system_errors import existing, refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -72,7 +79,7 @@ class FolderBirth:
     def born(self) -> None:
         """End it, where the first manifest is there, durably."""
         with suppress(OSError):  # the next writer removes what is left of the mark
-            os.unlink(self._mark, dir_fd=self.handle)
+            system.unlink(self._mark, dir_fd=self.handle)
         self.release()
 
     def undo(self) -> None:
@@ -85,10 +92,10 @@ class FolderBirth:
             _, ours, foreign = _look(self.handle)
             if not _is_archive(foreign):
                 _clear(self.handle, ours)
-                os.fsync(self.handle)  # without its mark nothing else may be there again
-                os.unlink(self._mark, dir_fd=self.handle)
+                system.fsync(self.handle)  # without its mark nothing else may be there again
+                system.unlink(self._mark, dir_fd=self.handle)
                 if self._made and is_same(self.handle, self._path.name, self._parent):
-                    os.rmdir(self._path.name, dir_fd=self._parent)
+                    system.rmdir(self._path.name, dir_fd=self._parent)
         self.release()
 
     def release(self) -> None:
@@ -101,7 +108,7 @@ class FolderBirth:
         name = self._path.name
         for _ in range(_ATTEMPTS):
             try:
-                os.mkdir(name, dir_fd=self._parent)
+                system.mkdir(name, dir_fd=self._parent)
                 self._made = True
             except FileExistsError:
                 self._made = False
@@ -119,7 +126,7 @@ class FolderBirth:
             except BaseException as error:
                 if self._made and isinstance(error, OSError):
                     with suppress(OSError):
-                        os.rmdir(name, dir_fd=self._parent)
+                        system.rmdir(name, dir_fd=self._parent)
                 release(handle)
                 raise
             release(handle)
@@ -142,17 +149,16 @@ class FolderBirth:
             _clear(handle, ours)
         else:
             self._mark = UNFINISHED + uuid.uuid4().hex
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            release(os.open(self._mark, flags, 0o666, dir_fd=handle))
+            release(create_file(self._mark, handle))
         try:
-            os.fsync(handle)
-            os.fsync(self._parent)
+            system.fsync(handle)
+            system.fsync(self._parent)
             if not locked and _look(handle)[0] != [self._mark]:  # two began at once
                 raise self._busy()
         except BaseException:
             if not marks:
                 with suppress(OSError):
-                    os.unlink(self._mark, dir_fd=handle)
+                    system.unlink(self._mark, dir_fd=handle)
             raise
         return True
 
@@ -174,7 +180,8 @@ def _look_for_free(handle: int, path: Path, *, made: bool) -> tuple[list[str], l
         OSError: the system refuses.
     """
     marks, ours, foreign = _look(handle)
-    stranger = not made and os.fstat(handle).st_uid != os.geteuid()
+    us = os.geteuid() if hasattr(os, "geteuid") else None
+    stranger = not made and us is not None and system.fstat(handle).st_uid != us
     if stranger or _is_archive(foreign) or (not marks and (ours or foreign)):
         raise existing(shown(path))
     if foreign:
@@ -198,7 +205,7 @@ def _look(handle: int) -> tuple[list[str], list[str], list[str]]:
             continue
         inner = open_folder(folder or ".", handle)
         try:
-            with os.scandir(inner) as entries:
+            with system.scandir(inner) as entries:
                 for entry in entries:
                     name, is_file = entry.name, entry.is_file(follow_symlinks=False)
                     if is_file and not folder and _MARK.fullmatch(name):
@@ -229,6 +236,6 @@ def _clear(handle: int, ours: list[str]) -> None:
         folder, _, last = name.rpartition("/")
         inner = open_folder(folder or ".", handle)
         try:
-            (os.rmdir if name in _FILES else os.unlink)(last, dir_fd=inner)
+            (system.rmdir if name in _FILES else system.unlink)(last, dir_fd=inner)
         finally:
             release(inner)

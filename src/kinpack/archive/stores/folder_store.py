@@ -14,17 +14,17 @@ from pathlib import Path
 from kinpack.archive.stores.folder_birth import FolderBirth
 from kinpack.archive.stores.handles import (
     check_regular,
-    lock_alone,
-    lock_shared,
     open_file,
     open_folder,
     publish_file,
     read_at,
     release,
     synchronise,
+    system,
     write_synchronised,
 )
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
+from kinpack.archive.stores.system.locks import lock_alone, lock_shared
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -84,8 +84,7 @@ class FolderStore:
             ArchiveError: it is missing, shorter, or cannot be read.
         """
         try:
-            descriptor = self._descriptors.get(name)
-            if descriptor is not None:
+            if (descriptor := self._descriptors.get(name)) is not None:
                 data = read_at(descriptor, offset, length)
             else:
                 data = self._open_and_read(name, offset, length)
@@ -116,9 +115,9 @@ class FolderStore:
                     created = publish_file(temporary, last, handle)
                 finally:
                     with suppress(OSError):  # else the next writer cleans up
-                        os.unlink(temporary, dir_fd=handle)
+                        system.unlink(temporary, dir_fd=handle)
                 if created:
-                    os.fsync(handle)
+                    system.fsync(handle)
                     self._changed = True
         except OSError as error:
             raise refusal(error, self.where(name), "write") from error
@@ -132,11 +131,10 @@ class FolderStore:
         """
         try:
             with self._lock:
-                descriptor = self._descriptors.get(name)
-                if descriptor is not None:
+                if (descriptor := self._descriptors.get(name)) is not None:
                     return os.fstat(descriptor).st_size
             with self._within(name) as (handle, last):
-                found = os.stat(last, dir_fd=handle)
+                found = system.stat(last, dir_fd=handle)
                 check_regular(found, last)
                 return found.st_size
         except OSError as error:
@@ -150,7 +148,7 @@ class FolderStore:
         """
         try:
             with self._within(name) as (handle, last):
-                os.lstat(last, dir_fd=handle)
+                system.lstat(last, dir_fd=handle)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -188,18 +186,17 @@ class FolderStore:
         """
         for name in names:
             with self._lock:
-                descriptor = self._descriptors.pop(name, None)
-                if descriptor is not None:
+                if (descriptor := self._descriptors.pop(name, None)) is not None:
                     release(descriptor)
             try:
                 with suppress(FileNotFoundError), self._within(name) as (handle, last):
-                    os.unlink(last, dir_fd=handle)
+                    system.unlink(last, dir_fd=handle)
             except OSError as error:
                 raise refusal(error, self.where(name), "delete") from error
         for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
             try:
                 with suppress(FileNotFoundError), self._within(f"{folder}/") as (handle, _):
-                    os.fsync(handle)
+                    system.fsync(handle)
             except OSError as error:
                 raise refusal(error, self.where(folder), "synchronise") from error
 
@@ -343,7 +340,7 @@ class FolderStore:
         is read.
         """
         within = self._within(f"{folder}/" if folder else "./")
-        with within as (handle, _), os.scandir(handle) as entries:
+        with within as (handle, _), system.scandir(handle) as entries:
             return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
     def _open(self, name: str) -> int:
@@ -352,8 +349,7 @@ class FolderStore:
 
     def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
         with self._lock:
-            descriptor = self._descriptors.get(name)
-            if descriptor is None:
+            if (descriptor := self._descriptors.get(name)) is None:
                 descriptor = self._open(name)
                 if len(self._descriptors) < _KEPT_OPEN:
                     self._descriptors[name] = descriptor
@@ -374,8 +370,8 @@ class FolderStore:
         with self._within("") as (handle, _):
             if folder:
                 with suppress(FileExistsError):
-                    os.mkdir(folder, dir_fd=handle)
-                os.fsync(handle)
+                    system.mkdir(folder, dir_fd=handle)
+                system.fsync(handle)
             if "" not in self._anchored:
                 try:
                     synchronise("..", handle)

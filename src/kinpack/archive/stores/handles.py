@@ -1,30 +1,46 @@
-"""Handles: folders and files that are opened once, without following links, locked and named.
+"""Handles: folders and files that are opened once, without following links, and named.
 
-What is opened here stays what it is, whatever becomes of its name. Locks: who writes holds a shared
-one, who cleans up an exclusive one. A finished file gets its name only if nothing has that yet.
+What is opened here stays what it is, whatever becomes of its name. A finished file gets its name
+only if nothing has that yet.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
+import shutil
 import stat
+import threading
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_NO_LOCKS = frozenset(
-    {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
-)
+from kinpack.archive.stores.system import by_path
+
+HANDLES = os.open in os.supports_dir_fd
+"""Whether the system opens folders, and takes names relative to them."""
+
+system = os
+if not TYPE_CHECKING and not HANDLES:
+    system = by_path
+
 _RENAME_NOREPLACE = 1
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 _NO_SUCH_CALL = frozenset(
     {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
 )
 _LARGE = 1 << 20
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_seeking = threading.Lock()
+
+
+def _flags(*names: str) -> int:
+    """Flags of ``open``, as far as the system has them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
+_FOLDER = _flags("O_RDONLY", "O_DIRECTORY", "O_CLOEXEC")
+_FILE = _flags("O_CLOEXEC", "O_NOINHERIT", "O_BINARY")
 
 
 class IrregularFileError(OSError):
@@ -48,6 +64,8 @@ def open_folder(path: str | os.PathLike[str], within: int | None = None) -> int:
     Raises:
         OSError: there is none, a link has its name (``ELOOP``), or the system refuses.
     """
+    if not HANDLES:
+        return by_path.open_folder(path, within)
     if within is None:
         return os.open(path, _FOLDER)
     try:
@@ -72,13 +90,29 @@ def open_file(name: str | os.PathLike[str], within: int | None = None) -> int:
         IrregularFileError: it is no regular file.
         OSError: there is none, or the system refuses.
     """
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    descriptor = system.open(name, _FILE | _flags("O_NONBLOCK"), dir_fd=within)
     try:
         check_regular(os.fstat(descriptor), name)
     except BaseException:
         release(descriptor)
         raise
     return descriptor
+
+
+def create_file(name: str, within: int) -> int:
+    """Make an empty file, and open it for reading and writing.
+
+    Args:
+        name: of the file.
+        within: handle of its folder.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        OSError: something has this name, or the system refuses.
+    """
+    return system.open(name, _FILE | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=within)
 
 
 def check_regular(found: os.stat_result, name: str | os.PathLike[str]) -> None:
@@ -99,15 +133,23 @@ def read_at(descriptor: int, offset: int, length: int) -> bytes:
     """
     if length > _LARGE and os.fstat(descriptor).st_size < offset + length:
         return b""  # a length that a file only claims must not be allocated
-    data = os.pread(descriptor, length, offset)
+    data = _read_some(descriptor, length, offset)
     if len(data) == length or not data:
         return data
     parts = [data]
     done = len(data)
-    while done < length and (part := os.pread(descriptor, length - done, offset + done)):
+    while done < length and (part := _read_some(descriptor, length - done, offset + done)):
         parts.append(part)
         done += len(part)
     return b"".join(parts)
+
+
+def _read_some(descriptor: int, length: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, length, offset)
+    with _seeking:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
 
 
 def synchronise(folder: str, within: int) -> None:
@@ -122,7 +164,7 @@ def synchronise(folder: str, within: int) -> None:
     """
     handle = open_folder(folder, within)
     try:
-        os.fsync(handle)
+        system.fsync(handle)
     finally:
         release(handle)
 
@@ -138,8 +180,7 @@ def write_synchronised(name: str, data: bytes | memoryview, within: int) -> None
     Raises:
         OSError: something has this name, or the system refuses.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o666, dir_fd=within)
+    descriptor = create_file(name, within)
     try:
         rest = memoryview(data)
         while rest:
@@ -147,41 +188,6 @@ def write_synchronised(name: str, data: bytes | memoryview, within: int) -> None
         os.fsync(descriptor)
     finally:
         release(descriptor)
-
-
-def lock_alone(descriptor: int) -> bool | None:
-    """Try to lock an open folder or file for oneself, without waiting.
-
-    Args:
-        descriptor: what is open; the lock goes when it is closed, also by a kill.
-
-    Returns:
-        True if locked, False if somebody else holds a lock, ``None`` where there are no locks.
-
-    Raises:
-        OSError: the system refuses.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return True
-
-
-def lock_shared(descriptor: int) -> None:
-    """Lock an open folder together with others, waiting for whoever holds it alone.
-
-    Args:
-        descriptor: what is open; a lock that it holds alone becomes a shared one.
-
-    Raises:
-        OSError: the system refuses.
-    """
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def is_same(descriptor: int, name: str, within: int) -> bool:
@@ -193,7 +199,8 @@ def is_same(descriptor: int, name: str, within: int) -> bool:
         within: handle of the folder.
     """
     try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(name, dir_fd=within))
+        found = system.lstat(name, dir_fd=within)
+        return os.path.samestat(system.fstat(descriptor), found)
     except OSError:
         return False
 
@@ -218,6 +225,9 @@ def _renameat2() -> Any:
 
 def _rename_call(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
     """Rename through ``renameat2``; raises ``NoReplaceUnsupportedError`` where it cannot."""
+    if not HANDLES:
+        by_path.rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        return
     function = _renameat2()
     if function is None:
         raise NoReplaceUnsupportedError(errno.ENOSYS, "no rename without replacing", target)
@@ -252,10 +262,10 @@ def publish_file(temporary: str, final: str, within: int) -> bool:
         OSError: any other refusal of the system.
     """
     try:
-        os.link(temporary, final, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=False)
+        system.link(temporary, final, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=False)
     except FileExistsError:
         with suppress(OSError):
-            found = (os.lstat(name, dir_fd=within) for name in (temporary, final))
+            found = (system.lstat(name, dir_fd=within) for name in (temporary, final))
             return os.path.samestat(*found)
         return False
     except OSError as error:
@@ -287,7 +297,22 @@ def rename_alone(temporary: str, final: str, within: int) -> bool:
     return True
 
 
+def remove_tree(name: str, within: int) -> None:
+    """Remove a folder and all that is in it, as far as the system lets it go."""
+    if HANDLES:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=within)
+    else:
+        shutil.rmtree(by_path.place(name, within), ignore_errors=True)
+
+
+def let_go(descriptor: int) -> None:
+    """Close a file but keep its number, where nothing that is open is renamed or removed."""
+    if not HANDLES:
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 (no path)
+            os.dup2(nothing.fileno(), descriptor)
+
+
 def release(descriptor: int) -> None:
     """Close what is open; whatever the system has to say of that changes nothing any more."""
     with suppress(OSError):
-        os.close(descriptor)
+        system.close(descriptor)

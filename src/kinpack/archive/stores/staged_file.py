@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,16 +11,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kinpack.archive.stores.handles import (
+    HANDLES,
     IrregularFileError,
     NoReplaceUnsupportedError,
+    create_file,
     is_same,
-    lock_alone,
+    let_go,
     open_file,
     open_folder,
     publish_file,
     release,
+    remove_tree,
     rename_alone,
+    system,
 )
+from kinpack.archive.stores.system.locks import lock_alone
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -50,24 +54,25 @@ def staged_file(target: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
                 _refuse_existing(target, within)
             _remove_dead(target, within)
             part = f".{target.name}.{uuid.uuid4().hex}.partial"
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            descriptor = os.open(part, flags, 0o666, dir_fd=within)
+            descriptor = create_file(part, within)
             try:
                 if lock_alone(descriptor) is False or not is_same(descriptor, part, within):
                     raise _busy(target, part)  # which took it for a dead writer's
                 with os.fdopen(descriptor, "wb", closefd=False) as file:
                     yield file
                     file.flush()
-                    os.fsync(descriptor)
+                    system.fsync(descriptor)
+                let_go(descriptor)
                 if replace:
-                    os.replace(part, target.name, src_dir_fd=within, dst_dir_fd=within)
+                    system.replace(part, target.name, src_dir_fd=within, dst_dir_fd=within)
                 elif not _publish(part, target.name, within):
                     raise _existing(target)
-                os.fsync(within)
+                system.fsync(within)
             finally:
-                if is_same(descriptor, part, within):
+                let_go(descriptor)
+                if not HANDLES or is_same(descriptor, part, within):
                     with suppress(OSError):
-                        os.unlink(part, dir_fd=within)
+                        system.unlink(part, dir_fd=within)
                 release(descriptor)
     except OSError as error:
         raise refusal(error, shown(target), "write") from error
@@ -90,13 +95,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
     try:
         with _above(target) as within:
             _refuse_existing(target, within)
-            os.mkdir(part.name, dir_fd=within)
+            system.mkdir(part.name, dir_fd=within)
             try:
                 yield part
                 _refuse_existing(target, within)  # all but an empty folder the system refuses, too
-                os.rename(part.name, target.name, src_dir_fd=within, dst_dir_fd=within)
+                system.rename(part.name, target.name, src_dir_fd=within, dst_dir_fd=within)
             except BaseException:
-                shutil.rmtree(part.name, ignore_errors=True, dir_fd=within)
+                remove_tree(part.name, within)
                 raise
     except OSError as error:
         raise refusal(error, shown(target), "write") from error
@@ -123,7 +128,7 @@ def _publish(part: str, final: str, within: int) -> bool:
 def _remove_dead(target: Path, within: int) -> None:
     """Remove what dead writers of a file left; never emptied, for it may have its final name."""
     mark = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}\.partial")
-    for name in filter(mark.fullmatch, os.listdir(within)):
+    for name in filter(mark.fullmatch, system.listdir(within)):
         try:
             descriptor = open_file(name, within)
         except (FileNotFoundError, IrregularFileError):
@@ -132,14 +137,14 @@ def _remove_dead(target: Path, within: int) -> None:
             if not lock_alone(descriptor):
                 raise _busy(target, name)
             if is_same(descriptor, name, within):
-                os.unlink(name, dir_fd=within)
+                system.unlink(name, dir_fd=within)
         finally:
             release(descriptor)
 
 
 def _refuse_existing(target: Path, within: int) -> None:
     with suppress(FileNotFoundError):
-        os.lstat(target.name, dir_fd=within)
+        system.lstat(target.name, dir_fd=within)
         raise _existing(target)
 
 

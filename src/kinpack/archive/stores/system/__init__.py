@@ -1,0 +1,1 @@
+"""What the system offers: its locks, and calls by path where it opens no folders."""
