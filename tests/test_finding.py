@@ -13,12 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes.fake_codec import FakeSource, pictures
-from kinpack.archive.adding import added_ids
-from kinpack.archive.adding.added_ids import AddedIds
+from kinpack.archive.adding import source_reading
+from kinpack.archive.adding.source_reading import AddedIds
 from kinpack.archive.archive import Archive
-from kinpack.archive.revisions import id_lookup as finding
-from kinpack.archive.revisions.hash_index import HashIndex
-from kinpack.archive.revisions.id_lookup import rows_of
+from kinpack.archive.revisions import snapshot as finding
+from kinpack.archive.revisions.hash_index import HashIndex, rows_of
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.segment_index import Tail
 from kinpack.archive.stores.folder_store import FolderStore
@@ -61,17 +60,16 @@ def test_a_hash_index_has_few_layers() -> None:
 def test_taken_ids_are_those_of_a_dictionary(
     monkeypatch: pytest.MonkeyPatch, names: list[str]
 ) -> None:
-    monkeypatch.setattr(added_ids, "_RECENT", 2)
+    monkeypatch.setattr(source_reading, "_RECENT", 2)
     ids, rows = AddedIds(), dict[str, int]()
     for row, name in enumerate(names):
-        assert (name in ids) == (name in rows)
-        ids.announce(name)
-        assert name in ids
+        assert ids.announce(name) == (name not in rows)
+        assert not ids.announce(name)
         assert ids.store(name) == rows.get(name)
         rows[name] = row
         assert ids.rows == row + 1
-    assert all(name in ids for name in rows)
-    assert "never" not in ids
+    assert not any(ids.announce(name) for name in rows)
+    assert ids.announce("never")
 
 
 @pytest.mark.slow
@@ -117,15 +115,15 @@ def test_every_id_is_found_before_and_after_the_index(
                     archive.packet(name)
         assert 7 not in archive
         names = [*archive.ids, "set/00005", "nobody", archive.ids[3]]
-        places = archive._snapshot.lookup.find_all(names).tolist()
+        places = archive._snapshot.find_all(names).tolist()
         assert places == [*range(26), -1, -1, 3]
         former = archive._snapshot
         archive.add(renewed(50))
         assert archive.position("set/00050") == 26
-        assert former.lookup.find("set/00050") is None
+        assert former.find("set/00050") is None
         archive.remove(["set/00001"])
         assert archive.position("set/00050") == 25
-        assert former.lookup.find("set/00001") == 0
+        assert former.find("set/00001") == 0
 
 
 def test_a_first_read_decodes_no_more_than_ids(

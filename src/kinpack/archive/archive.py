@@ -250,8 +250,8 @@ class Archive(Reader):
             failed, self._failed = self._failed, True
             addition = Addition(self._store, self._snapshot, self.codec, self.describer, options)
             try:
-                addition.take(as_items(source), progress, measuring)
-                report = self._commit(addition.following, addition.written)
+                written = addition.take(as_items(source), progress, measuring)
+                report = self._commit(addition.following, written)
             except BaseException:
                 addition.discard()
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.fitting import GRID, Fitting
-from kinpack.archive.adding.source_reading import Batch, Intake
+from kinpack.archive.adding.source_reading import Batch, SourceReader
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import Reached, bytes_on_disk, following
 from kinpack.archive.revisions.snapshot import Snapshot
@@ -112,7 +112,7 @@ class Addition:
         self._describer = describer
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
-        self._intake = self._new_intake()
+        self._reader = self._new_reader()
         self._dead = array("Q")  # rows that a later image replaced
         self._old = array("Q")  # positions in the snapshot of images that one of these replaces
         self._psnr = array("d")  # of each row, where a target was given
@@ -123,13 +123,16 @@ class Addition:
         items: Iterable[Item],
         progress: Progress | None = None,
         measuring: Progress | None = None,
-    ) -> None:
+    ) -> Segment | None:
         """Load, code and store images; nobody sees them before the commit.
 
         Args:
             items: the images; read twice with ``max_bytes``.
             progress: called with the number of images just done.
             measuring: called likewise while images are only measured, for ``max_bytes``.
+
+        Returns:
+            The last segment that was stored, with its index, which nobody need read again.
 
         Raises:
             ArchiveError: an id is there already, the archive cannot be written, or the images
@@ -141,6 +144,10 @@ class Addition:
             self._store_all(items, progress or _silent)
         else:
             self._store_within(limit, items, progress or _silent, measuring or _silent)
+        stream = self._stream
+        if not stream.segments:
+            return None
+        return Segment(self._store, stream.segments[-1], index=stream.last_index)
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
         """The manifest that adds the images to a revision.
@@ -163,14 +170,6 @@ class Addition:
         self._offered = manifest is not None
         return manifest, report
 
-    @property
-    def written(self) -> Segment | None:
-        """The last segment that was stored, with its index, which nobody need read again."""
-        index = self._stream.last_index
-        if index is None:
-            return None
-        return Segment(self._store, self._stream.segments[-1], index=index)
-
     def discard(self) -> None:
         """Delete what was stored, unless a manifest that names it may exist."""
         if not self._offered:
@@ -181,7 +180,7 @@ class Addition:
         rows, positions = self._there(base)
         if policy == "error" and len(rows):
             segment, row = base.locate(int(positions[0]))
-            raise self._intake.duplicate(segment.ids[row].as_py(), "is there already")
+            raise self._reader.duplicate(segment.ids[row].as_py(), "is there already")
         living = np.ones(stream.rows, bool)
         living[np.frombuffer(self._dead, np.uint64)] = False
         skipped = replaced = 0
@@ -195,9 +194,9 @@ class Addition:
         left = int(living.sum())
         report = AddReport(
             added=left - replaced,
-            skipped=self._intake.skipped + skipped,
+            skipped=self._reader.skipped + skipped,
             replaced=len(self._dead) + replaced,
-            broken=self._intake.broken,
+            broken=self._reader.broken,
         )
         if not report.added and not report.replaced:
             return None, report
@@ -225,7 +224,7 @@ class Addition:
             return np.zeros(0, np.int64), np.array(self._old, np.int64)
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for first, names in self._names():
-            positions = base.lookup.find_all(names)
+            positions = base.find_all(names)
             rows = first + np.flatnonzero(positions >= 0)
             found.append((rows, positions[positions >= 0]))
         rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -261,7 +260,7 @@ class Addition:
             describer_code_bytes=self._describer.code_bytes if self._describer else 0,
             where=where,
         )
-        for batch in self._new_intake().batches(items, measuring):
+        for batch in self._new_reader().batches(items, measuring):
             images = [image for _, image in batch]
             rates = self._codec.rates(images, GRID, replace(self._options.target, max_bytes=None))
             fitting.take(batch, rates)
@@ -288,7 +287,7 @@ class Addition:
         plan: Iterator[tuple[str, int]] | None = None,
     ) -> None:
         """Code and store images, each at its planned quality if there is a plan."""
-        for batch in self._intake.batches(items, done):
+        for batch in self._reader.batches(items, done):
             qualities = None if plan is None else self._planned(batch, plan)
             self._encode(batch, qualities)
         if plan is not None and next(plan, None) is not None:
@@ -319,10 +318,10 @@ class Addition:
             codes = packed_codes(self._describer, images, threads=target.threads)
         replacing = self._options.on_duplicate == "replace"
         for (item, _), packet, code in zip(batch, packets, codes, strict=True):
-            earlier = self._intake.added.store(item.id)
+            earlier = self._reader.added.store(item.id)
             if earlier is not None:
                 self._dead.append(earlier)
-            elif replacing and (position := self._snapshot.lookup.find(item.id)) is not None:
+            elif replacing and (position := self._snapshot.find(item.id)) is not None:
                 self._old.append(position)
             self._stream.add(item.id, {"label": item.label, **item.columns}, packet, code)
 
@@ -330,14 +329,14 @@ class Addition:
         """Forget all that was stored."""
         self._stream.discard()
         self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
-        self._intake = self._new_intake()
+        self._reader = self._new_reader()
         self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
 
-    def _new_intake(self) -> Intake:
+    def _new_reader(self) -> SourceReader:
         options = self._options
-        return Intake(
+        return SourceReader(
             self._snapshot,
-            where=self._store.where(""),
+            where=self._store.where,
             on_duplicate=options.on_duplicate,
             skip_broken=options.skip_broken,
             batch=options.batch,

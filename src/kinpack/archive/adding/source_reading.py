@@ -1,15 +1,20 @@
-"""Intake: the images of a source, loaded ahead, without broken ones and those that are there."""
+"""Reading a source: its images, loaded ahead, without broken ones and those that are there."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import sys
 from collections import deque
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from hashlib import blake2b
 from typing import TypeAlias
 
-from kinpack.archive.adding.added_ids import AddedIds
+import numpy as np
+
+from kinpack.archive.revisions.hash_index import HashIndex
 from kinpack.archive.segments.batches import PIXEL_BYTES, batches
 from kinpack.errors import ArchiveError, ImageError, SourceError
 from kinpack.pictures.image_like import as_image
@@ -19,13 +24,16 @@ from kinpack.sources.items import Item
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
+_RECENT = 4096
+"""Ids that are kept in a dictionary, before they go into the index together."""
 
-class Intake:
+
+class SourceReader:
     """Reads a source once.
 
     Args:
-        there: ids that are there already.
-        where: the archive's name for messages.
+        there: the images that are there already.
+        where: gives the archive's name for messages.
         on_duplicate: ``error``, ``skip`` or ``replace``, for an id that is there or comes twice.
         skip_broken: whether pictures that cannot be read are left out and noted.
         batch: images a batch, fewer where they are large.
@@ -41,7 +49,7 @@ class Intake:
         self,
         there: Container[str],
         *,
-        where: str,
+        where: Callable[[str], str],
         on_duplicate: str,
         skip_broken: bool,
         batch: int,
@@ -77,7 +85,7 @@ class Intake:
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
         return ArchiveError(
-            f"{self._where}: the id {name!r} {what}; leave it out, or choose "
+            f"{self._where('')}: the id {name!r} {what}; leave it out, or choose "
             "--on-duplicate skip or --on-duplicate replace"
         )
 
@@ -100,15 +108,13 @@ class Intake:
                     f"the source gives {type(item).__name__}s, no items; open it with "
                     "kinpack.open_source"
                 )
-            twice = item.id in self.added
-            if twice or item.id in self._there:
+            there = self._on_duplicate != "replace" and item.id in self._there
+            if there or not (self.added.announce(item.id) or self._on_duplicate == "replace"):
                 if self._on_duplicate == "error":
-                    raise self.duplicate(item.id, "comes twice" if twice else "is there already")
-                if self._on_duplicate == "skip":
-                    self.skipped += 1
-                    done(1)
-                    continue
-            self.added.announce(item.id)
+                    raise self.duplicate(item.id, "is there already" if there else "comes twice")
+                self.skipped += 1
+                done(1)
+                continue
             yield item
 
 
@@ -150,3 +156,61 @@ def _load(item: Item) -> Image | ImageError:
         return as_image(item.load(), item.id)
     except ImageError as error:
         return error
+
+
+class AddedIds:
+    """The ids of an addition, and the row of each among all rows that it has stored.
+
+    Of an id that is stored a BLAKE2b digest of 16 bytes under a secret key is kept, and a row: less
+    than 30 bytes in all, where a dictionary takes 130. Two ids of a thousand million have the same
+    digest with a chance of 10⁻²¹, and nobody can look for such a pair without the key. Ids that are
+    announced are kept themselves until they are stored, as many as are loaded ahead.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        """Rows stored so far; the next row's number."""
+        self._key = secrets.token_bytes(32)
+        self._coming: set[str] = set()
+        self._recent: dict[bytes, int] = {}
+        self._digests = bytearray()  # of all rows: the half that the index does not have
+        self._new = bytearray()  # of the rows after those of the index: the other half
+        self._index = HashIndex()
+
+    def announce(self, name: str) -> bool:
+        """Note an id whose image is to be stored, or turns out to be broken; False if it was."""
+        if name in self._coming or self._find(name)[1] is not None:
+            return False
+        self._coming.add(name)
+        return True
+
+    def store(self, name: str) -> int | None:
+        """Give the next row to an id.
+
+        Args:
+            name: the id.
+
+        Returns:
+            The row that it had before, ``None`` if it had none.
+        """
+        self._coming.discard(name)
+        digest, earlier = self._find(name)
+        self._recent[digest] = self.rows
+        self._new += digest[:8]
+        self._digests += digest[8:]
+        self.rows += 1
+        if len(self._new) >= 8 * _RECENT:
+            self._index = self._index.extended(np.frombuffer(bytes(self._new), np.int64))
+            self._recent, self._new = {}, bytearray()
+        return earlier
+
+    def _find(self, name: str) -> tuple[bytes, int | None]:
+        """The digest of an id, and its newest row."""
+        text = name.encode("utf-8", "surrogatepass")
+        digest = blake2b(text, digest_size=16, key=self._key).digest()
+        if digest in self._recent:
+            return digest, self._recent[digest]
+        rows = self._index.numbers(int.from_bytes(digest[:8], sys.byteorder, signed=True))
+        other = digest[8:]
+        same = (row for row in rows if self._digests[8 * row : 8 * row + 8] == other)
+        return digest, next(same, None)

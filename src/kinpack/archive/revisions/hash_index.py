@@ -1,13 +1,17 @@
-"""Hash indices: which of many numbered things has a given hash, held in a few bytes for each."""
+"""Finding names among many: an index of hashes, a few bytes for each, and a look through texts."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SAMPLE = 32
+"""Texts by which it is judged where they differ."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,19 +23,6 @@ class _Layer:
     places: NDArray[np.unsignedinteger]
     sorted: memoryview
 
-    @classmethod
-    def of(cls, first: int, hashes: NDArray[np.int64]) -> _Layer:
-        """A layer of hashes in the order of their numbers, of which ``first`` is the lowest."""
-        order = np.argsort(hashes, kind="stable").astype(np.min_scalar_type(len(hashes)))
-        ascending = hashes[order]
-        return cls(first, ascending, order, memoryview(ascending))
-
-    def in_order(self) -> NDArray[np.int64]:
-        """The hashes in the order of their numbers."""
-        hashes = np.empty_like(self.hashes)
-        hashes[self.places] = self.hashes
-        return hashes
-
 
 class HashIndex:
     """Numbers from 0 on, found by the hash of what each stands for; about 12 bytes for each.
@@ -41,14 +32,13 @@ class HashIndex:
     are added, each is copied a logarithm of times, and there is a logarithm of layers.
     """
 
-    __slots__ = ("_count", "_layers")
+    __slots__ = ("_layers",)
 
-    def __init__(self) -> None:
-        self._layers: tuple[_Layer, ...] = ()
-        self._count = 0
+    def __init__(self, layers: tuple[_Layer, ...] = ()) -> None:
+        self._layers = layers
 
     def __len__(self) -> int:
-        return self._count
+        return self._layers[-1].first + len(self._layers[-1].hashes) if self._layers else 0
 
     def extended(self, hashes: NDArray[np.int64]) -> HashIndex:
         """An index with further numbers.
@@ -56,15 +46,18 @@ class HashIndex:
         Args:
             hashes: of the next numbers, int64, shape (numbers,).
         """
-        made = HashIndex()
-        made._count = self._count + len(hashes)
+        stop = len(self) + len(hashes)
         layers = list(self._layers)
         while layers and len(layers[-1].hashes) <= len(hashes):
-            hashes = np.concatenate([layers.pop().in_order(), hashes])
+            last = layers.pop()
+            in_order = np.empty_like(last.hashes)
+            in_order[last.places] = last.hashes
+            hashes = np.concatenate([in_order, hashes])
         if len(hashes):
-            layers.append(_Layer.of(made._count - len(hashes), hashes))
-        made._layers = tuple(layers)
-        return made
+            places = np.argsort(hashes, kind="stable").astype(np.min_scalar_type(len(hashes)))
+            ascending = hashes[places]
+            layers.append(_Layer(stop - len(hashes), ascending, places, memoryview(ascending)))
+        return HashIndex(tuple(layers))
 
     def numbers(self, value: int) -> Iterator[int]:
         """The numbers of what has a hash, the highest first."""
@@ -91,3 +84,39 @@ class HashIndex:
             at = np.minimum(np.searchsorted(layer.hashes, hashes), len(layer.hashes) - 1)
             found |= layer.hashes[at] == hashes
         return found
+
+
+def rows_of(ids: Any, text: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The rows of a text in an Arrow array of strings, ascending, int64.
+
+    Args:
+        ids: without nulls.
+        text: its bytes, uint8.
+    """
+    ends = np.frombuffer(ids.buffers()[1], np.int32, len(ids) + 1, 4 * ids.offset)
+    rows = np.flatnonzero(np.diff(ends) == len(text))
+    if not len(text) or not len(rows):
+        return rows
+    data = np.frombuffer(ids.buffers()[2], np.uint8)
+    starts = ends[rows].astype(np.int64)
+    for place in _telling(data, starts, text):
+        same = data[starts + place] == text[place]
+        rows, starts = rows[same], starts[same]
+        if not len(rows):
+            break
+    return rows
+
+
+def _telling(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], text: NDArray[np.uint8]
+) -> list[int]:
+    """The places in a text, those first that tell it from others: paths begin and end alike."""
+    some = starts[:: max(1, len(starts) // _SAMPLE)]
+    alike = sum((data[start : start + len(text)] == text for start in some.tolist()), start=0)
+    order: list[int] = np.argsort(alike, kind="stable").tolist()
+    return order
+
+
+def hashes_of(names: Sequence[str]) -> NDArray[np.int64]:
+    """The hashes by which this process knows names; who chooses names cannot tell them."""
+    return np.fromiter(map(hash, names), np.int64, len(names))

@@ -1,16 +1,22 @@
-"""Snapshots: the revision of an archive that one manifest names, image by image."""
+"""Snapshots: the revision of an archive that one manifest names, image by image.
+
+An index of all ids takes a while to make, and whoever wants one image need not wait for it. So ids
+are looked for where they lie, one segment after the other, until that has been as much work as the
+index is; then the index is made, and kept.
+"""
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.revisions.id_lookup import IdLookup
+from kinpack.archive.revisions.hash_index import HashIndex, hashes_of, rows_of
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.image_entry import ImageEntry
@@ -20,11 +26,17 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError, NotFoundError
 
+_LOOKS = 16
+"""Times that an archive is looked through, about, before its index is made."""
+_WORTH = 256
+"""Images that can be looked through in the time that it takes to begin a segment."""
+
 
 class Snapshot:
     """All images of one revision, numbered 0 to ``len - 1`` in the order in which they were added.
 
-    Nothing of it ever changes; indices of segments are read at the first need.
+    Nothing of it ever changes; indices of segments are read at the first need. Its methods may be
+    called from many threads.
 
     Args:
         store: where the archive lies.
@@ -35,7 +47,6 @@ class Snapshot:
     Attributes:
         manifest: the revision.
         segments: in the order in which they were added.
-        lookup: tells the positions of ids.
     """
 
     def __init__(
@@ -61,10 +72,12 @@ class Snapshot:
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
-        earlier: IdLookup | None = None
-        if former is not None and same == len(former.segments):
-            earlier = former.lookup  # only something was added
-        self.lookup: IdLookup = IdLookup(self, earlier)
+        self._index: HashIndex | None = None
+        self._budget = _LOOKS * len(self)
+        if former is not None and same == len(former.segments):  # only something was added
+            self._index, self._budget = former._index, min(self._budget, former._budget)
+        self._last: tuple[str, int | None] = "", None
+        self._indexing = threading.Lock()
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -82,7 +95,70 @@ class Snapshot:
         return self.segments[part], inside
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.lookup.find(name) is not None
+        return isinstance(name, str) and self.find(name) is not None
+
+    def find(self, name: str) -> int | None:
+        """The position of an id, ``None`` if it is not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        last, position = self._last  # who asks whether an image is there often wants it next
+        if last != name:
+            position = self._look(name) if self._budget > 0 else self._indexed(name)
+            self._last = name, position
+        return position
+
+    def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The positions of many ids, int64, shape (names,); −1 for those that are not there.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        positions = np.full(len(names), -1, np.int64)
+        likely = np.flatnonzero(self._whole_index().holds(hashes_of(names)))
+        for at in likely.tolist():
+            position = self._indexed(names[at])
+            positions[at] = -1 if position is None else position
+        return positions
+
+    def _look(self, name: str) -> int | None:
+        """Look through the segments in turn."""
+        text = np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)
+        first = 0
+        for segment, rows in self.parts():
+            ids = segment.ids
+            self._budget -= len(ids) + _WORTH
+            for row in rows_of(ids, text).tolist():
+                if rows is None:
+                    return first + int(row)
+                place = int(np.searchsorted(rows, row))
+                if place < len(rows) and rows[place] == row:
+                    return first + place
+            first += len(ids) if rows is None else len(rows)
+        return None
+
+    def _indexed(self, name: str) -> int | None:
+        for position in self._whole_index().numbers(hash(name)):
+            segment, row = self.locate(position)
+            if segment.ids[row].as_py() == name:
+                return position
+        return None
+
+    def _whole_index(self) -> HashIndex:
+        """The index of all images, made at the first need."""
+        index = self._index
+        if index is None or len(index) < len(self):
+            with self._indexing:
+                index = self._index or HashIndex()
+                if len(index) < len(self):
+                    hashes = [np.zeros(0, np.int64)]
+                    for segment, rows in self.parts(len(index)):  # where a segment begins
+                        made = hashes_of(segment.ids.to_pylist())
+                        hashes.append(made if rows is None else made[rows])
+                    index = self._index = index.extended(np.concatenate(hashes))
+            self._budget = 0
+        return index
 
     def position(self, name: str) -> int:
         """The position of an id that is there.
@@ -96,7 +172,7 @@ class Snapshot:
                 f"{self._where}: an id is a string, no {type(name).__name__}; one image by its "
                 "position is archive[N], several by their ids are read_many(IDS)"
             )
-        position = self.lookup.find(name)
+        position = self.find(name)
         if position is None:
             raise NotFoundError(
                 f"{self._where}: it holds no image {name!r}; list its ids with: kinpack ls ARCHIVE"
