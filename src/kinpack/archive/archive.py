@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
 from kinpack.archive.care.summary import summary
-from kinpack.archive.revisions.commit import commit, remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import load_manifest, refreshed
+from kinpack.archive.revisions.manifest_chain import (
+    commit,
+    load_manifest,
+    refreshed,
+    remove_leftovers,
+)
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_codec

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinpack.archive.adding.addition import Progress
-from kinpack.archive.revisions.commit import commit
 from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import commit
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.addition import Duplicates, Progress
-from kinpack.archive.revisions.commit import building, commit_first
 from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import building, commit_first
 from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader

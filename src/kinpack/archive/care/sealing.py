@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
-from kinpack.archive.revisions.commit import building
 from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import building
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
