@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinpack.archive.segments.batches import PIXEL_BYTES, batches
+from kinpack.limits import PIXEL_BYTES, batches
 
 
 @given(sizes=st.lists(st.integers(0, PIXEL_BYTES + 1) | st.integers(0, 99)), most=st.integers(1, 9))

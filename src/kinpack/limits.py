@@ -1,9 +1,10 @@
-"""Limits on what a stranger's few bytes may ask for: pixels of an image, depth of JSON values."""
+"""Limits of memory: pixels of an image, pixels held at a time, depth of JSON values."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import PIL.Image
 
@@ -13,6 +14,11 @@ VARIABLE = "KINPACK_MAX_PIXELS"
 """The environment variable that sets the limit."""
 
 _LARGEST = 65535**2
+
+PIXEL_BYTES = 64 << 20
+"""Most bytes of decoded pixels held at a time, beyond one image."""
+
+T = TypeVar("T")
 
 
 def most_pixels() -> int:
@@ -50,6 +56,30 @@ def too_many(width: int, height: int) -> str | None:
         f"{width}×{height} pixels are more than the limit against decompression bombs "
         f"({limit:,}); if you trust it, set the environment variable {VARIABLE}={width * height}"
     )
+
+
+def batches(
+    things: Iterable[T], size: int, *, n_bytes: Callable[[T], int], full: int | None = None
+) -> Iterator[list[T]]:
+    """Cut a sequence into batches, fewer in each where pictures are large.
+
+    Args:
+        things: in order.
+        size: most in a batch.
+        n_bytes: bytes that one is worth, as a rule of its pixels.
+        full: a batch ends with the one that brings its bytes to so many; by default 64 MiB.
+    """
+    full = PIXEL_BYTES if full is None else full
+    batch: list[T] = []
+    held = 0
+    for thing in things:
+        batch.append(thing)
+        held += n_bytes(thing)
+        if len(batch) >= size or held >= full:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 DEEPEST = 64

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
+from kinpack.archive.adding.source_reading import as_items
 from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import (
@@ -26,7 +27,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
 from kinpack.sources.items import Item
-from kinpack.sources.opening import Spec, as_items
+from kinpack.sources.opening import Spec
 
 if TYPE_CHECKING:
     from kinpack.archive.care.collecting import GcReport

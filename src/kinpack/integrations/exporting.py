@@ -13,13 +13,13 @@ from typing import Any, Literal, TypeAlias, get_args
 from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import unpack
+from kinpack.limits import batches
 from kinpack.pictures.images import Format, encode_image
 
 Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]

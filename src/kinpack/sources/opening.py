@@ -113,22 +113,6 @@ def open_source(
     return _open_list(given, size=size)
 
 
-def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
-    """Give the items of a source as they are, and open whatever else ``open_source`` takes.
-
-    Raises:
-        SourceError: it cannot be opened.
-    """
-    closed: Any = given
-    if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
-        return open_source(closed)
-    if isinstance(given, Sequence) and given and not isinstance(given[0], Item):
-        return open_source(closed)
-    opened: Any = given
-    items: Iterable[Item] = opened
-    return items
-
-
 def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source:
     """Take the items start to stop − 1 of a source, with the meaning of a slice's numbers."""
     first, last, _ = slice(start, stop).indices(len(source))

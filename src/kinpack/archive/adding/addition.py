@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kinpack.archive.adding.fitting import GRID, Fitting
 from kinpack.archive.adding.source_reading import Batch, SourceReader
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.measured_quality import Reached, bytes_on_disk, following
+from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.segment import Segment
@@ -164,7 +164,7 @@ class Addition:
         self._offered = False
         manifest, report = self._proposed(base)
         shown = manifest or base.manifest
-        report.images, report.bytes = shown.images, bytes_on_disk(shown)
+        report.images, report.bytes = shown.images, shown.bytes_on_disk
         if manifest is None:
             self.discard()
         self._offered = manifest is not None
@@ -200,11 +200,7 @@ class Addition:
         )
         if not report.added and not report.replaced:
             return None, report
-        reached = None
-        if self._psnr:
-            reached = Reached.of(np.frombuffer(self._psnr, np.float64)[living])
-            report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
-        new = []
+        new = list(old)
         first = 0
         for entry in stream.segments:
             dead = np.flatnonzero(~living[first : first + entry.rows])
@@ -212,7 +208,11 @@ class Addition:
             first += entry.rows
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
         asked = self._options.target.asked
-        return following(base.manifest, (*old, *new), change, asked, reached), report
+        if not self._psnr:
+            return base.manifest.following(tuple(new), {**change, **asked}), report
+        reached = MeasuredQuality.of(np.frombuffer(self._psnr, np.float64)[living])
+        report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
+        return measured_commit(base.manifest, tuple(new), change, asked, reached), report
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What a revision holds of the images: their rows, and their positions there.
@@ -268,7 +268,7 @@ class Addition:
         for _ in range(_ATTEMPTS):
             self._store_all(items, progress, zip(fitting.ids, fitting.plan(allowed), strict=True))
             manifest, _ = self._proposed(self._snapshot)
-            beyond = bytes_on_disk(manifest) - limit if manifest else 0
+            beyond = manifest.bytes_on_disk - limit if manifest else 0
             if beyond <= 0:
                 return
             # The encoders gave other bytes than when they were measured.

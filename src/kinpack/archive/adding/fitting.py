@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kinpack.archive.adding.allocation import allocate, hulls
 from kinpack.archive.adding.source_reading import Batch
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.measured_quality import Reached, bytes_on_disk, following
+from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.codec.packets.packet import Kind, Packet
@@ -26,7 +26,7 @@ GRID = (1, 16, 28, 38, 48, 58, 68, 80, 92, 100)
 """Qualities among which each image's is chosen."""
 
 _ROUNDS = 8
-_LONGEST = Reached(1, 48.8888, 48.8888)  # figures of as many digits as any have
+_LONGEST = MeasuredQuality(1, 48.8888, 48.8888)  # figures of as many digits as any have
 
 Points = NDArray[np.int64]
 
@@ -170,7 +170,7 @@ class Fitting:
         )
         change = {"verb": "add", "added": i, "replaced": i}
         reached = replace(_LONGEST, images=i)
-        return bytes_on_disk(following(self._base, entries, change, self._asked, reached))
+        return measured_commit(self._base, entries, change, self._asked, reached).bytes_on_disk
 
 
 class _Nowhere:

@@ -6,21 +6,22 @@ import os
 import secrets
 import sys
 from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from kinpack.archive.revisions.hash_index import HashIndex
-from kinpack.archive.segments.batches import PIXEL_BYTES, batches
 from kinpack.errors import ArchiveError, ImageError, SourceError
+from kinpack.limits import PIXEL_BYTES, batches
 from kinpack.pictures.image_like import as_image
 from kinpack.pictures.images import Image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
+from kinpack.sources.opening import Spec, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
@@ -116,6 +117,22 @@ class SourceReader:
                 done(1)
                 continue
             yield item
+
+
+def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
+    """Give the items of a source as they are, and open whatever else ``open_source`` takes.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    closed: Any = given
+    if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
+        return open_source(closed)
+    if isinstance(given, Sequence) and given and not isinstance(given[0], Item):
+        return open_source(closed)
+    opened: Any = given
+    items: Iterable[Item] = opened
+    return items
 
 
 def load_ahead(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.stored_codec import Codec, read_describer
-from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
 from kinpack.describers.describing import packed_codes
 from kinpack.errors import KinpackError
+from kinpack.limits import batches
 from kinpack.pictures.images import Image
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, read_manifes
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
-from kinpack.archive.segments.batches import PIXEL_BYTES
 from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import CodecError, KinpackError
+from kinpack.limits import PIXEL_BYTES
 
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|describers/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20

@@ -190,6 +190,11 @@ class Manifest:
         """Images that the archive holds, deleted ones left out."""
         return sum(segment.live for segment in self.segments)
 
+    @property
+    def bytes_on_disk(self) -> int:
+        """Bytes that the revision takes: segments, codes and its own file."""
+        return sum(segment.bytes_on_disk for segment in self.segments) + len(self.to_bytes())
+
     def to_dict(self) -> dict[str, Any]:
         """The file's JSON values, without its checksum."""
         body: dict[str, Any] = {

@@ -20,7 +20,7 @@ TARGETS = ("min_psnr", "max_bytes")
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class MeasuredQuality:
     """PSNR that images have, each decoded and measured; an exact one counts 60 dB.
 
     Attributes:
@@ -47,12 +47,12 @@ class Reached:
         }
 
 
-def following(
+def measured_commit(
     base: Manifest,
     segments: tuple[SegmentEntry, ...],
     change: Mapping[str, Any],
     asked: Mapping[str, Any],
-    reached: Reached | None,
+    reached: MeasuredQuality,
 ) -> Manifest:
     """The next commit, with what was asked and reached in its change.
 
@@ -64,12 +64,12 @@ def following(
         segments: all segments of the new revision.
         change: what else the commit does.
         asked: the quality or the target.
-        reached: by the images that the commit adds, where that was measured.
+        reached: by the images that the commit adds.
     """
-    noted = {**change, **asked, **(reached.to_dict() if reached else {})}
-    if base.number or reached is None:
+    noted = {**change, **asked, **reached.to_dict()}
+    if base.number:
         return base.following(segments, noted)
-    files = sum(entry.bytes + (entry.codes.bytes if entry.codes else 0) for entry in segments)
+    files = sum(entry.bytes_on_disk for entry in segments)
     total = files
     while True:  # the manifest says how large it is itself: a few digits, which settle at once
         figures = {"images": reached.images, **reached.to_dict(), "bytes": total}
@@ -79,11 +79,3 @@ def following(
         if found == total:
             return manifest
         total = found
-
-
-def bytes_on_disk(manifest: Manifest) -> int:
-    """Bytes that a revision takes: segments, codes and its own manifest."""
-    files = sum(
-        entry.bytes + (entry.codes.bytes if entry.codes else 0) for entry in manifest.segments
-    )
-    return files + len(manifest.to_bytes())

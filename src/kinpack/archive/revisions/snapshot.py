@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from kinpack.archive.revisions.hash_index import HashIndex, hashes_of, rows_of
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.segments.batches import batches
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError, NotFoundError
+from kinpack.limits import batches
 
 _LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
@@ -57,7 +57,7 @@ class Snapshot:
         written: Segment | None = None,
     ) -> None:
         self.manifest = manifest
-        self._where = store.where("")
+        self._store = store
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
         same = 0  # segments that are those of the former revision, with the same images
         if former is not None:
@@ -169,13 +169,14 @@ class Snapshot:
         """
         if not isinstance(name, str):
             raise NotFoundError(
-                f"{self._where}: an id is a string, no {type(name).__name__}; one image by its "
-                "position is archive[N], several by their ids are read_many(IDS)"
+                f"{self._store.where('')}: an id is a string, no {type(name).__name__}; one image "
+                "by its position is archive[N], several by their ids are read_many(IDS)"
             )
         position = self.find(name)
         if position is None:
             raise NotFoundError(
-                f"{self._where}: it holds no image {name!r}; list its ids with: kinpack ls ARCHIVE"
+                f"{self._store.where('')}: it holds no image {name!r}; list its ids with: "
+                "kinpack ls ARCHIVE"
             )
         return position
 
