@@ -22,7 +22,6 @@ from kinpack.codec.causal.logistic_mixture import level_count, levels_of, values
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind
 from kinpack.errors import CodecError, KinpackError
-from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.causal.causal_samples import PixelSamples
 from kinpack.learn.causal.causal_training import (
     CausalConfig,
@@ -34,6 +33,8 @@ from kinpack.learn.causal.causal_training import (
 from kinpack.learn.causal.learning import CausalPlan, grey_steps, with_alpha, with_grey
 from kinpack.learn.collection import read_collection
 from kinpack.learn.learning import causal_shares
+from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.training.loop import Budget, TrainingRun
 from kinpack.networks.container import Container, read_container
 from kinpack.sources.items import Item
 from tests.pictures import plane
@@ -50,7 +51,8 @@ def budget(folder: Path, steps: int, name: str = "run") -> Budget:
 
 
 def plan(folder: Path, steps: int) -> CausalPlan:
-    return CausalPlan(folder, 1, steps, 0, quality_low=30, quality_high=80)
+    training = TrainingConfig(minutes=1, steps=steps, quality_low=30, quality_high=80)
+    return CausalPlan(training, folder)
 
 
 # --- samples --------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def test_integers_predict_as_the_network_does(tmp_path: Path, with_code: bool) -
     )
     assert model.sees_places is with_code
     network = CausalNetwork(CausalConfig(hidden=16, places=with_code), M=6 if with_code else 0, K=8)
-    state = torch.load(tmp_path / "run.ckpt", weights_only=True)["network"]
+    state = torch.load(tmp_path / "run.ckpt", weights_only=True)["model"]
     network.load_state_dict(state)
     own = codes if with_code else np.zeros((40, 0), np.uint8)
     for step in (1, 12):
@@ -166,14 +168,13 @@ def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path) -> None:
         torch.manual_seed(0)
         network = torch.nn.Linear(3, 1)
 
-        def loss(number: int) -> torch.Tensor:
+        def losses(number: int) -> dict[str, torch.Tensor]:
             generator = torch.Generator().manual_seed(number)
             x = torch.randn(8, 3, generator=generator)
-            value: torch.Tensor = (network(x) - x.sum(1, keepdim=True)).square().mean()
-            return value
+            return {"loss": (network(x) - x.sum(1, keepdim=True)).square().mean()}
 
         for many in steps:
-            run_budget(network, loss, replace(budget(folder, many)), learning_rate=0.01)
+            TrainingRun(network, losses, budget(folder, many)).finish()
         weight: NDArray[np.float32] = network.weight.detach().numpy()
         return weight
 

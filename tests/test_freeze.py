@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 pytest.importorskip("torch")
-pytest.importorskip("lightning")
+
 pytest.importorskip("onnx")
 
 import torch

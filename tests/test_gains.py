@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("lightning")
+
 pytest.importorskip("onnx")
 
 from kinpack.codec.choice.classic_rule import FEATURES

@@ -98,7 +98,6 @@ HEAVY = (
     "constriction",
     "datasets",
     "faiss",
-    "lightning",
     "obstore",
     "onnxruntime",
     "pandas",
@@ -309,7 +308,7 @@ def test_only_learning_names_torch() -> None:
         for module in modules()
         if room_of(module).split("/")[0] != LEARNING
         for line, name in imports(module)
-        if name.split(".")[0] in {"torch", "lightning", "pytorch_lightning", "torchmetrics"}
+        if name.split(".")[0] in {"torch", "torchmetrics"}
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -346,7 +345,7 @@ for arguments in json.loads(sys.argv[1]):
     except SystemExit as stop:
         if stop.code:
             raise
-    learning = {"torch", "lightning", "sklearn"} & set(sys.modules)
+    learning = {"torch", "sklearn"} & set(sys.modules)
     if learning:
         raise RuntimeError(f"kinpack {arguments[0]} imported {sorted(learning)}")
 """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("lightning")
+
 pytest.importorskip("onnx")
 
 

@@ -22,10 +22,11 @@ from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa:
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
 from kinpack.learn.lattice.patch_files import PatchFiles, Share  # noqa: E402
-from kinpack.learn.lattice.run import LatticeRun, averaged_model  # noqa: E402
+from kinpack.learn.lattice.run import averaged_model, lattice_run  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
 from kinpack.learn.models.config import NetworkConfig  # noqa: E402
 from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
+from kinpack.learn.training.loop import TrainingRun  # noqa: E402
 from kinpack.metrics import psnr  # noqa: E402
 from kinpack.networks.integer_network import IntegerNetwork  # noqa: E402
 
@@ -139,9 +140,9 @@ def test_files_that_hold_no_patches_are_refused(tmp_path: Path) -> None:
 def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
 
-    def run(folder: str) -> LatticeRun:
+    def run(folder: str) -> TrainingRun:
         training = LatticeTraining(hours=1)
-        return LatticeRun(patches, network=SMALL, training=training, folder=tmp_path / folder)
+        return lattice_run(patches, network=SMALL, training=training, folder=tmp_path / folder)
 
     whole = run("whole")
     losses = [whole.advance()["loss"] for _ in range(4)]
@@ -153,23 +154,23 @@ def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path) -> None:
     found += [again.advance()["loss"] for _ in range(2)]
     assert found == pytest.approx(losses, rel=1e-3)
     again.keep()
-    assert averaged_model(again.file).config == SMALL
+    assert averaged_model(again.budget.checkpoint).config == SMALL
 
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
-    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     run.keep()
     with pytest.raises(CodecError, match="other sizes"):
-        LatticeRun(
+        lattice_run(
             patches,
             network=replace(SMALL, deep=32),
             training=LatticeTraining(),
             folder=tmp_path,
         )
-    run.file.write_bytes(run.file.read_bytes()[:1000])
+    run.budget.checkpoint.write_bytes(run.budget.checkpoint.read_bytes()[:1000])
     with pytest.raises(CodecError, match="cannot be read"):
-        averaged_model(run.file)
+        averaged_model(run.budget.checkpoint)
 
 
 def test_a_model_begins_with_what_a_checkerboard_has_learned() -> None:
@@ -188,11 +189,11 @@ def test_a_model_begins_with_what_a_checkerboard_has_learned() -> None:
 
 def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Path) -> None:
     patches = _patches(tmp_path, n=40)
-    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     for _ in range(30):
         run.advance()
     run.keep()
-    model = averaged_model(run.file)
+    model = averaged_model(run.budget.checkpoint)
     batches = [patches.batch(1000 + i) for i in range(8)]
     coder = frozen_coder(model, [np.concatenate(batches)])
     pictures, quality = patches.batch(77), np.full(4, 60)
@@ -207,10 +208,11 @@ def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Pa
 
 def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
-    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     for _ in range(20):
         run.advance()
-    model, pictures = run.model.eval(), patches.batch(5)
+    model, pictures = run.network.eval(), patches.batch(5)
+    assert isinstance(model, LatticeModel)
     layers = integer_synthesis_of(model, [patches.batch(i) for i in range(3)])
     y = latents_in_units(model, pictures, 60).round()
     x = np.concatenate([y, np.full((len(y), 1, *y.shape[2:]), 10.0)], 1).astype(np.float32)
@@ -227,11 +229,12 @@ def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> 
 
 def test_a_model_becomes_a_codec_whose_payloads_need_no_product_code(tmp_path: Path) -> None:
     patches = _patches(tmp_path, n=40)
-    run = LatticeRun(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     for _ in range(20):
         run.advance()
+    assert isinstance(run.network, LatticeModel)
     made = freeze_lattice(
-        run.model,
+        run.network,
         [np.concatenate([patches.batch(1000 + i) for i in range(4)])],
         base=Codec.load("classic"),
         description={"name": "small"},

@@ -242,12 +242,14 @@ def learned_archive(path: Path) -> None:
 def causal_archive(path: Path) -> None:
     """A tiny codec that codes grey images and alpha planes pixel by pixel, and some under it."""
     from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
+    from kinpack.learn.models.config import TrainingConfig
 
     codec = freeze_learned({"name": "tiny drawings", "data": ["synthetic"], "seed": 0})
     rough = [plane(20, 16, seed)[:, :, None] for seed in range(60)]
     soft = [plane(20, 16, seed, noise=0) for seed in range(60)]
     with tempfile.TemporaryDirectory() as folder:
-        plan = CausalPlan(Path(folder), 1, 300, 0, quality_low=25, quality_high=90, hidden=12)
+        training = TrainingConfig(minutes=1, steps=300, quality_low=25, quality_high=90)
+        plan = CausalPlan(training, Path(folder), hidden=12)
         codec = with_alpha(with_grey(codec, rough, plan), soft, plan)
     with Archive.create(path, codec) as archive:
         for quality, size in ((30, (18, 25)), (60, (27, 16)), (90, (9, 1))):

@@ -37,7 +37,8 @@ from kinpack.errors import KinpackError
 from kinpack.learn.freezing.freeze import LIMIT, UNIT
 from kinpack.learn.freezing.lattice_freeze import frozen_coder
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.lattice.run import averaged_model, read_checkpoint
+from kinpack.learn.lattice.run import averaged_model
+from kinpack.learn.training.loop import read_checkpoint
 from kinpack.metrics import MetricError, bd_rate, psnr
 from kinpack.pictures.images import Image
 

@@ -21,7 +21,8 @@ from benchmarks.lattice.curves import calibration
 from kinpack.codec.codec import Codec
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.lattice_codec import freeze_lattice
-from kinpack.learn.lattice.run import averaged_model, read_checkpoint
+from kinpack.learn.lattice.run import averaged_model
+from kinpack.learn.training.loop import read_checkpoint
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -30,12 +30,12 @@ from benchmarks.measuring.data import Folders, load_pictures, thumbnail
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.errors import KinpackError
-from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.lattice.context import LatticeContext
 from kinpack.learn.lattice.patch_files import PatchFiles, Share
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 from kinpack.learn.models.model import QUALITY_CENTRE, CodecModel, quantiser_step
 from kinpack.learn.models.networks import parity_mask
+from kinpack.learn.training.loop import Budget, TrainingRun
 from kinpack.learn.training.start_file import shipped_start
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
@@ -127,17 +127,16 @@ def train(model: CodecModel, patches: PatchFiles, budget: Budget) -> LatticeCont
     torch.manual_seed(budget.seed)
     lattice = LatticeContext(LOW)
 
-    def loss(number: int) -> Tensor:
+    def losses(number: int) -> dict[str, Tensor]:
         torch.manual_seed(budget.seed * 1_000_003 + number)
         picture = torch.from_numpy(patches.batch(number)).float() / 255 - 0.5
         quality = torch.randint(TRAINED[0], TRAINED[1] + 1, (len(picture),)).float()
         with torch.no_grad():
             y = model.latent(picture, quality)[:, :LOW]
         coded = lattice(y, told(quality), quantiser_step(quality))
-        bits: Tensor = coded.bits.sum() / (LOW * y[:, 0].numel())
-        return bits
+        return {"loss": coded.bits.sum() / (LOW * y[:, 0].numel())}
 
-    run_budget(lattice, loss, budget, learning_rate=2e-3)
+    TrainingRun(lattice, losses, budget).finish()
     return lattice
 
 
@@ -206,8 +205,10 @@ def run(arguments: argparse.Namespace) -> None:
         minutes=0,
         steps=arguments.steps,
         seed=arguments.seed,
+        learning_rate=2e-3,
+        warm_up=100,
         checkpoint=arguments.work / "lattice.ckpt",
-        log=lambda _, share, bits: print(f"{share:.3f} {bits:.4f} bits a symbol", flush=True),
+        log=lambda at: print(f"{at['progress']:.3f} {at['loss']:.4f} bits a symbol", flush=True),
     )
     lattice = train(model, patches, budget)
     seconds = time.perf_counter() - began

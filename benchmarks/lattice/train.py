@@ -21,7 +21,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining
 from kinpack.learn.lattice.model import LatticeModel, begin_with
 from kinpack.learn.lattice.patch_files import PatchFiles, Share
-from kinpack.learn.lattice.run import LatticeRun
+from kinpack.learn.lattice.run import lattice_run
 from kinpack.learn.training.start_file import shipped_start
 
 SHARES = (
@@ -45,7 +45,7 @@ def begun(model: LatticeModel, lattice: Path | None) -> None:
     begin_with(model, shipped_start("default").state)
     if lattice is not None:
         state = torch.load(lattice, map_location="cpu", weights_only=True)
-        model.lattice.load_state_dict(state["network"])
+        model.lattice.load_state_dict(state["model"])
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         pixels=training.pixels,
         seed=training.seed,
     )
-    task = LatticeRun(
+    task = lattice_run(
         patches,
         network=LatticeConfig(),
         training=training,

@@ -179,8 +179,7 @@ def learn_from(
     )
 
     warnings.simplefilter("ignore")
-    for library in ("lightning", "lightning.pytorch", "lightning.fabric", "torch"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    logging.getLogger("torch").setLevel(logging.ERROR)
 
     training = TrainingConfig(
         minutes=DEFAULT_MINUTES if minutes is None else minutes,

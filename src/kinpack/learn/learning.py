@@ -25,10 +25,11 @@ from kinpack.learn.collection import Collection, original, read_collection
 from kinpack.learn.freezing.freeze import RULE_PATCHES, freeze
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.models.model import CodecModel
-from kinpack.learn.training.patches import SMALL, PatchSampler
+from kinpack.learn.training.loop import Log, read_checkpoint
+from kinpack.learn.training.patches import PatchSampler, tiles
 from kinpack.learn.training.run_folder import identity, take_up
 from kinpack.learn.training.start_file import Start
-from kinpack.learn.training.training import Log, train
+from kinpack.learn.training.training import CHECKPOINT, train
 from kinpack.sources.opening import Spec, open_source
 
 CALIBRATION_PATCHES = 1024
@@ -144,16 +145,14 @@ def learn_codec(
             folder=folder,
             start=start.state if start else None,
             threads=threads,
-            log_line=log_line and _scaled(log_line, 1 - sum(shares.values())),
+            log_line=log_line and _part(log_line, 0, 1 - sum(shares.values())),
             log_every=log_every,
         )
-    except SystemExit as stop:
-        if stop.code != 1:  # 1 is what lightning makes of Ctrl-C
-            raise
+    except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             f"the same command goes on from the last checkpoint, in {shown(folder)}"
         ) from stop
-    spent = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
+    spent = read_checkpoint(folder / CHECKPOINT)
     header = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -161,8 +160,8 @@ def learn_codec(
         "torch": torch.__version__,
         "machine": _machine(),
         "seed": training.seed,
-        "steps": int(spent["global_step"]),
-        "minutes": round(float(spent["elapsed"]) / 60 + training.minutes * sum(shares.values()), 2),
+        "steps": int(spent["step"]),
+        "minutes": round(float(spent["seconds"]) / 60 + training.minutes * sum(shares.values()), 2),
         "images": len(learned),
         "held_out": len(held),
         "start": start.codec_id if start else None,
@@ -207,21 +206,10 @@ def _with_causal(
     """The codec with what is learned pixel by pixel."""
     spent = 1 - sum(shares.values())
     for name, share in shares.items():
-
-        def log(
-            run: str, part: float, loss: float, spent: float = spent, share: float = share
-        ) -> None:
-            if log_line:
-                log_line({"step": 0, "bpp": loss, "progress": spent + share * part, "loss": loss})
-
         plan = CausalPlan(
+            replace(training, minutes=training.minutes * share),
             folder,
-            minutes=training.minutes * share,
-            steps=training.steps,
-            seed=training.seed,
-            quality_low=training.quality_low,
-            quality_high=training.quality_high,
-            log=log,
+            log=log_line and _part(log_line, spent, share),
         )
         if name == "grey":
             images = [found.images[i][:, :, :1] for i in learned if found.grey[i]]
@@ -236,9 +224,11 @@ def _with_causal(
     return with_rule(codec, [original(found.items[i]) for i in learned[::every]])
 
 
-def _scaled(log_line: Log, share: float) -> Log:
-    """A log whose progress counts for a share of the whole."""
-    return lambda line: log_line({**line, "progress": share * line["progress"]})
+def _part(log_line: Log, before: float, share: float) -> Log:
+    """A log of a part of the work; a loss that has no bits beside it is bits."""
+    return lambda line: log_line(
+        {"bpp": line["loss"], **line, "progress": before + share * line["progress"]}
+    )
 
 
 def calibration_patches(
@@ -255,10 +245,7 @@ def calibration_patches(
     """
     parts: list[NDArray[np.uint8]] = []
     for step in count(_CALIBRATION_STEP):
-        patches, _ = sampler.batch(step, size=n // 8)
-        tiles, side = patches.shape[2] // SMALL, SMALL
-        cut = patches.reshape(len(patches), 3, tiles, side, tiles, side)
-        parts.append(cut.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 3, side, side))
+        parts.append(tiles(sampler.batch(step, size=n // 8)[0]))
         if sum(map(len, parts)) >= n:
             break
     return np.ascontiguousarray(np.concatenate(parts)[:n])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from kinpack.codec.causal.logistic_mixture import (
     SCALES_PER_OCTAVE,
     WEIGHTS_PER_OCTAVE,
 )
-from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.causal.causal_samples import PixelSamples
+from kinpack.learn.training.loop import Budget, TrainingRun
 
 BATCH = 4096
 """Pixels of a training step."""
@@ -150,12 +150,12 @@ def train_causal(
         value, delta = torch.from_numpy(values), torch.from_numpy(step)
         return torch.from_numpy(x), own, value, delta, torch.from_numpy(weights)
 
-    def loss(number: int) -> Tensor:
+    def losses(number: int) -> dict[str, Tensor]:
         x, own, values, step, weights = batch(number, BATCH)
         bits = mixture_bits(network(x, own), values.float(), step.float())
-        return (bits * weights).mean()
+        return {"loss": (bits * weights).mean()}
 
-    run_budget(network, loss, budget, learning_rate=config.learning_rate)
+    TrainingRun(network, losses, replace(budget, learning_rate=config.learning_rate)).finish()
     x, own, *_ = batch(1 << 40, CALIBRATION)
     return frozen(network, x, own)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from kinpack.codec.causal.causal_image import MOST_PIXELS, make_causal_test
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
-from kinpack.learn.causal.budgeted import Budget
 from kinpack.learn.causal.causal_training import CausalConfig, train_causal
 from kinpack.learn.causal.restoration import train_restoration
 from kinpack.learn.freezing.classic_rule import calibrated_rule
+from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.training.loop import Budget, Log
 from kinpack.networks.container import Container, read_container
 
 STEP_AT_50 = 22.8
@@ -30,30 +31,28 @@ class CausalPlan:
     """How long is learned, and where the runs are kept.
 
     Attributes:
+        training: minutes, or steps, for grey images or for alpha planes; seed and qualities.
         folder: of the checkpoints.
-        minutes: for grey images, or for alpha planes.
-        steps: steps instead of minutes.
-        seed: of all draws.
-        quality_low: lowest quality learned for.
-        quality_high: highest one.
         hidden: numbers of the networks' hidden layers; more predict better, and decode slower.
-        log: as `kinpack.learn.causal.budgeted.Budget` has it.
+        log: as `kinpack.learn.training.loop.Budget` has it.
     """
 
+    training: TrainingConfig
     folder: Path
-    minutes: float
-    steps: int | None
-    seed: int
-    quality_low: int
-    quality_high: int
     hidden: int = 64
-    log: Callable[[str, float, float], None] | None = None
+    log: Log | None = None
 
     def of(self, name: str, share: float) -> Budget:
         """Budget of one of its runs."""
-        steps = None if self.steps is None else max(1, round(share * self.steps))
-        checkpoint = self.folder / f"{name}.ckpt"
-        return Budget(self.minutes * share, steps, self.seed, checkpoint, log=self.log)
+        steps = self.training.steps
+        return Budget(
+            checkpoint=self.folder / f"{name}.ckpt",
+            minutes=self.training.minutes * share,
+            steps=None if steps is None else max(1, round(share * steps)),
+            seed=self.training.seed,
+            warm_up=100,
+            log=self.log,
+        )
 
 
 def grey_steps() -> NDArray[np.int32]:
@@ -75,7 +74,9 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
         raise CodecError("there is no grey picture small enough to be coded pixel by pixel")
     planes = [image[:, :, 0] for image in fitting]
     steps = grey_steps()
-    served = np.unique(steps[plan.quality_low : plan.quality_high + 1]).astype(np.int64)
+    served = np.unique(steps[plan.training.quality_low : plan.training.quality_high + 1]).astype(
+        np.int64
+    )
     model = train_causal(
         planes,
         product_codes(codec, fitting),

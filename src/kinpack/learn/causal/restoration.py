@@ -7,6 +7,7 @@ of rounding is uniform only where nothing is known; along a slope, an edge or a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kinpack.codec.causal.causal_image import PARTS_OF_STEP
-from kinpack.learn.causal.budgeted import Budget, run_budget
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     hidden_unit,
@@ -22,6 +22,7 @@ from kinpack.learn.freezing.integer_networks import (
     quantise_layer,
     real_weights,
 )
+from kinpack.learn.training.loop import Budget, TrainingRun
 from kinpack.networks.integer_layers import IntegerLayers
 
 SIDE = 28
@@ -89,13 +90,12 @@ def train_restoration(
             torch.from_numpy(error).float()[:, None],
         )
 
-    def loss(number: int) -> Tensor:
+    def losses(number: int) -> dict[str, Tensor]:
         x, wanted = batch(number, BATCH)
         # A uniform error in a cell of width 1 has the mean square 1/12.
-        value: Tensor = 12 * (network(x) - wanted).square().mean()
-        return value
+        return {"loss": 12 * (network(x) - wanted).square().mean()}
 
-    run_budget(network, loss, budget, learning_rate=LEARNING_RATE)
+    TrainingRun(network, losses, replace(budget, learning_rate=LEARNING_RATE)).finish()
     seen, _ = batch(1 << 40, CALIBRATION)
     return frozen_restoration(network, seen)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kinpack.errors import CodecError
@@ -52,6 +54,12 @@ def quality_plane(quality: Tensor, height: int, width: int) -> Tensor:
     """Constant planes (n, 1, height, width) that tell the networks the quality of each image."""
     plane = (quality.view(-1, 1, 1, 1) - QUALITY_CENTRE) / 20
     return plane.expand(-1, 1, height, width)
+
+
+def pictures_of(patches: NDArray[np.uint8]) -> Tensor:
+    """Pictures float32 (n, 3, H, W) in −0.5..0.5, channels last in memory, of uint8 patches."""
+    picture = torch.from_numpy(patches).float() / 255 - 0.5
+    return picture.contiguous(memory_format=torch.channels_last)
 
 
 class CodecModel(nn.Module):

@@ -83,6 +83,13 @@ class PatchSampler:
         return np.ascontiguousarray(patches.transpose(0, 3, 1, 2)), labels[rows]
 
 
+def tiles(patches: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut square patches (n, 3, s, s), s a multiple of 32, into (m, 3, 32, 32)."""
+    n, _, side, _ = patches.shape
+    cut = patches.reshape(n, 3, side // SMALL, SMALL, side // SMALL, SMALL)
+    return cut.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 3, SMALL, SMALL)
+
+
 def _patch(image: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     top = int(rng.integers(image.shape[0] - side + 1))
     left = int(rng.integers(image.shape[1] - side + 1))
