@@ -22,7 +22,7 @@ from kinpack.codec.codec import Codec
 from kinpack.errors import shown
 from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey, with_rule
 from kinpack.learn.collection import Collection, original, read_collection
-from kinpack.learn.freezing.freeze import RULE_PATCHES, freeze
+from kinpack.learn.freezing.freeze import freeze, rule_patches
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.loop import Log, read_checkpoint
@@ -32,7 +32,8 @@ from kinpack.learn.training.start_file import Start
 from kinpack.learn.training.training import CHECKPOINT, train
 from kinpack.sources.opening import Spec, open_source
 
-CALIBRATION_PATCHES = 1024
+CALIBRATION_PATCHES, PATCHES_PER_STEP, LEAST_PATCHES = 1024, 8, 64
+"""Patches to freeze with: so many for each step of training, within these bounds."""
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
 """Training's values where weights are already good: small steps, falling early."""
 HOLD_OUT_SHARE = 20
@@ -98,7 +99,8 @@ def learn_codec(
         threads: for reading and for the arithmetic; None leaves what suits the machine.
         use_labels: whether images of one label are drawn together.
         skip_broken: whether pictures that cannot be read are left out; else the first one stops.
-        calibration: patches to freeze the networks and to learn the frequency tables with.
+        calibration: most patches to freeze the networks and to learn the frequency tables with; a
+            run of fewer than 128 steps takes fewer.
         description: further plain values for the codec's header, such as licences.
         progress: called with the number of images just read.
         log_line: called with means over the last ``log_every`` steps, and ``progress``, the share
@@ -134,7 +136,6 @@ def learn_codec(
         labels=[found.labels[i] for i in learned],
         seed=training.seed,
     )
-    patches = calibration_patches(sampler, n=calibration)
     shares = causal_shares(found)
     transform = replace(training, minutes=training.minutes * (1 - sum(shares.values())))
     try:
@@ -173,10 +174,15 @@ def learn_codec(
         "causal": sorted(shares),
         **(description or {}),
     }
+    wanted = max(LEAST_PATCHES, PATCHES_PER_STEP * header["steps"])
+    patches = calibration_patches(sampler, n=min(calibration, wanted))
     codec = freeze(model, patches, description=header, calibrate_rule=not shares)
-    codec = _with_causal(
-        codec, found, learned, shares, training=training, folder=folder, log_line=log_line
-    )
+    if shares:
+        codec = _with_causal(
+            codec, found, learned, shares, training=training, folder=folder, log_line=log_line
+        )
+        every = max(1, len(learned) // rule_patches(len(patches)))
+        codec = with_rule(codec, [original(found.items[i]) for i in learned[::every]])
     return Learned(codec, [original(found.items[i]) for i in sorted(held)], model)
 
 
@@ -218,10 +224,7 @@ def _with_causal(
             planes = [plane for i in learned if (plane := found.alphas[i]) is not None]
             codec = with_alpha(codec, planes, plan)
         spent += share
-    if not shares:
-        return codec
-    every = max(1, len(learned) // RULE_PATCHES)
-    return with_rule(codec, [original(found.items[i]) for i in learned[::every]])
+    return codec
 
 
 def _part(log_line: Log, before: float, share: float) -> Log:

@@ -51,7 +51,7 @@ SYNTHESIS_PATCHES = 256
 SENSITIVITY_PATCHES = 64
 """Patches on which the effect of errors in latents is measured."""
 RULE_PATCHES = 160
-"""Patches on which classic payloads are tried, to predict where they may win."""
+"""Most pictures on which classic payloads are tried, to predict where they may win."""
 CAUTION = 5.0
 """What an error costs beyond its own squared size, since later latents are predicted from it: of 1,
 1.5, 2, 2.5, 3, 5 and 8 the best on CIFAR-10."""
@@ -148,11 +148,18 @@ def freeze(
     test = make_test(plain, M=config.M, K=config.K)
     more = {"test": test.to_dict()}
     if calibrate_rule:
-        tried = [np.ascontiguousarray(picture) for picture in pictures[:RULE_PATCHES]]
+        tried = [
+            np.ascontiguousarray(picture) for picture in pictures[: rule_patches(len(pictures))]
+        ]
         more["classic_rule"] = calibrated_rule(build(tables), tried).to_dict()
     codec = build(tables, **more)
     codec.learned_coder()
     return codec
+
+
+def rule_patches(calibration: int) -> int:
+    """Pictures on which classic payloads are tried where a codec is frozen with so many."""
+    return min(RULE_PATCHES, max(1, calibration // 4))
 
 
 def _float_networks(model: CodecModel) -> dict[str, bytes]:
