@@ -125,8 +125,8 @@ def test_moving_averages_against_a_plain_loop(n: int, M: int, K: int, d: int) ->
 def test_dead_words_restart_with_their_averages() -> None:
     quantiser = bottleneck(2, 4, 3).train()
     quantiser.words[1, 2] = 1e3  # no vector is near
-    quantiser.sums[1, 2] = 1e3 * quantiser.dead_below
-    quantiser.counts[1, 2] = quantiser.dead_below
+    quantiser.sums[1, 2] = 1e3 * quantiser.config.dead_below
+    quantiser.counts[1, 2] = quantiser.config.dead_below
     z = vectors(9, 6)
     quantiser(z)
     part = z[:, 3:]

@@ -19,8 +19,7 @@ from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     hidden_unit,
     integer_network,
-    quantise_layer,
-    real_weights,
+    quantised,
 )
 from kinpack.learn.training.loop import Budget, TrainingRun
 from kinpack.networks.integer_layers import IntegerLayers
@@ -108,25 +107,11 @@ def frozen_restoration(network: nn.Sequential, seen: Tensor) -> IntegerLayers:
     layers = []
     for layer in convolutions[:-1]:
         seen = torch.relu(layer(seen))
-        weight, bias = real_weights(layer)
         hidden = hidden_unit(seen, layer, unit)
-        layers.append(
-            quantise_layer(
-                weight, bias, input_unit=unit, output_unit=hidden, low=0, high=ACTIVATION
-            )
-        )
+        layers.append(quantised(layer, unit, hidden, 0, ACTIVATION))
         unit = hidden
-    weight, bias = real_weights(convolutions[-1])
-    layers.append(
-        quantise_layer(
-            weight,
-            bias,
-            input_unit=unit,
-            output_unit=np.array([1 / PARTS_OF_STEP]),
-            low=-_OUTPUT,
-            high=_OUTPUT,
-        )
-    )
+    last = np.array([1 / PARTS_OF_STEP])
+    layers.append(quantised(convolutions[-1], unit, last, -_OUTPUT, _OUTPUT))
     return integer_network(layers, input_shift=np.zeros(3, dtype=np.int64))
 
 

@@ -21,8 +21,7 @@ from kinpack.learn.freezing.integer_networks import (
     Floats,
     hidden_unit,
     integer_network,
-    quantise_layer,
-    real_weights,
+    quantised,
 )
 from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.onnx_graph import float_graph
@@ -37,7 +36,7 @@ from kinpack.learn.models.model import (
 )
 from kinpack.learn.models.networks import parity_mask
 from kinpack.networks.container import Container
-from kinpack.networks.integer_layers import IntegerLayer, IntegerLayers
+from kinpack.networks.integer_layers import IntegerLayers
 
 UNIT = 64
 """Integer units in one unit of ``y``."""
@@ -232,9 +231,9 @@ def _context_networks(
             [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
         )
         layers = [
-            _integer(first, input_unit, unit_1, 0, ACTIVATION),
-            _integer(second, unit_1, unit_2, 0, ACTIVATION),
-            _integer(third, unit_2, unit_3, -LIMIT, LIMIT),
+            quantised(first, input_unit, unit_1, 0, ACTIVATION),
+            quantised(second, unit_1, unit_2, 0, ACTIVATION),
+            quantised(third, unit_2, unit_3, -LIMIT, LIMIT),
         ]
         made.append(integer_network(layers, input_shift=shift))
     return made
@@ -242,15 +241,6 @@ def _context_networks(
 
 def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in network.children() if isinstance(layer, nn.Conv2d)]
-
-
-def _integer(
-    layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, low: int, high: int
-) -> IntegerLayer:
-    weight, bias = real_weights(layer)
-    return quantise_layer(
-        weight, bias, input_unit=unit_in, output_unit=unit_out, low=low, high=high
-    )
 
 
 def _seen(

@@ -77,6 +77,28 @@ def quantise_layer(
     )
 
 
+def quantised(
+    layer: nn.Conv2d,
+    input_unit: Floats,
+    output_unit: Floats,
+    low: int,
+    high: int,
+    *,
+    largest_weight: int = WEIGHT,
+) -> IntegerLayer:
+    """Integer stand-in of a layer of torch: see `quantise_layer`."""
+    weight, bias = real_weights(layer)
+    return quantise_layer(
+        weight,
+        bias,
+        input_unit=input_unit,
+        output_unit=output_unit,
+        low=low,
+        high=high,
+        largest_weight=largest_weight,
+    )
+
+
 def least_unit(
     weight: Floats, bias: Floats, *, input_unit: Floats, largest_input: int = ACTIVATION
 ) -> Floats:

@@ -23,7 +23,7 @@ from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     Floats,
     least_unit,
-    quantise_layer,
+    quantised,
     real_weights,
 )
 from kinpack.learn.models.networks import Residual, Synthesis
@@ -140,13 +140,13 @@ def _append_part(
         values = [block(x) for x in values]
         reach = np.maximum(reach, _reach(values))
     unit, hidden_units = _stream_units(part, unit_in, reach, hidden_reach)
-    layer = _quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), STREAM)
+    layer = quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), -STREAM, STREAM)
     layers.append(replace(layer, reading=reading, shuffle=part.upscale))
     shift = np.full(len(unit), READ_SHIFT, np.uint8)
     for block, hidden_unit in zip(part.blocks, hidden_units, strict=True):
-        down = _quantised(block.down, unit * _READ, hidden_unit, ACTIVATION, low=0)
+        down = quantised(block.down, unit * _READ, hidden_unit, 0, ACTIVATION)
         layers.append(replace(down, reading=Reading(shift, 0)))
-        layers.append(replace(_quantised(block.up, hidden_unit, unit, STREAM), adds=2))
+        layers.append(replace(quantised(block.up, hidden_unit, unit, -STREAM, STREAM), adds=2))
     if part.relu:
         values = [torch.relu(x) for x in values]
     return Reading(shift, 0 if part.relu else -ACTIVATION), unit * _READ, values
@@ -186,21 +186,7 @@ def _last(reading: Reading, unit: Floats, synthesis: Synthesis) -> IntegerLayer:
     """The layer that gives levels, and the shuffle to full resolution."""
     layer, shuffle = synthesis.last, synthesis.up.upscale_factor
     level = np.full(layer.out_channels, 1 / (255 * 2.0**LEVEL_BITS))
-    return replace(_quantised(layer, unit, level, STREAM), reading=reading, shuffle=shuffle)
-
-
-def _quantised(
-    layer: nn.Conv2d, unit_in: Floats, unit_out: Floats, high: int, *, low: int | None = None
-) -> IntegerLayer:
-    weight, bias = real_weights(layer)
-    return quantise_layer(
-        weight,
-        bias,
-        input_unit=unit_in,
-        output_unit=unit_out,
-        low=-high if low is None else low,
-        high=high,
-    )
+    return replace(quantised(layer, unit, level, -STREAM, STREAM), reading=reading, shuffle=shuffle)
 
 
 def _reach(values: Sequence[Tensor]) -> Floats:

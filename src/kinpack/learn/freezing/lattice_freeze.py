@@ -37,7 +37,7 @@ from kinpack.learn.freezing.integer_networks import (
     WEIGHT,
     Floats,
     hidden_unit,
-    quantise_layer,
+    quantised,
 )
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
@@ -279,17 +279,9 @@ def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
             low, high, largest = -LIMIT, LIMIT, WIDE_WEIGHT
         else:
             at = torch.relu(values)
-            out, low, high = hidden_unit(ROOM * at, plain, unit), 0, ACTIVATION
-            largest = WEIGHT
-        made = quantise_layer(
-            plain.weight.double().numpy(),
-            np.zeros(plain.out_channels) if plain.bias is None else plain.bias.double().numpy(),
-            input_unit=unit,
-            output_unit=out,
-            low=low,
-            high=high,
-            largest_weight=largest,
-        )
+            out = hidden_unit(ROOM * at, plain, unit)
+            low, high, largest = 0, ACTIVATION, WEIGHT
+        made = quantised(plain, unit, out, low, high, largest_weight=largest)
         layers.append(
             DenseLayer(
                 np.ascontiguousarray(made.weight[:, :, 0, 0].T),

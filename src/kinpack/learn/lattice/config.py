@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.errors import CodecError
+from kinpack.learn.models.plain import Plain
 
 DEFAULT_GROUPS = (
     Group(8, 24, True),
@@ -18,7 +20,7 @@ DEFAULT_GROUPS = (
 
 
 @dataclass(frozen=True)
-class LatticeConfig:
+class LatticeConfig(Plain):
     """Sizes of the networks. The decoder's are small, the encoder's may be large.
 
     Attributes:
@@ -66,22 +68,16 @@ class LatticeConfig:
         if at != self.latent or self.low < 1:
             raise CodecError("the groups of a codec must end with its latents; check `latent`")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain values."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
-        _refuse_unknown(cls, values)
-        if "groups" not in values:
-            return cls(**values)
-        groups = tuple(Group(**group) for group in values["groups"])
-        return cls(**{**values, "groups": groups})
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values."""
+        if "groups" in values:
+            values = {**values, "groups": tuple(Group(**group) for group in values["groups"])}
+        return super().from_dict(values)
 
 
 @dataclass(frozen=True)
-class LatticeTraining:
+class LatticeTraining(Plain):
     """How a codec with lattice context is trained.
 
     Attributes:
@@ -111,19 +107,10 @@ class LatticeTraining:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values."""
-        return {**asdict(self), "chroma": list(self.chroma)}
+        return {**super().to_dict(), "chroma": list(self.chroma)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
-        _refuse_unknown(cls, values)
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values."""
         blue, red = values.get("chroma", cls.chroma)
-        return cls(**{**values, "chroma": (float(blue), float(red))})
-
-
-def _refuse_unknown(
-    cls: type[LatticeConfig] | type[LatticeTraining], values: dict[str, Any]
-) -> None:
-    unknown = sorted(set(values) - {field.name for field in fields(cls)})
-    if unknown:
-        raise CodecError(f"{cls.__name__} has no field {', '.join(unknown)}; remove it")
+        return super().from_dict({**values, "chroma": (float(blue), float(red))})

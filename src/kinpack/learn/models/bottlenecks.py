@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kinpack.learn.models.vector_quantiser import by_book, move_by_average
+from kinpack.learn.models.vector_quantiser import QuantiserConfig, VectorQuantiser
 
 SCALE_LOW = -4.0
 """log2 of the smallest deviation, in quantiser steps, that a frequency table describes."""
@@ -56,11 +56,8 @@ class Bottleneck(Protocol):
         """Number of words in use of each book: (M,) float32."""
 
 
-class ProductBottleneck(nn.Module):
+class ProductBottleneck(VectorQuantiser):
     """Product quantiser of M books of K words, learned by moving averages (PQ-VAE).
-
-    Words follow the exponential moving average of the vectors assigned to them; a word that nearly
-    no vector chooses is restarted at a vector of the batch, its average reset with it.
 
     Args:
         M: books.
@@ -68,104 +65,24 @@ class ProductBottleneck(nn.Module):
         d: dimensions of a word.
         beta: weight of the commitment term.
         decay: of the moving averages.
-        dead_below: a word restarts when its average count a batch, relative to a uniform use, falls
-            below this.
     """
 
-    words: Tensor
-    counts: Tensor
-    sums: Tensor
-    started: Tensor
+    keeps_use = False  # the moving averages tell it
 
-    def __init__(
-        self,
-        *,
-        M: int,
-        K: int,
-        d: int,
-        beta: float = 0.25,
-        decay: float = 0.99,
-        dead_below: float = 0.03,
-    ) -> None:
-        super().__init__()
-        self.beta, self.decay, self.dead_below = beta, decay, dead_below
-        self.register_buffer("words", torch.randn(M, K, d) * 0.1)
-        self.register_buffer("counts", torch.ones(M, K))
-        self.register_buffer("sums", self.words.clone())
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+    def __init__(self, *, M: int, K: int, d: int, beta: float = 0.25, decay: float = 0.99) -> None:
+        config = QuantiserConfig(M=M, K=K, d=d, beta=beta, decay=decay, update="average")
+        super().__init__(config)
 
-    def indices(self, z: Tensor) -> Tensor:
-        """Nearest word of each sub-vector.
-
-        Args:
-            z: (n, M·d) float32.
-
-        Returns:
-            (n, M) int64; entry (i, m) is the word of book m nearest to sub-vector m of item i.
-        """
-        M, _, d = self.words.shape
-        return torch.cdist(z.view(-1, M, d).transpose(0, 1), self.words).argmin(-1).T
-
-    def decode(self, indices: Tensor) -> Tensor:
-        """Words joined to vectors.
-
-        Args:
-            indices: (n, M) int64.
-
-        Returns:
-            (n, M·d) float32.
-        """
-        M = self.words.shape[0]
-        return self.words[torch.arange(M), indices].flatten(1)
-
-    def forward(self, z: Tensor) -> Quantised:
-        """Quantise; in training mode also move the words.
-
-        Args:
-            z: (n, M·d) float32.
-
-        Returns:
-            The decoded vectors with straight-through gradient, the indices, the loss.
-        """
-        z = z.float()
-        if self.training:
-            self._start(z.detach())
-        indices = self.indices(z.detach())
-        z_q = self.decode(indices)
-        if self.training:
-            self._move(z.detach(), indices)
-        loss = self.beta * (z - z_q).square().sum(1).mean()
-        # z − sg(z) is exactly 0: the value is z_q to the last bit, the gradient that of z.
-        return Quantised(z_q + (z - z.detach()), indices, loss)
+    def forward(self, z: Tensor) -> Quantised:  # type: ignore[override]
+        """Quantise vectors (n, M·d), one an item; in training mode also move the words."""
+        found = super().forward(z[:, None])
+        loss = self.config.beta * found.commitment
+        return Quantised(found.z_q[:, 0], found.indices[:, 0], loss)
 
     def perplexity(self) -> Tensor:
         """Number of words in use, exp of the entropy of use, for each book: (M,) float32."""
         p = self.counts / self.counts.sum(1, keepdim=True)
         return (-(p * p.clamp_min(1e-9).log()).sum(1)).exp()
-
-    @torch.no_grad()
-    def _start(self, z: Tensor) -> None:
-        if self.started:
-            return
-        M, K, d = self.words.shape
-        rows = torch.randint(z.shape[0], (M, K))
-        self.words.copy_(torch.gather(by_book(z, M, d), 1, rows[..., None].expand(-1, -1, d)))
-        self.words.add_(1e-3 * z.std() * torch.randn_like(self.words))
-        self.sums.copy_(self.words)
-        self.started.fill_(True)
-
-    @torch.no_grad()
-    def _move(self, z: Tensor, indices: Tensor) -> None:
-        M, K, d = self.words.shape
-        move_by_average(
-            self.words,
-            self.counts,
-            self.sums,
-            by_book(z, M, d),
-            nn.functional.one_hot(indices.T, K).to(z),
-            decay=self.decay,
-            dead_below=self.dead_below,
-        )
 
 
 def _product(M: int, K: int, d: int, beta: float) -> Bottleneck:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from kinpack.errors import CodecError
+from kinpack.learn.models.plain import Plain
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ BLOCK_COMPONENTS = 192
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Plain):
     """Sizes of the networks.
 
     Attributes:
@@ -98,25 +100,20 @@ class NetworkConfig:
                 "check `steps` against `latent`"
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain values."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
-        _refuse_unknown(cls, values)
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values."""
         if "steps" not in values:
-            return cls(**values)
+            return super().from_dict(values)
         try:
             steps = tuple(Step(**step) for step in values["steps"])
         except TypeError as error:
             raise CodecError(f"the steps of a codec are unreadable ({error})") from error
-        return cls(**{**values, "steps": steps})
+        return super().from_dict({**values, "steps": steps})
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Plain):
     """How a codec is trained.
 
     Attributes:
@@ -160,24 +157,6 @@ class TrainingConfig:
         if self.batch < 4 or self.batch % 4:
             raise CodecError(f"a batch of {self.batch} cannot be cut in four; use 4, 8, 12, …")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build a configuration from ``to_dict``'s values; unknown keys are refused."""
-        _refuse_unknown(cls, values)
-        return cls(**values)
-
 
 def _parities(step: Step) -> tuple[int, ...]:
     return (0, 1) if step.parity < 0 else (step.parity,)
-
-
-def _refuse_unknown(
-    cls: type[NetworkConfig] | type[TrainingConfig], values: dict[str, Any]
-) -> None:
-    unknown = sorted(set(values) - {field.name for field in fields(cls)})
-    if unknown:
-        raise CodecError(f"{cls.__name__} has no field {', '.join(unknown)}; remove it")

@@ -8,13 +8,14 @@ retrieval", 2018.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from kinpack.errors import CodecError
+from kinpack.learn.models.plain import Plain
 
 UPDATES = ("gradient", "mean", "average")
 PRIORS = ("uniform", "learned")
@@ -23,7 +24,7 @@ FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
-class QuantiserConfig:
+class QuantiserConfig(Plain):
     """Sizes of a quantiser and how it learns.
 
     Attributes:
@@ -75,22 +76,6 @@ class QuantiserConfig:
         """Bits that the code of one latent vector takes: M·log2 K."""
         return self.M * math.log2(self.K)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Build from what ``to_dict`` gave.
-
-        Raises:
-            CodecError: a field is not known, or out of range.
-        """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise CodecError(f"a vector quantiser has no setting {sorted(unknown)[0]!r}")
-        return cls(**values)
-
 
 class VectorQuantised(NamedTuple):
     """What a quantiser returns for n items of N latent vectors each.
@@ -130,6 +115,8 @@ class VectorQuantiser(nn.Module):
     sums: Tensor
     use: Tensor
     started: Tensor
+    keeps_use = True
+    """Whether the use of the words is kept with the weights."""
 
     def __init__(self, config: QuantiserConfig) -> None:
         super().__init__()
@@ -142,7 +129,7 @@ class VectorQuantiser(nn.Module):
             self.register_buffer("words", words)
         self.register_buffer("counts", torch.ones(M, K))
         self.register_buffer("sums", words.clone())
-        self.register_buffer("use", torch.full((M, K), 1 / K))
+        self.register_buffer("use", torch.full((M, K), 1 / K), persistent=self.keeps_use)
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def log_prior(self) -> Tensor:

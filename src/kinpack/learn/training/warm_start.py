@@ -31,7 +31,7 @@ def take_over(model: CodecModel, state: Mapping[str, Tensor]) -> bool:
     Raises:
         CodecError: the models differ in more than latents and context networks.
     """
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    own = model.state_dict(keep_vars=True)
     context = {name: value for name, value in own.items() if name.startswith("context.")}
     same_context = all(
         name in state and state[name].shape == v.shape for name, v in context.items()
