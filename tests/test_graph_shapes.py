@@ -1,17 +1,24 @@
-"""What a graph asks for is known before it runs: shapes are onnxruntime's, bombs do not go off."""
+"""What a graph asks for is known before it runs: shapes are onnxruntime's, bombs do not go off.
+
+What it gives in numpy is what it gives in onnxruntime.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 import tracemalloc
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
+from kinpack.networks.graph_session import GraphSession
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.onnx_reader import read_graph
 from kinpack.networks.networks import OnnxNetwork
@@ -20,8 +27,14 @@ from tests.handmade_graphs import Steps
 small = st.integers(1, 4)
 
 
-def onnxruntime_shape(graph: bytes, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Shape that onnxruntime gives, without any check of ours; None where it refuses."""
+def filled(shape: Sequence[int]) -> NDArray[np.float32]:
+    """Numbers of both signs, none alike."""
+    numbers: NDArray[np.float32] = np.cos(1 + np.arange(math.prod(shape)) ** 1.5).astype(np.float32)
+    return numbers.reshape(shape)
+
+
+def onnxruntime_gives(graph: bytes, x: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """What onnxruntime gives, without any check of ours; None where it refuses."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -29,22 +42,28 @@ def onnxruntime_shape(graph: bytes, shape: tuple[int, ...]) -> tuple[int, ...] |
     options.intra_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        found: tuple[int, ...] = session.run(None, {"x": np.ones(shape, np.float32)})[0].shape
+        found: NDArray[np.float32] = session.run(None, {"x": x})[0]
     except Exception:  # whatever it says: its errors share no base class
         return None
     return found
 
 
-def same_shape(steps: Steps, at: str, shape: tuple[int, ...], rank: int | None = None) -> None:
+def same(steps: Steps, at: str, shape: tuple[int, ...], rank: int | None = None) -> None:
+    """Hold our shape against onnxruntime's, and what numpy gives against what it gives."""
     sides = [f"i{i}" for i in range(len(shape))]
     outputs = None if rank is None else [f"o{i}" for i in range(rank)]
     data = steps.to_bytes(at, inputs=sides, outputs=outputs)
-    theirs = onnxruntime_shape(data, shape)
+    theirs = onnxruntime_gives(data, filled(shape))
     try:
         ours = check_run(read_graph(data), shape)
     except CodecError:
         ours = None
-    assert ours == theirs
+    assert ours == (None if theirs is None else theirs.shape)
+    if theirs is not None:
+        found = GraphSession(read_graph(data)).run(None, {"x": filled(shape)})[0]
+        assert found.dtype == theirs.dtype
+        assert found.shape == theirs.shape
+        np.testing.assert_allclose(found, theirs, rtol=1e-5, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=60)
@@ -62,19 +81,19 @@ def test_convolutions(
     steps = Steps()
     o, c, *kernel = weight
     shape = (shape[0], c * group, *shape[2:])
-    w = steps.constant(np.ones((o * group, c, *kernel)))
+    w = steps.constant(filled((o * group, c, *kernel)))
     at = steps.add(
         "Conv",
         "x",
         w,
-        steps.constant(np.ones(o * group)),
+        steps.constant(filled((o * group,))),
         kernel_shape=kernel,
         pads=pads,
         strides=list(strides),
         dilations=list(dilations),
         group=group,
     )
-    same_shape(steps, at, shape)
+    same(steps, at, shape)
 
 
 @settings(deadline=None, max_examples=60)
@@ -105,7 +124,7 @@ def test_maximum_pools(
         dilations=list(dilations),
         ceil_mode=int(ceil),
     )
-    same_shape(steps, at, shape)
+    same(steps, at, shape)
 
 
 @settings(deadline=None, max_examples=60)
@@ -116,8 +135,8 @@ def test_maximum_pools(
 )
 def test_element_wise_operators(shape: list[int], other: list[int], op: str) -> None:
     steps = Steps()
-    at = steps.add(op, "x", steps.constant(np.ones(other)))
-    same_shape(steps, at, tuple(shape), max(len(shape), len(other)))
+    at = steps.add(op, "x", steps.constant(filled(other)))
+    same(steps, at, tuple(shape), max(len(shape), len(other)))
 
 
 @settings(deadline=None, max_examples=60)
@@ -126,10 +145,10 @@ def test_new_shapes(shape: list[int], data: st.DataObject) -> None:
     steps = Steps()
     target = data.draw(st.lists(st.integers(-1, 4), min_size=1, max_size=4))
     at = steps.add("Reshape", "x", steps.constant(target, np.int64))
-    same_shape(steps, at, tuple(shape), len(target))
+    same(steps, at, tuple(shape), len(target))
     steps = Steps()
     axis = data.draw(st.integers(-len(shape), len(shape)))
-    same_shape(steps, steps.add("Flatten", "x", axis=axis), tuple(shape), 2)
+    same(steps, steps.add("Flatten", "x", axis=axis), tuple(shape), 2)
 
 
 @settings(deadline=None, max_examples=40)
@@ -142,24 +161,57 @@ def test_reductions_and_joins(shape: list[int], data: st.DataObject) -> None:
         op = data.draw(st.sampled_from(["ReduceMean", "ReduceMax", "ReduceL2"]))
         steps = Steps()
         at = steps.add(op, "x", axes=axes, keepdims=kept)
-        same_shape(steps, at, tuple(shape), rank if kept else rank - len(axes))
+        same(steps, at, tuple(shape), rank if kept else rank - len(axes))
     steps = Steps()
     other = data.draw(st.lists(small, min_size=rank, max_size=rank))
     axis = data.draw(st.integers(-rank, rank - 1))
-    at = steps.add("Concat", "x", steps.constant(np.ones(other)), "x", axis=axis)
-    same_shape(steps, at, tuple(shape), rank)
+    at = steps.add("Concat", "x", steps.constant(filled(other)), "x", axis=axis)
+    same(steps, at, tuple(shape), rank)
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.tuples(small, small, small, small), st.integers(0, 1), st.data())
 def test_linear_maps_and_shuffles(shape: Any, transposed: int, data: st.DataObject) -> None:
     steps = Steps()
-    weight = steps.constant(np.ones(shape[2:]))
-    bias = steps.constant(np.ones(data.draw(st.sampled_from([(), (1,), (shape[3],), (3, 1)]))))
-    same_shape(steps, steps.add("Gemm", "x", weight, bias, transB=transposed), shape[:2], 2)
+    weight = steps.constant(filled(shape[2:]))
+    bias = steps.constant(filled(data.draw(st.sampled_from([(), (1,), (shape[3],), (3, 1)]))))
+    same(steps, steps.add("Gemm", "x", weight, bias, transB=transposed), shape[:2], 2)
     steps = Steps()
     at = steps.add("DepthToSpace", "x", blocksize=data.draw(st.integers(1, 2)), mode="CRD")
-    same_shape(steps, at, shape)
+    same(steps, at, shape)
+
+
+@pytest.mark.parametrize("op", ["Erf", "Identity", "Relu"])
+def test_elements(op: str) -> None:
+    steps = Steps()
+    same(steps, steps.add(op, "x"), (2, 3, 5))
+
+
+@pytest.mark.parametrize("bounds", [[], [-0.5], [-0.5, 0.25]])
+def test_clipping(bounds: list[float]) -> None:
+    steps = Steps()
+    stored = [steps.constant(np.array(bound, np.float32)) for bound in bounds]
+    same(steps, steps.add("Clip", "x", *stored), (3, 4))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.int8, np.uint8, np.int16])
+def test_stored_numbers_of_other_types(kind: type[np.generic]) -> None:
+    steps = Steps()
+    stored = steps.constant(np.arange(4), kind)
+    same(steps, steps.add("Mul", "x", steps.add("Cast", stored, to=1)), (3, 4))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(small, min_size=1, max_size=4), st.data())
+def test_parts(shape: list[int], data: st.DataObject) -> None:
+    rank = len(shape)
+    axes = data.draw(st.lists(st.integers(0, rank - 1), min_size=1, max_size=rank, unique=True))
+    n = len(axes)
+    rows = [data.draw(st.lists(st.integers(-6, 6), min_size=n, max_size=n)) for _ in range(2)]
+    strides = data.draw(st.lists(st.sampled_from([-2, -1, 1, 2]), min_size=n, max_size=n))
+    steps = Steps()
+    stored = [steps.constant(row, np.int64) for row in (*rows, axes, strides)]
+    same(steps, steps.add("Slice", "x", *stored), tuple(shape), rank)
 
 
 def bomb(graph: bytes, shape: tuple[int, ...] = (1, 4, 16, 16)) -> str:

@@ -32,7 +32,7 @@ from kinpack.networks.container import Container
 from kinpack.networks.graphs.network_graph import network_fault
 from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
 from kinpack.networks.integer_network import IntegerNetwork
-from kinpack.networks.networks import Engine, Network, OnnxNetwork
+from kinpack.networks.networks import Engine, Network, OnnxNetwork, engines
 
 _Made = TypeVar("_Made")
 _log = logging.getLogger(__name__)
@@ -173,9 +173,8 @@ class CodecParts:
         self, make: Callable[[Engine], _Made], failure: Callable[[_Made], KinpackError | None]
     ) -> _Made:
         """What is made in the first engine that passes the file's test packets."""
-        engines: tuple[Engine, ...] = (self._engine,) if self._engine else ("onnxruntime", "numpy")
         failures: list[KinpackError] = []
-        for engine in engines:
+        for engine in (self._engine,) if self._engine else engines():
             made = make(engine)
             fault = failure(made)
             if fault is None:

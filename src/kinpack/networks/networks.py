@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
+from kinpack.networks.graph_session import GraphSession
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.network_graph import Graph, network_fault
 from kinpack.networks.graphs.onnx_reader import read_graph
@@ -22,6 +23,16 @@ Engine = Literal["onnxruntime", "numpy"]
 
 _REMEMBERED = 256
 """Input shapes that are known to be harmless; beyond this they are checked anew."""
+
+
+@cache
+def engines() -> tuple[Engine, ...]:
+    """Name the engines that are installed, the fastest first."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return ("numpy",)
+    return "onnxruntime", "numpy"
 
 
 class Session(Protocol):
@@ -110,6 +121,8 @@ class Network(ABC):
         Raises:
             CodecError: the graph does not load.
         """
+        if "onnxruntime" not in engines():
+            raise self.fault("is to run in onnxruntime, which is not installed here")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -158,7 +171,8 @@ class OnnxNetwork(Network):
     """One ONNX graph.
 
     The graph is read and checked before onnxruntime sees it (module ``onnx_reader``); so is what it
-    asks for, given the first input and each one of a new shape (module ``graph_shapes``).
+    asks for, given the first input and each one of a new shape (module ``graph_shapes``). Without
+    onnxruntime it runs in numpy.
 
     Args:
         graph: the serialised graph.
@@ -184,6 +198,8 @@ class OnnxNetwork(Network):
         return partial(check_run, self._graph)
 
     def _engine(self) -> Session:
+        if "onnxruntime" not in engines():
+            return GraphSession(self._graph)
         return self.session_of(self._bytes)
 
     @cached_property

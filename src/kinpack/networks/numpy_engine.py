@@ -1,13 +1,15 @@
-"""A second engine: networks of integers, run in numpy alone.
+"""A second engine: steps of networks in numpy alone.
 
-Where every number is an integer below 2^24 in size and so is every partial sum, float32 arithmetic
-is exact in any order of summation, and this engine gives the bytes that onnxruntime gives. It is
-there for the machines on which onnxruntime does not, and to prove it on all others.
+In networks of integers every number, and every partial sum, is an integer below 2^24 in size. Then
+float32 arithmetic is exact in any order of summation, and this engine gives the bytes that
+onnxruntime gives. It is there for the machines on which onnxruntime does not or cannot be
+installed, and to prove it on all others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,13 +30,24 @@ def numpy_step(op: str, x: Array, /, *inputs: NDArray[Any], **attributes: Any) -
 
 
 def _convolution(
-    x: Array, weight: Array, bias: Array | None = None, *, pads: tuple[int, ...] = (0,)
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    pads: tuple[int, ...] = (0, 0, 0, 0),
+    strides: tuple[int, ...] = (1, 1),
+    dilations: tuple[int, ...] = (1, 1),
+    group: int = 1,
+    kernel_shape: tuple[int, ...] = (),
 ) -> Array:
     """Lay the windows out as columns, block by block, and multiply the weights with them."""
-    o, _, side, _ = weight.shape
-    edge = pads[:1] * 2
-    x = np.pad(x, ((0, 0), (0, 0), edge, edge)) if pads[0] else x
-    windows = sliding_window_view(x, (side, side), axis=(2, 3))
+    if group > 1:
+        alone = partial(_convolution, pads=pads, strides=strides, dilations=dilations)
+        parts = zip(np.split(x, group, axis=1), np.split(weight, group), strict=True)
+        whole = np.concatenate([alone(*part) for part in parts], axis=1)
+        return whole if bias is None else whole + bias[:, None, None]
+    o = len(weight)
+    windows = padded_windows(x, weight.shape[2:], pads, strides, dilations)
     n, _, height, width = windows.shape[:4]
     y = np.empty((n, o, height, width), np.float32)
     rows = weight.reshape(o, -1)
@@ -46,6 +59,36 @@ def _convolution(
     if bias is not None:
         y += bias[:, None, None]
     return y
+
+
+def padded_windows(
+    x: Array,
+    kernel: tuple[int, ...],
+    pads: tuple[int, ...] = (0, 0, 0, 0),
+    strides: tuple[int, ...] = (1, 1),
+    dilations: tuple[int, ...] = (1, 1),
+    fill: float = 0,
+) -> Array:
+    """Look at an array through a window.
+
+    Args:
+        x: float32 (n, channels, h, w).
+        kernel: sides of a window.
+        pads: positions added above, before, below and after.
+        strides: from one window to the next.
+        dilations: from one place in a window to the next.
+        fill: what is in the padding.
+
+    Returns:
+        A view, (n, channels, windows down, across, places down, across).
+    """
+    top, left, bottom, right = pads
+    if any(pads):
+        edges = ((0, 0), (0, 0), (top, bottom), (left, right))
+        x = np.pad(x, edges, constant_values=fill)
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    seen = sliding_window_view(x, spans, axis=(2, 3))
+    return seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
 
 
 def _depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:

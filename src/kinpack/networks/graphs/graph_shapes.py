@@ -182,7 +182,7 @@ def _convolution(node: Node, shapes: Sequence[Shape], integers: Integers) -> Ste
     _require(channels == weight[1] * groups and weight[0] % groups == 0)
     _require(all(shape == weight[:1] for shape in shapes[2:]))
     _require(node.integers("kernel_shape", weight[2:]) == weight[2:])
-    places, padded = _windows(node, sides, weight[2:])
+    places, padded = windows(node, sides, weight[2:])
     shape = (n, weight[0], *places)
     work = math.prod(shape) * (math.prod(weight[1:]) + 1)
     return Step(shape, work, aside=n * channels * math.prod(padded))
@@ -194,13 +194,13 @@ def _maximum_pool(node: Node, shapes: Sequence[Shape], integers: Integers) -> St
     _require(len(sides) == 2 and len(kernel) == 2 and min(kernel) > 0)
     # Windows of padding alone have no maximum.
     _require(all(p < kernel[i % 2] for i, p in enumerate(node.integers("pads", (0, 0, 0, 0)))))
-    places, _ = _windows(node, sides, kernel)
+    places, _ = windows(node, sides, kernel)
     shape = (n, channels, *places)
     return Step(shape, math.prod(shape) * math.prod(kernel))
 
 
-def _windows(node: Node, sides: Sequence[int], kernel: Shape) -> tuple[Shape, Shape]:
-    """How many windows of a kernel there are along two sides, and the sides with their padding."""
+def windows(node: Node, sides: Sequence[int], kernel: Shape) -> tuple[Shape, Shape]:
+    """Count the windows of a kernel along two sides; also gives the sides with their padding."""
     pads = node.integers("pads", (0, 0, 0, 0))
     strides, dilations = (node.integers(name, (1, 1)) for name in ("strides", "dilations"))
     ceil = node.integer("ceil_mode", 0)
@@ -265,13 +265,13 @@ def _reshape(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
 
 def _slice(node: Node, shapes: Sequence[Shape], integers: Integers) -> Step:
     shape = list(shapes[0])
-    for axis, part in _slices(node, shapes[0], integers).items():
+    for axis, part in slices(node, shapes[0], integers).items():
         shape[axis] = len(range(*part.indices(shape[axis])))
     return _plain(tuple(shape))
 
 
-def _slices(node: Node, shape: Shape, integers: Integers) -> dict[int, slice]:
-    """What a Slice takes along each axis that it names."""
+def slices(node: Node, shape: Shape, integers: Integers) -> dict[int, slice]:
+    """Give what a Slice takes along each axis that it names."""
     rows = [integers[name] for name in node.inputs[1:] if name in integers]
     _require(len(rows) == len(node.inputs) - 1 and len({len(row) for row in rows}) == 1)
     starts, ends = rows[:2]
