@@ -20,7 +20,8 @@ import torch
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError, PayloadError
-from kinpack.learn.freezing.freeze import UNIT, freeze
+from kinpack.learn.freezing.freeze import freeze
+from kinpack.learn.freezing.scales import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import read_container
 from tests.integer_networks import latents_in_steps

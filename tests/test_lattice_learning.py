@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch")
 from kinpack.codec.codec import Codec  # noqa: E402
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
-from kinpack.learn.freezing.freeze import LIMIT, UNIT  # noqa: E402
 from kinpack.learn.freezing.lattice_codec import freeze_lattice, integer_synthesis_of  # noqa: E402
 from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
+from kinpack.learn.freezing.scales import LIMIT, UNIT  # noqa: E402
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
 from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402

@@ -23,7 +23,7 @@ from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import product_codes
-from kinpack.learn.freezing.freeze import UNIT
+from kinpack.learn.freezing.scales import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.start_file import shipped_start
 from kinpack.metrics import bd_rate, psnr

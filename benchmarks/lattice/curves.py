@@ -34,8 +34,8 @@ from kinpack.codec.classic.avif import decode_avif, encode_avif
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.errors import KinpackError
-from kinpack.learn.freezing.freeze import LIMIT, UNIT
 from kinpack.learn.freezing.lattice_freeze import frozen_coder
+from kinpack.learn.freezing.scales import LIMIT, UNIT
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.lattice.run import averaged_model
 from kinpack.learn.training.loop import read_checkpoint

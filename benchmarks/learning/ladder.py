@@ -36,7 +36,7 @@ from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from benchmarks.rates.rate_curves import bd_rate_or_none
-from kinpack.learn.freezing.freeze import BINS_PER_OCTAVE
+from kinpack.learn.freezing.scales import BINS_PER_OCTAVE
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, gaussian_bits, quantise_about
 from kinpack.learn.models.config import NetworkConfig, Step

@@ -12,7 +12,7 @@ from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
 from kinpack.describers.describing import product_codes
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.learn.freezing.freeze import BINS_PER_OCTAVE
+from kinpack.learn.freezing.scales import BINS_PER_OCTAVE
 from kinpack.learn.freezing.tables import gaussian_tables
 from kinpack.learn.models.bottlenecks import SCALE_LOW
 from kinpack.metrics import psnr

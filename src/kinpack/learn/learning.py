@@ -20,8 +20,9 @@ import kinpack
 from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.codec import Codec
 from kinpack.errors import shown
-from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey, with_rule
+from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
 from kinpack.learn.collection import Collection, original, read_collection
+from kinpack.learn.freezing.classic_rule import with_rule
 from kinpack.learn.freezing.freeze import freeze, rule_patches
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.models.model import CodecModel

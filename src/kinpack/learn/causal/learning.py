@@ -15,10 +15,9 @@ from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.learn.causal.causal_training import CausalConfig, train_causal
 from kinpack.learn.causal.restoration import train_restoration
-from kinpack.learn.freezing.classic_rule import calibrated_rule
+from kinpack.learn.freezing.classic_rule import extended
 from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.loop import Budget, Log
-from kinpack.networks.container import Container, read_container
 
 STEP_AT_50 = 22.8
 """Δ at quality 50 in grey levels: that of the block transform, for three equal colours."""
@@ -88,33 +87,16 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     restoration = train_restoration(
         planes, steps=served, budget=plan.of("restoration", RESTORATION_SHARE)
     )
-    whole = read_container(codec.to_bytes(), where="a codec")
     stored, own = restoration.to_parts("restoration")
-    arrays = {**whole.arrays, **model.to_arrays("grey"), **own, "causal_steps": steps}
-    networks = {**whole.header["integer_networks"], "restoration": stored}
-    header = {**whole.header, "integer_networks": networks}
-    untested = Codec.from_container(Container(header, whole.blobs, arrays))
+    networks = {**codec.header["integer_networks"], "restoration": stored}
+    arrays = {**model.to_arrays("grey"), **own, "causal_steps": steps}
+    untested = extended(codec, {"integer_networks": networks}, arrays)
     # What the test packets decode to is what plain arithmetic makes of them.
     images_coder = untested.untested_causal(engine="numpy")
     if images_coder is None:
         raise CodecError("a codec's causal part is not there that has just been made; a bug")
     test = make_causal_test(images_coder, M=codec.quantiser.M)
-    header = {**header, "causal_test": test.to_dict()}
-    return Codec.from_container(Container(header, whole.blobs, arrays))
-
-
-def with_rule(codec: Codec, images: Sequence[NDArray[np.uint8]]) -> Codec:
-    """A codec whose rule for classic payloads is calibrated on images as they will be packed.
-
-    Args:
-        codec: a learned one, with all that it codes pixel by pixel.
-        images: uint8 (H, W, C) each, grey, RGB or RGBA, that it was learned from.
-    """
-    whole = read_container(codec.to_bytes(), where="a codec")
-    rule = calibrated_rule(codec, images).to_dict()
-    return Codec.from_container(
-        Container({**whole.header, "classic_rule": rule}, whole.blobs, whole.arrays)
-    )
+    return extended(untested, {"causal_test": test.to_dict()})
 
 
 def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPlan) -> Codec:
@@ -136,6 +118,4 @@ def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPl
         config=CausalConfig(hidden=plan.hidden, places=False),
         budget=plan.of("alpha", 1.0),
     )
-    whole = read_container(codec.to_bytes(), where="a codec")
-    arrays = {**whole.arrays, **model.to_arrays("alpha")}
-    return Codec.from_container(Container(whole.header, whole.blobs, arrays))
+    return extended(codec, {}, model.to_arrays("alpha"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from kinpack.codec.learned.learned_image import LearnedImages
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.describing import product_codes
+from kinpack.networks.container import Container, read_container
 from kinpack.pictures.images import Image
 
 QUALITIES = (20, 32, 48, 60, 76, 90)
@@ -27,11 +29,26 @@ _ROUNDS = 30
 _RIDGE = 1.0
 
 
+def with_rule(codec: Codec, pictures: Sequence[Image]) -> Codec:
+    """A codec that knows when to try classic payloads: see `calibrated_rule`."""
+    return extended(codec, {"classic_rule": calibrated_rule(codec, pictures).to_dict()})
+
+
+def extended(
+    codec: Codec, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None
+) -> Codec:
+    """A codec with further entries of its header, and further arrays."""
+    whole = read_container(codec.to_bytes(), where="a codec")
+    return Codec.from_container(
+        Container({**whole.header, **header}, whole.blobs, {**whole.arrays, **(arrays or {})})
+    )
+
+
 def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """Rule that keeps nearly all that classic payloads save, and tries few in vain.
 
     Args:
-        codec: a learned one.
+        codec: a learned one, with all that it codes pixel by pixel.
         pictures: uint8 (H, W, C), grey, RGB or RGBA as they will be packed; drawings of few colours
             are added to them, since photographs alone tell nothing about those.
 

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.self_test import make_test
-from kinpack.codec.packets.quality import lam
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.learn.freezing.classic_rule import calibrated_rule
+from kinpack.learn.freezing.classic_rule import with_rule
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     Floats,
@@ -25,37 +24,30 @@ from kinpack.learn.freezing.integer_networks import (
 )
 from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.onnx_graph import float_graph
-from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
-from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift, quantise_about
-from kinpack.learn.models.model import (
-    QUALITIES_PER_OCTAVE,
-    QUALITY_CENTRE,
-    CodecModel,
-    quality_plane,
-    quantiser_step,
+from kinpack.learn.freezing.scales import (
+    BINS_PER_OCTAVE,
+    CALIBRATION_QUALITIES,
+    LIMIT,
+    TABLE_ROUNDS,
+    UNIT,
+    by_quality,
+    deviations,
+    error_bits,
+    watched,
 )
+from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
+from kinpack.learn.models.bottlenecks import quantise_about
+from kinpack.learn.models.model import CodecModel, pictures_of, quality_plane, quantiser_step
 from kinpack.learn.models.networks import parity_mask
 from kinpack.networks.container import Container
 from kinpack.networks.integer_layers import IntegerLayers
 
-UNIT = 64
-"""Integer units in one unit of ``y``."""
-LIMIT = (1 << 15) - 1
-BINS_PER_OCTAVE = 4
-"""Frequency tables for each doubling of the deviation."""
-CALIBRATION_QUALITIES = (28, 37, 46, 55, 64, 74)
-"""A bin is four qualities wide: these lie differently in theirs."""
 SYNTHESIS_PATCHES = 256
 """Patches whose latents, at each of these qualities, the synthesis is calibrated with."""
 SENSITIVITY_PATCHES = 64
 """Patches on which the effect of errors in latents is measured."""
 RULE_PATCHES = 160
 """Most pictures on which classic payloads are tried, to predict where they may win."""
-CAUTION = 5.0
-"""What an error costs beyond its own squared size, since later latents are predicted from it: of 1,
-1.5, 2, 2.5, 3, 5 and 8 the best on CIFAR-10."""
-TABLE_ROUNDS = 2
-"""Times that the tables are learned from what the encoder chooses under the ones before."""
 
 
 def freeze(
@@ -85,7 +77,6 @@ def freeze(
     """
     model = model.eval()
     config = model.config
-    table_count = int((SCALE_HIGH - SCALE_LOW) * BINS_PER_OCTAVE)
     latent = LatentFormat(
         channels=config.latent,
         unit=UNIT,
@@ -94,22 +85,13 @@ def freeze(
         steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
     )
     code_context, code_unit = _code_context(model)
-    qualities = np.arange(101)
-    octaves = (QUALITY_CENTRE - qualities) / QUALITIES_PER_OCTAVE
+    bits = error_bits(model, [patches[:SENSITIVITY_PATCHES]], lambda picture: picture / 3**0.5)
     arrays: dict[str, NDArray[Any]] = {
         "codebooks": model.product.words.detach().numpy().astype(np.float32),
         "code_context": code_context,
-        "step_units": np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int32),
-        "table_shift": np.floor(
-            0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE
-        ).astype(np.int32),
-        "error_bits": (CAUTION * error_bits(model, patches[:SENSITIVITY_PATCHES])).astype(
-            np.float32
-        ),
+        "error_bits": bits.astype(np.float32),
+        **{name: values.astype(np.int32) for name, values in by_quality().items()},
     }
-    deviations = 2.0 ** (SCALE_LOW + (np.arange(table_count) + 0.5) / BINS_PER_OCTAVE)
-    shifts = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
-    arrays["inward_shifts"] = np.rint(256 * shifts).astype(np.int32)
     blobs = _float_networks(model)
     stored = {}
     for name, layers in _integer_networks(model, patches, code_unit).items():
@@ -131,7 +113,7 @@ def freeze(
         }
         return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
 
-    first = gaussian_tables(deviations)
+    first = gaussian_tables(deviations())
     coder = build(first).untested_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
     pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
@@ -140,18 +122,15 @@ def freeze(
     for _ in range(TABLE_ROUNDS):
         seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
         symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
-        tables = refit_tables(first, deviations, symbols, contexts)
+        tables = refit_tables(first, deviations(), symbols, contexts)
         coder = build(tables).untested_coder()
     # What the test packets decode to is what plain arithmetic makes of them.
     plain = build(tables).untested_coder(engine="numpy")
     test = make_test(plain, M=config.M, K=config.K)
-    more = {"test": test.to_dict()}
+    codec = build(tables, test=test.to_dict())
     if calibrate_rule:
-        tried = [
-            np.ascontiguousarray(picture) for picture in pictures[: rule_patches(len(pictures))]
-        ]
-        more["classic_rule"] = calibrated_rule(build(tables), tried).to_dict()
-    codec = build(tables, **more)
+        tried = pictures[: rule_patches(len(pictures))]
+        codec = with_rule(codec, [np.ascontiguousarray(picture) for picture in tried])
     codec.learned_coder()
     return codec
 
@@ -189,7 +168,7 @@ def _integer_networks(
 def _descriptors(model: CodecModel, patches: NDArray[np.uint8]) -> Tensor:
     n, channels, side, _ = patches.shape
     f = side // 32
-    reduction = _as_picture(patches).view(n, channels, 32, f, 32, f).mean((3, 5))
+    reduction = pictures_of(patches).view(n, channels, 32, f, 32, f).mean((3, 5))
     return model.descriptor(reduction)
 
 
@@ -248,59 +227,21 @@ def _seen(
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """What each context network, and the synthesis at each of the calibration's qualities, sees."""
     latents = []
-    seen: list[list[Tensor]] = [[] for _ in model.config.steps]
-    hooks = [
-        network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
-        for network, store in zip(model.context, seen, strict=True)
-    ]
-    picture = _as_picture(patches)
+    picture = pictures_of(patches)
     e = model.code_context(
         model.product.decode(model.product.indices(_descriptors(model, patches)))
     )
-    for q in CALIBRATION_QUALITIES:
-        quality = torch.full((len(patches),), float(q))
-        delta = quantiser_step(quality).view(-1, 1, 1, 1)
-        y = model.latent(picture, quality)
-        y_hat = torch.zeros_like(y)
-        for index, step in enumerate(model.config.steps):
-            mask = parity_mask(step, y.shape[2], y.shape[3])
-            mean, scale = model.predict(index, y_hat, e, quality)
-            part = quantise_about(y[:, step.start : step.stop], mean, scale, delta) * mask
-            y_hat[:, step.start : step.stop] += part
-        plane = quality_plane(quality, y.shape[2], y.shape[3])
-        latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])
-    for hook in hooks:
-        hook.remove()
+    with watched(list(model.context)) as seen:
+        for q in CALIBRATION_QUALITIES:
+            quality = torch.full((len(patches),), float(q))
+            delta = quantiser_step(quality).view(-1, 1, 1, 1)
+            y = model.latent(picture, quality)
+            y_hat = torch.zeros_like(y)
+            for index, step in enumerate(model.config.steps):
+                mask = parity_mask(step, y.shape[2], y.shape[3])
+                mean, scale = model.predict(index, y_hat, e, quality)
+                part = quantise_about(y[:, step.start : step.stop], mean, scale, delta) * mask
+                y_hat[:, step.start : step.stop] += part
+            plane = quality_plane(quality, y.shape[2], y.shape[3])
+            latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])
     return [torch.cat(store) for store in seen], latents
-
-
-def error_bits(model: CodecModel, patches: NDArray[np.uint8], *, rounds: int = 4) -> Floats:
-    """What one squared step of error in each latent channel is worth in bits.
-
-    It is the Lagrange weight times the squared error in the picture: the mean over random ±1
-    pictures v of (Jᵀv)², J the synthesis's derivative, is the squared length of J's columns.
-
-    Args:
-        model: trained model.
-        patches: uint8 (n, 3, s, s).
-        rounds: random pictures for each patch.
-
-    Returns:
-        (channels,) float64, the same for each quality: weight and squared step are inverse.
-    """
-    picture = _as_picture(patches)
-    quality = torch.full((len(patches),), float(QUALITY_CENTRE))
-    y = model.latent(picture, quality).detach().requires_grad_(True)
-    generator = torch.Generator().manual_seed(0)
-    total = torch.zeros(model.config.latent, dtype=torch.float64)
-    for _ in range(rounds):
-        drawn = 255 * model.draw(y, quality)
-        signs = torch.randint(0, 2, drawn.shape, generator=generator).to(drawn) * 2 - 1
-        (gradient,) = torch.autograd.grad((drawn * signs).sum(), y)
-        total += gradient.double().square().mean((0, 2, 3))
-    # The error of a picture is the mean over its three colours, summed over pixels.
-    return (lam(QUALITY_CENTRE) / 3 * total / rounds).numpy()
-
-
-def _as_picture(patches: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(patches).float() / 255 - 0.5

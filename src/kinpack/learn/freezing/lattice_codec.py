@@ -11,12 +11,12 @@ import torch
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays
 from kinpack.codec.learned.self_test import make_test
-from kinpack.learn.freezing.freeze import CALIBRATION_QUALITIES, LIMIT, UNIT
 from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.lattice_freeze import Patches, frozen_parts
 from kinpack.learn.freezing.onnx_graph import float_graph
+from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, LIMIT, UNIT
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.models.model import quality_plane
+from kinpack.learn.models.model import pictures_of, quality_plane
 from kinpack.networks.container import Container, read_container
 from kinpack.networks.integer_layers import IntegerLayers
 
@@ -85,7 +85,7 @@ def integer_synthesis_of(model: LatticeModel, patches: Patches) -> IntegerLayers
     """Integer synthesis of a model, calibrated on patches: see `integer_synthesis`."""
     config, seen = model.config, []
     for batch in patches:
-        picture = torch.from_numpy(batch).float() / 255 - 0.5
+        picture = pictures_of(batch)
         for q in CALIBRATION_QUALITIES:
             quality = torch.full((len(batch),), float(q))
             y_hat = model(picture, quality).y_hat

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -22,16 +21,7 @@ from kinpack.codec.learned.lattice_coder import (
 )
 from kinpack.codec.learned.lattice_contexts import GroupContext, LevelContext
 from kinpack.codec.learned.symbol_choice import SymbolChoice
-from kinpack.codec.packets.quality import lam
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.learn.freezing.freeze import (
-    BINS_PER_OCTAVE,
-    CALIBRATION_QUALITIES,
-    CAUTION,
-    LIMIT,
-    TABLE_ROUNDS,
-    UNIT,
-)
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     WEIGHT,
@@ -39,11 +29,21 @@ from kinpack.learn.freezing.integer_networks import (
     hidden_unit,
     quantised,
 )
+from kinpack.learn.freezing.scales import (
+    BINS_PER_OCTAVE,
+    CALIBRATION_QUALITIES,
+    LIMIT,
+    TABLE_ROUNDS,
+    UNIT,
+    by_quality,
+    deviations,
+    error_bits,
+    watched,
+)
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.lattice.seen_error import luma_and_chroma
-from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
-from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE
+from kinpack.learn.models.model import pictures_of
 
 Patches: TypeAlias = Sequence[NDArray[np.uint8]]
 """Batches uint8 (n, 3, s, s), s a multiple of 8, of one side each."""
@@ -89,22 +89,19 @@ def frozen_parts(
         _group(network, rows)
         for network, rows in zip(model.context, seen[len(levels) :], strict=True)
     ]
-    count = int((SCALE_HIGH - SCALE_LOW) * BINS_PER_OCTAVE)
-    deviations = 2.0 ** (SCALE_LOW + (np.arange(count) + 0.5) / BINS_PER_OCTAVE)
-    octaves = (QUALITY_CENTRE - np.arange(101)) / QUALITIES_PER_OCTAVE
+    count = len(deviations())
     held = [np.ones(len(model.config.groups) + 2, dtype=np.int64)] * (
         100 // QUALITIES_PER_TABLE + 1
     )
-    first = gaussian_tables(deviations)
-    shift = np.floor(0.5 - octaves * BINS_PER_OCTAVE - SCALE_LOW * BINS_PER_OCTAVE)
-    inward = inward_shift(torch.from_numpy(np.log2(deviations))).numpy()
+    first = gaussian_tables(deviations())
+    weights = torch.tensor([1.0, *chroma]).sqrt().view(1, 3, 1, 1)
     choice = SymbolChoice(
         tables=_joined(first, held),
         count=count,
-        step_units=np.maximum(1, np.rint(UNIT * 2.0**octaves)).astype(np.int64),
-        table_shift=shift.astype(np.int64),
-        inward_shifts=np.rint(256 * inward).astype(np.int64),
-        error_bits=CAUTION * error_bits(model, patches, chroma=chroma),
+        **by_quality(),
+        error_bits=error_bits(
+            model, [batch[:16] for batch in patches], lambda x: weights * luma_and_chroma(x)
+        ),
         limit=LIMIT,
     )
 
@@ -112,7 +109,7 @@ def frozen_parts(
     for _ in range(TABLE_ROUNDS):
         symbols, tables = _symbols(_coder(model, levels, contexts, choice), model, patches)
         latents = tables < count
-        fitted = refit_tables(first, deviations, symbols[latents], tables[latents])
+        fitted = refit_tables(first, deviations(), symbols[latents], tables[latents])
         held = [
             _held_counts(symbols[tables == count + k], len(model.config.groups))
             for k in range(len(held))
@@ -138,33 +135,10 @@ def latents_in_units(
     model: LatticeModel, pictures: NDArray[np.uint8], quality: int
 ) -> NDArray[np.float64]:
     """Latents (n, channels, h, w), as a coder takes them, of pictures uint8 (n, 3, H, W)."""
-    picture = torch.from_numpy(pictures).float() / 255 - 0.5
+    picture = pictures_of(pictures)
     y = model.latent(picture, torch.full((len(pictures),), float(quality)))
     units: NDArray[np.float64] = y.double().numpy() * UNIT
     return units.clip(-LIMIT, LIMIT)
-
-
-def error_bits(
-    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float], rounds: int = 4
-) -> Floats:
-    """What one squared step of error in each latent channel is worth in bits, (channels,).
-
-    It is the Lagrange weight times the weighted squared error in the picture: the mean over random
-    ±1 pictures v of (Jᵀv)², J the synthesis's derivative, is the squared length of J's columns.
-    """
-    generator = torch.Generator().manual_seed(0)
-    weights = torch.tensor([1.0, *chroma]).sqrt().view(1, 3, 1, 1)
-    total = torch.zeros(model.config.latent, dtype=torch.float64)
-    for batch in patches:
-        picture = torch.from_numpy(batch[:16]).float() / 255 - 0.5
-        quality = torch.full((len(picture),), float(QUALITY_CENTRE))
-        y = model.latent(picture, quality).detach().requires_grad_(True)
-        for _ in range(rounds):
-            drawn = weights * luma_and_chroma(255 * model.draw(y, quality))
-            signs = torch.randint(0, 2, drawn.shape, generator=generator).to(drawn) * 2 - 1
-            (gradient,) = torch.autograd.grad((drawn * signs).sum(), y)
-            total += gradient.double().square().mean((0, 2, 3))
-    return (lam(QUALITY_CENTRE) * total / (rounds * len(patches))).numpy()
 
 
 def _symbols(
@@ -196,29 +170,15 @@ def _joined(tables: FrequencyTables, held: Sequence[NDArray[np.int64]]) -> Frequ
 def _seen(model: LatticeModel, patches: Patches) -> list[Tensor]:
     """What each network, of the lattice's levels and then of the groups, reads: (n, in, …) each."""
     networks = [*model.lattice.networks, *model.context]
-    seen: list[list[Tensor]] = [[] for _ in networks]
-    with _watched(networks, seen):
+    with watched(networks) as seen:
         for batch in patches:
-            picture = torch.from_numpy(batch).float() / 255 - 0.5
+            picture = pictures_of(batch)
             for q in CALIBRATION_QUALITIES:
                 model(picture, torch.full((len(batch),), float(q)))
     for index, store in enumerate(seen):
         # Small patches have no wide spacings: those networks read about what the next ones do.
         store += [] if store else seen[index - 2]
     return [torch.cat([_as_rows(x) for x in store]) for store in seen]
-
-
-@contextmanager
-def _watched(networks: Sequence[nn.Module], seen: list[list[Tensor]]) -> Iterator[None]:
-    hooks = [
-        network.register_forward_pre_hook(lambda _, args, store=store: store.append(args[0]))
-        for network, store in zip(networks, seen, strict=True)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _as_rows(x: Tensor) -> Tensor:
