@@ -16,9 +16,9 @@ import numpy as np
 
 from fakes.tiny_describer import soft_picture
 from kinpack.archive.care.verification import verify_store
+from kinpack.archive.revisions.manifest import canonical, sealed
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.segments.canonical import canonical, sealed
 from kinpack.archive.stores.sealed_store import SealedStore
 from kinpack.archive.stores.store import FOLDER, Store
 from kinpack.codec.codec import Codec

@@ -13,15 +13,15 @@ import pytest
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from fakes.tiny_describer import soft_picture, tiny_describer
+from kinpack import limits
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.recoding import Recoder
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
-from kinpack.archive.segments import batches as batches_module
+from kinpack.archive.revisions.manifest import sealed
 from kinpack.archive.segments import segment_stream as stream_module
-from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describer import Describer
@@ -344,7 +344,7 @@ def test_old_states_and_other_errors(tmp_path: Path) -> None:
 def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches_module, "PIXEL_BYTES", 3 * soft_picture(0).nbytes)
+    monkeypatch.setattr(limits, "PIXEL_BYTES", 3 * soft_picture(0).nbytes)
     decoded: list[int] = []
 
     class Counting(FakeCodec):

@@ -23,9 +23,9 @@ from kinpack.archive.care.collecting import collect
 from kinpack.archive.care.compaction import images_to_copy
 from kinpack.archive.care.copying import CopyReport, copy, merge
 from kinpack.archive.care.verification import verify
+from kinpack.archive.revisions.manifest import sealed
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments import segment_stream as stream_module
-from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError

@@ -22,10 +22,9 @@ from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from fakes.tiny_describer import soft_picture
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest import Manifest, sealed
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.segments.canonical import sealed
 from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
 from kinpack.archive.segments.guard.parquet_limits import prefix_bytes
 from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry

@@ -1,7 +1,11 @@
-"""Manifests: the revisions of an archive, and the small JSON files that hold them."""
+"""Manifests: the revisions of an archive, and the small JSON files that hold them.
+
+Such a file is canonical JSON with a checksum, so that no byte of it can change unseen.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -12,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import kinpack
-from kinpack.archive.segments.canonical import canonical, digest, sealed, shallow
+from kinpack.archive.segments.fields import MalformedError, shallow
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
 from kinpack.archive.stores.store import FOLDER, FORMAT
 from kinpack.errors import ArchiveError
@@ -252,3 +256,48 @@ def manifest_number(file: str) -> int | None:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def canonical(value: Any) -> bytes:
+    """Spell JSON values the one way: keys in order, no spaces, ASCII alone.
+
+    Raises:
+        ValueError: a number is infinite or none, or the value contains itself.
+        TypeError: a value is none of JSON's.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256, hexadecimal, of the canonical form of an object without its ``checksum``."""
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def sealed(body: Mapping[str, Any], checksum: str = "") -> bytes:
+    """A file's content: an object with its ``checksum``, in canonical form, and a newline."""
+    return canonical({**body, "checksum": checksum or digest(body)}) + b"\n"
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """Read a file that ``sealed`` made, every byte of it checked.
+
+    Returns:
+        The object, its ``checksum`` included.
+
+    Raises:
+        MalformedError: a byte of it has changed, or it is no such file.
+    """
+    try:
+        body = json.loads(data)
+        if not isinstance(body, dict):
+            raise MalformedError("it is no JSON object")
+        checksum = body.pop("checksum", None)
+        if checksum != digest(body):
+            raise MalformedError("its checksum does not hold")
+        body["checksum"] = checksum
+        if canonical(body) + b"\n" != data:
+            raise MalformedError("its form is not canonical")
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("it is no JSON") from error
+    return body

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kinpack.archive.revisions.manifest import HIGHEST, Manifest
-from kinpack.archive.segments.canonical import (
+from kinpack.archive.revisions.manifest import HIGHEST, Manifest, unsealed
+from kinpack.archive.segments.fields import (
     MalformedError,
     hexadecimal,
     integer,
     of_type,
     same_keys,
     shallow,
-    unsealed,
 )
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry, length, read_runs
 from kinpack.archive.stores.store import FORMAT

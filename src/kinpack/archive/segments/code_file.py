@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.canonical import MalformedError, hexadecimal, integer, same_keys
+from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 

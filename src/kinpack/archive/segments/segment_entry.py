@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
-from kinpack.archive.segments.canonical import MalformedError, hexadecimal, integer, same_keys
 from kinpack.archive.segments.code_file import CodeFile
+from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]
 """Rows as ``(first, one past the last)``, ascending and apart."""

@@ -1,9 +1,7 @@
-"""Canonical JSON with a checksum, of which no byte can change unseen; and checks of its fields."""
+"""Fields of JSON objects, checked: each is of the type and the size that it has to be."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,51 +15,6 @@ LARGEST = 1 << 60
 
 class MalformedError(ArchiveError):
     """A file is not of the form that it should have; the text says why."""
-
-
-def canonical(value: Any) -> bytes:
-    """Spell JSON values the one way: keys in order, no spaces, ASCII alone.
-
-    Raises:
-        ValueError: a number is infinite or none, or the value contains itself.
-        TypeError: a value is none of JSON's.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
-
-
-def digest(body: Mapping[str, Any]) -> str:
-    """SHA-256, hexadecimal, of the canonical form of an object without its ``checksum``."""
-    return hashlib.sha256(canonical(body)).hexdigest()
-
-
-def sealed(body: Mapping[str, Any], checksum: str = "") -> bytes:
-    """A file's content: an object with its ``checksum``, in canonical form, and a newline."""
-    return canonical({**body, "checksum": checksum or digest(body)}) + b"\n"
-
-
-def unsealed(data: bytes) -> dict[str, Any]:
-    """Read a file that ``sealed`` made, every byte of it checked.
-
-    Returns:
-        The object, its ``checksum`` included.
-
-    Raises:
-        MalformedError: a byte of it has changed, or it is no such file.
-    """
-    try:
-        body = json.loads(data)
-        if not isinstance(body, dict):
-            raise MalformedError("it is no JSON object")
-        checksum = body.pop("checksum", None)
-        if checksum != digest(body):
-            raise MalformedError("its checksum does not hold")
-        body["checksum"] = checksum
-        if canonical(body) + b"\n" != data:
-            raise MalformedError("its form is not canonical")
-    except (ValueError, RecursionError) as error:
-        raise MalformedError("it is no JSON") from error
-    return body
 
 
 def same_keys(values: Any, expected: Iterable[str], what: str) -> None:
