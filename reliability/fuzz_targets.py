@@ -9,7 +9,6 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 import numpy as np
@@ -86,25 +85,11 @@ class MemoryStore:
         """Nothing: memory has no faults of its own."""
         return []
 
-    def create(self, name: str, data: bytes | memoryview) -> NoReturn:
-        """Refuse."""
-        raise ArchiveError(f"{self.where(name)}: {len(data)} bytes are not written; it is read")
-
-    def delete(self, *names: str) -> NoReturn:
-        """Refuse."""
-        raise ArchiveError(f"{self.where('')}: {names} are not removed; it is read")
-
-    def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
-        """Refuse."""
-        raise ArchiveError(f"{self.where('')}: it is only read ({tidy})")
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Refuse."""
+    def refuse(self, *_: object, **__: object) -> NoReturn:
+        """Refuse whatever would change it."""
         raise ArchiveError(f"{self.where('')}: it is only read")
 
-    def begin(self) -> None:
-        """Refuse."""
-        raise ArchiveError(f"{self.where('')}: it is only read")
+    create = delete = writing = alone = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Nothing is ever begun."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from kinpack.archive.adding.addition import Addition, AddOptions, AddReport, Duplicates, Progress
-from kinpack.archive.adding.source_reading import as_items
+from kinpack.archive.adding.addition import Addition, AddReport
+from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_items
 from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import (
@@ -26,6 +26,7 @@ from kinpack.archive.stores.opening import new_store, open_store, place_of
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
+from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec
 

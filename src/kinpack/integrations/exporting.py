@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
@@ -21,6 +20,7 @@ from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import unpack
 from kinpack.limits import batches
 from kinpack.pictures.images import Format, encode_image
+from kinpack.progress import Progress
 
 Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]
 """Parquet as the Hugging Face hub has it, a Lance data set, tar files of WebDataset, or folders."""

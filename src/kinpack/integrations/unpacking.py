@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
@@ -23,6 +22,7 @@ from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.images import SUFFIXES, Format, save_image
+from kinpack.progress import Progress
 
 TABLE = "labels.csv"
 """The table of an unpacked archive, one row an image: ``file``, ``id``, ``label``, and what else

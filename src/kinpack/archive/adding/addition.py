@@ -5,13 +5,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.fitting import GRID, Fitting
-from kinpack.archive.adding.source_reading import Batch, SourceReader
+from kinpack.archive.adding.source_reading import AddOptions, Batch, SourceReader
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.revisions.snapshot import Snapshot
@@ -19,18 +19,13 @@ from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
-from kinpack.arguments import whole_number
-from kinpack.codec.packets.target import Target
 from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
-from kinpack.progress import Progress as Progress
+from kinpack.progress import Progress
 from kinpack.sources.items import Item
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
-
-Duplicates: TypeAlias = Literal["error", "skip", "replace"]
-"""What happens to an image whose id is there already: refuse all, keep the old, take the new."""
 
 _ATTEMPTS = 3
 
@@ -61,32 +56,6 @@ class AddReport:
     bytes: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddOptions:
-    """How a source is added.
-
-    Attributes:
-        target: what its images are coded to, all to the same.
-        on_duplicate: what happens to an image whose id is there already.
-        skip_broken: whether pictures that cannot be read are left out and reported.
-        batch: images coded at a time.
-    """
-
-    target: Target = field(default_factory=Target)
-    on_duplicate: Duplicates = "error"
-    skip_broken: bool = False
-    batch: int = 256
-
-    def __post_init__(self) -> None:
-        if self.on_duplicate not in ("error", "skip", "replace"):
-            raise ArchiveError(
-                f"on_duplicate is {self.on_duplicate!r}; it is one of error, skip, replace"
-            )
-        whole_number(self.batch, "batch", ArchiveError)
-        if not isinstance(self.target.quality, int | None):
-            raise ArchiveError("images are added at one quality; add those of each by themselves")
-
-
 class Addition:
     """Images on their way into an archive: stored in segments, but in no manifest yet.
 
@@ -112,7 +81,7 @@ class Addition:
         self._describer = describer
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
-        self._reader = self._new_reader()
+        self._reader = SourceReader(snapshot, options)
         self._dead = array("Q")  # rows that a later image replaced
         self._old = array("Q")  # positions in the snapshot of images that one of these replaces
         self._psnr = array("d")  # of each row, where a target was given
@@ -260,7 +229,7 @@ class Addition:
             describer_code_bytes=self._describer.code_bytes if self._describer else 0,
             where=where,
         )
-        for batch in self._new_reader().batches(items, measuring):
+        for batch in SourceReader(self._snapshot, self._options).batches(items, measuring):
             images = [image for _, image in batch]
             rates = self._codec.rates(images, GRID, replace(self._options.target, max_bytes=None))
             fitting.take(batch, rates)
@@ -329,19 +298,8 @@ class Addition:
         """Forget all that was stored."""
         self._stream.discard()
         self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
-        self._reader = self._new_reader()
+        self._reader = SourceReader(self._snapshot, self._options)
         self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
-
-    def _new_reader(self) -> SourceReader:
-        options = self._options
-        return SourceReader(
-            self._snapshot,
-            where=self._store.where,
-            on_duplicate=options.on_duplicate,
-            skip_broken=options.skip_broken,
-            batch=options.batch,
-            threads=options.target.threads,
-        )
 
     def _changed(self) -> ArchiveError:
         return ArchiveError(

@@ -6,15 +6,19 @@ import os
 import secrets
 import sys
 from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from kinpack.archive.revisions.hash_index import HashIndex
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.arguments import whole_number
+from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError, ImageError, SourceError
 from kinpack.limits import PIXEL_BYTES, batches
 from kinpack.pictures.image_like import as_image
@@ -29,16 +33,42 @@ _RECENT = 4096
 """Ids that are kept in a dictionary, before they go into the index together."""
 
 
+Duplicates: TypeAlias = Literal["error", "skip", "replace"]
+"""What happens to an image whose id is there already: refuse all, keep the old, take the new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddOptions:
+    """How a source is added.
+
+    Attributes:
+        target: what its images are coded to, all to the same.
+        on_duplicate: what happens to an image whose id is there already.
+        skip_broken: whether pictures that cannot be read are left out and reported.
+        batch: images coded at a time.
+    """
+
+    target: Target = field(default_factory=Target)
+    on_duplicate: Duplicates = "error"
+    skip_broken: bool = False
+    batch: int = 256
+
+    def __post_init__(self) -> None:
+        if self.on_duplicate not in ("error", "skip", "replace"):
+            raise ArchiveError(
+                f"on_duplicate is {self.on_duplicate!r}; it is one of error, skip, replace"
+            )
+        whole_number(self.batch, "batch", ArchiveError)
+        if not isinstance(self.target.quality, int | None):
+            raise ArchiveError("images are added at one quality; add those of each by themselves")
+
+
 class SourceReader:
     """Reads a source once.
 
     Args:
         there: the images that are there already.
-        where: gives the archive's name for messages.
-        on_duplicate: ``error``, ``skip`` or ``replace``, for an id that is there or comes twice.
-        skip_broken: whether pictures that cannot be read are left out and noted.
-        batch: images a batch, fewer where they are large.
-        threads: to load with.
+        options: how the source is added.
 
     Attributes:
         added: the ids that were taken; whoever stores an image says so there.
@@ -46,22 +76,11 @@ class SourceReader:
         broken: ids of pictures that could not be read, each with the reason.
     """
 
-    def __init__(
-        self,
-        there: Container[str],
-        *,
-        where: Callable[[str], str],
-        on_duplicate: str,
-        skip_broken: bool,
-        batch: int,
-        threads: int | None,
-    ) -> None:
+    def __init__(self, there: Snapshot, options: AddOptions) -> None:
         self.added = AddedIds()
         self.skipped = 0
         self.broken: list[tuple[str, str]] = []
-        self._there, self._where = there, where
-        self._on_duplicate, self._skip_broken = on_duplicate, skip_broken
-        self._batch, self._threads = batch, threads
+        self._there, self._options = there, options
 
     def batches(self, items: Iterable[Item], done: Progress) -> Iterator[Batch]:
         """Load the images of a source.
@@ -76,17 +95,19 @@ class SourceReader:
             ImageError: a picture cannot be read.
             SourceError: it gives something else than items.
         """
-        loaded = load_ahead(self._wanted(items, done), threads=self._threads, ahead=self._batch)
+        options = self._options
+        threads, ahead = options.target.threads, options.batch
+        loaded = load_ahead(self._wanted(items, done), threads=threads, ahead=ahead)
         with closing(loaded):
             sound = self._sound(loaded, done)
-            for batch in batches(sound, self._batch, n_bytes=lambda one: one[1].nbytes):
+            for batch in batches(sound, options.batch, n_bytes=lambda one: one[1].nbytes):
                 yield batch
                 done(len(batch))
 
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
         return ArchiveError(
-            f"{self._where('')}: the id {name!r} {what}; leave it out, or choose "
+            f"{self._there.where}: the id {name!r} {what}; leave it out, or choose "
             "--on-duplicate skip or --on-duplicate replace"
         )
 
@@ -97,21 +118,22 @@ class SourceReader:
             if not isinstance(image, ImageError):
                 yield item, image
                 continue
-            if not self._skip_broken:
+            if not self._options.skip_broken:
                 raise image
             self.broken.append((item.id, str(image)))
             done(1)
 
     def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
+        on_duplicate = self._options.on_duplicate
         for item in items:
             if not isinstance(item, Item):
                 raise SourceError(
                     f"the source gives {type(item).__name__}s, no items; open it with "
                     "kinpack.open_source"
                 )
-            there = self._on_duplicate != "replace" and item.id in self._there
-            if there or not (self.added.announce(item.id) or self._on_duplicate == "replace"):
-                if self._on_duplicate == "error":
+            there = on_duplicate != "replace" and self._there.find(item.id) is not None
+            if there or not (self.added.announce(item.id) or on_duplicate == "replace"):
+                if on_duplicate == "error":
                     raise self.duplicate(item.id, "is there already" if there else "comes twice")
                 self.skipped += 1
                 done(1)

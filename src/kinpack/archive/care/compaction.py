@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
@@ -15,6 +14,7 @@ from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import PAYLOAD_BYTES, SegmentStream, is_small
 from kinpack.archive.stores.store import Store
+from kinpack.progress import Progress
 
 COMMIT_BYTES = 32 * PAYLOAD_BYTES
 """After so many bytes of payload what is compacted is committed; an interruption loses no more."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.adding.addition import Duplicates, Progress
+from kinpack.archive.adding.source_reading import Duplicates
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import building, commit_first
 from kinpack.archive.revisions.measured_quality import REACHED
@@ -27,6 +27,7 @@ from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream, is_small
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
+from kinpack.progress import Progress
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.recoding import Recoder, find_describer
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import (
@@ -30,6 +29,7 @@ from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, KinpackError
+from kinpack.progress import Progress
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer

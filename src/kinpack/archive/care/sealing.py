@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.care.copying import read_segment
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import building
@@ -24,6 +23,7 @@ from kinpack.archive.stores.staged_file import staged_file
 from kinpack.archive.stores.system_errors import existing
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError
+from kinpack.progress import Progress
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same archive gives the same bytes at any time
 

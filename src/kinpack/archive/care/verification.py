@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kinpack.archive.adding.addition import Progress
 from kinpack.archive.revisions.manifest import (
     Manifest,
     codec_file,
@@ -28,6 +27,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import CodecError, KinpackError
 from kinpack.limits import PIXEL_BYTES
+from kinpack.progress import Progress
 
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|describers/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20

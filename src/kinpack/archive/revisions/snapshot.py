@@ -82,6 +82,11 @@ class Snapshot:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
+    @property
+    def where(self) -> str:
+        """What messages call the archive."""
+        return self._store.where("")
+
     def locate(self, position: int) -> tuple[Segment, int]:
         """The segment of an image, and its row there.
 
@@ -169,14 +174,13 @@ class Snapshot:
         """
         if not isinstance(name, str):
             raise NotFoundError(
-                f"{self._store.where('')}: an id is a string, no {type(name).__name__}; one image "
+                f"{self.where}: an id is a string, no {type(name).__name__}; one image "
                 "by its position is archive[N], several by their ids are read_many(IDS)"
             )
         position = self.find(name)
         if position is None:
             raise NotFoundError(
-                f"{self._store.where('')}: it holds no image {name!r}; list its ids with: "
-                "kinpack ls ARCHIVE"
+                f"{self.where}: it holds no image {name!r}; list its ids with: kinpack ls ARCHIVE"
             )
         return position
 

@@ -7,8 +7,6 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import NoReturn
 
 from kinpack.archive.stores.ranged import RangedFile
@@ -110,48 +108,18 @@ class SealedStore:
             name for name in self._infos if name.startswith(prefix) and not name.endswith("/")
         )
 
-    def create(self, name: str, data: bytes | memoryview) -> bool:
-        """Refuse.
+    def refuse(self, *_: object, **__: object) -> NoReturn:
+        """Refuse whatever would change the archive.
 
         Raises:
             ArchiveError: always.
         """
-        del name, data
-        self._refuse()
+        raise ArchiveError(
+            f"{self._file.where}: a sealed archive cannot be changed; make a folder of it with: "
+            "kinpack unseal ARCHIVE -o FOLDER"
+        )
 
-    def delete(self, *names: str) -> None:
-        """Refuse.
-
-        Raises:
-            ArchiveError: always.
-        """
-        del names
-        self._refuse()
-
-    def writing(self, tidy: Callable[[], None]) -> AbstractContextManager[None]:
-        """Refuse.
-
-        Raises:
-            ArchiveError: always.
-        """
-        del tidy
-        self._refuse()
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Refuse.
-
-        Raises:
-            ArchiveError: always.
-        """
-        self._refuse()
-
-    def begin(self) -> None:
-        """Refuse.
-
-        Raises:
-            ArchiveError: always.
-        """
-        self._refuse()
+    create = delete = writing = alone = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Do nothing: nothing is ever begun here."""
@@ -204,12 +172,6 @@ class SealedStore:
         return ArchiveError(
             f"{self._file.where}: no sealed archive, or a damaged one: {text}; restore it from a "
             "copy"
-        )
-
-    def _refuse(self) -> NoReturn:
-        raise ArchiveError(
-            f"{self._file.where}: a sealed archive cannot be changed; make a folder of it with: "
-            "kinpack unseal ARCHIVE -o FOLDER"
         )
 
 
