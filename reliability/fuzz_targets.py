@@ -94,6 +94,10 @@ class MemoryStore:
     def end(self, *, born: bool) -> None:
         """Nothing is ever begun."""
 
+    def is_moved(self) -> bool:
+        """No."""
+        return False
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -116,6 +120,10 @@ class MemoryFile:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise ArchiveError(f"{self.where}: truncated; restore it from a copy")
         return self._data[offset : offset + length]
+
+    def is_moved(self) -> bool:
+        """No."""
+        return False
 
     def close(self) -> None:
         """Nothing is open."""

@@ -356,9 +356,9 @@ def test_the_age_is_that_of_the_following_state(
         rewrite(path, 3, created="yesterday")
         rewrite(path, 4, created="2020-01-03T00:00:00Z")
         assert archive.gc().revisions == [2, 3]
-        rewrite(path, 5, created="tomorrow")
-        with pytest.raises(ArchiveError, match="created is 'tomorrow'"):
-            archive.gc()
+    rewrite(path, 5, created="tomorrow")
+    with reopened(path) as archive, pytest.raises(ArchiveError, match="created is 'tomorrow'"):
+        archive.gc()
     assert collecting.MIN_AGE == 3600
 
 

@@ -198,7 +198,7 @@ def test_what_codes_cost_and_survive(s3_endpoint: str, monkeypatch: pytest.Monke
             archive.search("set/00009", 3)
             assert proxy.seen == []
             archive.add(soft(1, first=20))
-            assert asked("codes") == ["PUT"]
+            assert asked("codes") == ["PUT", "HEAD"]
 
         wanted = by_id(soft(10), soft(1, first=20))
         for number, fault in enumerate(FAULTS):

@@ -87,6 +87,9 @@ class Shelf:
     def faults(self) -> builtins.list[str]:
         return []
 
+    def is_moved(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 

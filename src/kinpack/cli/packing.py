@@ -200,7 +200,7 @@ def _learned(
     remote = "://" in str(output)
     place = Path(str(output).rstrip("/").rpartition("/")[2]) if remote else Path(output)
     if not remote:
-        from kinpack.archive.revisions.manifest_chain import check_free
+        from kinpack.archive.revisions.new_archive import check_free
 
         check_free(place)  # before minutes are spent
     work = work_beside(place)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from numbers import Real
 
 from kinpack.archive.revisions.manifest import codec_file, describer_file, manifest_file
-from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
+from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import TEMPORARY, Store
 from kinpack.arguments import whole_number
@@ -62,7 +62,7 @@ def collect(
 
 
 def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport:
-    numbers = manifest_numbers(store)
+    numbers = unbroken_numbers(store)
     if not numbers:
         load_manifest(store)  # says that it is no archive
     first = _first_kept(store, numbers, keep, datetime.now(UTC) - timedelta(seconds=min_age))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kinpack.archive.adding.source_reading import Duplicates
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import building, commit_first
 from kinpack.archive.revisions.measured_quality import REACHED
+from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import live_rows

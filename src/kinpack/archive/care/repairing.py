@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.care.recoding import Recoder, find_describer
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import (
-    building,
-    commit_first,
-    load_manifest,
-    load_record,
-    manifest_numbers,
-)
+from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
+from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.stored_codec import Codec, read_codec

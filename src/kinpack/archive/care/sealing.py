@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from kinpack.archive.care.copying import read_segment
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import building
+from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment
@@ -20,7 +21,6 @@ from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import place_of
 from kinpack.archive.stores.staged_file import staged_file
-from kinpack.archive.stores.system_errors import existing
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
@@ -84,11 +84,10 @@ def unseal(
         manifest = replace(reader.manifest, archive=uuid.uuid4().hex, number=1, parent=None)
         with building(target) as store:
             for name, data in _files(reader, manifest, progress):
-                if store.create(name, data):
-                    continue
-                if name == manifest.file:  # somebody else was faster
-                    raise existing(store.where(""))
-                if store.read(name) != data:
+                if name == manifest.file:
+                    first = Record.from_bytes(data, where=store.where(name))
+                    commit_first(store, first.on(None, where=store.where(name)))
+                elif not store.create(name, data) and store.read(name) != data:
                     raise ArchiveError(
                         f"{store.where(name)}: another file has this name; remove it, or choose "
                         "another place"

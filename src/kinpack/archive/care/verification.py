@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from kinpack.archive.revisions.manifest import (
     Manifest,
@@ -168,6 +169,10 @@ class _Verification:
                     records[number] = record
                 else:
                     self._problem(name, f"this is manifest {record.number} under another name")
+        numbers = sorted(filter(None, map(manifest_number, self._names)))
+        for low, high in pairwise(numbers):
+            if high > low + 1:
+                self._problem(manifest_file(low + 1), "it is missing, though there are later ones")
         for number, record in records.items():
             name = manifest_file(number)
             before = records.get(number - 1)
@@ -262,7 +267,7 @@ class _Verification:
             try:
                 describer.quantiser.unpack(codes)
             except CodecError as error:
-                self._problem(segment.manifest_entry.files[-1], str(error))
+                self._problem([*segment.manifest_entry.files][-1], str(error))
 
     def _packet(self, packet: Packet | KinpackError, name: str) -> None:
         if isinstance(packet, KinpackError):

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import pairwise
 from typing import TypeVar
 
-from kinpack.archive.revisions.manifest import Manifest, manifest_file, manifest_number
+from kinpack.archive.revisions.manifest import (
+    HIGHEST,
+    Manifest,
+    manifest_file,
+    manifest_number,
+)
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.segment import Segment
-from kinpack.archive.stores.opening import new_store
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED, Store
 from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
+_ATTEMPTS = 1000  # to commit, each lost to a commit of somebody else's
 _Result = TypeVar("_Result")
 
 LONGEST_CHAIN = 100
 """Most manifests that may have to be read for one revision; the writer needs at most 52."""
+
+_LOOKS = 5  # at a gap in a listing: others may commit and forget meanwhile
 
 MOST_BYTES = 1 << 28
 """Most that a manifest may take: it would name more than a million segments."""
 
 
 def manifest_numbers(store: Store) -> list[int]:
-    """Numbers of all manifests in a store, ascending.
+    """Numbers of all manifests in a store, ascending, whatever is missing between them.
 
     Raises:
         ArchiveError: the store cannot be read.
     """
     numbers = (manifest_number(name) for name in store.list(FOLDER))
     return [number for number in numbers if number is not None]
+
+
+def unbroken_numbers(store: Store) -> list[int]:
+    """Numbers of all manifests in a store, ascending, where they follow each other.
+
+    Raises:
+        ArchiveError: there is a gap between them, or the store cannot be read.
+    """
+    for _ in range(_LOOKS):
+        numbers = manifest_numbers(store)
+        if not numbers or numbers[-1] - numbers[0] == len(numbers) - 1:
+            return numbers
+    last = next(low for low, high in pairwise(numbers) if high > low + 1)
+    raise ArchiveError(
+        f"{store.where(manifest_file(last + 1))}: this manifest is missing, though there are later "
+        "ones; restore the file from a copy, open a revision by its number, or save what is whole "
+        "with: kinpack repair"
+    )
 
 
 def read_manifest(store: Store, name: str) -> bytes:
@@ -74,9 +98,10 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
         known: a revision of the same archive that has been read already.
 
     Raises:
-        ArchiveError: there is none, or a manifest is missing or damaged.
+        ArchiveError: there is none, a manifest is missing or damaged, or another archive than the
+            known one lies there.
     """
-    numbers = manifest_numbers(store)
+    numbers = unbroken_numbers(store) if at is None else manifest_numbers(store)
     if not numbers:
         if known is not None and known.number:
             raise ArchiveError(
@@ -97,12 +122,52 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
             f"{store.where('')}: there is no revision {at}; it has {numbers[0]} to {numbers[-1]}"
         )
     try:
-        return _load(store, numbers[-1] if at is None else at, known)
+        found = _load(store, numbers[-1] if at is None else at, known)
     except ArchiveError:
-        newest = manifest_numbers(store)[-1:]
+        newest = unbroken_numbers(store)[-1:]
         if at is not None or newest in ([], numbers[-1:]):
             raise
-        return _load(store, newest[0], known)  # what was the newest has been collected meanwhile
+        found = _load(store, newest[0], known)  # what was the newest has been collected meanwhile
+    if known is not None and known.number and not _is_later(store, found, known):
+        raise replaced(store)
+    return found
+
+
+def replaced(store: Store) -> ArchiveError:
+    """The error for a place where something else lies by now than was opened."""
+    return ArchiveError(
+        f"{store.where('')}: what was opened is not what lies here by now: another archive, or "
+        "another copy, was put in its place; open it again"
+    )
+
+
+def holds(store: Store, known: Manifest) -> bool:
+    """Tell whether the manifest of a revision that was read before is there still, the same.
+
+    Raises:
+        ArchiveError: the store cannot be read.
+    """
+    try:
+        data = read_manifest(store, known.file)
+    except ArchiveError:
+        if store.exists(known.file):
+            raise
+        return False
+    return f'"checksum":"{known.checksum}"'.encode() in data
+
+
+def _is_later(store: Store, found: Manifest, known: Manifest) -> bool:
+    """Whether a revision is a known one, or has followed it."""
+    if found.archive != known.archive or found.number < known.number:
+        return False
+    linked = found
+    while linked.base is not None and linked.number > known.number + 1:
+        linked = linked.base
+    if linked.number == known.number:
+        return linked.checksum == known.checksum
+    if linked.number == known.number + 1:
+        return linked.parent == known.checksum
+    return holds(store, known) or not store.exists(known.file)
 
 
 def refreshed(store: Store, known: Manifest) -> Manifest:
@@ -116,9 +181,11 @@ def refreshed(store: Store, known: Manifest) -> Manifest:
         known: a revision that was read before.
 
     Raises:
-        ArchiveError: a manifest is missing or damaged.
+        ArchiveError: a manifest is missing or damaged, or another archive lies there by now.
     """
-    if not store.exists(manifest_file(known.number + 1)) and store.exists(known.file):
+    if store.is_moved():
+        raise replaced(store)
+    if not store.exists(manifest_file(known.number + 1)) and holds(store, known):
         return known
     newest = load_manifest(store, known=known)
     return known if newest.number == known.number else newest
@@ -146,61 +213,6 @@ def _load(store: Store, number: int, known: Manifest | None) -> Manifest:
     return manifest
 
 
-@contextmanager
-def building(target: str | os.PathLike[str]) -> Iterator[Store]:
-    """A store in which a new archive is made; it is one as soon as its first manifest is there.
-
-    Args:
-        target: the archive's path or address.
-
-    Yields:
-        The store; whatever leaves the block as an error removes what was made.
-
-    Raises:
-        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
-        MissingExtraError: it is in an object store, and obstore is not installed.
-    """
-    store = new_store(target)
-    try:
-        store.begin()
-        born = False
-        try:
-            yield store
-            born = True
-        finally:
-            store.end(born=born)
-    finally:
-        store.close()
-
-
-def check_free(target: str | os.PathLike[str]) -> None:
-    """See that a new archive can be begun at a place, by beginning one.
-
-    Raises:
-        ArchiveError: the target exists, somebody is writing it, or the place cannot be written.
-    """
-    store = new_store(target)
-    try:
-        store.begin()
-        store.end(born=False)
-    finally:
-        store.close()
-
-
-def commit_first(store: Store, manifest: Manifest) -> None:
-    """Make the first commit of a new archive.
-
-    Args:
-        store: where the archive is to lie; its segments and codec are there.
-        manifest: the revision.
-
-    Raises:
-        ArchiveError: somebody else was faster, or the store cannot be written.
-    """
-    if not store.create(manifest.file, manifest.to_bytes()):
-        raise existing(store.where(""))
-
-
 def commit(
     store: Store,
     base: Snapshot,
@@ -220,24 +232,92 @@ def commit(
         The new revision and the result that belongs to it.
 
     Raises:
-        ArchiveError: the store cannot be written, or somebody has changed the codec or the
-            describer meanwhile, or has made the archive that was to be made.
+        ArchiveError: the store cannot be written, another archive lies there by now, somebody has
+            made the archive that was to be made, or has removed what this one wrote.
     """
-    while True:
+    former, manifest, result = put_next(store, base, propose)
+    if manifest is None:
+        return former, result
+    if missing := missing_files(store, manifest, former.manifest):
+        from kinpack.archive.revisions.undoing import undo
+
+        undo(store, manifest, former.manifest)
+        raise cleaned_up(store, missing)
+    return Snapshot(store, manifest, former, written), result
+
+
+def put_next(
+    store: Store, base: Snapshot, propose: Callable[[Snapshot], tuple[Manifest | None, _Result]]
+) -> tuple[Snapshot, Manifest | None, _Result]:
+    """Put the next manifest; gives the revision that it follows, itself, and the result."""
+    for _ in range(_ATTEMPTS):
         manifest, result = propose(base)
         if manifest is None:
-            return base, result
+            return base, None, result
+        if manifest.number > HIGHEST:
+            raise ArchiveError(
+                f"{store.where('')}: no revision can follow number {HIGHEST}; write a new archive "
+                "with: kinpack copy"
+            )
+        if base.manifest.number and not holds(store, base.manifest):
+            raise replaced(store)
         if store.create(manifest.file, manifest.to_bytes()):
-            return Snapshot(store, manifest, base, written), result
+            return base, manifest, result
         if not base.manifest.number:
             raise existing(store.where(""))
-        newest = load_manifest(store, known=base.manifest)
-        if (newest.codec, newest.describer) != (base.manifest.codec, base.manifest.describer):
-            raise ArchiveError(
-                f"{store.where('')}: its codec or describer was changed meanwhile; open it again "
-                "and retry"
-            )
-        base = Snapshot(store, newest, base)
+        base = Snapshot(store, load_manifest(store, known=base.manifest), base)
+        if base.manifest.number < manifest.number:
+            break
+    place = store.where(manifest_file(base.manifest.number + 1))
+    raise ArchiveError(
+        f"{place}: something has this name and is no revision, or others commit without end; look "
+        "with: kinpack verify"
+    )
+
+
+def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]:
+    """Look after a commit whether it is one: its writer may have stood still for any time.
+
+    One that does not follow what is there is taken away: nobody can have built on it.
+
+    Returns:
+        Files that it brings and that are not there, whole.
+
+    Raises:
+        ArchiveError: others have gone on without it, another archive lies there, or the store
+            cannot be read.
+    """
+    try:
+        if base.number:
+            follows = holds(store, base)
+        else:
+            numbers = manifest_numbers(store)
+            follows = numbers[-1:] == [len(numbers)]
+        known = {entry.name for entry in base.segments}
+        missing = [
+            file
+            for entry in manifest.segments
+            if entry.name not in known
+            for file, n_bytes in entry.files.items()
+            if not (store.exists(file) and store.size(file) == n_bytes)
+        ]
+    except ArchiveError as error:
+        raise ArchiveError(
+            f"{error}; revision {manifest.number} was written before that: look with: kinpack "
+            "history"
+        ) from error
+    if not follows:
+        store.delete(manifest.file)
+        raise replaced(store)
+    return missing
+
+
+def cleaned_up(store: Store, missing: list[str]) -> ArchiveError:
+    """The error for a commit of which files are missing."""
+    return ArchiveError(
+        f"{store.where(missing[0])}: this was written just now and is gone: its writer stood still "
+        "for so long that others took it for dead and cleaned up; the commit was undone, try again"
+    )
 
 
 def remove_leftovers(store: Store, known: Manifest) -> None:

@@ -53,9 +53,10 @@ class SegmentEntry:
         return f"segments/{self.name}.parquet"
 
     @property
-    def files(self) -> list[str]:
-        """Names of all files in the store that hold the segment."""
-        return [self.file] if self.codes is None else [self.file, self.codes.file]
+    def files(self) -> dict[str, int]:
+        """Bytes of all files in the store that hold the segment, by their names."""
+        codes = {self.codes.file: self.codes.bytes} if self.codes else {}
+        return {self.file: self.bytes, **codes}
 
     @property
     def bytes_on_disk(self) -> int:

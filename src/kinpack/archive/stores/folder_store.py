@@ -14,6 +14,7 @@ from pathlib import Path
 from kinpack.archive.stores.folder_birth import FolderBirth
 from kinpack.archive.stores.handles import (
     check_regular,
+    leads_to,
     open_file,
     open_folder,
     publish_file,
@@ -49,6 +50,7 @@ class FolderStore:
         self.root = root
         self._lock = threading.RLock()
         self._handle: int | None = None
+        self._path = root
         self._birth: FolderBirth | None = None
         self._descriptors: dict[str, int] = {}
         self._anchored: set[str] = set()
@@ -265,6 +267,7 @@ class FolderStore:
         """
         birth = FolderBirth(self.root)
         try:
+            self._path = self.root.absolute()
             self._handle = open_folder(".", birth.handle)
         except OSError as error:
             birth.undo()
@@ -281,6 +284,10 @@ class FolderStore:
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""
         return []
+
+    def is_moved(self) -> bool:
+        """Whether another folder has its name by now, or none."""
+        return self._handle is not None and not leads_to(self._path, self._handle)
 
     def close(self) -> None:
         """Close the descriptors that were kept open."""
@@ -310,6 +317,7 @@ class FolderStore:
                 if self._closed:
                     raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
                 if self._handle is None:
+                    self._path = self.root.absolute()  # whoever goes elsewhere does not move it
                     self._handle = open_folder(self.root)
                 handle = self._handle
             for part in folder.split("/") if folder else ():

@@ -14,6 +14,7 @@ import stat
 import threading
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.stores.system import by_path
@@ -310,6 +311,21 @@ def let_go(descriptor: int) -> None:
     if not HANDLES:
         with open(os.devnull, "rb") as nothing:  # noqa: PTH123 (no path)
             os.dup2(nothing.fileno(), descriptor)
+
+
+def leads_to(path: Path, descriptor: int) -> bool:
+    """Tell whether a path still leads to what was opened there; yes where the system hides it.
+
+    Args:
+        path: links in it are followed.
+        descriptor: what was opened.
+    """
+    try:
+        return os.path.samestat(system.fstat(descriptor), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def release(descriptor: int) -> None:

@@ -217,6 +217,10 @@ class ObjectStore:
         """Nothing: a prefix is what its objects are."""
         return []
 
+    def is_moved(self) -> bool:
+        """No: objects are asked for by their address each time."""
+        return False
+
     def close(self) -> None:
         """Refuse what comes afterwards; connections end by themselves."""
         self._closed = True

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from kinpack.archive.stores.handles import open_file, read_at
+from kinpack.archive.stores.handles import leads_to, open_file, read_at
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 
@@ -51,6 +51,9 @@ class RangedFile(Protocol):
             ArchiveError: they are not there, or cannot be read.
         """
 
+    def is_moved(self) -> bool:
+        """Whether another file has its name by now."""
+
     def close(self) -> None:
         """Release what is kept open."""
 
@@ -72,6 +75,7 @@ class LocalFile:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         try:
+            self._path = path.absolute()
             self._descriptor = open_file(path)
             self.size = os.fstat(self._descriptor).st_size
         except OSError as error:
@@ -93,6 +97,10 @@ class LocalFile:
         if len(data) != length:
             raise _truncated(self.where, offset, length)
         return data
+
+    def is_moved(self) -> bool:
+        """Whether another file has its name by now, or none."""
+        return not self._closed and not leads_to(self._path, self._descriptor)
 
     def close(self) -> None:
         """Close the file."""
@@ -152,6 +160,10 @@ class HttpFile:
         if status != 206 or headers.get("Content-Range") not in wanted or len(data) != length:
             raise self._no_ranges()
         return data
+
+    def is_moved(self) -> bool:
+        """No: every answer is held against the first one's mark of its version."""
+        return False
 
     def close(self) -> None:
         """Close the connections."""

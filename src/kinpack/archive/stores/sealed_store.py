@@ -144,6 +144,10 @@ class SealedStore:
                 found.append(str(error))
         return found
 
+    def is_moved(self) -> bool:
+        """Whether another file has the zip's name by now."""
+        return self._file.is_moved()
+
     def close(self) -> None:
         """Close the zip."""
         self._file.close()

@@ -92,6 +92,10 @@ class Store(Protocol):
         """What is wrong with the store itself, apart from the content of its files."""
         ...
 
+    def is_moved(self) -> bool:
+        """Whether the place leads elsewhere by now than to what was opened there."""
+        ...
+
     def close(self) -> None:
         """Release what is kept open; reading afterwards is an error."""
         ...
