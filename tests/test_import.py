@@ -31,6 +31,7 @@ FLOORS = {
     "progress": 0,
     "archive/segments/guard": 0,
     "archive/stores/system": 0,
+    "lazy_names": 1,
     "limits": 1,
     "metrics": 1,
     "entropy": 1,

@@ -5,12 +5,13 @@ Names are imported when first used, so that ``import kinpack`` is fast and needs
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from kinpack import integrations as integrations
+    from kinpack import learn as learn
     from kinpack.archive.archive import Archive as Archive
     from kinpack.archive.care.copying import copy as copy
     from kinpack.archive.care.copying import merge as merge
@@ -30,61 +31,27 @@ if TYPE_CHECKING:
     from kinpack.sources.items import Item as Item
     from kinpack.sources.items import Source as Source
     from kinpack.sources.opening import open_source as open_source
+else:
+    from kinpack.lazy_names import lazy_names
 
-_HOME = {
-    "Archive": "kinpack.archive.archive",
-    "Codec": "kinpack.codec.codec",
-    "Describer": "kinpack.describers.describer",
-    "Item": "kinpack.sources.items",
-    "Kind": "kinpack.codec.packets.packet",
-    "KinpackError": "kinpack.errors",
-    "Packet": "kinpack.codec.packets.packet",
-    "Source": "kinpack.sources.items",
-    "Target": "kinpack.codec.packets.target",
-    "copy": "kinpack.archive.care.copying",
-    "export": "kinpack.integrations.exporting",
-    "load_image": "kinpack.pictures.images",
-    "merge": "kinpack.archive.care.copying",
-    "open_source": "kinpack.sources.opening",
-    "repair": "kinpack.archive.care.repairing",
-    "save_image": "kinpack.pictures.images",
-    "seal": "kinpack.archive.care.sealing",
-    "unpack": "kinpack.integrations.unpacking",
-    "unseal": "kinpack.archive.care.sealing",
-}
-
-__all__ = [
-    "Archive",
-    "Codec",
-    "Describer",
-    "Item",
-    "Kind",
-    "KinpackError",
-    "Packet",
-    "Source",
-    "Target",
-    "__version__",
-    "copy",
-    "export",
-    "load_image",
-    "merge",
-    "open_source",
-    "repair",
-    "save_image",
-    "seal",
-    "unpack",
-    "unseal",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module on first use."""
-    if name in ("integrations", "learn"):
-        return import_module(f"kinpack.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module 'kinpack' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __all__, __getattr__, __dir__ = lazy_names(
+        "kinpack",
+        {
+            "archive.archive": "Archive",
+            "archive.care.copying": "copy merge",
+            "archive.care.repairing": "repair",
+            "archive.care.sealing": "seal unseal",
+            "codec.codec": "Codec",
+            "codec.packets.packet": "Kind Packet",
+            "codec.packets.target": "Target",
+            "describers.describer": "Describer",
+            "errors": "KinpackError",
+            "integrations.exporting": "export",
+            "integrations.unpacking": "unpack",
+            "pictures.images": "load_image save_image",
+            "sources.items": "Item Source",
+            "sources.opening": "open_source",
+        },
+        own=("__version__",),
+        rooms=("integrations", "learn"),
+    )

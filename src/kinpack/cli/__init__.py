@@ -16,6 +16,7 @@ import typer
 from kinpack import __version__
 from kinpack.cli import archives, learning, lifecycle, packing
 from kinpack.cli.program import Program
+from kinpack.cli.reporting import reported
 
 app = typer.Typer(
     cls=Program,
@@ -72,7 +73,7 @@ for _command in (
     learning.learn,
 ):
     _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
-    app.command(help=_help)(_command)
+    app.command(help=_help)(reported(_command))
 
 
 def main() -> NoReturn:

@@ -9,22 +9,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+import kinpack
 from kinpack.cli.options import (
     ArchiveArgument,
     At,
     Force,
-    Json,
     Output,
-    Quiet,
     Threads,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, one_line
+from kinpack.cli.reporting import Report, columns, one_line, working
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.images import load_image, save_image
 
 
 def unpack(
+    report: Report,
     archive: ArchiveArgument,
     output: Output,
     format: Annotated[  # noqa: A002
@@ -33,8 +33,6 @@ def unpack(
     force: Force = False,
     threads: Threads = None,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write all images as files below a folder.
 
@@ -43,14 +41,11 @@ def unpack(
     Example:
       kinpack unpack photos.kin -o thumbnails --format webp
     """
-    from kinpack.archive.archive import Archive
     from kinpack.integrations.unpacking import TABLE
-    from kinpack.integrations.unpacking import unpack as unpack_archive
 
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive, at=at) as opened, report.meter("unpacking", len(opened)) as meter:
-        count = unpack_archive(
-            opened, output, format=format, force=force, threads=threads, progress=meter.advance
+    with working(report, "unpacking", archive, at) as (opened, advance):
+        count = kinpack.unpack(
+            opened, output, format=format, force=force, threads=threads, progress=advance
         )
     report.done(
         {"images": count, "folder": str(output), "format": format, "table": str(output / TABLE)},
@@ -59,27 +54,23 @@ def unpack(
 
 
 def get(
+    report: Report,
     archive: ArchiveArgument,
     id: Annotated[str, typer.Argument(metavar="ID", help="The image, as ls names it.")],  # noqa: A002
     output: Output,
     force: Force = False,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write one image as a file: PNG, WebP or JPEG.
 
     Example:
       kinpack get photos.kin beach/03.jpg -o picture.png
     """
-    from kinpack.archive.archive import Archive
-
     refuse_existing(output, force=force)
-    with Archive.open(archive, at=at) as opened:
+    with kinpack.Archive.open(archive, at=at) as opened:
         image = opened.read(id)
     save_image(image, output)
     height, width, channels = image.shape
-    report = Report(json=json, quiet=quiet)
     report.done(
         {"id": id, "file": str(output), "width": width, "height": height, "channels": channels},
         f"wrote {shown(output)}: {width}×{height} pixels",
@@ -87,6 +78,7 @@ def get(
 
 
 def search(
+    report: Report,
     archive: ArchiveArgument,
     query: Annotated[
         str, typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside.")
@@ -97,8 +89,6 @@ def search(
         typer.Option(help="Whose codes: the describer's if the archive has one, or as said."),
     ] = "auto",
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Find the images most like a picture.
 
@@ -108,9 +98,7 @@ def search(
       kinpack search photos.kin query.jpg -k 5
       kinpack search photos.kin id:beach/03.jpg
     """
-    from kinpack.archive.archive import Archive
-
-    with Archive.open(archive, at=at) as opened:
+    with kinpack.Archive.open(archive, at=at) as opened:
         name = query.removeprefix("id:")
         asked = name if query.startswith("id:") else load_image(query)
         hits = opened.search(asked, k, codes=codes)
@@ -123,10 +111,11 @@ def search(
         f"{rank:3}  {hit.distance:10.4f}  {shown(hit.id):{width}}  {shown(hit.label or '-')}"
         for rank, hit in enumerate(hits, start=1)
     )
-    Report(json=json, quiet=quiet).result(rows, lines)
+    report.result(rows, lines)
 
 
 def info(
+    report: Report,
     target: Annotated[
         str,
         typer.Argument(
@@ -135,8 +124,6 @@ def info(
         ),
     ],
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Describe an archive, or tell how a codec or a describer was made.
 
@@ -144,9 +131,8 @@ def info(
       kinpack info photos.kin
       kinpack info classic
     """
-    from kinpack.archive.archive import Archive
     from kinpack.archive.stores.table import is_sealed
-    from kinpack.codec.codec import SHIPPED, SUFFIX, Codec
+    from kinpack.codec.codec import SHIPPED, SUFFIX
     from kinpack.describers import describer as describer
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
@@ -155,20 +141,19 @@ def info(
         made = describer.Describer.load(target).info()
         facts = {key: made[key] for key in ("name", "describer_id", "describer_bytes")} | made
     elif target in SHIPPED or target.endswith(SUFFIX) or is_file:
-        made = Codec.load(target).info()
+        made = kinpack.Codec.load(target).info()
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:
-        with Archive.open(target, at=at) as opened:
+        with kinpack.Archive.open(target, at=at) as opened:
             facts = opened.info()
     lines = columns((key.replace("_", " "), value) for key, value in facts.items())
-    Report(json=json, quiet=quiet).result(facts, lines)
+    report.result(facts, lines)
 
 
 def verify(
+    report: Report,
     archive: ArchiveArgument,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Check every byte of an archive.
 
@@ -179,10 +164,9 @@ def verify(
     """
     from kinpack.archive.care.verification import verify as verify_archive
 
-    report = Report(json=json, quiet=quiet)
     with report.meter("verifying", None) as meter:
         found = verify_archive(archive, deep=deep, progress=meter.advance)
-    notes = [] if quiet else [f"note: {note}" for note in found.notes]
+    notes = [] if report.quiet else [f"note: {note}" for note in found.notes]
     facts = {"ok": found.ok, **asdict(found)}
     report.result(facts, map(one_line, found.problems + notes))
     if not found.ok:
@@ -196,14 +180,13 @@ def verify(
 
 
 def ls(
+    report: Report,
     archive: ArchiveArgument,
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only images of this label.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.")] = None,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """List images.
 
@@ -212,17 +195,15 @@ def ls(
     Example:
       kinpack ls photos.kin --label beach --limit 20
     """
-    from kinpack.archive.archive import Archive
-
-    with Archive.open(archive, at=at) as opened:
+    with kinpack.Archive.open(archive, at=at) as opened:
         entries = (entry for entry in opened.entries() if label in (None, entry.label))
         chosen = islice(entries, limit)
         rows: list[dict[str, Any]] = []
-        if json:
+        if report.json:
             rows = [entry.to_dict() for entry in chosen]
         lines = (
             f"{f'{one.width}×{one.height}':>11} {one.length:>9,}  {shown(one.label or '-'):12}  "
             f"{shown(one.id)}"
             for one in chosen
         )
-        Report(json=json, quiet=quiet).result(rows, lines)
+        report.result(rows, lines)

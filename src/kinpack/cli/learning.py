@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+import kinpack
 from kinpack.cli.options import (
     Force,
-    Json,
     Output,
-    Quiet,
     Size,
     SkipBroken,
     Sources,
@@ -30,7 +29,6 @@ from kinpack.cli.reporting import Report
 from kinpack.errors import CodecError, shown
 
 if TYPE_CHECKING:
-    from kinpack.codec.codec import Codec
     from kinpack.learn.gains import Gains
     from kinpack.sources.items import Source
 
@@ -43,6 +41,7 @@ reduce larger ones itself, but JPEG files are read faster so."""
 
 
 def learn(
+    report: Report,
     context: typer.Context,
     source: Sources,
     output: Output,
@@ -74,8 +73,6 @@ def learn(
     skip_broken: SkipBroken = False,
     threads: Threads = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Learn a codec from collections of pictures.
 
@@ -98,7 +95,6 @@ def learn(
     groups = [source] if files else [[one] for one in source]
     side = min(size or LONGEST_SIDE, LONGEST_SIDE)
     sources = [open_together(group, size=side, split=split) for group in groups]
-    report = Report(json=json, quiet=quiet)
     codec, gains = learn_from(
         sources,
         report=report,
@@ -148,7 +144,7 @@ def learn_from(
     skip_broken: bool = False,
     threads: int | None = None,
     command: Sequence[str],
-) -> tuple[Codec, Gains]:
+) -> tuple[kinpack.Codec, Gains]:
     """Learn a codec, showing progress, and measure what it gains.
 
     Args:
@@ -169,7 +165,6 @@ def learn_from(
         MissingExtraError: the extra for learning is not installed.
         CodecError: the folder holds another run.
     """
-    from kinpack.codec.codec import Codec
     from kinpack.learn import (
         FROM_A_START,
         TrainingConfig,
@@ -205,5 +200,5 @@ def learn_from(
             ),
             hold_out=HOLD_OUT,
         )
-    gains = measure_gains(learned.codec, learned.held_out, shipped=Codec.load("default"))
+    gains = measure_gains(learned.codec, learned.held_out, shipped=kinpack.Codec.load("default"))
     return learned.codec, gains

@@ -8,23 +8,23 @@ from typing import Annotated, Literal
 
 import typer
 
+import kinpack
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
     At,
-    Json,
     OnDuplicate,
     Output,
-    Quiet,
     Threads,
 )
-from kinpack.cli.reporting import Report, one_line
+from kinpack.cli.reporting import Report, one_line, working
 from kinpack.errors import ArchiveError, shown
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
 
 
 def rm(
+    report: Report,
     archive: ArchiveArgument,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="The images, as ls names them.")
@@ -32,8 +32,6 @@ def rm(
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="All images of this label.")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Delete images from an archive.
 
@@ -44,21 +42,19 @@ def rm(
       kinpack rm photos.kin beach/03.jpg beach/04.jpg
       kinpack rm photos.kin --label forest
     """
-    from kinpack.archive.archive import Archive
-
     if not ids and label is None:
         raise typer.BadParameter("name images by their ids, or by --label")
-    with Archive.open(archive) as opened:
+    with kinpack.Archive.open(archive) as opened:
         removed = opened.remove(ids or (), label=label)
         facts = {"removed": removed, "images": len(opened), "number": opened.manifest.number}
-    Report(json=json, quiet=quiet).done(
+    report.done(
         facts,
         f"{shown(archive)}: {removed:,} images deleted, {facts['images']:,} left; revision "
         f"{facts['number'] - 1} still has them",
     )
 
 
-def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) -> None:
+def compact(report: Report, archive: ArchiveArgument) -> None:
     """Merge small segments and drop deleted images.
 
     Bytes are copied, nothing is coded again. An interruption harms nothing, and whoever reads an
@@ -67,12 +63,10 @@ def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
     Example:
       kinpack compact photos.kin
     """
-    from kinpack.archive.archive import Archive
     from kinpack.archive.care.compaction import images_to_copy
 
-    report = Report(json=json, quiet=quiet)
     with (
-        Archive.open(archive) as opened,
+        kinpack.Archive.open(archive) as opened,
         report.meter("compacting", images_to_copy(opened.manifest)) as meter,
     ):
         done = opened.compact(progress=meter.advance)
@@ -85,6 +79,7 @@ def compact(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
 
 
 def gc(
+    report: Report,
     archive: ArchiveArgument,
     keep: Annotated[
         int, typer.Option(metavar="N", min=1, help="Keep at least so many of the newest revisions.")
@@ -94,8 +89,6 @@ def gc(
         typer.Option(metavar="MINUTES", min=0, help="Keep revisions that were the newest lately."),
     ] = 60,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Forget old revisions, and remove the files that only they need.
 
@@ -105,19 +98,17 @@ def gc(
     Example:
       kinpack gc photos.kin --keep 5
     """
-    from kinpack.archive.archive import Archive
-
-    with Archive.open(archive) as opened:
+    with kinpack.Archive.open(archive) as opened:
         done = opened.gc(keep=keep, min_age=60 * min_age, dry_run=dry_run)
     verb = "would be removed" if dry_run else "removed"
-    Report(json=json, quiet=quiet).done(
+    report.done(
         asdict(done),
         f"{shown(archive)}: {len(done.files):,} files of {done.bytes:,} bytes {verb}, "
         f"{len(done.revisions):,} revisions forgotten, {len(done.kept):,} kept",
     )
 
 
-def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) -> None:
+def history(report: Report, archive: ArchiveArgument) -> None:
     """List the revisions that can be read with --at.
 
     Prints number, time (UTC), images, and what was done.
@@ -126,11 +117,9 @@ def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
       kinpack history photos.kin
       kinpack ls photos.kin --at 1
     """
-    from kinpack.archive.archive import Archive
-
-    with Archive.open(archive) as opened:
+    with kinpack.Archive.open(archive) as opened:
         revisions = opened.history()
-    Report(json=json, quiet=quiet).result(
+    report.result(
         [asdict(revision) for revision in revisions],
         (
             f"{revision.number:6}  {revision.created}  {revision.images:11,}  "
@@ -141,11 +130,10 @@ def history(archive: ArchiveArgument, json: Json = False, quiet: Quiet = False) 
 
 
 def copy(
+    report: Report,
     archive: ArchiveArgument,
     output: ArchiveOutput,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Copy an archive without its history.
 
@@ -154,23 +142,18 @@ def copy(
     Example:
       kinpack copy photos.kin -o backup.kin
     """
-    from kinpack.archive.archive import Archive
-    from kinpack.archive.care.copying import copy as copy_archive
-
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive, at=at) as opened, report.meter("copying", len(opened)) as meter:
-        done = copy_archive(opened, output, progress=meter.advance)
+    with working(report, "copying", archive, at) as (opened, advance):
+        done = kinpack.copy(opened, output, progress=advance)
     report.done(asdict(done), f"{shown(output)}: {done.images:,} images copied")
 
 
 def merge(
+    report: Report,
     archives: Annotated[
         list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and describer.")
     ],
     output: ArchiveOutput,
     on_duplicate: OnDuplicate = "error",
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Merge archives of the same codec and describer into a new one.
 
@@ -179,14 +162,10 @@ def merge(
     Example:
       kinpack merge photos.kin more.kin -o all.kin
     """
-    from kinpack.archive.archive import Archive
-    from kinpack.archive.care.copying import merge as merge_archives
-
-    report = Report(json=json, quiet=quiet)
     with ExitStack() as stack:
-        opened = [stack.enter_context(Archive.open(path)) for path in archives]
+        opened = [stack.enter_context(kinpack.Archive.open(path)) for path in archives]
         meter = stack.enter_context(report.meter("merging", sum(map(len, opened))))
-        done = merge_archives(opened, output, on_duplicate=on_duplicate, progress=meter.advance)
+        done = kinpack.merge(opened, output, on_duplicate=on_duplicate, progress=meter.advance)
     left_out = done.skipped + done.replaced
     report.done(
         asdict(done),
@@ -196,11 +175,10 @@ def merge(
 
 
 def seal(
+    report: Report,
     archive: ArchiveArgument,
     output: Output,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write an archive as one file that is read in place.
 
@@ -211,38 +189,30 @@ def seal(
       kinpack seal photos.kin -o photos.kin.zip
       kinpack get photos.kin.zip beach/03.jpg -o picture.png
     """
-    from kinpack.archive.archive import Archive
-    from kinpack.archive.care.sealing import seal as seal_archive
-
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive, at=at) as opened, report.meter("sealing", len(opened)) as meter:
-        n_bytes = seal_archive(opened, output, progress=meter.advance)
+    with working(report, "sealing", archive, at) as (opened, advance):
+        n_bytes = kinpack.seal(opened, output, progress=advance)
         facts = {"images": len(opened), "bytes": n_bytes}
     report.done(facts, f"{shown(output)}: {facts['images']:,} images in {n_bytes:,} bytes")
 
 
 def unseal(
+    report: Report,
     archive: ArchiveArgument,
     output: ArchiveOutput,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write a sealed archive as a folder, which can be changed.
 
     Example:
       kinpack unseal photos.kin.zip -o photos.kin
     """
-    from kinpack.archive.archive import Archive
-    from kinpack.archive.care.sealing import unseal as unseal_archive
-
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive) as opened, report.meter("unsealing", len(opened)) as meter:
-        unseal_archive(opened, output, progress=meter.advance)
+    with working(report, "unsealing", archive) as (opened, advance):
+        kinpack.unseal(opened, output, progress=advance)
         facts = {"images": len(opened)}
     report.done(facts, f"{shown(output)}: {facts['images']:,} images")
 
 
 def export(
+    report: Report,
     archive: ArchiveArgument,
     output: Output,
     form: Annotated[
@@ -255,21 +225,15 @@ def export(
     ] = "png",
     threads: Threads = None,
     at: At = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Write the images as a data set for other programs.
 
     Example:
       kinpack export photos.kin -o dataset --format parquet
     """
-    from kinpack.archive.archive import Archive
-    from kinpack.integrations.exporting import export as export_archive
-
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive, at=at) as opened, report.meter("exporting", len(opened)) as meter:
-        count = export_archive(
-            opened, output, form, format=picture, threads=threads, progress=meter.advance
+    with working(report, "exporting", archive, at) as (opened, advance):
+        count = kinpack.export(
+            opened, output, form, format=picture, threads=threads, progress=advance
         )
     report.done(
         {"images": count, "folder": str(output), "format": form, "picture": picture},
@@ -278,6 +242,7 @@ def export(
 
 
 def repair(
+    report: Report,
     archive: ArchiveArgument,
     output: ArchiveOutput,
     codec: Annotated[
@@ -286,8 +251,6 @@ def repair(
     describer: Annotated[
         str | None, typer.Option(metavar="FILE", help="A copy of the describer, if it is damaged.")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Save what is whole of a damaged archive.
 
@@ -297,21 +260,16 @@ def repair(
     Example:
       kinpack repair photos.kin -o saved.kin
     """
-    from kinpack.archive.care.repairing import repair as repair_archive
-    from kinpack.codec.codec import Codec
-    from kinpack.describers.describer import Describer
-
-    report = Report(json=json, quiet=quiet)
     with report.meter("repairing", None) as meter:
-        done = repair_archive(
+        done = kinpack.repair(
             archive,
             output,
-            codec=Codec.load(codec) if codec else None,
-            describer=Describer.load(describer) if describer else None,
+            codec=kinpack.Codec.load(codec) if codec else None,
+            describer=kinpack.Describer.load(describer) if describer else None,
             progress=meter.advance,
         )
     lines = [f"lost: {name}: {reason}" for name, reason in done.lost]
-    lines += [] if quiet else [f"note: {note}" for note in done.notes]
+    lines += [] if report.quiet else [f"note: {note}" for note in done.notes]
     lost = [{"id": name, "reason": reason} for name, reason in done.lost]
     report.result({**asdict(done), "lost": lost}, map(one_line, lines))
     if done.lost:

@@ -135,12 +135,6 @@ Threads: TypeAlias = Annotated[
     typer.Option(metavar="N", min=1, help="How many; by default what suits the machine."),
 ]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
-Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON document.")
-]
-Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress, nothing but results.")
-]
 
 
 def open_together(source: Sequence[str], *, size: int | None, split: str | None) -> Source:

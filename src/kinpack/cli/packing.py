@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import kinpack
 from kinpack.cli.learning import LONGEST_SIDE, learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
     Classic,
-    Json,
     MaxBytes,
     MinPsnr,
     OnDuplicate,
     Quality,
-    Quiet,
     Size,
     SkipBroken,
     Sources,
@@ -34,11 +33,10 @@ from kinpack.sources.opening import subset
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.addition import AddReport
-    from kinpack.archive.archive import Archive
-    from kinpack.codec.codec import Codec
 
 
 def pack(
+    report: Report,
     context: typer.Context,
     source: Sources,
     output: ArchiveOutput,
@@ -72,8 +70,6 @@ def pack(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first so many only.")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Pack a collection into a new archive.
 
@@ -87,19 +83,14 @@ def pack(
     refuse_several(codec=codec, learn=learn or None)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
-    from kinpack.archive.archive import Archive
-    from kinpack.codec.codec import Codec
-    from kinpack.codec.packets.target import Target
-    from kinpack.describers.describer import Describer
 
-    report = Report(json=json, quiet=quiet)
     loaded = (
         _learned(context, source, output, report, minutes, size, split, skip_broken, threads)
         if learn
-        else Codec.load(codec or "default")
+        else kinpack.Codec.load(codec or "default")
     )
-    finder = None if describer is None else Describer.load(describer)
-    target = Target(
+    finder = None if describer is None else kinpack.Describer.load(describer)
+    target = kinpack.Target(
         quality=quality, min_psnr=min_psnr, max_bytes=max_bytes, classic=classic, threads=threads
     )
     metadata = {
@@ -110,7 +101,7 @@ def pack(
     }
     if finder:
         metadata["describer"] = finder.name
-    with Archive.create(output, loaded, describer=finder, metadata=metadata) as archive:
+    with kinpack.Archive.create(output, loaded, describer=finder, metadata=metadata) as archive:
         images = open_together(source, size=size, split=split)
         if limit is not None:
             images = subset(images, stop=limit)
@@ -133,6 +124,7 @@ def pack(
 
 
 def add(
+    report: Report,
     archive: ArchiveArgument,
     source: Sources,
     quality: Annotated[
@@ -144,8 +136,6 @@ def add(
     on_duplicate: OnDuplicate = "error",
     skip_broken: SkipBroken = False,
     threads: Threads = None,
-    json: Json = False,
-    quiet: Quiet = False,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
 
@@ -156,10 +146,8 @@ def add(
       kinpack add photos.kin more
     """
     refuse_several(quality=quality, min_psnr=min_psnr)
-    from kinpack.archive.archive import Archive
 
-    report = Report(json=json, quiet=quiet)
-    with Archive.open(archive) as opened:
+    with kinpack.Archive.open(archive) as opened:
         noted = opened.manifest.metadata
         size = noted.get("size") if size is None else size
         if quality is None and min_psnr is None:
@@ -195,7 +183,7 @@ def _learned(
     split: str | None,
     skip_broken: bool,
     threads: int | None,
-) -> Codec:
+) -> kinpack.Codec:
     """Learn a codec of what is packed; its checkpoints lie beside the archive until it is there."""
     remote = "://" in str(output)
     place = Path(str(output).rstrip("/").rpartition("/")[2]) if remote else Path(output)
@@ -226,7 +214,7 @@ def _warn_of_broken(report: Report, added: AddReport) -> None:
         report.warn(f"left out: {reason}")
 
 
-def _report_added(report: Report, archive: Archive, added: AddReport) -> None:
+def _report_added(report: Report, archive: kinpack.Archive, added: AddReport) -> None:
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{added.added:,} images added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import time
@@ -9,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
 
 import typer
 
+import kinpack
 from kinpack.errors import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
 
 SECONDS_BETWEEN_LINES = 10.0
 """Pause between two lines of progress where there is no terminal to draw a bar on."""
@@ -119,6 +122,52 @@ class Report:
                 shown_now[0][1].advance(count)
 
             yield [partial(advance, job) for job in doing]
+
+
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON document.")
+]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress, and nothing but results.")
+]
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options --json and --quiet, and their report as its first argument."""
+    signature = inspect.signature(command, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    for name, sort in (("json", Json), ("quiet", Quiet)):
+        own.append(own[0].replace(name=name, annotation=sort, default=False))
+
+    def run(*, json: bool, quiet: bool, **options: Any) -> None:
+        command(Report(json=json, quiet=quiet), **options)
+
+    run.__name__ = command.__name__
+    run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
+    return run
+
+
+@contextmanager
+def working(
+    report: Report, doing: str, archive: str, at: int | None = None
+) -> Iterator[tuple[kinpack.Archive, Callable[[int], None]]]:
+    """Open an archive for a job on all its images.
+
+    Args:
+        report: shows how far it has come.
+        doing: what is being done, as in "sealing".
+        archive: path or address.
+        at: number of a revision; None for the newest.
+
+    Yields:
+        The archive, and what counts images that are done.
+    """
+    with (
+        kinpack.Archive.open(archive, at=at) as opened,
+        report.meter(doing, len(opened)) as meter,
+    ):
+        yield opened, meter.advance
 
 
 class _Silent:
