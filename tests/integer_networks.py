@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.learned.latent_coder import LatentCoder
-from kinpack.codec.learned.learned import LearnedCoder
+from kinpack.codec.learned.learned import STRIDE, LearnedCoder
 from kinpack.networks.integer_layers import (
     EXACT,
     MOST_READ,
@@ -169,3 +169,25 @@ def latents_in_steps(coder: LearnedCoder) -> LatentCoder:
     """What codes a learned coder's latents, where it goes in steps and not on a lattice."""
     assert isinstance(coder.latents, LatentCoder)
     return coder.latents
+
+
+def encode_latents(
+    coder: LearnedCoder, pictures: NDArray[np.uint8], codes: NDArray[np.uint8], *, quality: int
+) -> tuple[Ints, list[bytes]]:
+    """ŷ and messages of pictures (n, H, W, 3), each in one piece."""
+    each = np.full(len(pictures), quality)
+    return coder.latents.encode(coder.analyse(pictures, quality), codes, quality=each)
+
+
+def decode_latents(
+    coder: LearnedCoder,
+    messages: Sequence[bytes],
+    codes: NDArray[np.uint8],
+    *,
+    size: tuple[int, int],
+    quality: int,
+) -> Ints:
+    """ŷ of messages of pictures of (H, W), each in one piece."""
+    h, w = (-(-side // STRIDE) for side in size)
+    each = np.full(len(messages), quality)
+    return coder.latents.decode(messages, codes, size=(h, w), quality=each)

@@ -22,7 +22,7 @@ from kinpack.archive.stores.staged_file import staged_file, staged_folder
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.errors import ArchiveError, KinpackError
 from kinpack.integrations.exporting import export
-from kinpack.pictures.images import save_image
+from kinpack.pictures.picture_writing import save_image
 from tests.archive_checks import CODEC, content, expected, make, reopened
 from tests.cli_runs import run
 

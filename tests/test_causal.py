@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal, getcontext
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_alpha import CAUSAL, CausalAlpha, with_planes
+from kinpack.codec.causal.causal_alpha import CAUSAL, CausalAlpha
 from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_context import MIRRORED, NEIGHBOURS, PLANES, Frame, rows_up, waves
 from kinpack.codec.causal.causal_model import CausalModel
@@ -27,8 +29,8 @@ from kinpack.codec.causal.logistic_mixture import (
 )
 from kinpack.codec.classic.alpha import join
 from kinpack.codec.classic.payloads import candidates
-from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.payload import Candidate, Payloads
 from kinpack.errors import CodecError, PayloadError
 from tests.causal_models import random_model
 from tests.pictures import plane
@@ -279,10 +281,43 @@ def test_alpha_parts_before_colours_of_any_kind() -> None:
     assert [one.payload for one in left] == [b"\x00colour"] * 3
     for i, image in enumerate(images):
         assert (planes[i] == image[:, :, 3]).all()
-    drawn = with_planes([image.copy() for image in images], planes)
+
+
+class Opaque:
+    """Pictures of any packet, opaque, or of another size than it states."""
+
+    kinds = (Kind.AVIF,)
+    at_once = 1
+
+    def __init__(self, images: list[Plane]) -> None:
+        self._images = images
+
+    def takes(self, image: Plane) -> bool:
+        return True
+
+    def encode(self, *given: Any, draw: bool = True) -> list[Candidate]:
+        return []
+
+    def decode(self, packets: Sequence[Packet]) -> list[Plane]:
+        drawn = [self._images.pop(0).copy() for _ in packets]
+        for image in drawn:
+            image[:, :, 3] = 255
+        return drawn
+
+
+def test_planes_are_put_on_what_is_drawn() -> None:
+    alpha = CausalAlpha(CausalCoder(random_model(5, places=False)))
+    images = [rgba(11, 8, 0), rgba(11, 8, 1), rgba(5, 7, 2)]
+    packets = [
+        Packet(image.shape[1], image.shape[0], 4, Kind.AVIF, 60, b"", join(part, b"colour"))
+        for image, part in zip(images, alpha.parts(images), strict=True)
+    ]
+    payload = Opaque([*images, images[2]])
+    payloads = Payloads("some", {Opaque.kinds: lambda: payload}, own=(), alpha=alpha)
+    drawn = payloads.decode(packets, threads=1)
     assert all((a == b).all() for a, b in zip(drawn, images, strict=True))
     with pytest.raises(PayloadError, match="another size"):
-        with_planes([images[2]], {0: planes[0]})
+        payloads.decode(packets[:1], threads=1)
 
 
 def test_what_has_no_plane_of_its_own_has_no_part() -> None:

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinpack.codec.classic import payloads as classic
+from kinpack.codec.classic.own_quality import avif_quality, webp_quality
 from kinpack.codec.classic.payloads import candidates, decode_classic, encode_classic
-from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind
-from kinpack.codec.packets.quality import aimed_psnr, avif_quality, lam, webp_quality
+from kinpack.codec.packets.payload import Candidate
+from kinpack.codec.packets.target import aimed_psnr, lam
 from kinpack.errors import CodecError, PayloadError
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, squared_error
 from tests.pictures import broken, grid, waves
 
 FAST = 8

@@ -9,19 +9,17 @@ import numpy as np
 import pytest
 
 from kinpack.codec.choice import classic_trials
-from kinpack.codec.choice.choosing import Chooser
 from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import DEFAULT_SPEED, ClassicImages, candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.learned_image import LearnedImages
-from kinpack.codec.packets.candidate import Candidate, squared_error
+from kinpack.codec.encoding import Encoder
+from kinpack.codec.learned.learned import LearnedImages
 from kinpack.codec.packets.packet import Kind
-from kinpack.codec.packets.payload import Payload, Payloads
-from kinpack.codec.packets.quality import lam
-from kinpack.codec.packets.target import Target
+from kinpack.codec.packets.payload import Candidate, Payload, Payloads
+from kinpack.codec.packets.target import Target, lam
 from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, squared_error
 from tests.pictures import waves
 
 
@@ -40,7 +38,7 @@ def images() -> list[Image]:
 def payloads_of(codec: Codec) -> Payloads:
     """A codec's payloads: learned ones of RGB pictures, and classic ones."""
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: LearnedImages(codec.learned_coder()),
+        LearnedImages.kinds: lambda: LearnedImages(codec.learned_coder(), codec.quantiser),
         ClassicImages.kinds: ClassicImages,
     }
     return Payloads(codec.name, makers, own=[LearnedImages.kinds])
@@ -83,8 +81,8 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
     codes = product_codes(codec, images())
     never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
-        chooser = Chooser(payloads_of(codec), rule)
-        chooser.at_quality(images(), codes, [50] * 6, Target(threads=1))
+        encoder = Encoder(payloads_of(codec), codec, codec.quantiser, rule)
+        encoder.at_quality(images(), codes, [50] * 6, Target(threads=1))
         assert len(tried) == count
         tried.clear()
 
@@ -93,7 +91,7 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality: int) -> None:
     codec = Codec.load("default")
     many = [waves(32, 32, 3, seed=seed) for seed in range(12)] + images()[:2]
-    learned = LearnedImages(codec.learned_coder()).encode(
+    learned = LearnedImages(codec.learned_coder(), codec.quantiser).encode(
         many, product_codes(codec, many), [quality] * 14
     )
     speeds: list[int] = []
@@ -104,9 +102,9 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
     doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    chooser = Chooser(payloads_of(codec), doubtful)
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, doubtful)
     codes, qualities = product_codes(codec, many), [quality] * len(many)
-    made = chooser.at_quality(many, codes, qualities, Target(threads=1))
+    made = encoder.at_quality(many, codes, qualities, Target(threads=1))
     slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(classic_trials.QUICK_SPEED)
     assert 0 < quick <= len(many)
     assert slow < len(many)
@@ -120,8 +118,8 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     # Where the rule is sure of itself there is no quick one.
     speeds.clear()
     sure = ClassicRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    chooser = Chooser(payloads_of(codec), sure)
-    chooser.at_quality(many, codes, qualities, Target(threads=1))
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, sure)
+    encoder.at_quality(many, codes, qualities, Target(threads=1))
     assert speeds == [DEFAULT_SPEED] * len(many)
 
 
@@ -141,17 +139,19 @@ def test_larger_images_are_tried_at_the_best_setting(
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
     never = ClassicRule((0.0,) * FEATURES, 1e9)
-    chooser = Chooser(payloads_of(codec), never)
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, never)
     both = [small, large]
     codes = product_codes(codec, both)
-    choices = chooser.at_quality(both, codes, [quality] * 2, Target(threads=1))
+    choices = encoder.at_quality(both, codes, [quality] * 2, Target(threads=1))
     *quick, last = asked
     settings = [min(quality + step, 99) for step in classic_trials.FINER]
     assert quick == [(setting, classic_trials.QUICK_SPEED) for setting in sorted(set(settings))]
     assert last[0] in settings
     assert last[1] == DEFAULT_SPEED
     assert [choice.quality for choice in choices] == [quality] * 2
-    (learned,) = LearnedImages(codec.learned_coder()).encode([large], codes[1:], [quality])
+    (learned,) = LearnedImages(codec.learned_coder(), codec.quantiser).encode(
+        [large], codes[1:], [quality]
+    )
     assert choices[1].candidate.cost(quality) < learned.cost(quality)
     assert choices[1].candidate.kind is Kind.AVIF
     assert choices[0].candidate.kind is Kind.LEARNED
@@ -195,8 +195,8 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
         return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
-    chooser = Chooser(payloads_of(codec), None)
-    chooser.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, None)
+    encoder.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
     *quick, last = asked
     assert quick == [((64, 72), classic_trials.QUICK_SPEED)] * 2 * len(classic_trials.FINER)
     assert last == ((260, 72), DEFAULT_SPEED)

@@ -191,7 +191,7 @@ def test_mosaic_repeats_its_images(rng: np.random.Generator) -> None:
 
 
 def test_photographs_are_spread_over_the_folder(tmp_path: Path, rng: np.random.Generator) -> None:
-    from kinpack.pictures.images import save_image
+    from kinpack.pictures.picture_writing import save_image
 
     for number in range(9):
         shape = (50, 80, 3) if number % 2 else (80, 50, 3)

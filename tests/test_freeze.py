@@ -24,7 +24,7 @@ from kinpack.learn.freezing.freeze import freeze
 from kinpack.learn.freezing.scales import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import read_container
-from tests.integer_networks import latents_in_steps
+from tests.integer_networks import decode_latents, encode_latents, latents_in_steps
 from tests.tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
@@ -50,15 +50,15 @@ def pictures() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_symbols_come_back_exactly(codec: Codec, pictures: Any, quality: int) -> None:
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
-    y_hat, payloads = coder.encode_latents(pictures, codes, quality=quality)
-    found = coder.decode_latents(payloads, codes, size=(48, 32), quality=quality)
+    y_hat, payloads = encode_latents(coder, pictures, codes, quality=quality)
+    found = decode_latents(coder, payloads, codes, size=(48, 32), quality=quality)
     assert found.dtype == np.int64
     assert np.array_equal(found, y_hat)
     assert np.abs(y_hat).max() > 5 * UNIT
     # Another code is another context: it does count.
     others = ((codes + 1) % NETWORK.K).astype(np.uint8)
     with suppress(PayloadError):
-        wrong = coder.decode_latents(payloads, others, size=(48, 32), quality=quality)
+        wrong = decode_latents(coder, payloads, others, size=(48, 32), quality=quality)
         assert not np.array_equal(wrong, y_hat)
 
 
@@ -75,21 +75,21 @@ def test_the_code_comes_back_exactly(codec: Codec, pictures: Any) -> None:
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_symbols_do_not_depend_on_the_batch(codec: Codec, pictures: Any, quality: int) -> None:
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
-    y_hat, payloads = coder.encode_latents(pictures, codes, quality=quality)
+    y_hat, payloads = encode_latents(coder, pictures, codes, quality=quality)
     order = [4, 0, 8]
     for rows in ([0], [8], [3, 5], order):
         some = [payloads[i] for i in rows]
-        found = coder.decode_latents(some, codes[rows], size=(48, 32), quality=quality)
+        found = decode_latents(coder, some, codes[rows], size=(48, 32), quality=quality)
         assert np.array_equal(found, y_hat[rows])
 
 
 def test_symbols_do_not_depend_on_the_threads(codec: Codec, pictures: Any) -> None:
     codes = product_codes(codec, list(pictures))
-    y_hat, payloads = codec.learned_coder().encode_latents(pictures, codes, quality=50)
+    y_hat, payloads = encode_latents(codec.learned_coder(), pictures, codes, quality=50)
     data = codec.to_bytes()
     for threads in (1, 2, 3):
         other = Codec(read_container(data, where="x"), data, threads=threads).learned_coder()
-        found = other.decode_latents(payloads, codes, size=(48, 32), quality=50)
+        found = decode_latents(other, payloads, codes, size=(48, 32), quality=50)
         assert np.array_equal(found, y_hat)
 
 
@@ -99,7 +99,7 @@ def test_pixels_are_near_those_of_torch(
 ) -> None:
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
     payloads, drawn = coder.encode(list(pictures), codes, quality=quality)
-    y_hat = coder.decode_latents(payloads, codes, size=(48, 32), quality=quality)
+    y_hat = decode_latents(coder, payloads, codes, size=(48, 32), quality=quality)
     with torch.no_grad():
         real = torch.from_numpy(y_hat).float() / UNIT
         picture = model.draw(real, torch.full((len(pictures),), float(quality)))
@@ -113,7 +113,7 @@ def test_pixels_are_near_those_of_torch(
 def test_latents_are_those_of_torch(codec: Codec, model: CodecModel, pictures: Any) -> None:
     """The quantised latents lie about the model's own; where bits outweigh, a step nearer to 0."""
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
-    y_hat, _ = coder.encode_latents(pictures, codes, quality=50)
+    y_hat, _ = encode_latents(coder, pictures, codes, quality=50)
     with torch.no_grad():
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5
         y = model.latent(x, torch.full((len(pictures),), 50.0)).numpy()
@@ -137,7 +137,7 @@ def test_codes_are_those_of_torch(codec: Codec, model: CodecModel) -> None:
 def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, pictures: Any) -> None:
     """The integer context networks follow the real ones closely: that is what bytes hang on."""
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
-    y_hat, _ = coder.encode_latents(pictures, codes, quality=50)
+    y_hat, _ = encode_latents(coder, pictures, codes, quality=50)
     n = len(pictures)
     with torch.no_grad():
         z_q = model.product.decode(torch.from_numpy(codes.astype(np.int64)))
@@ -164,7 +164,8 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
 
     new = np.stack([picture(32, 32, 900 + i) for i in range(40)])
     coder = codec.learned_coder()
-    symbols, contexts = coder.symbols(new, product_codes(codec, list(new)), quality=55)
+    y, each = coder.analyse(new, 55), np.full(len(new), 55)
+    symbols, contexts = coder.latents.symbols(y, product_codes(codec, list(new)), quality=each)
     assert len(symbols) == 40 * NETWORK.latent * 16
     assert len(np.unique(contexts)) > 3
     deviations = 2.0 ** (-4 + (np.arange(40) + 0.5) / 4)
@@ -172,7 +173,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     fitted = latents_in_steps(coder).tables.cross_entropy(symbols, contexts)
     assert fitted < 0.95 * first.cross_entropy(symbols, contexts)
     # And they are what payloads cost.
-    payloads = coder.encode_latents(new, product_codes(codec, list(new)), quality=55)[1]
+    payloads = encode_latents(coder, new, product_codes(codec, list(new)), quality=55)[1]
     assert sum(map(len, payloads)) <= fitted / 8 * 1.001 + 3 * len(payloads)
 
 
@@ -245,8 +246,8 @@ def test_channels_that_never_fire_do_not_spoil_the_codec(codec: Codec, model: Co
     frozen = freeze(other, patches(8), description=HEADER)
     images = np.stack([picture(32, 32, i) for i in range(3)])
     coder, codes = frozen.learned_coder(), product_codes(frozen, list(images))
-    y_hat, payloads = coder.encode_latents(images, codes, quality=50)
-    found = coder.decode_latents(payloads, codes, size=(32, 32), quality=50)
+    y_hat, payloads = encode_latents(coder, images, codes, quality=50)
+    found = decode_latents(coder, payloads, codes, size=(32, 32), quality=50)
     assert np.array_equal(found, y_hat)
 
 
@@ -265,6 +266,6 @@ def test_larger_patches_freeze_as_well(model: CodecModel) -> None:
     frozen = freeze(model, patches(4, side=64), description=HEADER)
     images = np.stack([picture(64, 64, i) for i in range(2)])
     coder, codes = frozen.learned_coder(), product_codes(frozen, list(images))
-    y_hat, payloads = coder.encode_latents(images, codes, quality=50)
-    found = coder.decode_latents(payloads, codes, size=(64, 64), quality=50)
+    y_hat, payloads = encode_latents(coder, images, codes, quality=50)
+    found = decode_latents(coder, payloads, codes, size=(64, 64), quality=50)
     assert np.array_equal(found, y_hat)

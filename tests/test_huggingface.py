@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from kinpack.errors import ImageError, MissingExtraError, SourceError
-from kinpack.pictures.images import save_image
+from kinpack.pictures.picture_writing import save_image
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
 

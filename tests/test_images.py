@@ -23,13 +23,12 @@ from kinpack.pictures.images import (
     Image,
     as_rgb,
     composite_on_white,
-    from_pil,
     is_picture_name,
     load_image,
-    save_image,
     to_pil,
     validate_image,
 )
+from kinpack.pictures.picture_writing import save_image
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3, 4]))
@@ -227,7 +226,7 @@ def test_reduction_is_antialiased(rng: np.random.Generator) -> None:
     smooth = picture_of(rng, 12, 8, 3).resize((640, 960), PIL.Image.Resampling.BICUBIC)
     data = coded(smooth, "JPEG", quality=95)
     fast = load_image(data, size=96).astype(int)
-    whole = from_pil(PIL.Image.open(io.BytesIO(data)).resize((64, 96), 1)).astype(int)
+    whole = load_image(PIL.Image.open(io.BytesIO(data)).resize((64, 96), 1)).astype(int)
     assert fast.shape == (96, 64, 3)
     assert np.abs(fast - whole).mean() < 1.5
 
@@ -252,7 +251,7 @@ def test_a_given_pillow_image_is_left_as_it_is(rng: np.random.Generator) -> None
 @given(image=IMAGES)
 @settings(max_examples=30, deadline=None)
 def test_pillow_round_trip(image: Image) -> None:
-    back = from_pil(to_pil(image))
+    back = load_image(to_pil(image))
     np.testing.assert_array_equal(back, image)
     assert back.flags.c_contiguous
     assert back.flags.writeable

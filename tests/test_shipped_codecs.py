@@ -17,6 +17,7 @@ from kinpack.metrics import mean_average_precision, psnr
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import asymmetric_table
 from kinpack.search.index import top_k
+from tests.integer_networks import decode_latents
 
 DEFAULT_ID = "078e60ac36a132527c563989639a3586605e25064219e0412d415ca5feb9c5cd"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
@@ -88,7 +89,7 @@ def test_golden_learned_payload() -> None:
     codec = Codec.load("default")
     payload, code = bytes.fromhex(GOLDEN_PAYLOAD), bytes.fromhex(GOLDEN_CODE)
     codes = codec.quantiser.unpack(np.frombuffer(code, np.uint8)[None])
-    latents = codec.learned_coder().decode_latents([payload], codes, size=(24, 40), quality=50)
+    latents = decode_latents(codec.learned_coder(), [payload], codes, size=(24, 40), quality=50)
     assert hashlib.sha256(latents.astype("<i4").tobytes()).hexdigest() == GOLDEN_LATENTS
     packet = Packet(40, 24, 3, Kind.LEARNED, 50, code, payload)
     (drawn,) = codec.decode([packet])

@@ -20,9 +20,8 @@ from kinpack.archive.care.copying import merge
 from kinpack.codec.choice.classic_trials import exactly
 from kinpack.codec.choice.psnr_search import ROUNDS, PsnrSearch
 from kinpack.codec.codec import Codec
-from kinpack.codec.decoding import Decoder
-from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind
+from kinpack.codec.packets.payload import Candidate, Payloads
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Classic, Target
 from kinpack.errors import ArchiveError, CodecError, KinpackError
@@ -145,16 +144,16 @@ def test_an_image_that_its_decoder_draws_worse_is_kept_exactly(
     classic: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = collection()[:2]
-    honest = Decoder.decode
+    honest = Payloads.decode
 
-    def worse(self: Decoder, packets: Any, **options: Any) -> list[Image]:
+    def worse(self: Payloads, packets: Any, **options: Any) -> list[Image]:
         drawn = honest(self, packets, **options)
         return [
             picture if packet.kind is Kind.WEBP_LOSSLESS else 255 - picture
             for picture, packet in zip(drawn, packets, strict=True)
         ]
 
-    monkeypatch.setattr(Decoder, "decode", worse)
+    monkeypatch.setattr(Payloads, "decode", worse)
     packets, told = classic.encode_measured(images, min_psnr=30.0, threads=1)
     assert all(packet.kind is Kind.WEBP_LOSSLESS for packet in packets)
     assert np.isinf(told).all()

@@ -53,7 +53,7 @@ def test_pieces_of_a_region_see_what_lies_around_it() -> None:
 
 
 def paint(x: NDArray[np.float32]) -> Image:
-    """Pixels that see two latents to each side, and the quality plane; nothing lies outside."""
+    """Pixels that see two latents to each side; nothing lies outside."""
     total = x[0].sum(0)
     seen = np.pad(total, 2)
     h, w = total.shape
@@ -67,17 +67,16 @@ def paint(x: NDArray[np.float32]) -> Image:
 def test_rows_of_tiles_draw_the_whole_picture(height: int, width: int, seed: int) -> None:
     h, w = -(-height // UP), -(-width // UP)
     y_hat = np.random.default_rng(seed).integers(-3000, 3000, (1, 3, h, w))
-    window = SynthesisWindow(paint, SYNTHESIS, channels=3, rows=ROWS, size=(height, width), plane=7)
+    window = SynthesisWindow(paint, SYNTHESIS, channels=3, rows=ROWS, size=(height, width))
     for top in range(0, h, ROWS):
         row = y_hat[:, :, top : top + ROWS]
         for left in range(0, w, ROWS):
             window.put(left, row[:, :, :, left : left + ROWS])
         window.end_row(row.shape[2])
-    x = np.concatenate([y_hat, np.full((1, 1, h, w), 7)], axis=1).astype(np.float32)
-    assert (window.picture == paint(x)[:height, :width]).all()
+    assert (window.picture == paint(y_hat.astype(np.float32))[:height, :width]).all()
 
 
 @pytest.mark.parametrize("height", [40, 400, 4000])
 def test_latents_held_do_not_grow_with_the_height(height: int) -> None:
-    window = SynthesisWindow(paint, SYNTHESIS, channels=3, rows=ROWS, size=(height, 30), plane=0)
-    assert window._held.shape == (1, 4, ROWS + 2 * SYNTHESIS.halo, 15)
+    window = SynthesisWindow(paint, SYNTHESIS, channels=3, rows=ROWS, size=(height, 30))
+    assert window._held.shape == (1, 3, ROWS + 2 * SYNTHESIS.halo, 15)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from kinpack.archive.archive import Archive
-from kinpack.pictures.images import encode_image
+from kinpack.pictures.picture_writing import encode_image
 from tests.object_backends import Backend
 
 

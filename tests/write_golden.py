@@ -29,11 +29,11 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.codec.classic.alpha import encode_alpha, fill_transparent, join
 from kinpack.codec.classic.avif import encode_avif, strip
+from kinpack.codec.classic.own_quality import avif_quality, webp_quality
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.classic.webp import encode_webp
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.codec.packets.quality import avif_quality, webp_quality
 from kinpack.codec.packets.target import Classic, Target
 from kinpack.describers.describing import product_codes
 from kinpack.describers.descriptor import LinearDescriptor

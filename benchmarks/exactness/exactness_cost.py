@@ -64,11 +64,13 @@ def main() -> None:
         sizes: list[int] = []
         for first in range(0, len(images), BATCH):
             part, code = images[first : first + BATCH], codes[first : first + BATCH]
-            y_hat, messages = coder.encode_latents(np.stack(part), code, quality=quality)
+            y = coder.analyse(np.stack(part), quality)
+            each = np.full(len(part), quality)
+            y_hat, messages = coder.latents.encode(y, code, quality=each)
             sizes += [len(message) + CODE_BYTES for message in messages]
             exact += coder.decode(messages, code, sizes=[(32, 32)] * len(part), quality=quality)
-            y = torch.from_numpy(y_hat).float() / UNIT
-            picture = model.draw(y, torch.full((len(part),), float(quality)))
+            dequantised = torch.from_numpy(y_hat).float() / UNIT
+            picture = model.draw(dequantised, torch.full((len(part),), float(quality)))
             levels = ((picture + 0.5).clamp(0, 1) * 255).round().byte()
             real += list(levels.permute(0, 2, 3, 1).numpy())
         rows.append(

@@ -25,7 +25,7 @@ from PIL import Image as Pillow
 
 from benchmarks.lattice.rendered_pictures import fonts_in, rendered, smooth
 from kinpack.errors import KinpackError
-from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
 from kinpack.sources.opening import open_source
 
 SIDES = (128, 64, 32)
@@ -61,7 +61,7 @@ def reduced(image: Image, shorter: int, rng: np.random.Generator | None = None) 
     way = Pillow.Resampling.LANCZOS
     if rng is not None and rng.random() < 0.4:
         way = Pillow.Resampling.BOX
-    return from_pil(to_pil(image).convert("RGB").resize(size, way))
+    return load_image(to_pil(image).convert("RGB").resize(size, way))
 
 
 def patches_of(image: Image, side: int, rng: np.random.Generator) -> Iterator[Image]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from kinpack.errors import SourceError
-from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
 from kinpack.sources.items import Item
 from kinpack.sources.opening import open_source
 
@@ -151,7 +151,7 @@ def thumbnail(image: Image, shorter: int) -> Image:
 
 
 def _reduced(picture: Pillow.Image, size: tuple[int, int]) -> Image:
-    return from_pil(picture.resize(size, Pillow.Resampling.LANCZOS, reducing_gap=3.0))
+    return load_image(picture.resize(size, Pillow.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def _given(folder: Path | None, name: str, option: str) -> Path:

@@ -22,9 +22,9 @@ import PIL.Image
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
-from kinpack.codec.causal.causal_alpha import CausalAlpha
 from kinpack.codec.classic.alpha import encode_alpha
 from kinpack.codec.codec import Codec
+from kinpack.codec.packets.payload import AlphaPlanes
 from kinpack.codec.parts import CodecParts
 from kinpack.errors import KinpackError
 from kinpack.metrics import bd_rate
@@ -34,9 +34,9 @@ from kinpack.pictures.images import Image
 LOW, HIGH = 28, 38
 
 
-def own_alpha(codec: Codec) -> CausalAlpha:
+def own_alpha(codec: Codec) -> AlphaPlanes:
     """Coder of alpha planes of a codec that has one."""
-    alpha = CodecParts(read_container(codec.to_bytes(), where="the codec")).causal_alpha()
+    alpha = CodecParts(read_container(codec.to_bytes(), where="the codec")).payloads().alpha
     if alpha is None:
         raise KinpackError(f"codec {codec.name!r} has not learned to code alpha planes")
     return alpha

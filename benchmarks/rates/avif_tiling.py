@@ -19,9 +19,9 @@ from PIL import Image as Pillow
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.classic.avif import decode_avif, encode_avif
-from kinpack.codec.packets.candidate import squared_error
-from kinpack.codec.packets.quality import avif_quality, lam
-from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.codec.classic.own_quality import avif_quality
+from kinpack.codec.packets.target import lam
+from kinpack.pictures.images import Image, load_image, squared_error, to_pil
 from kinpack.sources.opening import open_source
 
 TILES = (1024, 2048)
@@ -47,7 +47,7 @@ def large_pictures(found: list[Image]) -> dict[str, Image]:
         height, width, _ = found[row].shape
         size = (width * ENLARGED, height * ENLARGED)
         picture = to_pil(np.ascontiguousarray(found[row]))
-        made[f"enlarged {row}"] = from_pil(picture.resize(size, Pillow.Resampling.LANCZOS))
+        made[f"enlarged {row}"] = load_image(picture.resize(size, Pillow.Resampling.LANCZOS))
     for turn in range(2):
         rows = rng.permutation(len(found))[: ACROSS**2].reshape(ACROSS, ACROSS)
         made[f"put together {turn}"] = put_together(found, rows)

@@ -29,7 +29,7 @@ from PIL import Image as Pillow
 from kinpack.codec.classic.alpha import encode_alpha, fill_transparent
 from kinpack.errors import ImageError
 from kinpack.metrics import psnr
-from kinpack.pictures.images import Image, composite_on_white, from_pil, to_pil
+from kinpack.pictures.images import Image, composite_on_white, load_image, to_pil
 
 TEMPORAL_DELIMITER, SEQUENCE_HEADER = 2, 1
 """Types of open bitstream units (OBU) of AV1 that are the same in every file."""
@@ -247,7 +247,7 @@ def _code(image: Image, rival: Rival, quality: int) -> tuple[int, int, float]:
         beside, colour = len(encode_alpha(alpha)), fill_transparent(image[:, :, :3], alpha)
     data = _save(colour, rival, quality)
     with Pillow.open(io.BytesIO(data)) as decoded:
-        drawn = from_pil(decoded.convert({1: "L", 3: "RGB", 4: "RGBA"}[colour.shape[2]]))
+        drawn = load_image(decoded.convert({1: "L", 3: "RGB", 4: "RGBA"}[colour.shape[2]]))
     if colour is not image:
         drawn = np.dstack([drawn, image[:, :, 3]])
     value = psnr(_visible(image), _visible(drawn))
@@ -291,7 +291,7 @@ def measure_sheet(images: Sequence[Image], rival: Rival, quality: int) -> Measur
     grid = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     data = _save(grid.reshape(rows * height, columns * width, channels), rival, quality)
     with Pillow.open(io.BytesIO(data)) as decoded:
-        sheet = from_pil(decoded.convert("L" if channels == 1 else "RGB"))
+        sheet = load_image(decoded.convert("L" if channels == 1 else "RGB"))
     drawn = sheet.reshape(rows, height, columns, width, channels).swapaxes(1, 2)
     drawn = drawn.reshape(-1, height, width, channels)
     value = float(np.mean([psnr(image, tile) for image, tile in zip(images, drawn, strict=False)]))

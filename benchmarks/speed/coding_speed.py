@@ -23,7 +23,7 @@ from benchmarks.rates.rate_curves import choose_qualities
 from benchmarks.rates.rivals import AVIF, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic
-from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
 
 REPETITIONS = 3
 SAMPLE, WARM_UP = 60, 16
@@ -81,7 +81,7 @@ def theirs(name: str, rival: Rival, workers: Executor) -> Coder:
 
     def decode_one(data: bytes) -> Image:
         with Pillow.open(io.BytesIO(data)) as picture:
-            return from_pil(picture.convert("RGB"))
+            return load_image(picture.convert("RGB"))
 
     return Coder(
         name,

@@ -21,7 +21,7 @@ from benchmarks.measuring.data import Folders, load_pictures
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic
-from kinpack.pictures.images import Image, from_pil, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
 from kinpack.sources.opening import open_source, subset
 
 COUNTS = (1000, 8000)
@@ -120,5 +120,5 @@ def mosaic(images: Sequence[Image], side: int) -> Image:
     for place in range(across * across):
         tile = to_pil(images[place % len(images)]).resize(size, Pillow.Resampling.BICUBIC)
         top, left = place // across * ENLARGED, place % across * ENLARGED
-        made[top : top + ENLARGED, left : left + ENLARGED] = from_pil(tile)
+        made[top : top + ENLARGED, left : left + ENLARGED] = load_image(tile)
     return made

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kinpack.integrations.exporting import export as export
     from kinpack.integrations.unpacking import unpack as unpack
     from kinpack.pictures.images import load_image as load_image
-    from kinpack.pictures.images import save_image as save_image
+    from kinpack.pictures.picture_writing import save_image as save_image
     from kinpack.sources.items import Item as Item
     from kinpack.sources.items import Source as Source
     from kinpack.sources.opening import open_source as open_source
@@ -48,7 +48,8 @@ else:
             "errors": "KinpackError",
             "integrations.exporting": "export",
             "integrations.unpacking": "unpack",
-            "pictures.images": "load_image save_image",
+            "pictures.images": "load_image",
+            "pictures.picture_writing": "save_image",
             "sources.items": "Item Source",
             "sources.opening": "open_source",
         },

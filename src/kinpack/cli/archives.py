@@ -20,7 +20,8 @@ from kinpack.cli.options import (
 )
 from kinpack.cli.reporting import Report, columns, one_line, working
 from kinpack.errors import ArchiveError, shown
-from kinpack.pictures.images import load_image, save_image
+from kinpack.pictures.images import load_image
+from kinpack.pictures.picture_writing import save_image
 
 
 def unpack(

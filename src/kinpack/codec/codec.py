@@ -13,14 +13,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_alpha import CausalAlpha
 from kinpack.codec.causal.causal_image import CausalImages
-from kinpack.codec.choice.choosing import Chooser
 from kinpack.codec.choice.classic_rule import ClassicRule
-from kinpack.codec.decoding import Decoder
-from kinpack.codec.encoding import Encoder, psnr_of_packets
-from kinpack.codec.learned.learned import LearnedCoder
-from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.encoding import Encoder
+from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.payload import Payloads
 from kinpack.codec.packets.rates import Rates
@@ -29,8 +25,7 @@ from kinpack.codec.parts import CodecParts
 from kinpack.errors import CodecError, shown
 from kinpack.networks.container import Container, read_container
 from kinpack.networks.networks import Engine
-from kinpack.pictures.image_like import ImageLike, as_images
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, ImageLike, as_images
 
 SHIPPED = ("default", "classic")
 """Codecs that come with the package."""
@@ -67,7 +62,7 @@ class Codec:
         self.header = dict(container.header)
         self.codec_id = hashlib.sha256(data).hexdigest()
         self.quantiser = self._parts.quantiser
-        self._own_code = self._parts.own_code()
+        self._descriptor = self._parts.descriptor()
 
     @classmethod
     def from_container(cls, container: Container) -> Self:
@@ -238,7 +233,7 @@ class Codec:
         Returns:
             (n,) float64, PSNR in dB of each one's own picture; infinite where it is exact.
         """
-        return psnr_of_packets(as_images(images), packets, self._decoder, threads=threads)
+        return self._encoder.psnr(as_images(images), packets, threads)
 
     def rates(
         self,
@@ -278,7 +273,7 @@ class Codec:
         """
         if isinstance(packets, Packet):
             raise CodecError("one packet in place of several; give a list: [packet]")
-        return self._decoder.decode(packets, threads=threads)
+        return self._payloads.decode(packets, threads=threads)
 
     def describe(
         self, images: Iterable[ImageLike], *, threads: int | None = None
@@ -295,7 +290,7 @@ class Codec:
         Raises:
             CodecError: a network does not run, or gives something else.
         """
-        return self._own_code.describe(as_images(images), threads=threads)
+        return self._descriptor.describe(as_images(images))
 
     def info(self) -> dict[str, Any]:
         """Plain facts about the codec, for people and machines."""
@@ -344,16 +339,7 @@ class Codec:
         return self._parts.payloads()
 
     @cached_property
-    def _alpha(self) -> CausalAlpha | None:
-        return self._parts.causal_alpha()
-
-    @cached_property
-    def _decoder(self) -> Decoder:
-        return Decoder(self._payloads, self.quantiser, self._alpha)
-
-    @cached_property
     def _encoder(self) -> Encoder:
         values = self.header.get("classic_rule")
         rule = None if values is None else ClassicRule.from_dict(values)
-        chooser = Chooser(self._payloads, rule, self._alpha)
-        return Encoder(chooser, self._own_code, self._decoder)
+        return Encoder(self._payloads, self._descriptor, self.quantiser, rule)

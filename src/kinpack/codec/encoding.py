@@ -1,49 +1,68 @@
-"""Encoding: images to packets, at a quality or to a PSNR, and what qualities would cost."""
+"""Encoding: images to packets, at a quality or to a PSNR, and what qualities would cost.
+
+Candidates are made first (the codec's own, then classic ones where they are worth a try), then one
+of each image's is kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.choice.choosing import Chooser
-from kinpack.codec.choice.classic_trials import exactly
-from kinpack.codec.decoding import Decoder
-from kinpack.codec.packets.candidate import Choice, psnr_of, squared_error
+from kinpack.codec.choice.classic_rule import ClassicRule
+from kinpack.codec.choice.classic_trials import RULE_PIXELS, ClassicTrials, exactly
+from kinpack.codec.choice.psnr_search import PsnrSearch
 from kinpack.codec.packets.packet import Packet
-from kinpack.codec.packets.payload import in_parts
+from kinpack.codec.packets.payload import Candidate, Choice, Payloads, in_parts, psnr_of
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
-from kinpack.describers.describing import OwnCode, product_codes
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, ImageError
-from kinpack.limits import too_many
-from kinpack.pictures.images import Image
+from kinpack.limits import most_pixels, too_many
+from kinpack.pictures.images import Image, squared_error
 
 _BATCH = 256
 _DESCRIBED = 64  # images that a thread describes at a time
+
+
+class Descriptor(Protocol):
+    """What gives the vectors that a codec's product code quantises."""
+
+    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Describe n images, uint8 (H, W, C) each, by vectors (n, D)."""
 
 
 class Encoder:
     """Makes packets of images; the options are those of ``Codec.encode``.
 
     Args:
-        chooser: makes and chooses payloads.
-        own_code: gives each image its product code.
-        decoder: draws packets, as anybody will.
+        payloads: of the codec.
+        descriptor: describes images.
+        quantiser: makes product codes of what it gives.
+        rule: where a classic payload is worth a try beside a learned one; None for everywhere.
     """
 
-    def __init__(self, chooser: Chooser, own_code: OwnCode, decoder: Decoder) -> None:
-        self._chooser, self._own_code, self._decoder = chooser, own_code, decoder
+    def __init__(
+        self,
+        payloads: Payloads,
+        descriptor: Descriptor,
+        quantiser: ProductQuantiser,
+        rule: ClassicRule | None,
+    ) -> None:
+        self._payloads, self._descriptor = payloads, descriptor
+        self._quantiser, self._rule = quantiser, rule
+        self._trials = ClassicTrials(payloads)
 
     def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
         """Encode images at a quality of all, or of each."""
         packets: list[Packet] = []
         for part, qualities in _parts(images, target):
             codes = self._codes(part, target.threads)
-            choices = self._chooser.at_quality(part, codes, qualities, target)
+            choices = self.at_quality(part, codes, qualities, target)
             packets += self._packets(part, codes, choices)
         return packets
 
@@ -55,13 +74,13 @@ class Encoder:
         reached = [np.zeros(0)]
         for part, _ in _parts(images, target):
             codes = self._codes(part, target.threads)
-            choices = self._chooser.at_psnr(part, codes, least, target)
+            choices = self.at_psnr(part, codes, least, target)
             made = self._packets(part, codes, choices)
-            psnr = psnr_of_packets(part, made, self._decoder, threads=target.threads)
+            psnr = self.psnr(part, made, target.threads)
             for i in np.flatnonzero(psnr < least).tolist():
                 exact = [exactly(part[i])]
                 made[i : i + 1] = self._packets([part[i]], codes[i : i + 1], exact)
-                psnr[i] = psnr_of_packets([part[i]], [made[i]], self._decoder, threads=1)[0]
+                psnr[i] = self.psnr([part[i]], [made[i]], 1)[0]
                 if psnr[i] < least:
                     raise CodecError(
                         "a lossless payload is not drawn exactly: the installed Pillow is faulty; "
@@ -80,25 +99,144 @@ class Encoder:
             codes = self._codes(part, target.threads)
             for j, one in enumerate(asked):
                 each = one.qualities(len(part))
-                choices = self._chooser.at_quality(part, codes, each, one, measured=True)
+                choices = self.at_quality(part, codes, each, one, measured=True)
                 for i, (image, (_, made)) in enumerate(zip(part, choices, strict=True), first):
                     rates.n_bytes[i, j], rates.kind[i, j] = len(made.payload), made.kind
                     rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
             first += len(part)
         return rates
 
+    def at_quality(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        target: Target,
+        *,
+        measured: bool = False,
+    ) -> list[Choice]:
+        """Keep the payload that costs least at each image's quality.
+
+        Args:
+            images: uint8 (H, W, C) each.
+            codes: (n, M) sub-indices of each.
+            qualities: 1 to 100, of each.
+            target: how; its own quality does not count.
+            measured: whether the error of a payload is wanted that has no rival.
+
+        Returns:
+            One choice for each image.
+
+        Raises:
+            ImageError: an image is too large for learned payloads, and no others are allowed.
+        """
+        rule, threads = target.classic, target.threads
+        draw = measured or rule != "never"
+        own = self._payloads.encode_own(images, codes, qualities, draw=draw, threads=threads)
+        if rule == "never" and self._payloads.has_own:
+            for image, quality, one in zip(images, qualities, own, strict=True):
+                if one is None and quality < 100:
+                    height, width = image.shape[:2]
+                    raise ImageError(
+                        f"an image of {width}×{height} pixels is too large for learned payloads; "
+                        "reduce it, or allow classic payloads"
+                    )
+        known = [Choice(q, one) if one else None for q, one in zip(qualities, own, strict=True)]
+        likely = self._worth_trying(images, known, target)
+        tried = in_parts(
+            self._trials.encode,
+            [images[i] for i in likely],
+            [own[i] for i in likely],
+            codes[list(likely)],
+            [qualities[i] for i in likely],
+            list(likely.values()),
+            size=1,
+            threads=threads,
+            by_windows=rule == "auto",
+        )
+        found = [[one] if one else [] for one in own]
+        for i, classic in zip(likely, tried, strict=True):
+            found[i] = no_larger(found[i], classic) if rule == "always" else [*found[i], *classic]
+        return [
+            Choice(quality, min(some, key=lambda one: one.cost(quality)))
+            for quality, some in zip(qualities, self._with_own_alpha(images, found), strict=True)
+        ]
+
+    def at_psnr(
+        self, images: Sequence[Image], codes: NDArray[np.uint8], least: float, target: Target
+    ) -> list[Choice]:
+        """Keep the smallest payload of those found that reach a PSNR.
+
+        Each image has a quality of its own, found by `PsnrSearch`; all images whose search goes on
+        are encoded together. An image that no allowed payload brings there is kept exactly.
+
+        Args:
+            images: uint8 (H, W, C) each.
+            codes: (n, M) sub-indices of each.
+            least: PSNR in dB that each image is to have.
+            target: how.
+
+        Returns:
+            One choice for each image.
+        """
+        threads = target.threads
+        searches = {
+            i: PsnrSearch(least, image.shape[0] * image.shape[1])
+            for i, image in enumerate(images)
+            if any(payload.takes(image) for payload in self._payloads.own)
+        }
+        while asked := {i: q for i, search in searches.items() if (q := search.next) is not None}:
+            going, qualities = list(asked), list(asked.values())
+            some = [images[i] for i in going]
+            made = self._payloads.encode_own(
+                some, codes[going], qualities, draw=True, threads=threads
+            )
+            for i, quality, one in zip(going, qualities, made, strict=True):
+                if one is not None:
+                    searches[i].tell(quality, one)
+        own = [searches[i].best if i in searches else None for i in range(len(images))]
+        likely = self._worth_trying(images, own, target)
+        tried = in_parts(
+            self._trials.encode_to_psnr,
+            [images[i] for i in likely],
+            size=1,
+            threads=threads,
+            least=least,
+            exact=target.classic == "never" and self._payloads.has_own,
+        )
+        found = [[one] if one else [] for one in own]
+        for i, classic in zip(likely, tried, strict=True):
+            found[i].append(classic)
+        candidates = self._with_own_alpha(images, [[c for _, c in some] for some in found])
+        return [
+            min(
+                (Choice(q, one) for (q, _), one in zip(some, shortened, strict=True)),
+                key=lambda choice: len(choice.candidate.payload),
+            )
+            for some, shortened in zip(found, candidates, strict=True)
+        ]
+
+    def psnr(
+        self, images: Sequence[Image], packets: Sequence[Packet], threads: int | None
+    ) -> NDArray[np.float64]:
+        """PSNR in dB, (n,), of what packets draw for images; infinite where it is exact."""
+        drawn = self._payloads.decode(packets, threads=threads)
+        return np.array(
+            [
+                psnr_of(squared_error(image, picture), image.shape[0] * image.shape[1])
+                for image, picture in zip(images, drawn, strict=True)
+            ]
+        )
+
     def _codes(self, images: Sequence[Image], threads: int | None) -> NDArray[np.uint8]:
         """Sub-indices (n, M) of images, in parts as they are encoded."""
-        return np.stack(
-            in_parts(
-                partial(product_codes, self._own_code), images, size=_DESCRIBED, threads=threads
-            )
-        )
+        described = in_parts(self._descriptor.describe, images, size=_DESCRIBED, threads=threads)
+        return self._quantiser.encode(np.stack(described))
 
     def _packets(
         self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]
     ) -> list[Packet]:
-        packed = self._own_code.quantiser.pack(codes)
+        packed = self._quantiser.pack(codes)
         return [
             Packet(
                 width=image.shape[1],
@@ -112,18 +250,41 @@ class Encoder:
             for image, code, choice in zip(images, packed, choices, strict=True)
         ]
 
-
-def psnr_of_packets(
-    images: Sequence[Image], packets: Sequence[Packet], decoder: Decoder, *, threads: int | None
-) -> NDArray[np.float64]:
-    """PSNR in dB, (n,), of what packets draw for images; infinite where it is exact."""
-    drawn = decoder.decode(packets, threads=threads)
-    return np.array(
-        [
-            psnr_of(squared_error(image, picture), image.shape[0] * image.shape[1])
-            for image, picture in zip(images, drawn, strict=True)
+    def _with_own_alpha(
+        self, images: Sequence[Image], found: list[list[Candidate]]
+    ) -> list[list[Candidate]]:
+        """The candidates with the codec's own alpha parts, where these are shorter."""
+        alpha = self._payloads.alpha
+        if alpha is None:
+            return found
+        return [
+            [alpha.shortened(candidate, part) for candidate in some]
+            for some, part in zip(found, alpha.parts(images), strict=True)
         ]
-    )
+
+    def _worth_trying(
+        self, images: Sequence[Image], own: Sequence[Choice | None], target: Target
+    ) -> dict[int, bool]:
+        """Images that a classic payload is tried for, and whether it rather wins than loses."""
+        if target.classic == "never" and self._payloads.has_own:
+            return {i: True for i, one in enumerate(own) if one is None}
+        if target.classic == "always" or self._rule is None:
+            return dict.fromkeys(range(len(images)), True)
+        known = [i for i, one in enumerate(own) if one is not None]
+        verdicts = self._rule.judge([images[i] for i in known], [one for one in own if one])
+        told = dict(zip(known, verdicts, strict=True))
+        sure = {i: told.get(i, (True, True)) for i in range(len(images))}
+        return {
+            i: likely
+            for i, (may, likely) in sure.items()
+            if may or images[i].shape[0] * images[i].shape[1] > RULE_PIXELS
+        }
+
+
+def no_larger(learned: list[Candidate], classic: Iterable[Candidate]) -> list[Candidate]:
+    """Of all candidates those that take no more bytes than the smallest classic one."""
+    most = min(len(candidate.payload) for candidate in classic)
+    return [candidate for candidate in (*learned, *classic) if len(candidate.payload) <= most]
 
 
 def _parts(images: Sequence[Image], target: Target) -> Iterator[tuple[Sequence[Image], list[int]]]:
@@ -131,8 +292,9 @@ def _parts(images: Sequence[Image], target: Target) -> Iterator[tuple[Sequence[I
     if target.max_bytes is not None:
         raise CodecError("max_bytes is for a whole archive; add the images to one with it")
     qualities = target.qualities(len(images))
+    limit = most_pixels()
     for i, image in enumerate(images):  # what is encoded can be drawn again
-        if what := too_many(image.shape[1], image.shape[0]):
-            raise ImageError(f"image {i}: {what}")
+        if image.shape[0] * image.shape[1] > limit:
+            raise ImageError(f"image {i}: {too_many(image.shape[1], image.shape[0])}")
     for first in range(0, len(images), _BATCH):
         yield images[first : first + _BATCH], qualities[first : first + _BATCH]

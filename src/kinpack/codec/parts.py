@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from kinpack.codec.causal.causal_alpha import CausalAlpha
 from kinpack.codec.causal.causal_coder import CausalCoder
-from kinpack.codec.causal.causal_image import CausalImages, CausalTest
+from kinpack.codec.causal.causal_image import CausalImages, causal_test
 from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
-from kinpack.codec.learned.lattice_file import latents_from
-from kinpack.codec.learned.learned import Latents, LearnedCoder
-from kinpack.codec.learned.learned_image import LearnedImages
-from kinpack.codec.learned.self_test import SelfTest
+from kinpack.codec.learned.lattice_file import LatticeLatents, latents_from
+from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
+from kinpack.codec.learned.self_test import learned_test
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
-from kinpack.describers.describing import OwnCode
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.network_descriptor import NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
@@ -69,11 +67,12 @@ class CodecParts:
     def payloads(self) -> Payloads:
         """All ways of coding that the codec has, a line for each, in the order they are tried."""
         learned: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-            LearnedImages.kinds: lambda: LearnedImages(self.tested_coder()),
-            CausalImages.kinds: self.tested_causal,
+            LearnedImages.kinds: self._tested_learned,
+            CausalImages.kinds: self._tested_causal,
         }
         own = learned if self._header.get("sort") == "learned" else {}
-        return Payloads(self._name, {**own, ClassicImages.kinds: ClassicImages}, own=tuple(own))
+        makers = {**own, ClassicImages.kinds: ClassicImages}
+        return Payloads(self._name, makers, own=tuple(own), alpha=self._causal_alpha())
 
     def untested_coder(self, engine: Engine) -> LearnedCoder:
         """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
@@ -92,7 +91,7 @@ class CodecParts:
             synthesis=self._integer_network("synthesis", engine, reach),
         )
 
-    def _latents(self, engine: Engine) -> Latents:
+    def _latents(self, engine: Engine) -> LatentCoder | LatticeLatents:
         """What codes latents: on a lattice, or in the steps of a checkerboard."""
         if "lattice" in self._header:
             return latents_from(self._header, self._container.arrays)
@@ -121,16 +120,15 @@ class CodecParts:
             error_bits=self._array("error_bits").astype(np.float64),
         )
 
-    def tested_coder(self) -> LearnedCoder:
-        """Coder of learned payloads in the first engine that passes the file's test packets.
+    def _tested_learned(self) -> LearnedImages:
+        """Learned payloads in the first engine that passes the file's test packets.
 
         Raises:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
-        test = self._header.get("test", {})
-        M, K = self.quantiser.M, self.quantiser.K
         return self._tested(
-            self.untested_coder, lambda coder: SelfTest.from_dict(test, M=M, K=K).failure(coder)
+            lambda engine: LearnedImages(self.untested_coder(engine), self.quantiser),
+            lambda images: learned_test(self._header.get("test"), self.quantiser).failure(images),
         )
 
     def untested_causal(self, engine: Engine) -> CausalImages | None:
@@ -151,23 +149,20 @@ class CodecParts:
             CausalCoder(model),
             self._integer_network("restoration", engine, MOST_READ),
             self._integers("causal_steps"),
+            self.quantiser,
         )
 
-    def tested_causal(self) -> CausalImages | None:
-        """Coder of causal payloads in the first engine that passes the file's test packets.
+    def _tested_causal(self) -> CausalImages | None:
+        """Causal payloads in the first engine that passes the file's test packets.
 
         Raises:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
-        if "causal_steps" not in self._container.arrays:
-            return None
-        test = self._header.get("causal_test", {})
-        M = self.quantiser.M
-
-        def failure(images: CausalImages | None) -> KinpackError | None:
-            return CausalTest.from_dict(test).failure(images, M=M) if images else None
-
-        return self._tested(self.untested_causal, failure)
+        test = self._header.get("causal_test")
+        return self._tested(
+            self.untested_causal,
+            lambda images: causal_test(test, self.quantiser).failure(images) if images else None,
+        )
 
     def _tested(
         self, make: Callable[[Engine], _Made], failure: Callable[[_Made], KinpackError | None]
@@ -183,12 +178,7 @@ class CodecParts:
             _log.warning("kinpack: codec %r in %s: %s", self._name, engine, fault)
         raise failures[0]
 
-    def causal_alpha(self) -> CausalAlpha | None:
-        """Coder of alpha planes; None if the codec has none.
-
-        Raises:
-            CodecError: its network is out of range.
-        """
+    def _causal_alpha(self) -> CausalAlpha | None:
         if "alpha_code" not in self._container.arrays:
             return None
         model = CausalModel.from_arrays(self._container.arrays, "alpha")
@@ -196,22 +186,20 @@ class CodecParts:
             raise CodecError(f"codec {self._name!r} has an alpha network of codes; make it anew")
         return CausalAlpha(CausalCoder(model))
 
-    def own_code(self) -> OwnCode:
-        """The product code of the packets.
+    def descriptor(self) -> LinearDescriptor | NetworkDescriptor:
+        """What gives the vectors of the packets' product code.
 
         Raises:
             CodecError: the file lacks a part of it.
         """
         if self._header.get("code") == "network":
-            network = NetworkDescriptor(self._network("code"), self.quantiser.D)
-            return OwnCode(network, self.quantiser)
+            return NetworkDescriptor(self._network("code"), self.quantiser.D)
         arrays = {
             key.removeprefix("descriptor_"): value
             for key, value in self._container.arrays.items()
             if key.startswith("descriptor_")
         }
-        linear = LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays)
-        return OwnCode(linear, self.quantiser)
+        return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays)
 
     def _network(self, name: str) -> Network:
         graph = self._container.blobs.get(name)

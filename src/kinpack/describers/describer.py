@@ -35,8 +35,7 @@ from kinpack.errors import CodecError, shown
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.area_reduction import area_reduction
-from kinpack.pictures.image_like import ImageLike, as_images
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, ImageLike, as_images
 
 SHIPPED = ("kin",)
 """Describers that come with the package."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.network_descriptor import NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.pictures.images import Image
 
@@ -40,28 +37,6 @@ class Describes(Protocol):
         Raises:
             CodecError: a network does not run, or gives something else.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class OwnCode:
-    """The product code that a codec's packets carry: what describes, and the books of that.
-
-    Attributes:
-        descriptor: gives the vectors.
-        quantiser: quantises them.
-    """
-
-    descriptor: LinearDescriptor | NetworkDescriptor
-    quantiser: ProductQuantiser
-
-    def describe(
-        self,
-        images: Sequence[Image],
-        *,
-        threads: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Describe images as ``Describes`` says, by one thread."""
-        return self.descriptor.describe(images)
 
 
 def product_codes(

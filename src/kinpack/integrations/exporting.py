@@ -19,7 +19,7 @@ from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import unpack
 from kinpack.limits import batches
-from kinpack.pictures.images import Format, encode_image
+from kinpack.pictures.picture_writing import Format, encode_image
 from kinpack.progress import Progress
 
 Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]

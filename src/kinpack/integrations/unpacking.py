@@ -21,7 +21,8 @@ from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
-from kinpack.pictures.images import SUFFIXES, Format, save_image
+from kinpack.pictures.images import SUFFIXES
+from kinpack.pictures.picture_writing import Format, save_image
 from kinpack.progress import Progress
 
 TABLE = "labels.csv"

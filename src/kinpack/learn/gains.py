@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.packets.candidate import Candidate
+from kinpack.codec.packets.payload import Candidate
 from kinpack.errors import KinpackError
 from kinpack.metrics import bd_rate
 from kinpack.pictures.images import Image

@@ -1,7 +1,8 @@
-"""Reading pictures into arrays, and writing them.
+"""Images: arrays that are made of picture files, Pillow images and other arrays.
 
 An image is a C-contiguous uint8 array of shape (H, W, C), C = 1 grey, 3 RGB, 4 RGBA (alpha not
-premultiplied), in sRGB, upright. ``load_image`` makes one of whatever a picture file holds.
+premultiplied), in sRGB, upright. ``load_image`` makes one of whatever a picture file holds,
+``as_image`` of whatever people have in the place of one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-import uuid
-from typing import Any, BinaryIO, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +25,8 @@ from kinpack.pictures.colour import to_plain_mode
 Image: TypeAlias = npt.NDArray[np.uint8]
 """A uint8 array (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, C-contiguous, sides 1 to 65,535."""
 
-Format: TypeAlias = Literal["png", "webp", "jpeg"]
-"""A format that ``save_image`` writes."""
+ImageLike: TypeAlias = Image | PIL.Image.Image | str | os.PathLike[str] | bytes
+"""What an image is made of: an array, a Pillow image, the path of a picture file or its bytes."""
 
 LONGEST_SIDE = 65535
 """Longest side of an image, in pixels."""
@@ -53,18 +54,8 @@ _DECODERS = (
     "TGA",
 )
 
-_FORMAT_OF_SUFFIX: dict[str, Format] = {
-    ".png": "png",
-    ".webp": "webp",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-}
-_OPTIONS: dict[Format, dict[str, Any]] = {
-    "png": {},
-    "webp": {"lossless": True, "exact": True},  # exact keeps the colour under alpha 0
-    "jpeg": {"quality": 95, "subsampling": 0},
-}
-_WEBP_LONGEST_SIDE = 16383
+_BLOCK = 1 << 17  # pixels whose error is summed at a time
+_SAMPLE = 4096  # pixels whose colours are counted
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
@@ -257,84 +248,51 @@ def validate_image(array: npt.NDArray[Any], where: str) -> Image:
     return np.ascontiguousarray(array)
 
 
+def as_image(given: ImageLike, where: str) -> Image:
+    """Make an image of what people have.
+
+    Args:
+        given: uint8 (H, W) or (H, W, C), C = 1, 3 or 4; a Pillow image; the path of a picture file,
+            or its bytes.
+        where: what error messages call it; a path names itself.
+
+    Returns:
+        The image, uint8 (H, W, C), C-contiguous; a view of an array where it can be.
+
+    Raises:
+        ImageError: it is no image; the message says what makes one of it.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        return load_image(given)
+    if isinstance(given, (bytes, PIL.Image.Image)):
+        return load_image(given, where=where)
+    return validate_image(given, where)
+
+
+def as_images(given: Iterable[ImageLike], what: str = "image") -> list[Image]:
+    """Make a list of images, each as ``as_image`` does.
+
+    Args:
+        given: several images; an array (N, H, W, C), or (N, H, W) with W > 4, holds N of them.
+        what: what error messages call one of them, before its number.
+
+    Raises:
+        ImageError: one of them is no image, or this is a single one.
+    """
+    if isinstance(given, np.ndarray):
+        several = given.ndim not in (0, 2) and (given.ndim != 3 or given.shape[2] > 4)
+    else:
+        single = isinstance(given, (str, os.PathLike, bytes, PIL.Image.Image))
+        several = isinstance(given, Iterable) and not single
+    if not several:
+        kind = type(given).__name__
+        raise ImageError(f"one {kind} in place of several images; give a list: [image]")
+    return [as_image(image, f"{what} {i}") for i, image in enumerate(given)]
+
+
 def to_pil(image: Image) -> PIL.Image.Image:
     """Make a Pillow image (mode L, RGB or RGBA) of an image (H, W, C)."""
     return PIL.Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-
-
-def from_pil(picture: PIL.Image.Image) -> Image:
-    """Make an image (H, W, C) of a Pillow image of any mode, as ``load_image`` does."""
-    return load_image(picture)
-
-
-def save_image(
-    image: Image,
-    path: str | os.PathLike[str],
-    *,
-    format: Format | None = None,  # noqa: A002 (the name that Pillow and the command line use)
-) -> None:
-    """Write an image as a file that appears whole or not at all.
-
-    PNG and WebP are lossless (WebP has no grey: it is read back as RGB). JPEG is composited on
-    white, of quality 95 without chroma subsampling.
-
-    Args:
-        image: uint8 (H, W, C).
-        path: where to write; an existing file is replaced. The folder must exist.
-        format: ``png``, ``webp`` or ``jpeg``; by default what the path's suffix says.
-
-    Raises:
-        ImageError: the format is unknown or cannot hold the image, or the file cannot be written.
-    """
-    path = path_of(path, "a picture file", ImageError)
-    where = shown(path)
-    chosen: Any = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    picture = _to_write(image, chosen, where)
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        try:
-            with part.open("xb") as file:
-                picture.save(file, chosen, **_OPTIONS[chosen])
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(
-            f"{where}: cannot be written ({reason}); check the folder, its rights and free space"
-        ) from error
-
-
-def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa: A002 (as above)
-    """Give the bytes of the file that ``save_image`` would write.
-
-    Args:
-        image: uint8 (H, W, C).
-        format: ``png``, ``webp`` or ``jpeg``.
-        where: what error messages call the picture.
-
-    Raises:
-        ImageError: the format cannot hold the image.
-    """
-    buffer = io.BytesIO()
-    try:
-        _to_write(image, format, where).save(buffer, format, **_OPTIONS[format])
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{where}: cannot be written as {format} ({error})") from error
-    return buffer.getvalue()
-
-
-def _to_write(image: Image, chosen: Format, where: str) -> PIL.Image.Image:
-    """The Pillow image of which a format makes a file."""
-    if chosen not in _OPTIONS:
-        raise ImageError(f"{where}: unknown format; png, webp and jpeg can be written")
-    image = validate_image(image, where)
-    if chosen == "webp" and max(image.shape) > _WEBP_LONGEST_SIDE:
-        raise ImageError(
-            f"{where}: WebP holds sides up to {_WEBP_LONGEST_SIDE} pixels; write png instead"
-        )
-    return to_pil(composite_on_white(image) if chosen == "jpeg" and image.shape[2] == 4 else image)
 
 
 def as_rgb(image: Image) -> Image:
@@ -350,3 +308,34 @@ def composite_on_white(image: Image) -> Image:
         return as_rgb(image)
     alpha = image[:, :, 3:].astype(np.uint16)
     return ((image[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def squared_error(image: Image, picture: Image) -> float:
+    """Squared error of a picture drawn for an image.
+
+    Args:
+        image: uint8 (H, W, C).
+        picture: uint8 (H, W, C).
+
+    Returns:
+        The sum over pixels of the mean over colour channels of the squared difference, 8-bit scale;
+        with alpha, that of both as `composite_on_white` lays them over white.
+    """
+    total = 0.0
+    colours = 1 if image.shape[2] == 1 else 3
+    step = max(1, _BLOCK // image.shape[1])
+    for first in range(0, len(image), step):
+        a, b = image[first : first + step], picture[first : first + step]
+        if image.shape[2] == 4:
+            a, b = composite_on_white(a), composite_on_white(b)
+        difference = a.astype(np.float32) - b
+        total += float(np.square(difference).sum(dtype=np.float64))
+    return total / colours
+
+
+def sampled_colours(image: Image) -> int:
+    """Number of colours among some four thousand pixels of an image, uint8 (H, W, C)."""
+    pixels = image.reshape(-1, image.shape[2])
+    sample = pixels[:: max(1, len(pixels) // _SAMPLE)].astype(np.uint32)
+    weights = np.array([1 << (8 * channel) for channel in range(image.shape[2])], dtype=np.uint32)
+    return len(np.unique(sample @ weights))

@@ -21,8 +21,7 @@ from kinpack.arguments import whole_number
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError, ImageError, SourceError
 from kinpack.limits import PIXEL_BYTES, batches
-from kinpack.pictures.image_like import as_image
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, as_image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec, open_source

@@ -8,7 +8,8 @@ from html import escape
 
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.errors import KinpackError, shown
-from kinpack.pictures.images import Image, encode_image, load_image, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
+from kinpack.pictures.picture_writing import encode_image
 
 IMAGES = 24
 """Most images on a sheet."""

@@ -22,8 +22,7 @@ from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describing import Describes
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
-from kinpack.pictures.image_like import ImageLike, as_image
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, ImageLike, as_image
 from kinpack.search.distances.distance import (
     DistanceTable,
     SearchError,

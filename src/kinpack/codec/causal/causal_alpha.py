@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.classic.alpha import join, split
-from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Packet
-from kinpack.errors import PayloadError
+from kinpack.codec.packets.payload import Candidate
 from kinpack.pictures.images import Image
 
 CAUSAL = 3
@@ -28,7 +27,7 @@ _AT_ONCE = 64
 
 
 class CausalAlpha:
-    """Puts alpha parts of its own before colours, and takes them off again.
+    """Puts alpha parts of its own before colours, and takes them off again: `AlphaPlanes`.
 
     Args:
         coder: of alpha planes.
@@ -94,19 +93,6 @@ class CausalAlpha:
                 decoded = self._coder.decode(messages, _no_codes(len(some)), size=size, step=1)
                 planes.update(zip(some, decoded, strict=True))
         return left, planes
-
-
-def with_planes(images: list[Image], planes: dict[int, NDArray[np.uint8]]) -> list[Image]:
-    """Images with these alpha planes in the place of their own.
-
-    Raises:
-        PayloadError: a plane is of another size.
-    """
-    for i, plane in planes.items():
-        if images[i].shape != (*plane.shape, 4):
-            raise PayloadError("an alpha plane is of another size than its image; it is damaged")
-        images[i][:, :, 3] = plane
-    return images
 
 
 def _has_plane(image: Image) -> bool:

@@ -12,23 +12,23 @@ larger photographs do not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.logistic_mixture import levels_of, values_of
-from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.errors import CodecError, KinpackError, PayloadError
+from kinpack.codec.packets.payload import Candidate
+from kinpack.codec.packets.self_test import SelfTest
+from kinpack.describers.product_code import ProductQuantiser
+from kinpack.errors import CodecError, PayloadError
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import run_tiled
 from kinpack.networks.tiling import Tiling
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, squared_error
 
 MOST_PIXELS = 1 << 14
 """Most pixels of an image that is coded so: beyond, decoding wave by wave would take too long."""
@@ -52,6 +52,7 @@ class CausalImages:
         restoration: integer network; input (n, 3, h, w): values, 255 where they are 0, 2Δ or 255;
             output (n, 1, h, w) what to add, in 1/64 of Δ.
         steps: (101,) Δ of each quality in grey levels.
+        quantiser: of the product codes in packets.
 
     Raises:
         CodecError: a step is out of range, or the restoration another sort of network.
@@ -59,15 +60,19 @@ class CausalImages:
 
     kinds = (Kind.CAUSAL,)
     at_once = 64
-    sees_codes = True
 
     def __init__(
-        self, coder: CausalCoder, restoration: IntegerNetwork, steps: NDArray[np.int64]
+        self,
+        coder: CausalCoder,
+        restoration: IntegerNetwork,
+        steps: NDArray[np.int64],
+        quantiser: ProductQuantiser,
     ) -> None:
         if steps.shape != (101,) or steps[1:].min() < 1 or steps[1:].max() > 255:
             raise CodecError("the codec's steps of grey levels are out of range; make it anew")
         restoration.check_fits(_RESTORATION, takes=3, gives=1)
         self._coder, self._restoration, self._steps = coder, restoration, steps
+        self.quantiser = quantiser
 
     @staticmethod
     def takes(image: Image) -> bool:
@@ -96,12 +101,11 @@ class CausalImages:
                 made[i] = Candidate(Kind.CAUSAL, message, error)
         return [one for one in made if one is not None]
 
-    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+    def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of packets.
 
         Args:
             packets: with causal payloads.
-            codes: (n, M) sub-indices of each.
 
         Returns:
             uint8 (H, W, 1) images.
@@ -117,6 +121,7 @@ class CausalImages:
                 )
             if packet.quality > 99:
                 raise PayloadError("a causal packet states quality 100; it is damaged")
+        codes = self.quantiser.unpack_each([packet.code for packet in packets])
         images: list[Image | None] = [None] * len(packets)
         sizes = [(packet.height, packet.width) for packet in packets]
         for size, step, rows in self._groups(sizes, [packet.quality for packet in packets]):
@@ -143,84 +148,46 @@ class CausalImages:
         return [(size, step, rows) for (size, step), rows in groups.items()]
 
 
-@dataclass(frozen=True)
-class CausalTest:
-    """Test packets of causal images, and the SHA-256 of the pixels that they decode to.
+def causal_test(values: Any, quantiser: ProductQuantiser) -> SelfTest:
+    """The test of causal payloads in a codec file's header.
 
-    Attributes:
-        payloads: one for each of three sizes and qualities.
-        sha256: of the pixels, one picture after the other in rows, in hexadecimal.
+    Args:
+        values: as `make_causal_test` gave them.
+        quantiser: of the codec's product code.
+
+    Raises:
+        CodecError: the values do not fit together.
     """
 
-    payloads: tuple[bytes, ...]
-    sha256: str
+    def packets(values: Mapping[str, Any]) -> list[Packet]:
+        return _test_packets([bytes.fromhex(one) for one in values["payloads"]], quantiser)
 
-    def failure(self, images: CausalImages, *, M: int) -> KinpackError | None:
-        """What is wrong with a coder; None if it gives these pixels."""
-        try:
-            drawn = images.decode(*_test_packets(self.payloads, M))
-        except KinpackError as error:
-            return error
-        if _sha256(drawn) == self.sha256:
-            return None
-        return CodecError(
-            "the codec does not decode its own causal test packets to what it says: the file is "
-            "faulty; make it anew"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what a codec file's header keeps of it."""
-        return {"payloads": [payload.hex() for payload in self.payloads], "sha256": self.sha256}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from ``to_dict``'s values.
-
-        Raises:
-            CodecError: the values do not fit together.
-        """
-        try:
-            payloads = tuple(bytes.fromhex(payload) for payload in values["payloads"])
-            made = cls(payloads, str(values["sha256"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CodecError(
-                f"the codec's causal test packets are unreadable ({error}); make it anew"
-            ) from error
-        if len(made.payloads) != len(_TEST_SIZES):
-            raise CodecError("the codec's causal test packets are out of range; make it anew")
-        return made
+    return SelfTest.read(values, packets)
 
 
-def make_causal_test(images: CausalImages, *, M: int) -> CausalTest:
-    """Test packets of a coder, of synthetic pictures under the code of zeros."""
+def make_causal_test(images: CausalImages) -> dict[str, Any]:
+    """What a codec file's header keeps of test packets of synthetic pictures, of code zeros."""
     rng = np.random.default_rng(0)
     pictures = []
     for height, width in _TEST_SIZES:
         y, x = np.arange(height)[:, None], np.arange(width)
         levels = 120 * ((x - y) % 7 > 2) + rng.normal(60, 25, (height, width)) * (x > 1)
         pictures.append(levels.clip(0, 255).astype(np.uint8)[:, :, None])
-    codes = np.zeros((len(pictures), M), dtype=np.uint8)
-    made = images.encode(pictures, codes, _TEST_QUALITIES)
-    payloads = tuple(candidate.payload for candidate in made)
-    return CausalTest(payloads, _sha256(images.decode(*_test_packets(payloads, M))))
+    codes = np.zeros((len(pictures), images.quantiser.M), dtype=np.uint8)
+    payloads = [made.payload for made in images.encode(pictures, codes, _TEST_QUALITIES)]
+    test = SelfTest.of(_test_packets(payloads, images.quantiser), images)
+    return {"payloads": [payload.hex() for payload in payloads], "sha256": test.sha256}
 
 
-def _test_packets(payloads: Sequence[bytes], M: int) -> tuple[list[Packet], NDArray[np.uint8]]:
-    packets = [
-        Packet(width, height, 1, Kind.CAUSAL, quality, b"", payload)
+def _test_packets(payloads: Sequence[bytes], quantiser: ProductQuantiser) -> list[Packet]:
+    code = bytes(quantiser.code_bytes)
+    return [
+        Packet(width, height, 1, Kind.CAUSAL, quality, code, payload)
         for (height, width), quality, payload in zip(
             _TEST_SIZES, _TEST_QUALITIES, payloads, strict=True
         )
     ]
-    return packets, np.zeros((len(packets), M), dtype=np.uint8)
 
 
 def _rounded(planes: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return values_of(levels_of(planes, step), step)
-
-
-def _sha256(pictures: Sequence[Image]) -> str:
-    hashed = hashlib.sha256()
-    for picture in pictures:
-        hashed.update(np.ascontiguousarray(picture).tobytes())
-    return hashed.hexdigest()

@@ -15,10 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.classic.payloads import sampled_colours
-from kinpack.codec.packets.candidate import Candidate, Choice
+from kinpack.codec.packets.payload import Candidate, Choice
 from kinpack.errors import CodecError
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, sampled_colours
 
 FEATURES = 7
 """Numbers that `features` gives for an image."""

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from kinpack.codec.choice.psnr_search import PsnrSearch
 from kinpack.codec.classic.payloads import candidates, lossy_kind, may_be_lossless
-from kinpack.codec.packets.candidate import Candidate, Choice
 from kinpack.codec.packets.packet import Kind
-from kinpack.codec.packets.payload import Payloads
+from kinpack.codec.packets.payload import Candidate, Choice, Payloads
 from kinpack.pictures.images import Image
 
 QUICK_SPEED = 8

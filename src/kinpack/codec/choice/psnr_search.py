@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from kinpack.codec.packets.candidate import Candidate, Choice
-from kinpack.codec.packets.quality import quality_for_psnr
+from kinpack.codec.packets.payload import Candidate, Choice
+from kinpack.codec.packets.target import quality_for_psnr
 
 ROUNDS = 8
 """Most encodings that one search takes."""

@@ -16,18 +16,18 @@ from PIL import features
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.classic.avif import decode_avif, encode_avif
+from kinpack.codec.classic.own_quality import avif_quality, webp_quality
 from kinpack.codec.classic.webp import (
     decode_webp,
     decode_webp_lossless,
     encode_webp,
     encode_webp_lossless,
 )
-from kinpack.codec.packets.candidate import Candidate, squared_error
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.codec.packets.quality import avif_quality, webp_quality
+from kinpack.codec.packets.payload import Candidate
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, sampled_colours, squared_error
 
 TILE = 8192
 """Longest side, in pixels, of what is coded in one piece."""
@@ -36,7 +36,6 @@ DEFAULT_SPEED = 4
 """Speed of the AVIF encoder: 0 (slowest, fewest bytes) to 10."""
 
 _LOSSLESS_FROM = 90  # quality from which exact pixels may cost less than nearly exact ones
-_SAMPLE = 4096
 _FEW_COLOURS = 32
 
 
@@ -106,7 +105,6 @@ class ClassicImages:
 
     kinds = (Kind.AVIF, Kind.WEBP, Kind.WEBP_LOSSLESS)
     at_once = 1  # the image libraries let go of the interpreter's lock
-    sees_codes = False
 
     def takes(self, image: Image) -> bool:
         """Whether an image may be coded so: any."""
@@ -126,7 +124,7 @@ class ClassicImages:
             for image, q in zip(images, qualities, strict=True)
         ]
 
-    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+    def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of classic packets."""
         return [
             decode_classic(
@@ -200,14 +198,6 @@ def may_be_lossless(image: Image, quality: float) -> bool:
 def _has_few_colours(image: Image) -> bool:
     """Whether a sample of pixels has at most 32 colours, as drawings and tiny images do."""
     return sampled_colours(image) <= _FEW_COLOURS
-
-
-def sampled_colours(image: Image) -> int:
-    """Number of colours among some four thousand pixels of an image, uint8 (H, W, C)."""
-    pixels = image.reshape(-1, image.shape[2])
-    sample = pixels[:: max(1, len(pixels) // _SAMPLE)].astype(np.uint32)
-    weights = np.array([1 << (8 * channel) for channel in range(image.shape[2])], dtype=np.uint32)
-    return len(np.unique(sample @ weights))
 
 
 def _places(height: int, width: int) -> Iterator[tuple[slice, slice]]:

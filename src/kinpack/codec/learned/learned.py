@@ -15,19 +15,25 @@ Beside the picture itself only some rows of latents are held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.learned.latent_coder import Ints
+from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
+from kinpack.codec.learned.latent_coder import Ints, LatentCoder
+from kinpack.codec.learned.lattice_file import LatticeLatents
 from kinpack.codec.learned.synthesis_window import SynthesisWindow
+from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.codec.packets.payload import Candidate
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import ImageError, PayloadError
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import Array, Network, run_tiled
 from kinpack.networks.tiling import Tiling, pieces
+from kinpack.pictures.images import Image, squared_error
 
 STRIDE = 8
 """Pixels that one latent position stands for, along a side."""
@@ -40,56 +46,8 @@ _BATCH_PIXELS = 1 << 18
 _ANALYSIS = Tiling(tile=256, halo=72, down=STRIDE)
 _SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
-Picture = NDArray[np.uint8]
+Picture = Image
 Qualities = int | Sequence[int] | Ints
-
-
-class LatentNumbers(Protocol):
-    """What is asked of the numbers of a latent format."""
-
-    @property
-    def channels(self) -> int:
-        """Latent channels."""
-
-    @property
-    def unit(self) -> int:
-        """Integer units in one unit of ``y``."""
-
-    @property
-    def limit(self) -> int:
-        """Latents are clipped to ± so many units."""
-
-    @property
-    def gain(self) -> float:
-        """Constant factor between analysis output and ``y``."""
-
-
-class Latents(Protocol):
-    """What codes latents on their integer grid; `LatentCoder` says what each method does."""
-
-    @property
-    def latent(self) -> LatentNumbers:
-        """Numbers of the latent format."""
-
-    def encode(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
-    ) -> tuple[Ints, list[bytes]]:
-        """Quantise and code latents."""
-
-    def decode(
-        self,
-        messages: Sequence[bytes],
-        codes: NDArray[np.uint8],
-        *,
-        size: tuple[int, int],
-        quality: Ints,
-    ) -> Ints:
-        """Decode messages of latents of one size."""
-
-    def symbols(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
-    ) -> tuple[Ints, Ints]:
-        """Symbols and their tables."""
 
 
 class LearnedCoder:
@@ -105,7 +63,9 @@ class LearnedCoder:
         CodecError: the synthesis is another sort of network.
     """
 
-    def __init__(self, latents: Latents, *, analysis: Network, synthesis: IntegerNetwork) -> None:
+    def __init__(
+        self, latents: LatentCoder | LatticeLatents, *, analysis: Network, synthesis: IntegerNetwork
+    ) -> None:
         self.latents, self.latent = latents, latents.latent
         synthesis.check_fits(_SYNTHESIS, takes=self.latent.channels + 1, gives=3)
         low, high = synthesis.layers.bounds
@@ -145,14 +105,14 @@ class LearnedCoder:
         payloads: list[bytes] = [b""] * len(pictures)
         drawn: list[Picture] = [np.zeros((0, 0, 3), np.uint8)] * len(pictures) if draw else []
         sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
-        for rows in _batches(sizes):
-            if max(sizes[rows[0]]) > TILE:
+        for (h, w), rows in _batches(sizes):
+            if max(h, w) * STRIDE > TILE:
                 (i,) = rows
                 payloads[i], large = self._encode_large(pictures[i], codes[rows], q[rows], draw)
                 if large is not None:
                     drawn[i] = large
                 continue
-            y = self._latents(np.stack([_padded(pictures[i]) for i in rows]), q[rows])
+            y = self.analyse(np.stack([_padded(pictures[i]) for i in rows]), q[rows])
             y_hat, messages = self.latents.encode(y, codes[rows], quality=q[rows])
             for i, message in zip(rows, messages, strict=True):
                 payloads[i] = message
@@ -191,93 +151,44 @@ class LearnedCoder:
                 )
         q = _each(quality, len(payloads))
         pictures: list[Picture] = [np.zeros((0, 0, 3), np.uint8)] * len(payloads)
-        for rows in _batches(sizes):
-            if max(sizes[rows[0]]) > TILE:
+        for (h, w), rows in _batches(sizes):
+            if max(h, w) * STRIDE > TILE:
                 (i,) = rows
                 pictures[i] = self._decode_large(payloads[i], codes[rows], sizes[i], q[rows])
                 continue
             messages = [payloads[i] for i in rows]
-            size = sizes[rows[0]]
-            y_hat = self.decode_latents(messages, codes[rows], size=size, quality=q[rows])
+            y_hat = self.latents.decode(messages, codes[rows], size=(h, w), quality=q[rows])
             for i, picture in zip(rows, self._draw(y_hat, q[rows]), strict=True):
                 pictures[i] = picture[: sizes[i][0], : sizes[i][1]]
         return pictures
 
-    def encode_latents(
-        self, pictures: Picture, codes: NDArray[np.uint8], *, quality: Qualities
-    ) -> tuple[Ints, list[bytes]]:
-        """Dequantised latents and messages of pictures of one size, each in one piece.
+    def analyse(self, pictures: Picture, quality: Qualities) -> NDArray[np.float64]:
+        """``y`` of pictures of one size, as the coder of latents takes it.
 
         Args:
             pictures: uint8 (n, H, W, 3), sides multiples of 8.
-            codes: (n, M) sub-indices of each.
             quality: 1 to 99, of all or of each.
 
         Returns:
-            ŷ (n, channels, H/8, W/8) in units, and the messages.
+            (n, channels, H/8, W/8) in units, within ±limit.
         """
-        q = _each(quality, len(pictures))
-        return self.latents.encode(self._latents(pictures, q), codes, quality=q)
-
-    def decode_latents(
-        self,
-        messages: Sequence[bytes],
-        codes: NDArray[np.uint8],
-        *,
-        size: tuple[int, int],
-        quality: Qualities,
-    ) -> Ints:
-        """Dequantised latents of messages of pictures of one size, each in one piece.
-
-        Args:
-            messages: as ``encode_latents`` gave them.
-            codes: (n, M) sub-indices of each.
-            size: (height, width) of the pictures, up to padding.
-            quality: at which all, or each, were encoded.
-
-        Returns:
-            ŷ (n, channels, h, w) in units.
-
-        Raises:
-            PayloadError: a message is damaged.
-        """
-        h, w = (-(-side // STRIDE) for side in size)
-        q = _each(quality, len(messages))
-        return self.latents.decode(messages, codes, size=(h, w), quality=q)
-
-    def symbols(
-        self, pictures: Picture, codes: NDArray[np.uint8], *, quality: Qualities
-    ) -> tuple[Ints, Ints]:
-        """Symbols and their tables, as the tables are learned from them.
-
-        Args:
-            pictures: uint8 (n, H, W, 3), sides multiples of 8.
-            codes: (n, M) sub-indices of each.
-            quality: 1 to 99, of all or of each.
-
-        Returns:
-            Two (s,) int64 arrays: the symbols of all pictures and the number of each one's table.
-        """
-        q = _each(quality, len(pictures))
-        return self.latents.symbols(self._latents(pictures, q), codes, quality=q)
-
-    def _latents(self, pictures: Picture, quality: Ints) -> NDArray[np.float64]:
-        x = _normalised(pictures, quality)
-        return self._units(run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels))
-
-    def _units(self, y: Array) -> NDArray[np.float64]:
+        n, height, width, _ = pictures.shape
+        x: Array = np.empty((n, 4, height, width), dtype=np.float32)
+        x[:, :3] = pictures.transpose(0, 3, 1, 2)
+        x[:, :3] /= 255
+        x[:, :3] -= 0.5
+        x[:, 3] = ((_each(quality, n) - 50) / 20)[:, None, None]
+        y = run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels)
         units = y.astype(np.float64) * (self.latent.gain * self.latent.unit)
         # No ŷ lies beyond the limit; symbols stay within the coder's range.
         return units.clip(-self.latent.limit, self.latent.limit)
 
-    def _draw(self, y_hat: Ints, quality: Ints) -> Picture:
+    def _draw(self, y_hat: NDArray[Any], quality: Ints) -> Picture:
+        """Pictures (n, 8h, 8w, 3) of ŷ."""
         n, channels, h, w = y_hat.shape
         x: Array = np.empty((n, channels + 1, h, w), dtype=np.float32)
         x[:, :channels] = y_hat
         x[:, channels] = (quality - 50)[:, None, None]
-        return self._paint(x)
-
-    def _paint(self, x: Array) -> Picture:
         levels = run_tiled(self._synthesis, x, _SYNTHESIS, channels=3)
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
@@ -305,18 +216,12 @@ class LearnedCoder:
         """``y`` of a tile of a picture, which is seen around the tile too."""
         top, bottom, left, right = tile
         shape = (1, self.latent.channels, (bottom - top) // STRIDE, (right - left) // STRIDE)
-        y: Array = np.empty(shape, dtype=np.float32)
+        y = np.empty(shape)
         whole = (_whole(picture.shape[0]), _whole(picture.shape[1]))
         for piece in pieces(whole, _ANALYSIS, region=tile):
             part = _padded(picture[piece.source])
-            made = run_tiled(
-                self._analysis,
-                _normalised(part[None], quality),
-                _ANALYSIS,
-                channels=self.latent.channels,
-            )
-            y[:, :, *piece.place] = made[:, :, *piece.kept]
-        return self._units(y)
+            y[:, :, *piece.place] = self.analyse(part[None], quality)[:, :, *piece.kept]
+        return y
 
     def _decode_large(
         self, payload: bytes, code: NDArray[np.uint8], size: tuple[int, int], quality: Ints
@@ -340,24 +245,89 @@ class LearnedCoder:
 
     def _window(self, size: tuple[int, int], quality: Ints) -> SynthesisWindow:
         return SynthesisWindow(
-            lambda x: self._paint(x)[0],
+            lambda y_hat: self._draw(y_hat, quality)[0],
             _SYNTHESIS,
             channels=self.latent.channels,
             rows=TILE // STRIDE,
             size=size,
-            plane=int(quality[0]) - 50,
         )
 
 
-def _normalised(pictures: Picture, quality: Ints) -> Array:
-    """Input of the analysis, (n, 4, H, W): RGB −0.5..0.5 and the quality plane."""
-    n, height, width, _ = pictures.shape
-    x: Array = np.empty((n, 4, height, width), dtype=np.float32)
-    x[:, :3] = pictures.transpose(0, 3, 1, 2)
-    x[:, :3] /= 255
-    x[:, :3] -= 0.5
-    x[:, 3] = ((quality - 50) / 20)[:, None, None]
-    return x
+class LearnedImages:
+    """Puts grey and transparent images through a coder of RGB pictures: a `Payload`.
+
+    Grey is coded as RGB and averaged on the way back. Alpha is coded exactly, before the colour.
+
+    Args:
+        coder: of RGB pictures.
+        quantiser: of the product codes in packets.
+    """
+
+    kinds = (Kind.LEARNED,)
+    at_once = 64
+
+    def __init__(self, coder: LearnedCoder, quantiser: ProductQuantiser) -> None:
+        self.coder, self._quantiser = coder, quantiser
+
+    def takes(self, image: Image) -> bool:
+        """Whether an image is small enough."""
+        height, width, _ = image.shape
+        return bool(max(height, width) <= MAX_SIDE)
+
+    def encode(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        *,
+        draw: bool = True,
+    ) -> list[Candidate]:
+        """Encode images; without ``draw`` no error is counted."""
+        pictures = [_as_picture(image) for image in images]
+        payloads, drawn = self.coder.encode(pictures, codes, quality=qualities, draw=draw)
+        made = []
+        for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
+            if image.shape[2] == 4:
+                payload = join(encode_alpha(image[:, :, 3]), payload)
+            error = squared_error(image, _of_sort(image, drawn[i])) if draw else 0.0
+            made.append(Candidate(Kind.LEARNED, payload, error))
+        return made
+
+    def decode(self, packets: Sequence[Packet]) -> list[Image]:
+        """Draw the images of learned packets."""
+        codes = self._quantiser.unpack_each([packet.code for packet in packets])
+        sizes = [(packet.height, packet.width) for packet in packets]
+        parts = [split(p.payload) if p.channels == 4 else (b"", p.payload) for p in packets]
+        qualities = [packet.quality for packet in packets]
+        pictures = self.coder.decode([c for _, c in parts], codes, sizes=sizes, quality=qualities)
+        images: list[Image] = []
+        for packet, (alpha_part, _), picture in zip(packets, parts, pictures, strict=True):
+            if packet.channels == 4:
+                alpha = decode_alpha(alpha_part, width=packet.width, height=packet.height)
+                images.append(np.dstack([picture, alpha]))
+            elif packet.channels == 1:
+                images.append(_grey(picture))
+            else:
+                images.append(np.ascontiguousarray(picture))
+        return images
+
+
+def _as_picture(image: Image) -> Image:
+    if image.shape[2] == 4:
+        return fill_transparent(image[:, :, :3], image[:, :, 3])
+    return np.broadcast_to(image, (*image.shape[:2], 3))
+
+
+def _of_sort(image: Image, picture: Image) -> Image:
+    """What is drawn for an image of its sort: grey, RGB, or RGBA with the image's own alpha."""
+    if image.shape[2] == 4:
+        return np.dstack([picture, image[:, :, 3]])
+    return _grey(picture) if image.shape[2] == 1 else picture
+
+
+def _grey(picture: Image) -> Image:
+    total: NDArray[np.uint16] = picture.astype(np.uint16).sum(2, keepdims=True, dtype=np.uint16)
+    return ((total + 1) // 3).astype(np.uint8)
 
 
 def _each(quality: Qualities, n: int) -> Ints:
@@ -385,14 +355,15 @@ def _spans(side: int) -> list[tuple[int, int]]:
     return [(first, min(first + TILE, whole)) for first in range(0, whole, TILE)]
 
 
-def _batches(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Rows that can run together: of one padded size, not too many pixels; large ones alone."""
+def _batches(
+    sizes: Sequence[tuple[int, int]],
+) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Size of latents, and rows that can run together: not too many pixels; large ones alone."""
     groups: dict[tuple[int, int], list[int]] = {}
     for i, (height, width) in enumerate(sizes):
         groups.setdefault((-(-height // STRIDE), -(-width // STRIDE)), []).append(i)
-    batches = []
     for (h, w), rows in groups.items():
         large = max(h, w) * STRIDE > TILE
         most = 1 if large else max(1, _BATCH_PIXELS // (h * w * STRIDE**2))
-        batches += [rows[first : first + most] for first in range(0, len(rows), most)]
-    return batches
+        for first in range(0, len(rows), most):
+            yield (h, w), rows[first : first + most]

@@ -21,13 +21,12 @@ class SynthesisWindow:
      rows   the tiles that come
     ```
     Args:
-        paint: draws pixels: input (1, channels + 1, h, w) of integer latents and the quality plane,
-            output uint8 (up·h, up·w, 3).
+        paint: draws pixels: input (1, channels, h, w) of integer latents, output uint8
+            (up·h, up·w, 3).
         tiling: of the synthesis.
         channels: of the latents.
         rows: most latent rows that come at a time.
         size: (height, width) of the picture in pixels.
-        plane: value of the quality plane.
     """
 
     def __init__(
@@ -38,21 +37,19 @@ class SynthesisWindow:
         channels: int,
         rows: int,
         size: tuple[int, int],
-        plane: int,
     ) -> None:
         self.picture: Image = np.empty((*size, 3), dtype=np.uint8)
         self._paint, self._tiling = paint, tiling
         height = min(rows + 2 * tiling.halo, -(-size[0] // tiling.up))
-        held = np.empty((1, channels + 1, height, -(-size[1] // tiling.up)), dtype=np.float32)
-        held[:, channels] = plane
-        self._held = held
+        width = -(-size[1] // tiling.up)
+        self._held: Array = np.empty((1, channels, height, width), dtype=np.float32)
         self._top = self._drawn = self._known = 0  # latent rows, counted from the picture's top
 
     def put(self, left: int, tile: Ints) -> None:
         """Take in a tile (1, channels, h, w) of the row that comes, from latent column ``left``."""
         first = self._known - self._top
-        _, channels, h, w = tile.shape
-        self._held[:, :channels, first : first + h, left : left + w] = tile
+        _, _, h, w = tile.shape
+        self._held[:, :, first : first + h, left : left + w] = tile
 
     def end_row(self, rows: int) -> None:
         """Draw all that can be drawn, now that the tiles of so many more latent rows are there."""

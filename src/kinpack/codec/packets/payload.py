@@ -1,20 +1,59 @@
-"""Payloads: what the ways of coding a picture have in common, and the table of a codec's own."""
+"""Payloads: the ways of coding a picture, what each makes, and the table of a codec's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.packets.candidate import Candidate
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.errors import CodecError
+from kinpack.codec.packets.target import lam
+from kinpack.errors import CodecError, PayloadError
+from kinpack.limits import most_pixels, too_many
 from kinpack.pictures.images import Image
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to store an image.
+
+    Attributes:
+        kind: how the payload is coded.
+        payload: the coded picture.
+        error: squared error of what it draws, as `kinpack.pictures.images.squared_error` counts it.
+    """
+
+    kind: Kind
+    payload: bytes
+    error: float
+
+    def cost(self, quality: float) -> float:
+        """Bits, and what the error is worth in bits at a quality: the less, the better."""
+        return 8 * len(self.payload) + lam(quality) * self.error
+
+    def psnr(self, pixels: int) -> float:
+        """PSNR in dB of what it draws, for an image of so many pixels; infinite where exact."""
+        return psnr_of(self.error, pixels)
+
+
+class Choice(NamedTuple):
+    """A payload, and the quality at which it was made."""
+
+    quality: int
+    candidate: Candidate
+
+
+def psnr_of(error: float, pixels: int) -> float:
+    """PSNR in dB for a squared error as `squared_error` counts it; infinite without any."""
+    return 10 * math.log10(255**2 * pixels / error) if error else math.inf
 
 
 class Payload(Protocol):
@@ -27,10 +66,6 @@ class Payload(Protocol):
     @property
     def at_once(self) -> int:
         """Images that a thread takes at a time."""
-
-    @property
-    def sees_codes(self) -> bool:
-        """Whether a payload depends on the product code of its image."""
 
     def takes(self, image: Image) -> bool:
         """Whether an image, uint8 (H, W, C), may be coded so."""
@@ -55,18 +90,36 @@ class Payload(Protocol):
             For each the payload that costs least, and the squared error of what it draws.
         """
 
-    def decode(self, packets: Sequence[Packet], codes: NDArray[np.uint8]) -> list[Image]:
+    def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of packets of its kinds.
 
         Args:
             packets: with payloads that ``encode`` made.
-            codes: (n, M) sub-indices of each; (n, 0) where it sees none.
 
         Returns:
             uint8 (H, W, C) each.
 
         Raises:
             PayloadError: a payload is damaged.
+        """
+
+
+class AlphaPlanes(Protocol):
+    """A way of coding alpha planes, in the place of the classic one, before colours of any kind."""
+
+    def parts(self, images: Sequence[Image]) -> list[bytes]:
+        """Alpha part of each image, uint8 (H, W, C); empty where there is none to be coded so."""
+
+    def shortened(self, candidate: Candidate, part: bytes) -> Candidate:
+        """A candidate with this alpha part in the place of its own, where that is longer."""
+
+    def taken_off(
+        self, packets: Sequence[Packet]
+    ) -> tuple[list[Packet], dict[int, NDArray[np.uint8]]]:
+        """Packets with opaque planes in the place of those coded so, and these planes (H, W).
+
+        Raises:
+            PayloadError: a plane is damaged.
         """
 
 
@@ -78,6 +131,7 @@ class Payloads:
         makers: what makes each, by its kinds, in the order in which they are tried; a maker gives
             None for one that the codec lacks.
         own: kinds of those that the codec has learned; none for a classic codec.
+        alpha: codes alpha planes in fewer bytes; None for a codec that has not learned to.
     """
 
     def __init__(
@@ -86,43 +140,62 @@ class Payloads:
         makers: Mapping[tuple[Kind, ...], Callable[[], Payload | None]],
         *,
         own: Sequence[tuple[Kind, ...]],
+        alpha: AlphaPlanes | None = None,
     ) -> None:
-        self._name, self._makers, self._own = name, makers, own
-        self._made: dict[tuple[Kind, ...], Payload | None] = {}
+        self._name, self._makers, self._own, self.alpha = name, makers, own, alpha
+        self._made: dict[Kind, Payload | None] = {}
 
     @property
     def has_own(self) -> bool:
         """Whether the codec has learned payloads."""
         return bool(self._own)
 
-    def takes(self, image: Image) -> bool:
-        """Whether the codec has learned to code an image, uint8 (H, W, C)."""
-        return any(payload.takes(image) for payload in self.own)
-
-    @property
+    @cached_property
     def own(self) -> list[Payload]:
         """Those that the codec has learned, in their order."""
-        made = (self._get(kinds) for kinds in self._own)
+        made = (self._make(kinds[0]) for kinds in self._own)
         return [payload for payload in made if payload is not None]
 
-    def by_payload(self, packets: Sequence[Packet]) -> Iterator[tuple[Payload, list[int]]]:
-        """Each payload that is needed to draw packets, and the numbers of its packets.
+    def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
+        """Draw the images of packets.
+
+        Args:
+            packets: of any kinds.
+            threads: that work at a time; None takes as many as there are cores.
+
+        Returns:
+            uint8 (H, W, C) each.
 
         Raises:
+            PayloadError: a payload is damaged, or states more pixels than the limit.
             CodecError: a packet is of a kind that the codec lacks.
         """
         groups: dict[Kind, list[int]] = {}
+        limit = most_pixels()
         for i, packet in enumerate(packets):
+            if packet.width * packet.height > limit:
+                what = too_many(packet.width, packet.height)
+                raise PayloadError(f"a packet of {len(packet.payload)} bytes states {what}")
             groups.setdefault(packet.kind, []).append(i)
+        planes: dict[int, NDArray[np.uint8]] = {}
+        if self.alpha is not None:
+            packets, planes = self.alpha.taken_off(packets)
+        images: dict[int, Image] = {}
         for kind, rows in groups.items():
-            kinds = next((kinds for kinds in self._makers if kind in kinds), ())
-            payload = self._get(kinds) if kinds else None
+            payload = self._made.get(kind) or self._make(kind)
             if payload is None:
                 raise CodecError(
                     f"codec {self._name!r} has no {kind.name.lower()} payloads, but a packet is "
                     "one: use the codec it was made with"
                 )
-            yield payload, rows
+            some = [packets[i] for i in rows]
+            drawn = in_parts(payload.decode, some, size=payload.at_once, threads=threads)
+            images.update(zip(rows, drawn, strict=True))
+        for i, plane in planes.items():
+            if images[i].shape != (*plane.shape, 4):
+                raise PayloadError("an alpha plane is of another size than its image: damaged")
+            images[i][:, :, 3] = plane
+        return [images[i] for i in range(len(packets))]
 
     def encode_own(
         self,
@@ -168,10 +241,13 @@ class Payloads:
                     best[i] = one
         return best
 
-    def _get(self, kinds: tuple[Kind, ...]) -> Payload | None:
-        if kinds not in self._made:
-            self._made[kinds] = self._makers[kinds]()
-        return self._made[kinds]
+    def _make(self, kind: Kind) -> Payload | None:
+        """The payload of a kind; None if the codec has none."""
+        if kind not in self._made:
+            kinds = next((kinds for kinds in self._makers if kind in kinds), ())
+            made = self._makers[kinds]() if kinds else None
+            self._made.update(dict.fromkeys(kinds or (kind,), made))
+        return self._made[kind]
 
 
 def in_parts(

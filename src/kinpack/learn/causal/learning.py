@@ -95,8 +95,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     images_coder = untested.untested_causal(engine="numpy")
     if images_coder is None:
         raise CodecError("a codec's causal part is not there that has just been made; a bug")
-    test = make_causal_test(images_coder, M=codec.quantiser.M)
-    return extended(untested, {"causal_test": test.to_dict()})
+    return extended(untested, {"causal_test": make_causal_test(images_coder)})
 
 
 def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPlan) -> Codec:

@@ -14,7 +14,7 @@ from kinpack.codec.causal.causal_image import CausalImages
 from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.learned_image import LearnedImages
+from kinpack.codec.learned.learned import LearnedImages
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.describing import product_codes
@@ -58,7 +58,7 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: LearnedImages(codec.untested_coder()),
+        LearnedImages.kinds: lambda: LearnedImages(codec.untested_coder(), codec.quantiser),
         CausalImages.kinds: codec.untested_causal,
     }
     payloads = Payloads(codec.name, makers, own=tuple(makers))

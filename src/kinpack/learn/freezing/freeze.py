@@ -120,14 +120,17 @@ def freeze(
     # What the encoder chooses depends on the tables, and they on what it chooses.
     tables = first
     for _ in range(TABLE_ROUNDS):
-        seen = [coder.symbols(pictures, codes, quality=q) for q in CALIBRATION_QUALITIES]
+        seen = [
+            coder.latents.symbols(coder.analyse(pictures, q), codes, quality=np.full(len(codes), q))
+            for q in CALIBRATION_QUALITIES
+        ]
         symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
         tables = refit_tables(first, deviations(), symbols, contexts)
         coder = build(tables).untested_coder()
     # What the test packets decode to is what plain arithmetic makes of them.
-    plain = build(tables).untested_coder(engine="numpy")
-    test = make_test(plain, M=config.M, K=config.K)
-    codec = build(tables, test=test.to_dict())
+    untested = build(tables)
+    test = make_test(untested.untested_coder(engine="numpy"), untested.quantiser)
+    codec = build(tables, test=test)
     if calibrate_rule:
         tried = pictures[: rule_patches(len(pictures))]
         codec = with_rule(codec, [np.ascontiguousarray(picture) for picture in tried])

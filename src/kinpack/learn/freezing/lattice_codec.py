@@ -73,9 +73,8 @@ def freeze_lattice(
         return Codec.from_container(Container({**header, **more}, blobs, arrays))
 
     # What the test packets decode to is what plain arithmetic makes of them.
-    plain = build().untested_coder(engine="numpy")
-    test = make_test(plain, M=base.quantiser.M, K=base.quantiser.K)
-    codec = build(test=test.to_dict())
+    test = make_test(build().untested_coder(engine="numpy"), base.quantiser)
+    codec = build(test=test)
     codec.learned_coder()
     return codec
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kinpack.codec.packets.quality import lam
+from kinpack.codec.packets.target import lam
 from kinpack.learn.freezing.integer_networks import Floats
 from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
 from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE, pictures_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kinpack.codec.packets.quality import lam
+from kinpack.codec.packets.target import lam
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.models.model import CodecModel, pictures_of
 from kinpack.learn.models.networks import start_from_components

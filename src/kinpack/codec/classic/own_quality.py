@@ -1,17 +1,10 @@
-"""The scale of qualities, shared by classic and learned payloads.
-
-Quality q aims at 30 + 0.375 · (q − 50) dB on 32×32 thumbnails such as CIFAR-10's, and weighs a unit
-of mean squared error as `lam` says. Other pictures come out better or worse at the same slope.
-"""
+"""The qualities of AVIF and WebP that come nearest to kinpack's."""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 
-_CENTRE = 50
-_CENTRE_PSNR = 30.0
-_PSNR_STEP = 0.375
+from kinpack.codec.packets.target import aimed_psnr
 
 # Mean PSNR in dB of the encoders at some of their own qualities: first 150 CIFAR-10 train images,
 # 4:4:4, Pillow 13.0 with libavif 1.4.2 and libwebp 1.6.0.
@@ -25,28 +18,6 @@ _WEBP = (
     (60, 30.42), (70, 31.15), (80, 32.73), (85, 33.95), (90, 35.42), (95, 36.95), (98, 37.69),
     (100, 37.93),
 )  # fmt: skip
-
-
-def lam(quality: float) -> float:
-    """Lagrange weight of squared error at a quality.
-
-    Args:
-        quality: 1 to 100.
-
-    Returns:
-        Bits per pixel that one unit of mean squared error (over channels, 8-bit scale) is worth.
-    """
-    return 0.0167 * math.exp2((quality - _CENTRE) / 8)
-
-
-def aimed_psnr(quality: float) -> float:
-    """PSNR in dB that a quality aims at on CIFAR-10 thumbnails."""
-    return _CENTRE_PSNR + _PSNR_STEP * (quality - _CENTRE)
-
-
-def quality_for_psnr(psnr: float) -> float:
-    """Quality that aims at a PSNR in dB; beyond 1 to 100 for one that none aims at."""
-    return _CENTRE + (psnr - _CENTRE_PSNR) / _PSNR_STEP
 
 
 def avif_quality(quality: float) -> int:
