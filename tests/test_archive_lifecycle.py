@@ -67,9 +67,9 @@ def test_removing_by_label(tmp_path: Path) -> None:
     with reopened(path) as archive:
         with pytest.raises(NotFoundError, match=r"no image of the label 'cow'.*kinpack ls"):
             archive.remove(names(1), label="cow")
-        assert archive.remove(names(1, 2), label="cat") == 8  # 1 is a cat, too
+        assert archive.remove(names(1, 2), label="cat").removed == 8  # 1 is a cat, too
         assert "cat" not in archive.labels
-        assert archive.remove() == 0
+        assert archive.remove().removed == 0
         left = [number for number in range(20) if number % 3 != 1 and number != 2]
         assert archive.ids == names(*left)
         archive.add(renewed(4))

@@ -201,7 +201,7 @@ def test_people_add_what_they_have(tmp_path: Path, folder: Path) -> None:
         assert archive.add([]).added == 0
         assert archive.ids == ["one.png", "path", "a", "b", "000000", "000001"]
         assert all(np.array_equal(image, PICTURES[4]) for _, image in archive.images())
-        assert archive.remove("one.png") == 1
+        assert archive.remove("one.png").removed == 1
         assert archive.codec.codec_id == CODEC.codec_id
 
 

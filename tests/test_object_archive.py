@@ -80,7 +80,7 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
         )
         archive.add(pictures(3, first=10))
         archive.add(renewed(2, 11), on_duplicate="replace")
-        assert archive.remove(names(0, 1)) == 2
+        assert archive.remove(names(0, 1)).removed == 2
         with pytest.raises(NotFoundError):
             archive.remove(["nobody"])
         wanted = {**expected(chosen(*range(2, 13))), **expected(renewed(2, 11))}

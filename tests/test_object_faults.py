@@ -200,7 +200,7 @@ def test_a_rival_is_not_mistaken_for_oneself(proxy: FaultProxy) -> None:
             proxy.plan = plan
 
         overtaken("set/00000", 2)
-        assert archive.remove(["set/00001"]) == 1
+        assert archive.remove(["set/00001"]).removed == 1
         assert archive.manifest.number == 3
         overtaken("set/00002", 4)
         with pytest.raises(KinpackError, match="it holds no image 'set/00002'"):

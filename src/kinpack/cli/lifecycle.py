@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import kinpack
+from kinpack.archive.stores.opening import place_of
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
@@ -20,7 +21,13 @@ from kinpack.cli.options import (
 from kinpack.cli.reporting import Report, one_line, working
 from kinpack.errors import ArchiveError, shown
 
+if TYPE_CHECKING:
+    from kinpack.archive.care.purging import PurgeReport
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
+Purge = Annotated[
+    bool, typer.Option("--purge", help="Leave nothing of deleted images; forget old revisions.")
+]
 
 
 def rm(
@@ -32,36 +39,42 @@ def rm(
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="All images of this label.")
     ] = None,
+    purge: Purge = False,
 ) -> None:
     """Delete images from an archive.
 
     All of them go in one commit. Earlier revisions keep them; their bytes are free after compact
-    and gc. A deleted id may be added again.
+    and gc, or at once with --purge, which takes the place of both. A deleted id may be added again.
 
     Example:
       kinpack rm photos.kin beach/03.jpg beach/04.jpg
       kinpack rm photos.kin --label forest
+      kinpack rm photos.kin beach/05.jpg --purge
     """
     if not ids and label is None:
         raise typer.BadParameter("name images by their ids, or by --label")
-    with kinpack.Archive.open(archive) as opened:
-        removed = opened.remove(ids or (), label=label)
-        facts = {"removed": removed, "images": len(opened), "number": opened.manifest.number}
-    report.done(
-        facts,
-        f"{shown(archive)}: {removed:,} images deleted, {facts['images']:,} left; revision "
-        f"{facts['number'] - 1} still has them",
-    )
+    with kinpack.Archive.open(archive) as opened, report.meter("purging", None) as meter:
+        done = opened.remove(ids or (), label=label, purge=purge, progress=meter.advance)
+        images, number = len(opened), opened.manifest.number
+    facts: dict[str, Any] = {"removed": done.removed, "images": images, "number": number}
+    kept = f"revision {number - 1} still has them"
+    if done.purged:
+        facts["purged"] = asdict(done.purged)
+        kept = _purged(archive, done.purged)
+    line = f"{shown(archive)}: {done.removed:,} images deleted, {images:,} left; {kept}"
+    report.done(facts, line)
 
 
-def compact(report: Report, archive: ArchiveArgument) -> None:
+def compact(report: Report, archive: ArchiveArgument, purge: Purge = False) -> None:
     """Merge small segments and drop deleted images.
 
     Bytes are copied, nothing is coded again. An interruption harms nothing, and whoever reads an
-    earlier revision goes on. The space is free after gc.
+    earlier revision goes on. The space is free after gc. With --purge nothing stays of deleted
+    images, whoever reads an earlier revision gets an error, and the space is free at once.
 
     Example:
       kinpack compact photos.kin
+      kinpack compact photos.kin --purge
     """
     from kinpack.archive.care.compaction import images_to_copy
 
@@ -69,12 +82,13 @@ def compact(report: Report, archive: ArchiveArgument) -> None:
         kinpack.Archive.open(archive) as opened,
         report.meter("compacting", images_to_copy(opened.manifest)) as meter,
     ):
-        done = opened.compact(progress=meter.advance)
+        done = opened.compact(purge=purge, progress=meter.advance)
     report.done(
         asdict(done),
         f"{shown(archive)}: {done.images:,} images copied, {done.dropped:,} deleted ones dropped; "
         f"{done.segments_before:,} segments of {done.bytes_before:,} bytes became "
-        f"{done.segments_after:,} of {done.bytes_after:,}",
+        f"{done.segments_after:,} of {done.bytes_after:,}"
+        + (f"; {_purged(archive, done.purged)}" if done.purged else ""),
     )
 
 
@@ -280,7 +294,20 @@ def repair(
     report.say(f"{shown(output)}: all {done.images:,} images are saved")
 
 
+def _purged(archive: str, done: PurgeReport) -> str:
+    """What a purge has done, in a few words."""
+    if not done.files:
+        return "there was nothing to purge"
+    gone = ", ".join(map(str, done.revisions[:1] + done.revisions[1:][-1:]))
+    words = f"{len(done.files):,} files of {done.bytes:,} bytes purged"
+    words += f", revisions {gone.replace(', ', ' to ')} are gone" if gone else ""
+    words += ", which finishes an earlier purge" if done.finished else ""
+    if isinstance(place_of(archive), str):
+        words += "; older versions of objects, if the bucket keeps any, are to be removed there"
+    return words
+
+
 def _words(change: dict[str, object]) -> list[str]:
     """What a commit did, in a few words: its verb, then its counts."""
     verb = str(change.pop("verb", "-"))
-    return [verb, *(f"{key} {value}" for key, value in change.items() if value)]
+    return [verb, *(f"{key} {value}" for key, value in change.items() if value and key != "files")]

@@ -16,6 +16,9 @@ from kinpack.errors import ArchiveError
 MIN_AGE = 3600.0
 """Seconds that a revision is kept, by default, after the next one: whoever reads it may go on."""
 
+PURGE = "purge"
+"""Verb of a commit before which no revision is to be kept, whatever its age."""
+
 
 @dataclass(slots=True)
 class GcReport:
@@ -58,14 +61,24 @@ def collect(
     if not isinstance(min_age, Real):
         raise ArchiveError(f"min_age is {min_age!r}; it is a number of seconds")
     with store.alone():
-        return _collect(store, keep, min_age, dry_run)
+        return sweep(store, keep, datetime.now(UTC) - timedelta(seconds=min_age), dry_run=dry_run)
 
 
-def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport:
+def sweep(
+    store: Store, keep: int = 1, latest: datetime | None = None, *, dry_run: bool = False
+) -> GcReport:
+    """Do as ``collect``, while nobody writes; revisions before a purge go at any age.
+
+    Args:
+        store: where the archive lies.
+        keep: the newest revisions to keep at least.
+        latest: revisions that were followed later are kept; ``None`` keeps all others.
+        dry_run: whether to remove nothing.
+    """
     numbers = unbroken_numbers(store)
     if not numbers:
         load_manifest(store)  # says that it is no archive
-    first = _first_kept(store, numbers, keep, datetime.now(UTC) - timedelta(seconds=min_age))
+    first = _first_kept(store, numbers, keep, latest)
     report = GcReport(
         revisions=[number for number in numbers if number < first],
         kept=[number for number in numbers if number >= first],
@@ -90,15 +103,25 @@ def _collect(store: Store, keep: int, min_age: float, dry_run: bool) -> GcReport
     return report
 
 
-def _first_kept(store: Store, numbers: list[int], keep: int, latest: datetime) -> int:
+def purged_files(record: Record) -> set[str]:
+    """Names of the files that were to go with a purge, if that is what the commit was."""
+    names = record.change.get("files") if record.change.get("verb") == PURGE else None
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+
+
+def _first_kept(store: Store, numbers: list[int], keep: int, latest: datetime | None) -> int:
     """Number of the first revision to keep.
 
-    The revisions before it have been followed long enough, and its manifest is whole: so those
-    after it build on none before it, and name all segments that they need.
+    The revisions before it have been followed long enough, or purged, and its manifest is whole: so
+    those after it build on none before it, and name all segments that they need.
     """
-    for number in reversed(numbers[1 : max(1, len(numbers) - keep + 1)]):
+    spared = numbers[max(0, len(numbers) - keep) + 1 :]
+    for number in reversed(numbers[1:]):
         record = load_record(store, number)
-        if record.base is None and _time(record, store) <= latest:
+        if record.base is None and (
+            record.change.get("verb") == PURGE
+            or (latest and number not in spared and _time(record, store) <= latest)
+        ):
             return number
     return numbers[0]
 

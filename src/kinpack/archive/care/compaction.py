@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import PAYLOAD_BYTES, SegmentStream, is_small
 from kinpack.archive.stores.store import Store
 from kinpack.progress import Progress
+
+if TYPE_CHECKING:
+    from kinpack.archive.care.purging import PurgeReport
 
 COMMIT_BYTES = 32 * PAYLOAD_BYTES
 """After so many bytes of payload what is compacted is committed; an interruption loses no more."""
@@ -32,6 +36,7 @@ class CompactReport:
         bytes_before: bytes of the segments before.
         bytes_after: bytes of the segments after; the difference is free once ``gc`` has removed the
             revisions that name the old segments.
+        purged: what was removed for good, where that was asked for.
     """
 
     images: int = 0
@@ -40,6 +45,7 @@ class CompactReport:
     segments_after: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
+    purged: PurgeReport | None = None
 
 
 def images_to_copy(manifest: Manifest) -> int:
@@ -48,7 +54,7 @@ def images_to_copy(manifest: Manifest) -> int:
 
 
 def compact(
-    store: Store, base: Snapshot, progress: Progress | None = None
+    store: Store, base: Snapshot, progress: Progress | None = None, *, merge: bool = True
 ) -> tuple[Snapshot, CompactReport]:
     """Merge neighbouring small segments and drop deleted images; nothing is coded again.
 
@@ -59,6 +65,7 @@ def compact(
         store: where the archive lies.
         base: its newest revision.
         progress: called with the number of images just copied.
+        merge: whether small segments without deleted images are rewritten, too.
 
     Returns:
         The new revision, and what came of it.
@@ -73,7 +80,7 @@ def compact(
         segments_before=len(before),
         bytes_before=sum(entry.bytes for entry in before),
     )
-    while run := _first_run(base.manifest.segments):
+    while run := _first_run(base.manifest.segments, merge):
         compaction = _Compaction(store, base, run)
         try:
             compaction.copy(progress)
@@ -172,22 +179,22 @@ class _Compaction:
         return new
 
 
-def _runs(segments: Sequence[SegmentEntry]) -> list[list[SegmentEntry]]:
+def _runs(segments: Sequence[SegmentEntry], merge: bool = True) -> list[list[SegmentEntry]]:
     """Neighbouring segments that gain by being written again as one."""
     runs: list[list[SegmentEntry]] = [[]]
     for entry in segments:
-        if entry.deleted or is_small(entry):
+        if entry.deleted or (merge and is_small(entry)):
             runs[-1].append(entry)
         elif runs[-1]:
             runs.append([])
     return [run for run in runs if len(run) > 1 or any(entry.deleted for entry in run)]
 
 
-def _first_run(segments: Sequence[SegmentEntry]) -> list[SegmentEntry]:
+def _first_run(segments: Sequence[SegmentEntry], merge: bool) -> list[SegmentEntry]:
     """As much of the first run as one commit takes; empty if there is none."""
     chosen: list[SegmentEntry] = []
     n_bytes = 0
-    for entry in next(iter(_runs(segments)), []):
+    for entry in next(iter(_runs(segments, merge)), []):
         if n_bytes >= COMMIT_BYTES and (len(chosen) > 1 or chosen[0].deleted):
             break
         chosen.append(entry)

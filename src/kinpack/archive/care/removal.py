@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from kinpack.archive.care.purging import PurgeReport
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """What came of deleting.
+
+    Attributes:
+        removed: images that were deleted.
+        purged: what was removed for good, where that was asked for.
+    """
+
+    removed: int
+    purged: PurgeReport | None = None
 
 
 def removal(

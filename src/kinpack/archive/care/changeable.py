@@ -1,0 +1,232 @@
+"""Changing: what is done to an open archive as a whole, one revision after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kinpack.archive.care.summary import summary
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import commit, refreshed, remove_leftovers
+from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.revisions.stored_codec import Codec
+from kinpack.archive.stores.store import Store
+from kinpack.errors import ArchiveError
+from kinpack.progress import Progress
+
+if TYPE_CHECKING:
+    from kinpack.archive.care.collecting import GcReport
+    from kinpack.archive.care.compaction import CompactReport
+    from kinpack.archive.care.history import Revision
+    from kinpack.archive.care.removal import RemoveReport
+    from kinpack.archive.care.verification import VerifyReport
+    from kinpack.archive.segments.segment import Segment
+    from kinpack.describers.describer import Describer
+
+_Result = TypeVar("_Result")
+
+
+class Changeable(Reader):
+    """What can be done to an archive beyond reading; ``Archive`` adds making, opening and adding.
+
+    Args:
+        store: where the archive lies.
+        manifest: the revision.
+        path: the archive's folder or file, or its address.
+        codec: the archive's codec, if it is loaded already.
+        describer: the archive's describer, if it is loaded already.
+        unborn: whether it is an archive only with its first commit.
+        fixed: whether it stays at its revision, for reading.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        *,
+        path: Path | str,
+        codec: Codec | None,
+        describer: Describer | None = None,
+        unborn: bool = False,
+        fixed: bool = False,
+    ) -> None:
+        super().__init__(store, manifest, codec, describer)
+        self.path = path
+        self._unborn = unborn
+        self._fixed = fixed
+        self._failed = False
+        self._tidied = False
+        self._changing = threading.Lock()
+
+    def refresh(self) -> None:
+        """Show the newest revision.
+
+        Raises:
+            ArchiveError: the archive was opened at a fixed revision, or its manifest is damaged.
+        """
+        if self._fixed:
+            raise ArchiveError(
+                f"{self.path}: opened at revision {self.manifest.number}, which stays; open it "
+                "without a number for the newest"
+            )
+        if not self._unborn:
+            shown = self._snapshot.manifest
+            newest = refreshed(self._store, shown)
+            if newest is not shown:
+                self._snapshot = Snapshot(self._store, newest, self._snapshot)
+
+    def remove(
+        self,
+        ids: Iterable[str] = (),
+        *,
+        label: str | None = None,
+        purge: bool = False,
+        progress: Progress | None = None,
+    ) -> RemoveReport:
+        """Delete images in one commit; a deleted id may be added again.
+
+        Earlier revisions keep the images, unless they are purged. Their bytes stay until the
+        archive is compacted and those revisions are collected.
+
+        Args:
+            ids: of the images, or of one; naming one twice is no error.
+            label: delete all images of this label, too.
+            purge: whether nothing is to stay of these images and of all that were deleted before
+                (which may be named again): as ``compact`` does it, without merging segments.
+            progress: called with the number of images just copied, to purge.
+
+        Raises:
+            NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
+            ArchiveError: the archive cannot be written, or, to purge, somebody is writing.
+        """
+        from kinpack.archive.care.removal import RemoveReport, removal
+
+        single = isinstance(ids, str) or not isinstance(ids, Iterable)
+        names: list[Any] = [ids] if single else list(ids)
+        if purge:
+            removed, compacted = self._purge(names, label, progress=progress)
+            return RemoveReport(removed, compacted.purged)
+        with self._writing():
+            return RemoveReport(
+                self._commit(lambda base: removal(base, names, label, where=self.where))
+            )
+
+    def compact(self, *, purge: bool = False, progress: Progress | None = None) -> CompactReport:
+        """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
+
+        Images keep their order, readers of earlier revisions go on. It commits every gigabyte or
+        so: an interruption loses no more than that, and harms nothing. The old segments stay until
+        ``gc`` removes the revisions that name them.
+
+        Args:
+            purge: whether nothing is to stay of deleted images: all earlier revisions are forgotten
+                at once, unless they hold no image more; whoever reads one gets an error.
+            progress: called with the number of images just copied.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged, the archive cannot be written, or, to
+                purge, somebody is writing.
+            PayloadError: a packet is damaged.
+        """
+        from kinpack.archive.care.compaction import compact
+
+        if purge:
+            return self._purge([], None, merge=True, progress=progress)[1]
+        with self._writing():
+            self._snapshot, report = compact(self._store, self._snapshot, progress)
+        return report
+
+    def gc(self, *, keep: int = 1, min_age: float = 3600.0, dry_run: bool = False) -> GcReport:
+        """Forget old revisions, and remove the files that no remaining one names.
+
+        Args:
+            keep: the newest revisions to keep at least, 1 or more.
+            min_age: seconds for which a revision is kept after the next one, since somebody may
+                still be reading it.
+            dry_run: whether to remove nothing, and only tell.
+
+        Raises:
+            ArchiveError: somebody is writing, a manifest is damaged, or the archive cannot be
+                written; nothing that a kept revision names is ever removed.
+        """
+        from kinpack.archive.care.collecting import collect
+
+        with self._changing:
+            self.refresh()
+            return collect(self._store, keep=keep, min_age=min_age, dry_run=dry_run)
+
+    def history(self) -> list[Revision]:
+        """The revisions that can be opened by their number, the oldest first.
+
+        Raises:
+            ArchiveError: a manifest is damaged.
+        """
+        from kinpack.archive.care.history import history
+
+        return history(self._store)
+
+    def _purge(
+        self, ids: list[str], label: str | None, **options: Any
+    ) -> tuple[int, CompactReport]:
+        from kinpack.archive.care.purging import purge
+
+        with self._writing(alone=True):
+            self._snapshot, removed, report = purge(
+                self._store, self._snapshot, ids, label, **options
+            )
+        return removed, report
+
+    @contextmanager
+    def _writing(self, *, alone: bool = False) -> Iterator[None]:
+        """A block within which this archive is changed, from its newest revision on."""
+        store = self._store
+        with self._changing, store.alone() if alone else store.writing(self._tidy):
+            self.refresh()
+            try:
+                yield
+            except BaseException:
+                self._tidied = False
+                raise
+
+    def _commit(
+        self,
+        propose: Callable[[Snapshot], tuple[Manifest | None, _Result]],
+        written: Segment | None = None,
+    ) -> _Result:
+        """Commit, and show the new revision; the first one makes a new archive."""
+        snapshot, result = commit(self._store, self._snapshot, propose, written)
+        if self._unborn and snapshot.manifest.number:
+            self._unborn = False
+            self._store.end(born=True)
+        self._snapshot = snapshot
+        return result
+
+    def _tidy(self) -> None:
+        """Clean up behind dead writers, once; nobody else is writing."""
+        if not self._tidied:
+            with suppress(ArchiveError):
+                remove_leftovers(self._store, self.manifest)
+                self._tidied = True
+
+    def info(self) -> dict[str, Any]:
+        """The archive in numbers; see ``kinpack.archive.care.summary.summary``.
+
+        Raises:
+            ArchiveError: a file is missing or damaged.
+        """
+        return summary(self._store, self._snapshot)
+
+    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> VerifyReport:
+        """Check every byte of every file; see ``kinpack.archive.care.verification.verify``.
+
+        Args:
+            deep: whether to decode every image too.
+            progress: called with the number of images just checked.
+        """
+        from kinpack.archive.care.verification import verify_store
+
+        return verify_store(self._store, deep=deep, codec=self._codec, progress=progress)

@@ -1,0 +1,148 @@
+"""Purging: nothing stays of deleted images, nor any revision that could show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from kinpack.archive.care.collecting import PURGE, GcReport, purged_files, sweep
+from kinpack.archive.care.compaction import CompactReport, compact
+from kinpack.archive.care.removal import removal
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import commit, load_record, manifest_numbers
+from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.archive.segments.segment import Segment
+from kinpack.archive.stores.store import Store
+from kinpack.errors import ArchiveError, KinpackError
+from kinpack.progress import Progress
+
+
+@dataclass(slots=True)
+class PurgeReport:
+    """What was purged.
+
+    Attributes:
+        revisions: numbers of the revisions that can no longer be opened, ascending.
+        files: names of the files that were removed.
+        bytes: their bytes.
+        finished: whether some of it is what an earlier purge, which was cut off, had left, or what
+            had been deleted before.
+    """
+
+    revisions: list[int] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    bytes: int = 0
+    finished: bool = False
+
+    def take(self, swept: GcReport) -> None:
+        """Add what a sweep has removed."""
+        self.revisions += swept.revisions
+        self.files += swept.files
+        self.bytes += swept.bytes
+
+
+def purge(
+    store: Store,
+    base: Snapshot,
+    ids: Sequence[str] = (),
+    label: str | None = None,
+    *,
+    merge: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Snapshot, int, CompactReport]:
+    """Delete images, and remove all that is left of any that were ever deleted.
+
+    Segments that hold some are written again without them, payloads byte for byte. Then one commit
+    is made that builds on none before it, all earlier revisions are forgotten, and the files that
+    they alone name removed. Where no revision has ever held more than the newest, all stay. To be
+    called while nobody else writes. Cut off at any moment it leaves the former revision or the new
+    one, and is finished by being repeated.
+
+    Args:
+        store: where the archive lies.
+        base: its newest revision.
+        ids: of images to delete; one that was deleted before is purged all the same.
+        label: all images of it are deleted, too.
+        merge: whether small segments are merged as well.
+        progress: called with the number of images just copied.
+
+    Returns:
+        The new revision, how many images were deleted now, and what came of compacting.
+
+    Raises:
+        NotFoundError: an id, or the label, is in no revision that is left, and the newest is of no
+            purge, which may have been cut off; nothing is deleted then.
+        ArchiveError: a segment is missing or damaged, or the store cannot be written.
+    """
+    report = PurgeReport()
+    asked = {file for record in _records(store) for file in purged_files(record)}
+    report.take(sweep(store))
+    report.finished = bool(report.revisions) or not asked.isdisjoint(report.files)
+    gone = {name for name in ids if isinstance(name, str) and name not in base}
+    unlabelled = label is not None and label not in base.labels()
+    if report.finished or base.manifest.change.get("verb") == PURGE:  # which may have been this one
+        deleted = gone, unlabelled
+    else:
+        deleted = _deleted(store, gone, label if unlabelled else None)
+        report.finished = bool(deleted[0]) or deleted[1]
+    ids = [name for name in ids if not isinstance(name, str) or name not in deleted[0]]
+    label = None if deleted[1] else label
+    base, removed = commit(store, base, lambda now: removal(now, ids, label, where=store.where("")))
+    try:
+        dead = any(entry.deleted for entry in base.manifest.segments)
+        dead = dead or bool(_only_before(store, base.manifest))
+        base, compacted = compact(store, base, progress, merge=merge)
+        if dead:
+            change = {
+                "verb": PURGE,
+                "removed": removed,
+                "dropped": compacted.dropped,
+                "files": _only_before(store, base.manifest),
+            }
+            newest = base.manifest
+            alone = replace(newest.following(newest.segments, change), base=None)
+            base, _ = commit(store, base, lambda _: (alone, None))
+            report.take(sweep(store))
+    except KinpackError as error:
+        raise ArchiveError(
+            f"{error}; what was deleted stays so, but is not purged yet: finish that with: kinpack "
+            "compact --purge"
+        ) from error
+    compacted.purged = report
+    return base, removed, compacted
+
+
+def _records(store: Store) -> list[Record]:
+    """What all manifests say."""
+    return [load_record(store, number) for number in manifest_numbers(store)]
+
+
+def _only_before(store: Store, newest: Manifest) -> list[str]:
+    """Names of the files of segments that earlier revisions name and the newest does not."""
+    entries = (entry for record in _records(store) for entry in record.segments)
+    named = {file for entry in newest.segments for file in entry.files}
+    return sorted({file for entry in entries for file in entry.files} - named)
+
+
+def _deleted(store: Store, ids: set[str], label: str | None) -> tuple[set[str], bool]:
+    """Which of some ids are in segments that are still there, and whether an image of a label is.
+
+    Args:
+        store: where the archive lies.
+        ids: that the newest revision does not have.
+        label: that none of its images has; ``None`` if no label is looked for.
+    """
+    found: set[str] = set()
+    labelled = False
+    entries = {entry.name: entry for record in _records(store) for entry in record.segments}
+    for entry in entries.values():
+        if found == ids and labelled == (label is not None):
+            break
+        try:
+            index = Segment(store, entry).index
+        except ArchiveError:  # of a revision that was half removed: nothing can be read of it
+            continue
+        found |= ids.intersection(index.ids.to_pylist())
+        labelled = labelled or label in set(index.optional["label"].to_pylist()) - {None}
+    return found, labelled
