@@ -120,7 +120,7 @@ def _write_parquet(
     import pyarrow.parquet as pq
 
     classes = sorted({label for label in archive.labels if label is not None})
-    number = {name: place for place, name in enumerate(classes)}
+    class_number = {name: place for place, name in enumerate(classes)}
     others = [column for column in optional_columns() if column.name != "label"]
     features = {
         "image": {"_type": "Image"},
@@ -137,31 +137,19 @@ def _write_parquet(
         ],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
-    count = shard = 0
-    done = False
-    while not done:
-        path, n_bytes = folder / f"train-{shard:05d}.parquet", 0
+    count = 0
+    for number, shard in enumerate(_shards(pictures)):
+        path = folder / f"train-{number:05d}.parquet"
         with pq.ParquetWriter(path, schema, compression={"image.path": "zstd", "id": "zstd"}) as to:
-            while n_bytes < _SHARD_BYTES and not done:
+            for group in _groups(shard):
                 rows: list[dict[str, Any]] = []
-                group = 0
-                for entry, data in pictures:
+                for entry, data in group:
                     picture = {"bytes": data, "path": f"{count:09d}.{format}"}
-                    label = None if entry.label is None else number[entry.label]
+                    label = None if entry.label is None else class_number[entry.label]
                     known = {**entry.columns, "label": label}
                     rows.append({"image": picture, "id": entry.id, **known})
                     count += 1
-                    group += len(data)
-                    if len(rows) >= _GROUP or n_bytes + group >= _SHARD_BYTES:
-                        break
-                else:
-                    done = True
-                n_bytes += group
-                if rows:
-                    to.write_table(pa.Table.from_pylist(rows, schema=schema))
-        shard += 1
-    if shard > 1 and not n_bytes:
-        path.unlink()  # the last full shard was the end
+                to.write_table(pa.Table.from_pylist(rows, schema=schema))
     return count
 
 
@@ -206,6 +194,23 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
     return count
 
 
+def _shards(pictures: _Pictures) -> Iterator[_Pictures]:
+    """Pictures for one file after the other, each to be read to its end; of none for one."""
+    coming = next(pictures, None)
+
+    def shard() -> _Pictures:
+        nonlocal coming
+        n_bytes = 0
+        while coming is not None and n_bytes < _SHARD_BYTES:
+            yield coming
+            n_bytes += len(coming[1])
+            coming = next(pictures, None)
+
+    yield shard()
+    while coming is not None:
+        yield shard()
+
+
 def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
     """Pictures some at a time: a thousand, or fewer where they are large."""
     return batches(pictures, _GROUP, n_bytes=lambda one: len(one[1]), full=_SHARD_BYTES)
@@ -216,26 +221,17 @@ def _write_tars(
     format: Format,  # noqa: A002
     pictures: _Pictures,
 ) -> int:
-    count = shard = 0
-    done = False
-    while not done:
-        path, n_bytes = folder / f"shard-{shard:06d}.tar", 0
+    count = 0
+    for number, shard in enumerate(_shards(pictures)):
+        path = folder / f"shard-{number:06d}.tar"
         with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-            for entry, data in pictures:
+            for entry, data in shard:
                 about = json.dumps({"id": entry.id, **entry.columns}).encode()
                 for suffix, content in ((format, data), ("json", about)):
                     info = tarfile.TarInfo(f"{count:09d}.{suffix}")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
                 count += 1
-                n_bytes += len(data)
-                if n_bytes >= _SHARD_BYTES:
-                    break
-            else:
-                done = True
-        shard += 1
-    if shard > 1 and not n_bytes:
-        path.unlink()
     return count
 
 

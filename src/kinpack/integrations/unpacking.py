@@ -7,7 +7,6 @@ import io
 import os
 import re
 import unicodedata
-import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.stores.staged_file import staged_file
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
@@ -265,17 +265,8 @@ def _write_table(path: Path, files: Sequence[str], entries: Iterable[ImageEntry]
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("file", "id", *(column.name for column in optional_columns())))
     table.writerows(
-        (file, entry.id, *entry.columns.values())
-        for file, entry in zip(files, entries, strict=True)
+        (name, entry.id, *entry.columns.values())
+        for name, entry in zip(files, entries, strict=True)
     )
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        try:
-            with part.open("x", encoding="utf-8") as file:
-                file.write(text.getvalue())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise refusal(error, shown(path), "write the table") from error
+    with staged_file(path, replace=True) as file:
+        file.write(text.getvalue().encode())

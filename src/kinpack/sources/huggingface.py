@@ -176,16 +176,12 @@ def open_tables(
     if split is not None and split not in by_split:
         raise SourceError(f"{name}: no split {split!r}; there are {_listed(names)}")
     try:
-        first = by_split[split or names[0]][0]
-        columns = _find_columns(_schema(first), name)
+        wanted = {one: by_split[one] for one in names if split in (None, one)}
+        about = {one: [_about(path) for path in paths] for one, paths in wanted.items()}
+        columns = _find_columns(next(iter(about.values()))[0][0], name)
         splits = [
-            _Split(
-                its_name,
-                sum(_count(path) for path in by_split[its_name]),
-                partial(_read, by_split[its_name], columns),
-            )
-            for its_name in names
-            if split in (None, its_name)
+            _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], columns))
+            for one in wanted
         ]
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(name, error) from error
@@ -276,22 +272,15 @@ def _find_columns(schema: Any, name: str) -> _Columns:
     return _Columns(pictures[0], "label" if usable else None, None)
 
 
-def _schema(path: Path) -> Any:
+def _about(path: Path) -> tuple[Any, int]:
+    """The schema of a table, and how many rows it has."""
     import pyarrow.parquet as pq
 
     if path.suffix.lower() == ".parquet":
-        return pq.read_schema(path)
+        with pq.ParquetFile(path) as file:
+            return file.schema_arrow, file.metadata.num_rows
     with _open_arrow(path) as reader:
-        return reader.schema
-
-
-def _count(path: Path) -> int:
-    import pyarrow.parquet as pq
-
-    if path.suffix.lower() == ".parquet":
-        return int(pq.read_metadata(path).num_rows)
-    with _open_arrow(path) as reader:
-        return sum(batch.num_rows for batch in reader)
+        return reader.schema, sum(batch.num_rows for batch in reader)
 
 
 def _read(paths: Sequence[Path], columns: _Columns) -> Iterator[Any]:

@@ -26,7 +26,7 @@ from kinpack.archive.stores.handles import (
 )
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system.locks import lock_alone, lock_shared
-from kinpack.archive.stores.system_errors import refusal
+from kinpack.archive.stores.system_errors import closed, missing, refusal, truncated
 from kinpack.errors import ArchiveError, shown
 
 _KEPT_OPEN = 128
@@ -93,10 +93,7 @@ class FolderStore:
         except OSError as error:
             raise self._reading(error, name) from error
         if len(data) != length:
-            raise ArchiveError(
-                f"{self.where(name)}: truncated: bytes {offset} to {offset + length} are not all "
-                "there; restore the file from a copy"
-            )
+            raise truncated(self.where(name), offset, offset + length)
         return data
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
@@ -315,7 +312,7 @@ class FolderStore:
         try:
             with self._lock:
                 if self._closed:
-                    raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
+                    raise closed(self.where(""))
                 if self._handle is None:
                     self._path = self.root.absolute()  # whoever goes elsewhere does not move it
                     self._handle = open_folder(self.root)
@@ -402,8 +399,5 @@ class FolderStore:
 
     def _reading(self, error: OSError, name: str) -> ArchiveError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            return ArchiveError(
-                f"{self.where(name)}: this file of the archive is missing; open the archive again "
-                "if it was cleaned up meanwhile, else restore the file from a copy"
-            )
+            return missing(self.where(name))
         return refusal(error, self.where(name), "read")

@@ -12,7 +12,7 @@ from kinpack.archive.stores import leases
 from kinpack.archive.stores.buckets import Address
 from kinpack.archive.stores.objects import Objects
 from kinpack.archive.stores.store import FOLDER
-from kinpack.archive.stores.system_errors import existing
+from kinpack.archive.stores.system_errors import closed, existing, truncated
 from kinpack.errors import ArchiveError
 
 PIECE_BYTES = 8 << 20
@@ -260,7 +260,7 @@ class ObjectStore:
     @property
     def _opened(self) -> Objects:
         if self._closed:
-            raise ArchiveError(f"{self.where('')}: the archive is closed; open it again")
+            raise closed(self.where(""))
         return self._objects
 
     def _piece(self, name: str, start: int, stop: int) -> bytes:
@@ -272,8 +272,5 @@ class ObjectStore:
             if size is None or size >= stop:
                 raise
         if len(data) != stop - start:
-            raise ArchiveError(
-                f"{self.where(name)}: truncated: bytes {start} to {stop} are not all there; "
-                "restore the object from a copy"
-            )
+            raise truncated(self.where(name), start, stop)
         return data

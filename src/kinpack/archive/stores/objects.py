@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from kinpack.archive.stores import buckets
 from kinpack.archive.stores.buckets import Address
+from kinpack.archive.stores.system_errors import missing
 from kinpack.errors import ArchiveError, shown
 
 ATTEMPTS = 3
@@ -171,11 +172,7 @@ class Objects:
                 return ask()
             except self._failures as error:
                 if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
-                    raise ArchiveError(
-                        f"{self.where(name)}: this file of the archive is missing; open the "
-                        "archive again if it was cleaned up meanwhile, else restore the file from "
-                        "a copy"
-                    ) from error
+                    raise missing(self.where(name)) from error
                 if attempt == ATTEMPTS or _is_final(error) or _REPEATED.search(str(error)):
                     raise self.address.refusal(error, self.where(name), action) from error
                 time.sleep(PAUSE * attempt)

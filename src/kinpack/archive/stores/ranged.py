@@ -16,7 +16,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from kinpack.archive.stores.handles import leads_to, open_file, read_at
-from kinpack.archive.stores.system_errors import refusal
+from kinpack.archive.stores.system_errors import closed, refusal, truncated
 from kinpack.errors import ArchiveError, shown
 
 TAIL_BYTES = 1 << 16
@@ -89,13 +89,13 @@ class LocalFile:
             ArchiveError: the file is closed, shorter, or cannot be read.
         """
         if self._closed:
-            raise ArchiveError(f"{self.where}: the archive is closed; open it again")
+            raise closed(self.where)
         try:
             data = read_at(self._descriptor, offset, length) if length else b""
         except OSError as error:
             raise refusal(error, self.where, "read") from error
         if len(data) != length:
-            raise _truncated(self.where, offset, length)
+            raise truncated(self.where, offset, offset + length)
         return data
 
     def is_moved(self) -> bool:
@@ -148,7 +148,7 @@ class HttpFile:
             ArchiveError: the file is shorter or has changed, or the server does not answer.
         """
         if offset < 0 or length < 0 or offset + length > self.size:
-            raise _truncated(self.where, offset, length)
+            raise truncated(self.where, offset, offset + length)
         begin = offset - (self.size - len(self._tail))
         if begin >= 0 or not length:
             return self._tail[max(0, begin) : max(0, begin) + length]
@@ -334,10 +334,3 @@ def _target(url: SplitResult) -> str:
 def _version(headers: http.client.HTTPMessage) -> str | None:
     """What tells a changed file: its tag, or the time of its last change."""
     return headers.get("ETag") or headers.get("Last-Modified")
-
-
-def _truncated(where: str, offset: int, length: int) -> ArchiveError:
-    return ArchiveError(
-        f"{where}: truncated: bytes {offset} to {offset + length} are not all there; restore the "
-        "file from a copy"
-    )

@@ -10,6 +10,7 @@ import zlib
 from typing import NoReturn
 
 from kinpack.archive.stores.ranged import RangedFile
+from kinpack.archive.stores.system_errors import truncated
 from kinpack.errors import ArchiveError, shown
 
 SUFFIX = ".kin.zip"
@@ -84,10 +85,7 @@ class SealedStore:
             ArchiveError: it is missing, shorter, or cannot be read.
         """
         if offset + length > self.size(name):
-            raise ArchiveError(
-                f"{self.where(name)}: truncated: bytes {offset} to {offset + length} are not all "
-                "there; restore the file from a copy"
-            )
+            raise truncated(self.where(name), offset, offset + length)
         return self._file.read(self._begin(name) + offset, length)
 
     def size(self, name: str) -> int:

@@ -48,3 +48,24 @@ def existing(where: str) -> ArchiveError:
         f"{where}: this path exists; use kinpack add to add to an archive, choose another name, or "
         "remove it first"
     )
+
+
+def missing(where: str) -> ArchiveError:
+    """The error for a file that ought to be there."""
+    return ArchiveError(
+        f"{where}: this file of the archive is missing; open the archive again if it was cleaned "
+        "up meanwhile, else restore the file from a copy"
+    )
+
+
+def truncated(where: str, start: int, stop: int) -> ArchiveError:
+    """The error for a file that ends before some bytes that it ought to have."""
+    return ArchiveError(
+        f"{where}: truncated: bytes {start} to {stop} are not all there; restore the file from a "
+        "copy"
+    )
+
+
+def closed(where: str) -> ArchiveError:
+    """The error for an archive that is used after it was closed."""
+    return ArchiveError(f"{where}: the archive is closed; open it again")
