@@ -37,7 +37,7 @@ def unpack(
 ) -> None:
     """Write all images as files below a folder.
 
-    The table labels.csv there gives file, id and label of every image.
+    The table labels.csv beside them gives file, id and label of every image.
 
     Example:
       kinpack unpack photos.kin -o thumbnails --format webp
@@ -87,7 +87,7 @@ def search(
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
     codes: Annotated[
         Literal["auto", "codec", "describer"],
-        typer.Option(help="Whose codes: the describer's if the archive has one, or as said."),
+        typer.Option(help="Compare the codec's codes, the describer's, or the describer's if any."),
     ] = "auto",
     at: At = None,
 ) -> None:
@@ -121,7 +121,7 @@ def info(
         str,
         typer.Argument(
             metavar="ARCHIVE|CODEC|DESCRIBER",
-            help="An archive; a .kinc or .kine file, or the name of one that ships.",
+            help="An archive, a .kinc or .kine file, or the name of one that ships.",
         ),
     ],
     at: At = None,
@@ -154,11 +154,11 @@ def info(
 def verify(
     report: Report,
     archive: ArchiveArgument,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also decode every image.")] = False,
 ) -> None:
     """Check every byte of an archive.
 
-    Prints a line for each problem, and exits with 1 if there is any.
+    Prints a line for each problem; exits with 1 if there is one.
 
     Example:
       kinpack verify photos.kin --deep
@@ -184,9 +184,11 @@ def ls(
     report: Report,
     archive: ArchiveArgument,
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only images of this label.")
+        str | None, typer.Option(metavar="NAME", help="List images of this label alone.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="List at most N images.")
+    ] = None,
     at: At = None,
 ) -> None:
     """List images.

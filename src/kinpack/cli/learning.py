@@ -46,29 +46,30 @@ def learn(
     source: Sources,
     output: Output,
     minutes: Annotated[
-        float | None, typer.Option(metavar="N", min=0.01, help="How long.  [default: 20]")
+        float | None, typer.Option(metavar="N", min=0.01, help="Learn for so long.  [default: 20]")
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Steps instead of minutes: such a run repeats."),
+        typer.Option(metavar="N", min=1, help="Learn so many steps; such a run repeats."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Of everything drawn at random.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random draws.")] = 0,
     work: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of checkpoints; a run found there goes on.  [default: PATH.work]"
+            help="Keep checkpoints in this folder; go on with a run there.  [default: PATH.work]"
         ),
     ] = None,
     split: Split = None,
     size: Size = None,
     start: Annotated[
         Literal["default", "none"],
-        typer.Option(help="Go on from what the codec that ships has learned, or from nothing."),
+        typer.Option(help="Start from the weights of the codec that ships, or from nothing."),
     ] = "default",
     no_labels: Annotated[
-        bool, typer.Option("--no-labels", help="Learn what is alike from the pictures alone.")
+        bool,
+        typer.Option(
+            "--no-labels", help="Ignore labels; else pictures of one label get similar codes."
+        ),
     ] = False,
     skip_broken: SkipBroken = False,
     threads: Threads = None,
@@ -76,12 +77,11 @@ def learn(
 ) -> None:
     """Learn a codec from collections of pictures.
 
-    Needs the extra kinpack[learn]. Several sources may be of any sort. An interrupted run goes on
-    from its last checkpoint when the same command is given again.
+    This needs the extra kinpack[learn]. You may name several sources of any sort. After an
+    interruption the same command goes on from the last checkpoint.
 
-    One image in twenty, 200 at most, is held out, and what was gained on those is told: against the
-    codec that ships, against AVIF, and from how many images on the codec's own bytes are earned
-    back.
+    One image in twenty, 200 at most, is held out. On those images the command measures what the
+    codec gains over the one that ships and over AVIF, and how many images earn back its own bytes.
 
     Example:
       kinpack learn photos -o photos.kinc --minutes 20

@@ -24,7 +24,7 @@ from kinpack.errors import ArchiveError, shown
 if TYPE_CHECKING:
     from kinpack.archive.care.purging import PurgeReport
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")]
 Purge = Annotated[
     bool, typer.Option("--purge", help="Leave nothing of deleted images; forget old revisions.")
 ]
@@ -37,14 +37,14 @@ def rm(
         list[str] | None, typer.Argument(metavar="[ID]...", help="The images, as ls names them.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="All images of this label.")
+        str | None, typer.Option(metavar="NAME", help="Delete all images of this label.")
     ] = None,
     purge: Purge = False,
 ) -> None:
     """Delete images from an archive.
 
-    All of them go in one commit. Earlier revisions keep them; their bytes are free after compact
-    and gc, or at once with --purge, which takes the place of both. A deleted id may be added again.
+    One commit deletes all of them. Earlier revisions keep them; compact and gc free their bytes, or
+    --purge does so at once. A deleted id may be added again.
 
     Example:
       kinpack rm photos.kin beach/03.jpg beach/04.jpg
@@ -68,9 +68,9 @@ def rm(
 def compact(report: Report, archive: ArchiveArgument, purge: Purge = False) -> None:
     """Merge small segments and drop deleted images.
 
-    Bytes are copied, nothing is coded again. An interruption harms nothing, and whoever reads an
-    earlier revision goes on. The space is free after gc. With --purge nothing stays of deleted
-    images, whoever reads an earlier revision gets an error, and the space is free at once.
+    This copies bytes and codes nothing again. An interruption harms nothing, and readers of earlier
+    revisions go on. gc then frees the space. With --purge nothing stays of deleted images, readers
+    of earlier revisions get an error, and the space is free at once.
 
     Example:
       kinpack compact photos.kin
@@ -96,18 +96,20 @@ def gc(
     report: Report,
     archive: ArchiveArgument,
     keep: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Keep at least so many of the newest revisions.")
+        int, typer.Option(metavar="N", min=1, help="Keep at least the N newest revisions.")
     ] = 1,
     min_age: Annotated[
         float,
-        typer.Option(metavar="MINUTES", min=0, help="Keep revisions that were the newest lately."),
+        typer.Option(
+            metavar="MINUTES", min=0, help="Keep revisions that were the newest so recently."
+        ),
     ] = 60,
     dry_run: DryRun = False,
 ) -> None:
     """Forget old revisions, and remove the files that only they need.
 
-    Nothing is removed while anybody writes. Whoever reads a revision that is removed gets an error,
-    so revisions are kept for an hour after the next one.
+    This removes nothing while anybody writes. Readers of a removed revision get an error; revisions
+    therefore stay for an hour after the next one.
 
     Example:
       kinpack gc photos.kin --keep 5
@@ -125,7 +127,7 @@ def gc(
 def history(report: Report, archive: ArchiveArgument) -> None:
     """List the revisions that can be read with --at.
 
-    Prints number, time (UTC), images, and what was done.
+    Prints number, time (UTC), images and change.
 
     Example:
       kinpack history photos.kin
@@ -151,7 +153,7 @@ def copy(
 ) -> None:
     """Copy an archive without its history.
 
-    Bytes are copied and checked, deleted images left behind, small segments merged.
+    This copies and checks bytes, leaves deleted images behind and merges small segments.
 
     Example:
       kinpack copy photos.kin -o backup.kin
@@ -171,7 +173,7 @@ def merge(
 ) -> None:
     """Merge archives of the same codec and describer into a new one.
 
-    Bytes are copied, nothing is coded again.
+    This copies bytes and codes nothing again.
 
     Example:
       kinpack merge photos.kin more.kin -o all.kin
@@ -196,8 +198,8 @@ def seal(
 ) -> None:
     """Write an archive as one file that is read in place.
 
-    It is an uncompressed zip, read from a disk or from any web server that gives parts of files.
-    It cannot be changed: unseal makes a folder of it again.
+    The file is an uncompressed zip, on a disk or on any web server that serves parts of files. It
+    cannot be changed; unseal turns it into a folder again.
 
     Example:
       kinpack seal photos.kin -o photos.kin.zip
@@ -266,10 +268,10 @@ def repair(
         str | None, typer.Option(metavar="FILE", help="A copy of the describer, if it is damaged.")
     ] = None,
 ) -> None:
-    """Save what is whole of a damaged archive.
+    """Save the images that a damaged archive still holds whole.
 
-    It becomes a new archive; the damaged one stays as it is. Prints a line for each image that is
-    lost, and exits with 1 if there is any.
+    They go into a new archive; the damaged one stays as it is. Prints a line for each lost image;
+    exits with 1 if there is one.
 
     Example:
       kinpack repair photos.kin -o saved.kin

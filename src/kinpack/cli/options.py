@@ -28,14 +28,14 @@ ArchiveArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="ARCHIVE",
-        help=f"A folder, or an address that begins with {_schemes(new=True)}; to read, a sealed "
-        f"archive, too, or its address ({_schemes(new=False)}).",
+        help=f"A folder, or an address that begins with {_schemes(new=True)}. Commands that read "
+        f"also take a sealed archive, or its address ({_schemes(new=False)}).",
     ),
 ]
 At: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        metavar="NUMBER", min=1, help="Read an earlier revision, as history numbers them."
+        metavar="NUMBER", min=1, help="Read the revision of this number, as history shows it."
     ),
 ]
 Sources: TypeAlias = Annotated[
@@ -68,7 +68,9 @@ ArchiveOutput: TypeAlias = Annotated[
 ]
 Quality: TypeAlias = Annotated[
     int | None,
-    typer.Option(metavar="Q", min=1, max=100, help="1 to 100, by default 60; 100 is lossless."),
+    typer.Option(
+        metavar="Q", min=1, max=100, help="From 1 to 100, which is lossless.  [default: 60]"
+    ),
 ]
 MinPsnr: TypeAlias = Annotated[
     float | None,
@@ -76,7 +78,7 @@ MinPsnr: TypeAlias = Annotated[
         metavar="DB",
         min=1,
         max=100,
-        help="In place of a quality: the PSNR that every image is to have, in the fewest bytes.",
+        help="Instead of a quality: give every image at least this PSNR, in the fewest bytes.",
     ),
 ]
 
@@ -101,9 +103,8 @@ MaxBytes: TypeAlias = Annotated[
     typer.Option(
         metavar="BYTES",
         parser=byte_count,
-        help="In place of a quality: what the archive may take on the disk, its codec's and "
-        "describer's files not counted, as 500k, 20M or 1.5G (of 1,000s); the best mean PSNR that "
-        "fits. Reads the pictures twice.",
+        help="Instead of a quality: the best mean PSNR that fits into so many bytes on the disk, "
+        "codec and describer not counted, such as 500k, 20M or 1.5G. Reads the pictures twice.",
     ),
 ]
 Size: TypeAlias = Annotated[
@@ -115,24 +116,22 @@ Size: TypeAlias = Annotated[
     ),
 ]
 Split: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The one split of a data set to take.")
+    str | None, typer.Option(metavar="NAME", help="Take one split of a data set.")
 ]
 Classic: TypeAlias = Annotated[
     target.Classic,
-    typer.Option(
-        help="Try classic payloads beside learned ones: where they may serve better, never, always."
-    ),
+    typer.Option(help="Try classic payloads, too: where they may serve better, never, or always."),
 ]
 OnDuplicate: TypeAlias = Annotated[
     Literal["error", "skip", "replace"],
-    typer.Option(help="For an id that is there already: refuse all, keep the old, take the new."),
+    typer.Option(help="If an id is there already, refuse all, keep the old, or take the new."),
 ]
 SkipBroken: TypeAlias = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read; else stop.")
+    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read.")
 ]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="How many; by default what suits the machine."),
+    typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
 ]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 

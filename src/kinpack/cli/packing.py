@@ -42,10 +42,10 @@ def pack(
     output: ArchiveOutput,
     codec: Annotated[
         str | None,
-        typer.Option(metavar="CODEC", help="A .kinc file, or classic, or default, the default."),
+        typer.Option(metavar="CODEC", help="default, classic or a .kinc file.  [default: default]"),
     ] = None,
     learn: Annotated[
-        bool, typer.Option("--learn", help="Learn a codec of the collection's own first.")
+        bool, typer.Option("--learn", help="First learn a codec from the collection.")
     ] = False,
     minutes: Annotated[
         float | None,
@@ -55,7 +55,7 @@ def pack(
         str | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="Search by a describer's codes (kin, or a .kine file), not by the codec's own.",
+            help="Make codes for searching with a describer: kin, or a .kine file.",
         ),
     ] = None,
     quality: Quality = None,
@@ -68,7 +68,7 @@ def pack(
     skip_broken: SkipBroken = False,
     threads: Threads = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Take the first so many only.")
+        int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
     ] = None,
 ) -> None:
     """Pack a collection into a new archive.
@@ -128,7 +128,7 @@ def add(
     archive: ArchiveArgument,
     source: Sources,
     quality: Annotated[
-        int | None, typer.Option(metavar="Q", min=1, max=100, help="1 to 100.")
+        int | None, typer.Option(metavar="Q", min=1, max=100, help="From 1 to 100.")
     ] = None,
     min_psnr: MinPsnr = None,
     size: Size = None,
@@ -139,8 +139,9 @@ def add(
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
 
-    What is there is not touched. Quality or PSNR, and size, are those that the archive was packed
-    with, unless others are given; one that was packed into a number of bytes needs them.
+    The images that are there stay untouched. New ones get the quality or PSNR, and the size, that
+    the archive was packed with, unless you give others. An archive that was packed with --max-bytes
+    needs --quality or --min-psnr.
 
     Example:
       kinpack add photos.kin more
