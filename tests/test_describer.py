@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from fakes.tiny_describer import GOLDEN, soft_picture, tiny_describer
 from kinpack.codec.codec import Codec
-from kinpack.describers import describer as module
 from kinpack.describers.describer import Describer
 from kinpack.describers.describing import packed_codes, product_codes
 from kinpack.errors import CodecError, ImageError
@@ -131,7 +130,7 @@ def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         with pytest.raises(CodecError, match="'kin' does not come with this kinpack"):
             Describer.load("kin")
-    monkeypatch.setattr(module, "SHIPPED", ("missing",))
+    monkeypatch.setattr(Describer, "KIND", replace(DESCRIBER_FILE, shipped=("missing",)))
     with pytest.raises(CodecError, match=r"name a \.kine file"):
         Describer.load("missing")
 

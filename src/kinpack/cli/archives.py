@@ -133,15 +133,14 @@ def info(
       kinpack info classic
     """
     from kinpack.archive.stores.table import is_sealed
-    from kinpack.codec.codec import SHIPPED, SUFFIX
-    from kinpack.describers import describer as describer
+    from kinpack.networks.container import CODEC_FILE, DESCRIBER_FILE
 
     is_file = Path(target).is_file() and not is_sealed(Path(target))
-    unnamed = target in describer.SHIPPED and not Path(target).exists()
-    if unnamed or target.endswith(describer.SUFFIX):
-        made = describer.Describer.load(target).info()
+    unnamed = target in DESCRIBER_FILE.shipped and not Path(target).exists()
+    if unnamed or target.endswith(DESCRIBER_FILE.suffix):
+        made = kinpack.Describer.load(target).info()
         facts = {key: made[key] for key in ("name", "describer_id", "describer_bytes")} | made
-    elif target in SHIPPED or target.endswith(SUFFIX) or is_file:
+    elif target in CODEC_FILE.shipped or target.endswith(CODEC_FILE.suffix) or is_file:
         made = kinpack.Codec.load(target).info()
         facts = {key: made[key] for key in ("name", "codec_id", "codec_bytes")} | made
     else:

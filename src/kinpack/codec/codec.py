@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterable, Sequence
-from functools import cached_property, partial
-from importlib import resources
-from pathlib import Path
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,30 +18,39 @@ from kinpack.codec.packets.payload import Payloads
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.codec.parts import CodecParts
-from kinpack.errors import CodecError, shown
-from kinpack.networks.container import Container, read_container
+from kinpack.errors import CodecError
+from kinpack.networks.container import CODEC_FILE, Container
+from kinpack.networks.file_content import FileContent
 from kinpack.networks.networks import Engine
 from kinpack.pictures.images import Image, ImageLike, as_images
 
-SHIPPED = ("default", "classic")
+SHIPPED = CODEC_FILE.shipped
 """Codecs that come with the package."""
-SUFFIX = ".kinc"
 
 _NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "causal_test")
 """Entries of the header that tell people nothing."""
 
 
-class Codec:
+class Codec(FileContent):
     """Turns images into packets and back.
 
     A codec is the content of one ``.kinc`` file: a descriptor and codebooks for the product code
     and, where it is a learned one, the networks and tables of its payloads.
 
+    Args:
+        container: the content of the file.
+        data: the whole file.
+        threads: of the networks; None leaves the choice to the runtime.
+        engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
+            fails the file's test packets.
+        optimise: whether onnxruntime may rearrange the graphs.
+
     Attributes:
         codec_id: SHA-256 of the file, in hexadecimal.
-        header: the file's plain values: name, sort, data, seed and so on.
         quantiser: the product quantiser of the code.
     """
+
+    KIND = CODEC_FILE
 
     def __init__(
         self,
@@ -56,113 +61,20 @@ class Codec:
         engine: Engine | None = None,
         optimise: bool = True,
     ) -> None:
-        self._options: dict[str, Any] = {"threads": threads, "engine": engine, "optimise": optimise}
+        super().__init__(container, data, threads=threads, engine=engine, optimise=optimise)
         self._parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
-        self._data = data
-        self.header = dict(container.header)
-        self.codec_id = hashlib.sha256(data).hexdigest()
+        self.codec_id = self._sha256
         self.quantiser = self._parts.quantiser
         self._descriptor = self._parts.descriptor()
-
-    @classmethod
-    def from_container(cls, container: Container) -> Self:
-        """Make a codec of a file's content."""
-        return cls(container, container.to_bytes())
-
-    @classmethod
-    def from_bytes(
-        cls,
-        data: bytes,
-        *,
-        where: str,
-        threads: int | None = None,
-        engine: Engine | None = None,
-        optimise: bool = True,
-    ) -> Self:
-        """Read a codec file's bytes.
-
-        Args:
-            data: the whole file.
-            where: its name, for messages.
-            threads: of the networks; None leaves the choice to the runtime.
-            engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
-                fails the file's test packets.
-            optimise: whether onnxruntime may rearrange the graphs.
-
-        Raises:
-            CodecError: the file is damaged, truncated, newer, or not a codec.
-        """
-        container = read_container(data, where=where)
-        try:
-            return cls(container, data, threads=threads, engine=engine, optimise=optimise)
-        except CodecError as error:
-            raise CodecError(f"{where}: {error}") from error
-
-    @classmethod
-    def load(
-        cls,
-        spec: str | os.PathLike[str],
-        *,
-        threads: int | None = None,
-        engine: Engine | None = None,
-        optimise: bool = True,
-    ) -> Self:
-        """Load a codec.
-
-        Args:
-            spec: path of a ``.kinc`` file, or ``"default"`` or ``"classic"``, which are shipped.
-            threads: of the networks; None leaves the choice to the runtime.
-            engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
-                fails the file's test packets.
-            optimise: whether onnxruntime may rearrange the graphs.
-
-        Raises:
-            CodecError: there is no such file, or it is damaged, truncated or newer.
-        """
-        if str(spec) in SHIPPED:
-            place = resources.files("kinpack") / "codecs" / f"{spec}{SUFFIX}"
-            data, where = place.read_bytes(), f"the shipped codec {spec!r}"
-            return cls.from_bytes(
-                data, where=where, threads=threads, engine=engine, optimise=optimise
-            )
-        try:
-            data = Path(spec).read_bytes()
-        except (OSError, TypeError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CodecError(
-                f"{shown(str(spec))}: cannot read the codec ({reason}); name a {SUFFIX} file, "
-                f"or one of {', '.join(SHIPPED)}"
-            ) from error
-        return cls.from_bytes(
-            data, where=str(spec), threads=threads, engine=engine, optimise=optimise
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the bytes of the file, checked again by whoever unpickles them."""
-        return partial(type(self).from_bytes, where=self.name, **self._options), (self._data,)
 
     def __repr__(self) -> str:
         sort = "learned" if self.is_learned else "classic"
         return f"<Codec {self.name!r}: {sort}, {self.n_bytes:,} bytes, {self.codec_id[:12]}…>"
 
     @property
-    def name(self) -> str:
-        """Name that the header gives."""
-        return str(self.header.get("name", "unnamed"))
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the codec file."""
-        return len(self._data)
-
-    @property
     def is_learned(self) -> bool:
         """Whether the codec has learned payloads."""
         return self.header.get("sort") == "learned"
-
-    def to_bytes(self) -> bytes:
-        """Return the codec file."""
-        return self._data
 
     def encode(
         self, images: Iterable[ImageLike], target: Target | None = None, **asked: Any

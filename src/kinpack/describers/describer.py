@@ -17,34 +17,29 @@ the same distance. That changes no pixel, and the order of hits no more than suc
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from importlib import resources
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack import __version__
 from kinpack.describers.product_code import ProductQuantiser
-from kinpack.errors import CodecError, shown
-from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
+from kinpack.errors import CodecError
+from kinpack.networks.container import DESCRIBER_FILE, Container
+from kinpack.networks.file_content import FileContent
 from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image, ImageLike, as_images
 
-SHIPPED = ("kin",)
+SHIPPED = DESCRIBER_FILE.shipped
 """Describers that come with the package."""
-SUFFIX = ".kine"
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
 
 
-class Describer:
+class Describer(FileContent):
     """Turns pictures into product codes for searching.
 
     A describer is the content of one ``.kine`` file: a network, the books of its codes, and what is
@@ -52,7 +47,6 @@ class Describer:
 
     Attributes:
         describer_id: SHA-256 of the file, in hexadecimal.
-        header: the file's plain values: name, version, data and so on.
         quantiser: the product quantiser of its codes.
         side: cells along each side of the pictures that the network sees.
 
@@ -60,10 +54,11 @@ class Describer:
         CodecError: the content is none of a describer.
     """
 
+    KIND = DESCRIBER_FILE
+
     def __init__(self, container: Container, data: bytes) -> None:
-        self.header = dict(container.header)
-        self.describer_id = hashlib.sha256(data).hexdigest()
-        self._data = data
+        super().__init__(container, data)
+        self.describer_id = self._sha256
         self.side = self._side()
         books, graph = container.arrays.get("codebooks"), container.blobs.get("network")
         if books is None or graph is None:
@@ -72,74 +67,8 @@ class Describer:
         self.quantiser = ProductQuantiser(books.astype(np.float32))
         self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
 
-    @classmethod
-    def from_container(cls, container: Container) -> Self:
-        """Make a describer of a file's content."""
-        return cls(container, container.to_bytes())
-
-    @classmethod
-    def from_bytes(cls, data: bytes, *, where: str) -> Self:
-        """Read a describer file's bytes.
-
-        Args:
-            data: the whole file.
-            where: its name, for messages.
-
-        Raises:
-            CodecError: the file is damaged, truncated, newer, or no describer.
-        """
-        container = read_container(data, where=where, kind=DESCRIBER_FILE)
-        try:
-            return cls(container, data)
-        except CodecError as error:
-            raise CodecError(f"{where}: {error}") from error
-
-    @classmethod
-    def load(cls, spec: str | os.PathLike[str]) -> Self:
-        """Load a describer.
-
-        Args:
-            spec: path of a ``.kine`` file, or ``"kin"``, which is shipped.
-
-        Raises:
-            CodecError: there is no such file, or it is damaged, truncated or newer.
-        """
-        if str(spec) in SHIPPED:
-            place = resources.files("kinpack") / "describers" / f"{spec}{SUFFIX}"
-            try:
-                data = place.read_bytes()
-            except OSError as error:
-                raise CodecError(
-                    f"the describer {str(spec)!r} does not come with this kinpack ({__version__}); "
-                    f"install one that has it, or name a {SUFFIX} file"
-                ) from error
-            return cls.from_bytes(data, where=f"the shipped describer {spec!r}")
-        try:
-            data = Path(spec).read_bytes()
-        except (OSError, TypeError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CodecError(
-                f"{shown(str(spec))}: cannot read the describer ({reason}); name a {SUFFIX} file, "
-                f"or {', '.join(SHIPPED)}"
-            ) from error
-        return cls.from_bytes(data, where=shown(spec))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the bytes of the file, checked again by whoever unpickles them."""
-        return partial(type(self).from_bytes, where=self.name), (self._data,)
-
     def __repr__(self) -> str:
         return f"<Describer {self.name!r}: {self.n_bytes:,} bytes, {self.describer_id[:12]}…>"
-
-    @property
-    def name(self) -> str:
-        """Name that the header gives."""
-        return str(self.header.get("name", "unnamed"))
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the describer file."""
-        return len(self._data)
 
     @property
     def code_bytes(self) -> int:
@@ -150,10 +79,6 @@ class Describer:
     def mirrored(self) -> bool:
         """Whether a picture and its mirror image have the same latents: the network sees both."""
         return self.header.get("mirrored") is True
-
-    def to_bytes(self) -> bytes:
-        """Return the describer file."""
-        return self._data
 
     def describe(
         self, images: Iterable[ImageLike], *, threads: int | None = None

@@ -35,17 +35,25 @@ class FileKind:
     Attributes:
         magic: its first eight bytes.
         what: it is called in messages.
-        examples: what to name instead of a file that is none.
+        suffix: of its name.
+        shipped: names of those that come with the package.
     """
 
     magic: bytes
     what: str
-    examples: str
+    suffix: str
+    shipped: tuple[str, ...]
+
+    @property
+    def examples(self) -> str:
+        """What to name instead of a file that is none."""
+        *names, last = [f"a {self.suffix} file", *(f"`{name}`" for name in self.shipped)]
+        return f"{', '.join(names)} or {last}"
 
 
 MAGIC = b"\x89KINC\r\n\x1a"
-CODEC_FILE = FileKind(MAGIC, "codec", "a .kinc file, `default` or `classic`")
-DESCRIBER_FILE = FileKind(b"\x89KINE\r\n\x1a", "describer", "a .kine file or `kin`")
+CODEC_FILE = FileKind(MAGIC, "codec", ".kinc", ("default", "classic"))
+DESCRIBER_FILE = FileKind(b"\x89KINE\r\n\x1a", "describer", ".kine", ("kin",))
 VERSION = 1
 MAX_BYTES = 1 << 28
 """Most bytes that the sections may hold, unpacked: no file can make a reader take all memory."""

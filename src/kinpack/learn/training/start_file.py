@@ -20,8 +20,8 @@ from kinpack.learn.models.config import NetworkConfig
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import Container, FileKind, read_container
 
-START_FILE = FileKind(b"\x89KINS\r\n\x1a", "start", "a .kins file, or `default`")
-SUFFIX = ".kins"
+START_FILE = FileKind(b"\x89KINS\r\n\x1a", "start", ".kins", ("default",))
+SUFFIX = START_FILE.suffix
 
 
 @dataclass(frozen=True)
