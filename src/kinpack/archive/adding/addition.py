@@ -146,7 +146,10 @@ class Addition:
 
     def _proposed(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
         policy, stream = self._options.on_duplicate, self._stream
-        rows, positions = self._there(base)
+        if base is self._snapshot:  # noted, where it matters, as the images came
+            rows, positions = np.zeros(0, np.int64), np.array(self._old, np.int64)
+        else:
+            rows, positions = self._there(base)
         if policy == "error" and len(rows):
             segment, row = base.locate(int(positions[0]))
             raise self._reader.duplicate(segment.ids[row].as_py(), "is there already")
@@ -186,11 +189,9 @@ class Addition:
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What a revision holds of the images: their rows, and their positions there.
 
-        Of the revision at the beginning that was noted, where it matters, as they came. Of another
-        one, after a lost race, the ids are read again from the segments that were stored.
+        The ids are read again from the segments that were stored: the revision is another one than
+        at the beginning, after a lost race.
         """
-        if base is self._snapshot:
-            return np.zeros(0, np.int64), np.array(self._old, np.int64)
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for first, names in self._names():
             positions = base.find_all(names)

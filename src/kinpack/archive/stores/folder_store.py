@@ -65,11 +65,7 @@ class FolderStore:
         return shown(self.root / name if name else self.root)
 
     def read(self, name: str) -> bytes:
-        """The whole content of a file.
-
-        Raises:
-            ArchiveError: it is missing or cannot be read.
-        """
+        """The whole content of a file."""
         try:
             descriptor = self._open(name)
             try:
@@ -80,11 +76,7 @@ class FolderStore:
             raise self._reading(error, name) from error
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes of a file from byte ``offset`` on.
-
-        Raises:
-            ArchiveError: it is missing, shorter, or cannot be read.
-        """
+        """Exactly ``length`` bytes of a file from byte ``offset`` on."""
         try:
             if (descriptor := self._descriptors.get(name)) is not None:
                 data = read_at(descriptor, offset, length)
@@ -97,14 +89,7 @@ class FolderStore:
         return data
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
-        """Write a file, whole and durably, only if no file has that name.
-
-        Returns:
-            True if written, False if the name was taken.
-
-        Raises:
-            ArchiveError: the system refuses: a full disk, a read-only place, missing rights.
-        """
+        """Write a file, whole and durably, only if nothing has that name; False if it was taken."""
         temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             self._anchor(name.rpartition("/")[0])
@@ -123,11 +108,7 @@ class FolderStore:
         return created
 
     def size(self, name: str) -> int:
-        """Bytes of a file.
-
-        Raises:
-            ArchiveError: it is missing or cannot be reached.
-        """
+        """Bytes of a file."""
         try:
             with self._lock:
                 if (descriptor := self._descriptors.get(name)) is not None:
@@ -140,11 +121,7 @@ class FolderStore:
             raise self._reading(error, name) from error
 
     def exists(self, name: str) -> bool:
-        """Whether something has that name.
-
-        Raises:
-            ArchiveError: the folder cannot be reached.
-        """
+        """Whether something has that name."""
         try:
             with self._within(name) as (handle, last):
                 system.lstat(last, dir_fd=handle)
@@ -159,9 +136,6 @@ class FolderStore:
 
         Args:
             prefix: the begin of the names; up to its last slash it names a folder.
-
-        Raises:
-            ArchiveError: the folder cannot be read.
         """
         names: list[str] = []
         folders = [prefix.rpartition("/")[0]]
@@ -178,11 +152,7 @@ class FolderStore:
         return sorted(name for name in names if name.startswith(prefix))
 
     def delete(self, *names: str) -> None:
-        """Remove files in this order; one that is not there is no error.
-
-        Raises:
-            ArchiveError: the system refuses.
-        """
+        """Remove files in this order; one that is not there is no error."""
         for name in names:
             with self._lock:
                 if (descriptor := self._descriptors.pop(name, None)) is not None:
@@ -208,9 +178,6 @@ class FolderStore:
         Args:
             tidy: called first, under an exclusive lock, if no other writer holds one. Where the
                 file system has no locks nothing is known of others, and it is not called.
-
-        Raises:
-            ArchiveError: the folder cannot be opened or locked.
         """
         if self._birth is not None:  # locked already
             yield
@@ -257,11 +224,7 @@ class FolderStore:
             yield
 
     def begin(self) -> None:
-        """Make the folder, locked and marked, or take over what a dead writer left of it.
-
-        Raises:
-            ArchiveError: something else is there, somebody is writing it, or the system refuses.
-        """
+        """Make the folder, locked and marked, or take over what a dead writer left of it."""
         birth = FolderBirth(self.root)
         try:
             self._path = self.root.absolute()

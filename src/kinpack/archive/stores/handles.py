@@ -42,6 +42,7 @@ def _flags(*names: str) -> int:
 
 _FOLDER = _flags("O_RDONLY", "O_DIRECTORY", "O_CLOEXEC")
 _FILE = _flags("O_CLOEXEC", "O_NOINHERIT", "O_BINARY")
+_READ = _FILE | _flags("O_RDONLY", "O_NONBLOCK")
 
 
 class IrregularFileError(OSError):
@@ -91,7 +92,7 @@ def open_file(name: str | os.PathLike[str], within: int | None = None) -> int:
         IrregularFileError: it is no regular file.
         OSError: there is none, or the system refuses.
     """
-    descriptor = system.open(name, _FILE | _flags("O_NONBLOCK"), dir_fd=within)
+    descriptor = system.open(name, _READ, dir_fd=within)
     try:
         check_regular(os.fstat(descriptor), name)
     except BaseException:

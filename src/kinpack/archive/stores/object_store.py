@@ -54,20 +54,12 @@ class ObjectStore:
         return self._objects.where(name)
 
     def read(self, name: str) -> bytes:
-        """The whole content of an object, in one request.
-
-        Raises:
-            ArchiveError: it is missing or cannot be read.
-        """
+        """The whole content of an object, in one request."""
         data, self._sizes[name] = self._opened.get(name)
         return data
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes of an object from byte ``offset`` on; one request for 8 MiB.
-
-        Raises:
-            ArchiveError: it is missing, shorter, or cannot be read.
-        """
+        """Exactly ``length`` bytes of an object from byte ``offset`` on; one request for 8 MiB."""
         parts = []
         for start in range(offset, offset + length, PIECE_BYTES):
             stop = min(start + PIECE_BYTES, offset + length)
@@ -75,14 +67,9 @@ class ObjectStore:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
-        """Put an object, only if there is none of that name.
+        """Put an object, only if there is none of that name; False if it was taken.
 
-        Returns:
-            True if it was put, False if the name was taken.
-
-        Raises:
-            ArchiveError: the store refuses, or does not answer: then it is not known whether the
-                object is there.
+        Where the store does not answer, the error leaves open whether the object is there.
         """
         objects = self._opened
         if self._lease is not None:
@@ -101,32 +88,20 @@ class ObjectStore:
         return created
 
     def size(self, name: str) -> int:
-        """Bytes of an object.
-
-        Raises:
-            ArchiveError: it is missing or cannot be reached.
-        """
+        """Bytes of an object."""
         if name not in self._sizes:
             self._sizes[name] = self._opened.size(name)
         return self._sizes[name]
 
     def exists(self, name: str) -> bool:
-        """Whether there is an object of that name.
-
-        Raises:
-            ArchiveError: the store cannot be reached.
-        """
+        """Whether there is an object of that name."""
         size = self._opened.find(name)
         if size is not None:
             self._sizes[name] = size
         return size is not None
 
     def list(self, prefix: str = "") -> builtins.list[str]:
-        """Sorted names of all objects that begin with ``prefix``; one request for each thousand.
-
-        Raises:
-            ArchiveError: the store cannot be reached, or there is no such bucket.
-        """
+        """Sorted names of all objects that begin with ``prefix``; one request for each thousand."""
         found = self._opened.list(prefix.rpartition("/")[0])
         self._sizes.update((name, size) for name, (size, _) in found.items())
         return sorted(
@@ -137,9 +112,6 @@ class ObjectStore:
         """Remove objects; one that is not there is no error.
 
         Manifests go one after the other in this order, all others together.
-
-        Raises:
-            ArchiveError: the store refuses.
         """
         objects = self._opened
         for ordered, run in groupby(names, lambda name: name.startswith(FOLDER)):
@@ -191,9 +163,6 @@ class ObjectStore:
         """See that there is no archive, and write one; of several the first manifest decides.
 
         What a killed one leaves is removed by ``gc``, once there is an archive.
-
-        Raises:
-            ArchiveError: there is an archive already, or the store cannot be written.
         """
         if self.list(FOLDER):
             raise existing(self.where(""))
@@ -241,20 +210,12 @@ class ObjectStore:
         return created
 
     def ages(self) -> dict[str, datetime]:
-        """When each lease was written, by the store's clock.
-
-        Raises:
-            ArchiveError: the store cannot be reached.
-        """
+        """When each lease was written, by the store's clock."""
         found = self._opened.list(leases.LOCKS.rstrip("/"))
         return {name: written for name, (_, written) in found.items()}
 
     def drop(self, name: str) -> None:
-        """Remove a lease; one that is not there is no error.
-
-        Raises:
-            ArchiveError: the store refuses.
-        """
+        """Remove a lease; one that is not there is no error."""
         self._objects.delete([name])
 
     @property

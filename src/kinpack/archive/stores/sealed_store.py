@@ -71,29 +71,17 @@ class SealedStore:
         return f"{self._file.where}/{shown(name)}" if name else self._file.where
 
     def read(self, name: str) -> bytes:
-        """The whole content of a file.
-
-        Raises:
-            ArchiveError: it is missing or cannot be read.
-        """
+        """The whole content of a file."""
         return self.read_range(name, 0, self.size(name))
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes of a file from byte ``offset`` on.
-
-        Raises:
-            ArchiveError: it is missing, shorter, or cannot be read.
-        """
+        """Exactly ``length`` bytes of a file from byte ``offset`` on."""
         if offset + length > self.size(name):
             raise truncated(self.where(name), offset, offset + length)
         return self._file.read(self._begin(name) + offset, length)
 
     def size(self, name: str) -> int:
-        """Bytes of a file.
-
-        Raises:
-            ArchiveError: it is missing.
-        """
+        """Bytes of a file."""
         return self._info(name).file_size
 
     def exists(self, name: str) -> bool:

@@ -26,7 +26,8 @@ UNFINISHED = f"{TEMPORARY}unfinished-"
 class Store(Protocol):
     """What an archive needs of the place where it lies: a folder, or a prefix of an object store.
 
-    Every file is written once, whole, and never changed. All failures are ``ArchiveError``.
+    Every file is written once, whole, and never changed. All failures are ``ArchiveError``: the
+    store is closed, cannot be reached or refuses (a full disk, a read-only place, missing rights).
     """
 
     def where(self, name: str) -> str:
@@ -34,11 +35,14 @@ class Store(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """The whole content of a file."""
+        """The whole content of a file; an error where it is missing."""
         ...
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes of a file from ``offset``; a shorter file is an error."""
+        """Exactly ``length`` bytes of a file from byte ``offset`` on.
+
+        An error where it is missing or shorter.
+        """
         ...
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
@@ -46,7 +50,7 @@ class Store(Protocol):
         ...
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Bytes of a file; an error where it is missing."""
         ...
 
     def exists(self, name: str) -> bool:
