@@ -107,7 +107,7 @@ def test_an_empty_archive(tmp_path: Path) -> None:
 def test_a_new_archive_appears_with_its_first_images(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
     archive = Archive.create(path, CODEC)
-    with pytest.raises(ArchiveError, match="the unfinished start of an archive"):
+    with pytest.raises(ArchiveError, match="unfinished"):
         reopened(path)
     archive.add(pictures(2))
     assert len(reopened(path)) == 2
@@ -181,7 +181,7 @@ def test_where_archives_cannot_be_made(tmp_path: Path) -> None:
 
 def test_two_creators_of_one_path(tmp_path: Path) -> None:
     with Archive.create(tmp_path / "a.kin", CODEC) as archive:
-        with pytest.raises(ArchiveError, match="another process is writing this archive"):
+        with pytest.raises(ArchiveError, match="is writing"):
             Archive.create(tmp_path / "a.kin", CODEC)
         archive.add(pictures(2))
     assert content(tmp_path / "a.kin") == expected(pictures(2))
@@ -302,5 +302,5 @@ def test_opening_reads_no_payload_and_no_codec(tmp_path: Path) -> None:
     with Archive.open(path) as archive:
         assert len(archive) == 10
         assert archive.packet("set/00004").quality == 60
-        with pytest.raises(ArchiveError, match="this file of the archive is missing"):
+        with pytest.raises(ArchiveError, match="is missing"):
             archive.read("set/00004")

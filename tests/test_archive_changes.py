@@ -35,7 +35,7 @@ def test_duplicates_in_the_archive(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     before = hashes(path)
     with reopened(path) as archive:
-        with pytest.raises(ArchiveError, match=r"'set/00003' is there already.*--on-duplicate"):
+        with pytest.raises(ArchiveError, match=r"'set/00003'.*--on-duplicate"):
             archive.add(renewed(12, 3))
         assert hashes(path) == before
         report = archive.add(renewed(12, 3, 4), on_duplicate="skip")
@@ -205,7 +205,7 @@ def test_a_lost_race_is_made_up_for(tmp_path: Path) -> None:
 
     with reopened(path) as archive:
         archive.remove([f"set/{number:05d}" for number in (20, 21, 22)])
-    with pytest.raises(ArchiveError, match="'set/00021' is there already"):
+    with pytest.raises(ArchiveError, match="'set/00021'"):
         racing("error", renewed(21))()
     wanted = {**expected(pictures(10), pictures(2, first=30)), **expected(renewed(21))}
     assert content(path) == wanted

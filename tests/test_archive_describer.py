@@ -99,7 +99,7 @@ def test_archives_of_other_describers_are_not_merged(tmp_path: Path) -> None:
         archive.add(soft(2, first=8))
     for pair in (("a", "b"), ("b", "a"), ("a", "c")):
         opened = [reopened(tmp_path / f"{name}.kin") for name in pair]
-        with pytest.raises(ArchiveError, match="only archives of one describer can be merged"):
+        with pytest.raises(ArchiveError, match="one describer"):
             merge(opened, tmp_path / "m.kin")
         assert not (tmp_path / "m.kin").exists()
 
@@ -152,7 +152,7 @@ def test_the_codec_codes_are_searched_as_before(tmp_path: Path) -> None:
                 assert without.search(query, 4, codes="codec", mode=mode) == wanted
         with pytest.raises(SearchError, match="it has no describer"):
             without.search(soft_picture(0), codes="describer")
-        with pytest.raises(SearchError, match="use auto, codec or describer"):
+        with pytest.raises(SearchError, match="auto, codec or describer"):
             without.search(soft_picture(0), codes="best")  # type: ignore[arg-type]
         facts = with_codes.info()
         assert facts["describer_code_bytes"] == 2

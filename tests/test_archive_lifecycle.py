@@ -65,7 +65,7 @@ def packets(path: Path) -> dict[str, bytes]:
 def test_removing_by_label(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(20))
     with reopened(path) as archive:
-        with pytest.raises(NotFoundError, match=r"no image of the label 'cow'.*kinpack ls"):
+        with pytest.raises(NotFoundError, match=r"'cow'.*kinpack ls"):
             archive.remove(names(1), label="cow")
         assert archive.remove(names(1, 2), label="cat").removed == 8  # 1 is a cat, too
         assert "cat" not in archive.labels
@@ -264,7 +264,7 @@ def test_collecting_keeps_what_states_need(tmp_path: Path) -> None:
         assert not (path / "segments" / f"{TEMPORARY}x").exists()
         with reopened(path, at=8) as old:
             assert old.ids == archive.ids
-        with pytest.raises(ArchiveError, match="there is no revision 7; it has 8 to 9"):
+        with pytest.raises(ArchiveError, match=r"no revision 7.*8 to 9"):
             reopened(path, at=7)
         assert archive.gc(min_age=0, keep=100).files == []
         assert archive.gc(min_age=0).revisions == [8]
@@ -284,7 +284,7 @@ def test_nothing_is_collected_while_somebody_writes(tmp_path: Path) -> None:
         with (
             archive._store.writing(lambda: None),
             reopened(path) as other,
-            pytest.raises(ArchiveError, match=r"somebody is writing.*kinpack copy"),
+            pytest.raises(ArchiveError, match=r"writing.*kinpack copy"),
         ):
             other.gc(min_age=0)
         assert hashes(path) == before
@@ -394,7 +394,7 @@ def test_history(tmp_path: Path) -> None:
     with reopened(path, at=1) as old:
         changes: list[Callable[[], Any]] = [old.compact, old.gc, lambda: old.remove(names(0))]
         for change in changes:
-            with pytest.raises(ArchiveError, match="opened at revision 1, which stays"):
+            with pytest.raises(ArchiveError, match="at revision 1"):
                 change()
 
 
@@ -447,7 +447,7 @@ def test_merging(tmp_path: Path) -> None:
         reopened(tmp_path / "b.kin") as b,
         reopened(tmp_path / "c.kin") as c,
     ):
-        with pytest.raises(ArchiveError, match=r"b\.kin: the id 'set/00009' is in .*a\.kin too"):
+        with pytest.raises(ArchiveError, match=r"b\.kin: .*'set/00009'.*a\.kin"):
             merge([a, b, c], tmp_path / "x.kin")
         report = merge([a, b, c], tmp_path / "skip.kin", on_duplicate="skip")
         assert report == CopyReport(images=12, skipped=3)
@@ -461,7 +461,7 @@ def test_merging(tmp_path: Path) -> None:
             pass
         with (
             Archive.open(tmp_path / "d.kin") as d,
-            pytest.raises(ArchiveError, match=r"only archives of one codec.*unpack one"),
+            pytest.raises(ArchiveError, match=r"one codec.*unpack"),
         ):
             merge([a, d], tmp_path / "x.kin")
     first, second, third = expected(pictures(10)), expected(renewed(9, 3, 30)), expected(chosen(50))

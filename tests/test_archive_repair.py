@@ -117,7 +117,7 @@ def test_a_damaged_codec(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(3))
     damage(path / "codecs" / f"{CODEC.codec_id}.kinc", 5)
     for codec in (None, FakeCodec(1)):
-        with pytest.raises(ArchiveError, match="damaged or missing; give a copy.*--codec"):  # noqa: RUF043
+        with pytest.raises(ArchiveError, match=r"damaged.*--codec"):
             repair(path, tmp_path / "x.kin", codec=codec)
     report = mended(path, codec=CODEC)
     assert "the codec is damaged" in report.notes[0]

@@ -109,9 +109,9 @@ def test_every_flipped_byte_and_truncation_is_refused() -> None:
 
 
 def test_codecs_and_describers_are_not_mistaken(tmp_path: Path) -> None:
-    with pytest.raises(CodecError, match=r"not a describer file; name a \.kine file or `kin`"):
+    with pytest.raises(CodecError, match=r"name a \.kine file"):
         Describer.from_bytes(Codec.load("classic").to_bytes(), where="x")
-    with pytest.raises(CodecError, match=r"not a codec file; name a \.kinc file"):
+    with pytest.raises(CodecError, match=r"name a \.kinc file"):
         Codec.load(GOLDEN)
     with pytest.raises(CodecError, match="cannot read the describer"):
         Describer.load(tmp_path / "none.kine")
@@ -128,7 +128,7 @@ def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
         assert kin.name == "kin"
         assert product_codes(kin, [soft_picture(0)]).shape == (1, kin.quantiser.M)
     else:
-        with pytest.raises(CodecError, match="'kin' does not come with this kinpack"):
+        with pytest.raises(CodecError, match="'kin' does not come"):
             Describer.load("kin")
     monkeypatch.setattr(Describer, "KIND", replace(DESCRIBER_FILE, shipped=("missing",)))
     with pytest.raises(CodecError, match=r"name a \.kine file"):

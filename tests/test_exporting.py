@@ -141,7 +141,7 @@ def test_an_image_folder(archive: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_exported(archive: Path, tmp_path: Path) -> None:
     odd = FakeSource([("x", "a/b", SOURCE.images[0][2])])
     with reopened(make(tmp_path / "odd.kin", odd)) as opened:
-        with pytest.raises(ArchiveError, match="'a/b' is no name of a folder; export as parquet"):
+        with pytest.raises(ArchiveError, match=r"'a/b'.*parquet"):
             export(opened, tmp_path / "out", "imagefolder")
         export(opened, tmp_path / "fine", "webdataset")
     up = FakeSource([("x", "..", SOURCE.images[0][2])])

@@ -225,7 +225,7 @@ def test_damage_is_told(codec: Codec, tmp_path: Path) -> None:
         with pytest.raises(CodecError, match=r"tiny\.kinc: "):
             Codec.load(path)
     path.write_bytes(data[:8] + (9).to_bytes(4, "little") + data[12:])
-    with pytest.raises(CodecError, match=r"codec format 9 is newer .* upgrade kinpack"):
+    with pytest.raises(CodecError, match=r"format 9 .*upgrade"):
         Codec.load(path)
     with pytest.raises(CodecError, match="cannot read the codec"):
         Codec.load(tmp_path / "missing.kinc")

@@ -306,5 +306,5 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         "(3,)): the codec file is faulty; make it anew"
     )
     fixed = Steps().to_bytes("x", inputs=["n", 3, 8, 8])
-    with pytest.raises(CodecError, match=r"takes \(any, 3, 8, 8\), not \(1, 3, 8, 9\)"):
+    with pytest.raises(CodecError, match=r"not \(1, 3, 8, 9\)"):
         OnnxNetwork(fixed, name="net")(np.zeros((1, 3, 8, 9), np.float32))

@@ -340,7 +340,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path) -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sizes_beyond_the_limit_are_not_drawn(kind: Kind, channels: int) -> None:
     packet = Packet(65535, 65535, channels, kind, 50, bytes(8), bytes(20))
-    with pytest.raises(PayloadError, match=r"65535×65535 .*KINPACK_MAX_PIXELS=4294836225"):
+    with pytest.raises(PayloadError, match="KINPACK_MAX_PIXELS=4294836225"):
         soon(lambda: Codec.load("classic").decode([packet]), 1)
 
 

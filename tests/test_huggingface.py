@@ -87,7 +87,7 @@ def test_a_local_data_set(folder: Path) -> None:
     assert [item.load().shape for item in test] == [(1, 1, 1)]
     one_file = open_source(folder / "data" / "test-00000-of-00001.parquet")
     assert rows(one_file) == TEST
-    with pytest.raises(SourceError, match="no split 'val'; there are train, test, extra"):
+    with pytest.raises(SourceError, match=r"'val'.*train, test, extra"):
         open_source(folder, split="val")
 
 
@@ -116,7 +116,7 @@ def test_several_configurations_are_refused(tmp_path: Path) -> None:
     for name in ("large", "small"):
         write(tmp_path / "set" / name / "train" / "0.parquet", table([0], tmp_path))
         write(tmp_path / "set" / name / "test" / "0.parquet", table([1], tmp_path))
-    with pytest.raises(SourceError, match="several data sets lie there, in large, small; give"):
+    with pytest.raises(SourceError, match="large, small"):
         open_source(tmp_path / "set")
     assert rows(open_source(tmp_path / "set" / "small", split="test")) == [("test/00000", "dog", 1)]
 
@@ -127,10 +127,10 @@ def test_rows_without_picture_or_class(tmp_path: Path) -> None:
     write(tmp_path / "set" / "train.parquet", content.set_column(3, "kind", classes))
     source = open_source(tmp_path / "set")
     assert [item.label for item in source] == [None, None, "cat"]
-    with pytest.raises(ImageError, match=r"set: train/00001: the row holds no picture"):
+    with pytest.raises(ImageError, match=r"train/00001: .*no picture"):
         rows(source)
     write(tmp_path / "set" / "train.parquet", content.set_column(3, "kind", pa.array([0, 2, 0])))
-    with pytest.raises(SourceError, match="train/00001 has the class 2 of 2"):
+    with pytest.raises(SourceError, match=r"train/00001 .*class 2"):
         list(open_source(tmp_path / "set"))
 
 
@@ -148,7 +148,7 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     struct = pa.array([{"bytes": b"no picture", "path": "x"}])
     write(tmp_path / "set" / "train.parquet", pa.table({"image": struct}))
     (item,) = open_source(tmp_path / "set")
-    with pytest.raises(ImageError, match=r"set: train/00000: not a picture"):
+    with pytest.raises(ImageError, match="train/00000: not a"):
         item.load()
 
 
@@ -179,14 +179,14 @@ def test_a_path_in_a_table_reads_no_file_of_this_machine(tmp_path: Path) -> None
 def test_tables_that_cannot_serve_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "set" / "train.parquet"
     write(file, pa.table({"payload": [b"x"], "id": ["a"]}))
-    with pytest.raises(SourceError, match="no column holds pictures, only payload, id; give"):
+    with pytest.raises(SourceError, match="only payload, id"):
         open_source(tmp_path / "set")
     write(file, table([], tmp_path))
     with pytest.raises(SourceError, match=r"no images in .* no rows"):
         open_source(tmp_path / "set")
     for content in (b"", b"PAR1 is how it starts", b"PAR1" + bytes(100) + b"PAR1"):
         file.write_bytes(content)
-        with pytest.raises(SourceError, match=r"set: the table cannot be read .*again"):
+        with pytest.raises(SourceError, match=r"set: .*cannot be read"):
             open_source(tmp_path / "set")
 
 
@@ -252,7 +252,7 @@ def test_a_set_that_cannot_be_fetched_is_refused(monkeypatch: pytest.MonkeyPatch
         raise ConnectionError("Couldn't reach the hub\nand a second line")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(SourceError, match=r"Couldn't reach the hub\); check the name") as caught:
+    with pytest.raises(SourceError, match=r"hub\); check the name") as caught:
         open_source("owner/name")
     assert "\n" not in str(caught.value)
 

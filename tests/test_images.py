@@ -153,12 +153,12 @@ def test_arbitrary_bytes_are_no_picture(data: bytes) -> None:
 def test_refusals_name_the_file_and_the_cure(tmp_path: Path) -> None:
     text = tmp_path / "notes.jpg"
     text.write_text("this is no picture\n" * 20)
-    with pytest.raises(ImageError, match=r"notes\.jpg: not a picture.*leave it out"):
+    with pytest.raises(ImageError, match=r"notes\.jpg: .*leave it out"):
         load_image(text)
     (tmp_path / "none.png").touch()
-    with pytest.raises(ImageError, match=r"none\.png: the file is empty"):
+    with pytest.raises(ImageError, match=r"none\.png: .*empty"):
         load_image(tmp_path / "none.png")
-    with pytest.raises(ImageError, match=r"gone\.png: no such file; check the path"):
+    with pytest.raises(ImageError, match=r"gone\.png: no such file"):
         load_image(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="not a regular file"):
         load_image(tmp_path)
@@ -188,7 +188,7 @@ def test_decompression_bombs_are_refused(
 ) -> None:
     data = coded(picture_of(rng, 20, 20, 3), "PNG")
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageError, match=r"bombs \(200\).*KINPACK_MAX_PIXELS"):
+    with pytest.raises(ImageError, match=r"200.*KINPACK_MAX_PIXELS"):
         load_image(data, where="bomb.png")
 
 
@@ -196,7 +196,7 @@ def test_sides_of_zero_and_above_the_limit_are_refused() -> None:
     with pytest.raises(ImageError, match="hold nothing"):
         load_image(PIL.Image.new("RGB", (0, 4)))
     long = PIL.Image.new("L", (LONGEST_SIDE + 1, 1))
-    with pytest.raises(ImageError, match=r"65536×1 pixels, sides go up to 65535"):
+    with pytest.raises(ImageError, match=r"65536×1 .*65535"):
         load_image(long)
     assert load_image(long, size=100).shape == (1, 100, 1)
     assert load_image(long.crop((0, 0, LONGEST_SIDE, 1))).shape == (1, LONGEST_SIDE, 1)
@@ -310,7 +310,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 def test_writing_refuses_with_a_cure(tmp_path: Path) -> None:
     image = np.zeros((2, 2, 3), np.uint8)
-    with pytest.raises(ImageError, match=r"it\.gif: unknown format; png, webp and jpeg"):
+    with pytest.raises(ImageError, match=r"it\.gif: .*png, webp"):
         save_image(image, tmp_path / "it.gif")
     with pytest.raises(ImageError, match="write png instead"):
         save_image(np.zeros((1, 16384, 3), np.uint8), tmp_path / "long.webp")
@@ -335,7 +335,7 @@ def test_validate_image() -> None:
         with pytest.raises(ImageError, match="hold nothing"):
             validate_image(np.zeros(shape, np.uint8), "it")
     for wrong in (np.zeros((2, 2), np.float32), np.zeros((2, 2), bool)):
-        with pytest.raises(ImageError, match=r"uint8 array, this is .*astype"):
+        with pytest.raises(ImageError, match=r"uint8 .*astype"):
             validate_image(wrong, "it")
     with pytest.raises(ImageError, match=r"uint8 array .*list"):
         validate_image(cast(Any, [[1]]), "it")

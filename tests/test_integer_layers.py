@@ -244,5 +244,5 @@ def test_what_a_run_may_take_is_limited(
 @pytest.mark.parametrize("shape", [(1, 2, 4, 4), (1, 1, 4), (1, 1, 4, 4, 1), ()])
 def test_inputs_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     network = IntegerNetwork(blurred([(3, 1, False)]), reach=255, name="net")
-    with pytest.raises(CodecError, match=r"takes \(any, 1, any, any\), not"):
+    with pytest.raises(CodecError, match=r"\(any, 1, any, any\)"):
         network(np.zeros(shape, np.float32))

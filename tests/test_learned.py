@@ -185,7 +185,7 @@ def test_pieces_of_the_synthesis_equal_the_whole(coder: LearnedCoder) -> None:
     # Without its halo a piece is another one.
     cut = run_tiled(coder._synthesis, x, Tiling(8, 0, up=8), channels=3)
     assert (cut != whole).any()
-    with pytest.raises(CodecError, match="sees 5 positions beyond a tile, which has a halo of 0"):
+    with pytest.raises(CodecError, match=r"5 positions .*halo of 0"):
         coder._synthesis.check_fits(Tiling(8, 0, up=8), takes=NETWORK.latent + 1, gives=3)
 
 
@@ -244,7 +244,7 @@ def test_memory_does_not_grow_with_a_picture(codec: Codec, coder: LearnedCoder) 
 def test_too_large_pictures_are_refused(codec: Codec, coder: LearnedCoder) -> None:
     wide = np.zeros((1, MAX_SIDE + 1, 3), np.uint8)
     codes = product_codes(codec, [wide])
-    with pytest.raises(ImageError, match="too large for learned payloads"):
+    with pytest.raises(ImageError, match="too large for learned"):
         coder.encode([wide], codes, quality=50)
     with pytest.raises(ImageError, match="allow classic payloads"):
         codec.encode([wide], quality=50, classic="never")

@@ -84,7 +84,7 @@ def test_any_metadata_round_trips(metadata: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("metadata", [{"a": {1, 2}}, {"a": float("nan")}, {"a": b"x"}])
 def test_metadata_must_be_json(metadata: dict[str, Any]) -> None:
-    with pytest.raises(ArchiveError, match="metadata of an archive must be JSON values"):
+    with pytest.raises(ArchiveError, match=r"metadata.*JSON"):
         Manifest.unborn("cd" * 32, 1, metadata)
 
 
@@ -230,10 +230,10 @@ def test_loading(tmp_path: Path) -> None:
     store.create("manifests/notes.txt", b"x")
     assert load_manifest(store) == second
     assert load_manifest(store, 1) == FIRST
-    with pytest.raises(ArchiveError, match="there is no revision 3; it has 1 to 2"):
+    with pytest.raises(ArchiveError, match=r"no revision 3.*1 to 2"):
         load_manifest(store, 3)
     store.create(manifest_file(3), FIRST.to_bytes())
-    with pytest.raises(ArchiveError, match="manifest 1 under a wrong name"):
+    with pytest.raises(ArchiveError, match="under a wrong name"):
         load_manifest(store)
 
 
@@ -341,7 +341,7 @@ def test_every_changed_byte_of_a_manifest_with_a_base_is_found() -> None:
             with pytest.raises(ArchiveError, match=r"x\.json"):
                 read(bytes(damaged), deleted.base)
     for other in (None, *commits(20)[-2:]):
-        with pytest.raises(ArchiveError, match=r"x\.json: damaged manifest: it builds on another"):
+        with pytest.raises(ArchiveError, match=r"x\.json: damaged"):
             read(data, other)
 
 
@@ -389,6 +389,6 @@ def test_hostile_manifests_with_a_base(tmp_path: Path) -> None:
         data = sealed({**body, "deleted": {}})
         before = Record.from_bytes(data, where="x").checksum
         store.create(manifest_file(number), data)
-    with pytest.raises(ArchiveError, match="it builds on more than 100 others"):
+    with pytest.raises(ArchiveError, match="more than 100 others"):
         load_manifest(store)
     assert load_manifest(store, 100).segments == FIRST.segments

@@ -87,10 +87,10 @@ def test_a_clear_refusal_where_there_is_neither(
     without_rename(monkeypatch, number)
     with (
         reopened(path) as archive,
-        pytest.raises(ArchiveError, match="cannot create a file only if absent; choose another"),
+        pytest.raises(ArchiveError, match="only if absent"),
     ):
         archive.add(pictures(1, first=20))
-    with pytest.raises(ArchiveError, match="cannot create a file only if absent; choose another"):
+    with pytest.raises(ArchiveError, match="only if absent"):
         Archive.create(tmp_path / "b.kin", CODEC)
     assert hashes(path) == before
     assert list(tmp_path.iterdir()) == [path]
@@ -104,11 +104,11 @@ def test_other_refusals_are_what_they_are(
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", refusing(number))
         patch.setattr(handles, "_renameat2", lambda: pytest.fail("a rename was tried"))
-        with pytest.raises(ArchiveError, match=r"a\.bin: cannot write: the disk"):
+        with pytest.raises(ArchiveError, match=r"a\.bin: cannot write"):
             FolderStore(tmp_path).create("a.bin", b"x")
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     without_rename(monkeypatch, number)
-    with pytest.raises(ArchiveError, match=r"a\.bin: cannot write: the disk"):
+    with pytest.raises(ArchiveError, match=r"a\.bin: cannot write"):
         FolderStore(tmp_path).create("a.bin", b"x")
     assert list(tmp_path.iterdir()) == []
 

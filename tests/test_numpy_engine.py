@@ -119,7 +119,7 @@ def test_one_more_is_refused() -> None:
     layers = edge(np.random.default_rng(0))
     layer = layers.layers[0]
     more = IntegerLayers((replace(layer, bias=layer.bias + np.int32(1)),))
-    with pytest.raises(CodecError, match="layer 0 that leaves exact arithmetic"):
+    with pytest.raises(CodecError, match=r"layer 0 .*exact"):
         IntegerNetwork(more, reach=STREAM, name="net")
 
 

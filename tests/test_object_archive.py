@@ -71,7 +71,7 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
         assert archive.add(pictures(10)) == AddReport(added=10)
         assert np.array_equal(archive.read("set/00003"), pictures(10).images[3][2])
     assert content(address) == expected(pictures(10))
-    with pytest.raises(ArchiveError, match="this path exists; use kinpack add"):
+    with pytest.raises(ArchiveError, match="exists; use kinpack add"):
         Archive.create(address, CODEC)
     with reopened(address) as archive, reopened(make(tmp_path / "a.kin")) as folder:
         assert archive.search("set/00004", 5) == folder.search("set/00004", 5)
@@ -101,7 +101,7 @@ def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
     with reopened(address, at=1) as old:
         assert old.ids == names(*range(10))
         assert np.array_equal(old.read("set/00000"), pictures(1).images[0][2])
-        with pytest.raises(ArchiveError, match="opened at revision 1, which stays"):
+        with pytest.raises(ArchiveError, match="at revision 1"):
             old.remove(names(0))
         copy(old, place.address("old.kin"))
         copy(old, tmp_path / "old.kin")
@@ -204,7 +204,7 @@ def test_lost_races_are_made_up_for(place: Backend) -> None:
     assert reports["error"] == AddReport(added=3)
     with reopened(address) as archive:
         archive.remove(names(20, 21, 22))
-    with pytest.raises(ArchiveError, match="'set/00021' is there already"):
+    with pytest.raises(ArchiveError, match="'set/00021'"):
         racing("error", renewed(21))
     with reopened(address) as archive:
         archive.remove(names(21))
@@ -293,7 +293,7 @@ def test_what_fails_to_be_made_leaves_nothing(place: Backend, tmp_path: Path) ->
     with pytest.raises(KinpackError), Archive.create(address, CODEC) as archive:
         archive.add(FakeSource([*pictures(3).images, ("x", None, None)]))
     assert place.objects(address) == {}
-    with pytest.raises(ArchiveError, match=r"a\.kin: no kinpack archive: it has no manifests"):
+    with pytest.raises(ArchiveError, match=r"a\.kin: no kinpack archive"):
         reopened(address)
     source = make(tmp_path / "b.kin", pictures(4))
     (file,) = (source / "segments").iterdir()
@@ -317,7 +317,7 @@ def test_a_reader_keeps_its_state_until_it_refreshes(place: Backend) -> None:
         assert reader.ids == writer.ids == names(*range(1, 6), 10, 11)
         writer.compact()
         writer.gc(min_age=0)
-        with pytest.raises(ArchiveError, match="missing; open the archive again if it was cleaned"):
+        with pytest.raises(ArchiveError, match=r"missing; open .*again"):
             reader.read("set/00001")
         reader.refresh()
         assert np.array_equal(reader.read("set/00001"), pictures(2).images[1][2])
@@ -425,7 +425,7 @@ def test_what_dead_writers_leave_goes_with_gc(
     memory.put(address, "notes.txt", b"mine")
     with reopened(address) as archive:
         archive.add(pictures(1, first=50))  # a dead writer is in nobody's way
-        with pytest.raises(ArchiveError, match=r"somebody is writing.*writer-dead"):
+        with pytest.raises(ArchiveError, match=r"writing.*writer-dead"):
             archive.gc(min_age=0)
         assert len(verify(address).notes) == 2
         monkeypatch.setattr(leases, "WRITER_SECONDS", -1.0)

@@ -88,7 +88,7 @@ def test_long_reads_come_in_pieces(place: Backend, monkeypatch: pytest.MonkeyPat
     data = os.urandom(3500)
     store.create("segments/a.parquet", data)
     assert store.read_range("segments/a.parquet", 7, 3400) == data[7:3407]
-    with pytest.raises(ArchiveError, match="3000 to 4000 are not all there"):
+    with pytest.raises(ArchiveError, match="3000 to 4000"):
         store.read_range("segments/a.parquet", 0, 1 << 40)
 
 
@@ -158,7 +158,7 @@ def test_writers_and_a_collector_keep_apart(
         assert one.list() == []  # leases are no part of the archive
         assert len(place.objects(place.address())) == 2
         with (
-            pytest.raises(ArchiveError, match=r"somebody is writing.*remove .*/locks/writer-"),
+            pytest.raises(ArchiveError, match=r"remove .*/locks/writer-"),
             ObjectStore(place.address()).alone(),
         ):
             pass
@@ -168,12 +168,12 @@ def test_writers_and_a_collector_keep_apart(
     with one.alone():
         assert list(place.objects(place.address())) == [leases.COLLECTOR]
         with (
-            pytest.raises(ArchiveError, match=r"somebody is cleaning up.*remove .*locks/collector"),
+            pytest.raises(ArchiveError, match=r"remove .*locks/collector"),
             other.writing(lambda: None),
         ):
             pass
         with (
-            pytest.raises(ArchiveError, match="somebody is cleaning up the archive already"),
+            pytest.raises(ArchiveError, match=r"cleaning up .*already"),
             other.alone(),
         ):
             pass
@@ -208,7 +208,7 @@ def test_the_dead_count_for_a_while(memory: Backend, monkeypatch: pytest.MonkeyP
     with store.writing(lambda: None):
         assert leases.COLLECTOR not in memory.objects(memory.address())
     with (
-        pytest.raises(ArchiveError, match=r"if they have died .* remove .*writer-dead"),
+        pytest.raises(ArchiveError, match=r"remove .*writer-dead"),
         store.alone(),
     ):
         pass
@@ -233,7 +233,7 @@ def test_whoever_is_taken_for_dead_learns_of_it(
         with collector.alone():
             collector.delete("segments/a.parquet")
         clock[0] += 10 * 3600
-        with pytest.raises(ArchiveError, match="others went on without it; nothing was changed"):
+        with pytest.raises(ArchiveError, match="nothing was changed"):
             slow.create("manifests/1.json", b"x")
     assert memory.objects(memory.address()) == {}
 
@@ -251,7 +251,7 @@ def test_a_store_that_ignores_conditions_is_refused(
     monkeypatch.setattr(MemoryStore, "put", careless)
     store = ObjectStore(memory.address())
     with (
-        pytest.raises(ArchiveError, match=r"ignores If-None-Match.*use another store"),
+        pytest.raises(ArchiveError, match="If-None-Match"),
         store.writing(lambda: None),
     ):
         pass
@@ -271,11 +271,11 @@ def test_addresses() -> None:
         assert (address.scheme, address.bucket, address.prefix) == parts
         assert Address.parse(str(address)) == address
     for text in ("s3://", "s3:///x", "s3://b/a//b", "gs://b/../c", "memory://a/./b", "az:///"):
-        with pytest.raises(ArchiveError, match="no address of an archive; it is like"):
+        with pytest.raises(ArchiveError, match="no address of an archive"):
             Address.parse(text)
     for text in ("s3:/b/x", "ftp://b/x", "photos.kin", "/s3://x", ""):
         assert place_of(text) == Path(text)
-        with pytest.raises(ArchiveError, match="no address of an object store"):
+        with pytest.raises(ArchiveError, match="no address"):
             Address.parse(text)
 
 

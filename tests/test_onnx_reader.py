@@ -341,7 +341,7 @@ def test_hostile_graphs(monkeypatch: pytest.MonkeyPatch, data: bytes, said: str)
 
     assert any(part in refusal(data) for part in said.split("|"))
     monkeypatch.delattr(onnxruntime, "InferenceSession")
-    with pytest.raises(CodecError, match="network 'net' of the codec does not load"):
+    with pytest.raises(CodecError, match=r"'net' .*does not load"):
         OnnxNetwork(data, name="net")(np.zeros((1, 1, 1, 1), np.float32))
 
 

@@ -114,5 +114,5 @@ def test_large_pictures_are_seen_reduced() -> None:
 def test_no_picture_and_missing_labels_are_refused() -> None:
     with pytest.raises(SourceError, match="no image"):
         PatchSampler([])
-    with pytest.raises(SourceError, match="1 labels do not fit 2 images"):
+    with pytest.raises(SourceError, match=r"1 labels .* 2 images"):
         PatchSampler([picture(8, 8), picture(9, 9)], labels=[0])

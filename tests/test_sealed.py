@@ -68,9 +68,7 @@ def test_a_sealed_archive_reads_as_the_folder(folder: Path, sealed: Path, tmp_pa
         seal(archive, tmp_path / "again.kin.zip")
         seal(other, tmp_path / "third.kin.zip")
         copy(other, tmp_path / "copy.kin")
-        with pytest.raises(
-            ArchiveError, match=r"a\.kin\.zip: there is no revision 1; it has 2 to 2"
-        ):
+        with pytest.raises(ArchiveError, match="no revision 1; it has 2"):
             reopened(sealed, at=1)
     assert (tmp_path / "again.kin.zip").read_bytes() == sealed.read_bytes()
     assert (tmp_path / "third.kin.zip").read_bytes() == sealed.read_bytes()
@@ -127,7 +125,7 @@ def test_nothing_changes_a_sealed_archive(sealed: Path) -> None:
             archive.compact,
             archive.gc,
         ):
-            with pytest.raises(ArchiveError, match="a sealed archive cannot be changed; make a"):
+            with pytest.raises(ArchiveError, match=r"sealed .*cannot be changed"):
                 change()
         with pytest.raises(ArchiveError, match="cannot be changed"):
             archive.store.delete("x")
@@ -152,7 +150,7 @@ def test_zips_that_others_made(folder: Path, tmp_path: Path) -> None:
             info.extra = b"\x01\x00\x04\x00abcd"
             three.writestr(info, file.read_bytes())
     assert content(plain) == content(extra) == content(folder)
-    with pytest.raises(ArchiveError, match=r"compressed or encrypted.*kinpack seal"):
+    with pytest.raises(ArchiveError, match=r"compressed.*kinpack seal"):
         reopened(packed)
 
 
@@ -278,7 +276,7 @@ def test_a_busy_server_is_asked_again(server: RangeServer, monkeypatch: pytest.M
         server.failures = ["drop", 429]
         assert archive.read("set/00000").size
         server.failures = [503] * 9
-        with pytest.raises(ArchiveError, match="the server does not answer \\(503"):
+        with pytest.raises(ArchiveError, match=r"\(503"):
             archive.read("set/00001")
 
 
@@ -286,7 +284,7 @@ def test_what_a_server_may_answer(server: RangeServer, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"x\.kin\.zip: the server answers 404.*check the addr"):
         Archive.open(f"{server.url}/x.kin.zip")
     server.files["page"] = b"<html>" * 10
-    with pytest.raises(ArchiveError, match="no sealed archive, or a damaged one"):
+    with pytest.raises(ArchiveError, match="no sealed archive"):
         Archive.open(f"{server.url}/page")
     with pytest.raises(ArchiveError, match="no address of a file"):
         Archive.open("http:///x.kin.zip")
@@ -295,13 +293,13 @@ def test_what_a_server_may_answer(server: RangeServer, tmp_path: Path) -> None:
     with Archive.open(f"{server.url}/a.kin.zip", codec=CODEC) as archive:
         archive.ids  # noqa: B018
         server.files["a.kin.zip"] = server.files["a.kin.zip"][:-1] + b"x"
-        with pytest.raises(ArchiveError, match="the file has changed meanwhile"):
+        with pytest.raises(ArchiveError, match="has changed meanwhile"):
             archive.read("set/00000")
         server.tags = False
         server.ranges = False
-        with pytest.raises(ArchiveError, match="does not give parts of a file"):
+        with pytest.raises(ArchiveError, match="parts of a file"):
             archive.read("set/00000")
-    with pytest.raises(ArchiveError, match="does not give parts of a file"):
+    with pytest.raises(ArchiveError, match="parts of a file"):
         Archive.open(f"{server.url}/a.kin.zip")
     make(tmp_path / "s.kin", pictures(1))
     with reopened(tmp_path / "s.kin") as small:
@@ -322,7 +320,7 @@ def test_ranges_of_files(sealed: Path, server: RangeServer) -> None:
                 file.read(offset, length)
         store = SealedStore(file)
         assert store.exists("manifests/0000000002.json")
-        with pytest.raises(ArchiveError, match="this file of the archive is missing"):
+        with pytest.raises(ArchiveError, match="is missing"):
             store.read("manifests/0000000001.json")
         with pytest.raises(ArchiveError, match="truncated"):
             store.read_range("manifests/0000000002.json", 1, 1 << 40)

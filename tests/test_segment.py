@@ -186,7 +186,7 @@ def test_every_changed_byte_is_found_or_harmless() -> None:
         damaged[position] ^= 0x10
         segment = Segment(MemoryStore(bytes(damaged)), entry)
         if position >= entry.index_offset:
-            with pytest.raises(ArchiveError, match="index is damaged: its checksum does not hold"):
+            with pytest.raises(ArchiveError, match="index is damaged"):
                 segment.packet(0)
             continue
         hit = 0
@@ -237,7 +237,7 @@ def test_foreign_content_with_a_good_checksum_is_refused() -> None:
         (data + b"x", {}),
     ]
     for content, changes in cases:
-        with pytest.raises(ArchiveError, match="this is no segment of a kinpack archive"):
+        with pytest.raises(ArchiveError, match="no segment"):
             _ = with_checksum(content, entry, **changes).index
     for shift in (-1, 1):  # payloads elsewhere than stated: the packets' own checksums tell
         segment = with_checksum(data, entry, index_offset=offset + shift)
@@ -292,7 +292,7 @@ def test_a_segment_is_full_by_rows_or_bytes(
 def test_what_cannot_be_written_is_refused() -> None:
     packet = random_rows(1)[0][2]
     writer = SegmentStream(FolderStore(Path("x.kin")), CODEC)
-    with pytest.raises(ArchiveError, match=r"^x\.kin: a segment without images"):
+    with pytest.raises(ArchiveError, match=r"^x\.kin: .*without images"):
         writer.finish()
     with pytest.raises(ArchiveError, match="empty id"):
         writer.add("", {}, packet)
@@ -301,12 +301,12 @@ def test_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(ArchiveError, match="no valid Unicode"):
         writer.add("a", {"label": "bad\udcff"}, packet)
     writer.add("a", {}, packet)
-    with pytest.raises(ArchiveError, match="product code of 3 bytes, those before it 8"):
+    with pytest.raises(ArchiveError, match=r"3 bytes, .* 8"):
         writer.add("b", {}, Packet(1, 1, 1, Kind.AVIF, 1, b"abc", b""))
     assert writer.rows == 1
 
 
 def test_a_library_that_cuts_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "_ONE_PAGE", 1 << 10)
-    with pytest.raises(ArchiveError, match="does not keep payloads in one page"):
+    with pytest.raises(ArchiveError, match="payloads in one page"):
         write(random_rows(3000))

@@ -206,7 +206,7 @@ def test_damaged_and_foreign_checkpoints_are_told(tmp_path: Path) -> None:
         run(tmp_path, network=wider)
     for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
         last.write_bytes(damaged)
-        with pytest.raises(CodecError, match=r"last\.ckpt: the checkpoint cannot be read"):
+        with pytest.raises(CodecError, match=r"last\.ckpt: .*read"):
             run(tmp_path)
 
 
