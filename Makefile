@@ -16,10 +16,10 @@ export PIP_NO_INPUT := 1
 INSTALL := -m pip install --quiet --progress-bar off --constraint constraints.txt
 # The build back-end is installed too, so that builds use the pinned one (no build isolation).
 BACKEND := hatchling editables
-PACKAGE := $(shell find src -type f ! -name '*.pyc') pyproject.toml README.md LICENSE
+PACKAGE := $(shell find src -type f ! -name '*.pyc') hatch_build.py pyproject.toml README.md LICENSE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-runtime check lint format size clean distclean
+.PHONY: help demo test test-fast test-runtime check lint format size wheels pins sbom clean distclean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,12 +53,31 @@ format: .venv/.installed ## format, and fix what lint can fix by itself
 size: .venv-demo/.kinpack ## bytes that installing kinpack puts on disk, by package
 	@.venv-demo/bin/python -m benchmarks.ship.installed_size
 
+wheels: .venv-release/.installed ## build the source package and both wheels: for musl, and for all else
+	.venv-release/bin/python -m hatchling build -d dist
+	KINPACK_LIBC=musl .venv-release/bin/python -m hatchling build -t wheel -d dist
+
+PINS := pip compile pyproject.toml --quiet --refresh --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --constraint constraints.txt --custom-compile-command 'make pins'
+pins: .venv-release/.installed ## write requirements.txt again: every run-time package with its hashes
+	KINPACK_LIBC=glibc .venv-release/bin/uv $(PINS) --output-file requirements.txt
+	KINPACK_LIBC=musl .venv-release/bin/uv $(PINS) --output-file requirements-musl.txt
+
+sbom: wheels ## install requirements.txt by its hashes, and write what that is as CycloneDX into dist
+	rm -rf .venv-sbom
+	$(PYTHON) -m venv --without-pip .venv-sbom
+	.venv-release/bin/python -m pip --python .venv-sbom install --quiet --require-hashes -r requirements.txt
+	.venv-release/bin/python -m pip --python .venv-sbom install --quiet --no-deps --no-index --find-links dist kinpack
+	.venv-release/bin/cyclonedx-py environment .venv-sbom/bin/python \
+		--output-reproducible --output-format JSON --output-file dist/kinpack.cdx.json
+	rm -rf .venv-sbom
+
 clean: ## remove caches, builds and the demo's output
 	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments as well
-	rm -rf .venv .venv-demo .venv-runtime
+	rm -rf .venv .venv-demo .venv-runtime .venv-release .venv-sbom
 
 # A stamp is written last, so that an interrupted installation is taken up again.
 define environment
@@ -80,6 +99,13 @@ endef
 	@echo "Installing kinpack and its test tools, without torch, into .venv-runtime ..."
 	@.venv-runtime/bin/python $(INSTALL) $(BACKEND)
 	@.venv-runtime/bin/python $(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+.venv-release/.installed: pyproject.toml constraints.txt
+	$(call environment,.venv-release)
+	@echo "Installing what builds and pins releases into .venv-release ..."
+	@.venv-release/bin/python -m pip install --quiet --upgrade pip
+	@.venv-release/bin/python $(INSTALL) $(BACKEND) cyclonedx-bom uv
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt

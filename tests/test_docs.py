@@ -234,8 +234,9 @@ def test_numbers_of_the_readme_come_from_result_files() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_numbers_of_the_codec_come_from_result_files() -> None:
-    command = [sys.executable, "-m", "benchmarks.pages.codec_tables", "--check"]
+@pytest.mark.parametrize("tables", ["codec_tables", "installing_tables"])
+def test_numbers_of_pages_come_from_result_files(tables: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.pages.{tables}", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
