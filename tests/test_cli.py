@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import kinpack
-from kinpack.archive.segments.segment_index import Tail
+from kinpack.archive.segments.segment_tail import Tail
 from kinpack.cli.reporting import Report, columns, one_line
 from tests.cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 

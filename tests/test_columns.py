@@ -22,7 +22,8 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.segments.guard.column_table import COLUMNS, Column
-from kinpack.archive.segments.segment_index import Index, Tail
+from kinpack.archive.segments.segment import Index
+from kinpack.archive.segments.segment_tail import Tail
 from kinpack.errors import ArchiveError
 from kinpack.integrations.exporting import export
 from kinpack.integrations.unpacking import unpack
@@ -199,9 +200,8 @@ def read(data: bytes) -> Index:
     first = metadata.row_group(0).column(0)
     lengths = pq.read_table(io.BytesIO(data), columns=["length"])["length"].to_pylist()
     assert first.data_page_offset == 4
-    return Tail(
-        data[offset:], offset=offset, rows=metadata.num_rows, payload_bytes=sum(lengths)
-    ).index()
+    tail = Tail(data[offset:], offset=offset, rows=metadata.num_rows)
+    return Index.of(tail.columns(), offset=offset, payload_bytes=sum(lengths))
 
 
 def replaced(name: str, array: pa.Array, *, nullable: bool = True) -> Any:
@@ -302,7 +302,8 @@ def test_damaged_new_columns_do_no_harm(tmp_path: Path) -> None:
         for new in (b"\xff", b"\x7f", b"\0"):
             tail = data[offset:place] + new + data[place + 1 :]
             try:
-                Tail(tail, offset=offset, rows=20, payload_bytes=payload_bytes).index()
+                columns = Tail(tail, offset=offset, rows=20).columns()
+                Index.of(columns, offset=offset, payload_bytes=payload_bytes)
             except (ArithmeticError, LookupError, OSError, TypeError, ValueError):
                 refused += 1
     assert refused > 100

@@ -19,7 +19,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.revisions import snapshot as finding
 from kinpack.archive.revisions.hash_index import HashIndex, rows_of
 from kinpack.archive.segments import segment_stream as stream_module
-from kinpack.archive.segments.segment_index import Tail
+from kinpack.archive.segments.segment_tail import Tail
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError, NotFoundError
 from tests.archive_checks import CODEC, content, expected, make, renewed, reopened

@@ -27,9 +27,10 @@ from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
 from kinpack.archive.segments.guard.parquet_limits import prefix_bytes
+from kinpack.archive.segments.segment import Index
 from kinpack.archive.segments.segment_entry import MOST_ROWS, SegmentEntry
-from kinpack.archive.segments.segment_index import Tail
 from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.segments.segment_tail import Tail
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.codec.classic.avif import rebuild
 from kinpack.codec.codec import Codec
@@ -211,7 +212,12 @@ def read(data: bytes, rows: int) -> Any:
     """The index of a segment, read from where its payloads end."""
     group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
     offset = group.column(1).dictionary_page_offset or group.column(1).data_page_offset
-    return Tail(data[offset:], offset=offset, rows=rows, payload_bytes=0).index()
+    return index_of(data[offset:], offset, rows)
+
+
+def index_of(tail: bytes, offset: int, rows: int, payload_bytes: int = 0) -> Index:
+    columns = Tail(tail, offset=offset, rows=rows).columns()
+    return Index.of(columns, offset=offset, payload_bytes=payload_bytes)
 
 
 def test_plain_segments_are_read() -> None:
@@ -262,7 +268,7 @@ def test_every_number_of_the_footer_may_be_absurd() -> None:
         for new in (b"\xff\xff\xff\xff\x0f", b"\x7f", b"\0"):
             tail = data[offset:place] + new + data[place + 1 :]
             try:
-                index = Tail(tail, offset=offset, rows=9, payload_bytes=0).index()
+                index = index_of(tail, offset, 9)
             except (ArithmeticError, LookupError, OSError, TypeError, ValueError):
                 continue
             assert len(index.ids) == 9
@@ -329,7 +335,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path) -> None:
     (entry,) = stream.segments
     assert entry.rows == rows - 1
     tail = store.read(entry.file)[entry.index_offset :]
-    index = Tail(tail, offset=entry.index_offset, rows=entry.rows, payload_bytes=entry.rows).index()
+    index = index_of(tail, entry.index_offset, entry.rows, entry.rows)
     assert len(index.ids) == entry.rows > 5
 
 

@@ -18,8 +18,8 @@ from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_index import UNREADABLE, Tail
 from kinpack.archive.segments.segment_stream import SegmentStream
+from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
 from kinpack.archive.segments.tolerant_reading import sift
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
@@ -287,9 +287,8 @@ class _Repair:
                 ),
                 offset=entry.index_offset,
                 rows=entry.rows,
-                payload_bytes=entry.payload_bytes,
             )
-            ids = tail.index().ids.to_pylist()
+            ids = tail.columns("id")["id"].to_pylist()
             return [ids[row] for row in rows]
         except (KinpackError, AttributeError, *UNREADABLE):
             return ["?"] * len(rows)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.segments.code_file import read_codes
+from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_index import UNREADABLE, Index, Tail, packed_codes
+from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -22,6 +24,77 @@ _READ_BYTES = 4 << 20
 _KINDS = {kind.value: kind for kind in Kind}
 
 _Column = TypeVar("_Column")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All columns of a segment but the payloads, row by row in the order of adding.
+
+    Attributes:
+        ids: Arrow array of strings.
+        codes: packed product codes, uint8, shape (rows, bytes of a code).
+        starts: byte in the file at which each payload begins, and one more at which the last ends,
+            int64, shape (rows + 1,).
+        numbers: what each packet states, by the column's name: ``width``, ``height``, ``channels``,
+            ``quality``, ``kind`` and ``checksum``, each of shape (rows,).
+        optional: Arrow arrays of what else is known, null where an image has none, by the
+            column's name; ``label`` is one.
+    """
+
+    ids: Any
+    codes: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    numbers: Mapping[str, NDArray[Any]]
+    optional: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], *, offset: int, payload_bytes: int) -> Index:
+        """The index of columns.
+
+        Args:
+            arrays: Arrow arrays of the columns, optional ones only as far as they are there.
+            offset: byte in the file at which the payloads end.
+            payload_bytes: sum of lengths that there must be.
+
+        Raises:
+            ValueError: the lengths do not add up, or a number is of another type.
+        """
+        import pyarrow as pa
+
+        ids, numbers = arrays["id"], {}
+        for column in COLUMNS.values():
+            if column.optional or column.dtype not in NUMBERS:
+                continue
+            array, dtype = arrays[column.name], np.dtype(column.dtype)
+            if array.type != column.arrow_type or array.null_count:
+                raise ValueError(f"its column {column.name} is of the type {array.type}")
+            # Not copied; to_numpy would import pandas first.
+            data, begin = array.buffers()[1], array.offset * dtype.itemsize
+            numbers[column.name] = np.frombuffer(data, dtype, len(array), begin)
+        lengths = numbers.pop("length").astype(np.int64)
+        if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
+            raise ValueError("its lengths do not add up to the payloads")
+        starts = np.full(len(ids) + 1, offset - payload_bytes, np.int64)
+        starts[1:] += np.cumsum(lengths)
+        optional = {
+            column.name: arrays[column.name]
+            if column.name in arrays
+            else pa.nulls(len(ids), column.arrow_type)
+            for column in optional_columns()
+        }
+        return cls(ids, packed_codes(arrays["code"]), starts, numbers, optional)
+
+
+def packed_codes(array: Any) -> NDArray[np.uint8]:
+    """Product codes, uint8 (rows, bytes of a code), of an Arrow array of bytes, not copied."""
+    import pyarrow as pa
+
+    kind = array.type
+    if not pa.types.is_fixed_size_binary(kind) or not kind.byte_width or array.null_count:
+        raise ValueError(f"its product codes are of the type {kind}")
+    size, rows = kind.byte_width, len(array)
+    codes = np.frombuffer(array.buffers()[1], np.uint8, rows * size, array.offset * size)
+    return codes.reshape(rows, size)
 
 
 class Segment:
@@ -68,7 +141,9 @@ class Segment:
             ArchiveError: the file is missing, truncated or damaged.
         """
         if self._index is None:
-            self._index = self._decoded(lambda tail: tail.index())
+            entry = self.manifest_entry
+            place = {"offset": entry.index_offset, "payload_bytes": entry.payload_bytes}
+            self._index = self._decoded(lambda tail: Index.of(tail.columns(), **place))
             self._tail = None
         return self._index
 
@@ -246,7 +321,6 @@ class Segment:
                     self._read_tail(),
                     offset=entry.index_offset,
                     rows=entry.rows,
-                    payload_bytes=entry.payload_bytes,
                 )
             return decode(tail)
         except (AttributeError, *UNREADABLE) as error:

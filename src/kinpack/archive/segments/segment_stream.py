@@ -21,8 +21,8 @@ from kinpack.archive.segments.guard.column_table import (
     optional_columns,
 )
 from kinpack.archive.segments.image_entry import StoredImage
+from kinpack.archive.segments.segment import Index
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_index import Index
 from kinpack.archive.stores.store import FORMAT
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError

@@ -1,21 +1,16 @@
-"""The index of a segment: all its columns but the payloads, read with what a stranger may do."""
+"""The end of a segment's file, from which its columns are decoded, whatever a stranger wrote."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinpack.archive.segments.guard.column_table import (
     COLUMNS,
-    NUMBERS,
     Column,
     most_text,
-    optional_columns,
 )
 from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes
 
@@ -23,81 +18,6 @@ UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, Val
 """What the Parquet library raises on files that are damaged, or none of its."""
 
 _PADDED = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """All columns of a segment but the payloads, row by row in the order of adding.
-
-    Attributes:
-        ids: Arrow array of strings.
-        codes: packed product codes, uint8, shape (rows, bytes of a code).
-        starts: byte in the file at which each payload begins, and one more at which the last ends,
-            int64, shape (rows + 1,).
-        numbers: what each packet states, by the column's name: ``width``, ``height``, ``channels``,
-            ``quality``, ``kind`` and ``checksum``, each of shape (rows,).
-        optional: Arrow arrays of what else is known, null where an image has none, by the
-            column's name; ``label`` is one.
-    """
-
-    ids: Any
-    codes: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    numbers: Mapping[str, NDArray[Any]]
-    optional: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, Any], *, offset: int, payload_bytes: int) -> Index:
-        """The index of columns.
-
-        Args:
-            arrays: Arrow arrays of the columns, optional ones only as far as they are there.
-            offset: byte in the file at which the payloads end.
-            payload_bytes: sum of lengths that there must be.
-
-        Raises:
-            ValueError: the lengths do not add up, or a number is of another type.
-        """
-        import pyarrow as pa
-
-        ids = arrays["id"]
-        numbers = {
-            column.name: _numbers(arrays[column.name], column)
-            for column in COLUMNS.values()
-            if column.dtype in NUMBERS and not column.optional
-        }
-        lengths = numbers.pop("length").astype(np.int64)
-        if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
-            raise ValueError("its lengths do not add up to the payloads")
-        starts = np.full(len(ids) + 1, offset - payload_bytes, np.int64)
-        starts[1:] += np.cumsum(lengths)
-        optional = {
-            column.name: arrays[column.name]
-            if column.name in arrays
-            else pa.nulls(len(ids), column.arrow_type)
-            for column in optional_columns()
-        }
-        return cls(ids, packed_codes(arrays["code"]), starts, numbers, optional)
-
-
-def _numbers(array: Any, column: Column) -> NDArray[Any]:
-    """The values of an Arrow array, not copied; ``to_numpy`` would import pandas first."""
-    dtype = np.dtype(column.dtype)
-    if array.type != column.arrow_type or array.null_count:
-        raise ValueError(f"its column {column.name} is of the type {array.type}")
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
-
-
-def packed_codes(array: Any) -> NDArray[np.uint8]:
-    """Product codes, uint8 (rows, bytes of a code), of an Arrow array of bytes, not copied."""
-    import pyarrow as pa
-
-    kind = array.type
-    if not pa.types.is_fixed_size_binary(kind) or not kind.byte_width or array.null_count:
-        raise ValueError(f"its product codes are of the type {kind}")
-    size, rows = kind.byte_width, len(array)
-    codes = np.frombuffer(array.buffers()[1], np.uint8, rows * size, array.offset * size)
-    return codes.reshape(rows, size)
 
 
 class Tail:
@@ -111,26 +31,24 @@ class Tail:
         tail: the file's bytes from the payloads' end on.
         offset: byte in the file at which they begin.
         rows: images that there must be.
-        payload_bytes: sum of lengths that there must be.
 
     Raises:
         ValueError: the metadata are not those of such a segment, or declare too much.
     """
 
-    def __init__(self, tail: bytes, *, offset: int, rows: int, payload_bytes: int) -> None:
+    def __init__(self, tail: bytes, *, offset: int, rows: int) -> None:
         self._pages = check_limits(tail, offset=offset, rows=rows)
         self._tail, self._offset = tail, offset
-        self._rows, self._payload_bytes = rows, payload_bytes
+        self._rows = rows
         self._arrays: dict[str, Any] = {}
 
-    def index(self) -> Index:
-        """All columns but the payloads."""
-        arrays = self.columns(*self._pages)
-        return Index.of(arrays, offset=self._offset, payload_bytes=self._payload_bytes)
-
     def columns(self, *names: str) -> dict[str, Any]:
-        """What is decoded by now, these columns among it, as Arrow arrays; each is decoded once."""
-        new = [name for name in names if name not in self._arrays]
+        """What is decoded by now, these columns among it, as Arrow arrays; each is decoded once.
+
+        Args:
+            names: of the columns; without any, all but the payloads.
+        """
+        new = [name for name in names or self._pages if name not in self._arrays]
         for name in new:
             check_prefixes(self._tail, self._pages[name], COLUMNS[name], rows=self._rows)
         for name, array in self._read(new).items() if new else ():
