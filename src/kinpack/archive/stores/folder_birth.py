@@ -16,12 +16,12 @@ from pathlib import Path
 from kinpack.archive.stores.handles import (
     create_file,
     is_same,
+    lock_alone,
     open_folder,
     release,
     system,
 )
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
-from kinpack.archive.stores.system.locks import lock_alone
 from kinpack.archive.stores.system_errors import existing, refusal
 from kinpack.errors import ArchiveError, shown
 

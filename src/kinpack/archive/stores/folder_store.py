@@ -15,6 +15,8 @@ from kinpack.archive.stores.folder_birth import FolderBirth
 from kinpack.archive.stores.handles import (
     check_regular,
     leads_to,
+    lock_alone,
+    lock_shared,
     open_file,
     open_folder,
     publish_file,
@@ -25,7 +27,6 @@ from kinpack.archive.stores.handles import (
     write_synchronised,
 )
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
-from kinpack.archive.stores.system.locks import lock_alone, lock_shared
 from kinpack.archive.stores.system_errors import closed, missing, refusal, truncated
 from kinpack.errors import ArchiveError, shown
 

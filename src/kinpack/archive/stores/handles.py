@@ -1,7 +1,8 @@
-"""Handles: folders and files that are opened once, without following links, and named.
+"""Handles: folders and files that are opened once, without following links, locked and named.
 
-What is opened here stays what it is, whatever becomes of its name. A finished file gets its name
-only if nothing has that yet.
+What is opened here stays what it is, whatever becomes of its name. Who writes holds a shared lock,
+who cleans up an exclusive one; Windows has none. A finished file gets its name only if nothing has
+that yet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.stores.system import by_path
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
+
 HANDLES = os.open in os.supports_dir_fd
 """Whether the system opens folders, and takes names relative to them."""
 
@@ -30,6 +36,9 @@ _RENAME_NOREPLACE = 1
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 _NO_SUCH_CALL = frozenset(
     {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP}
+)
+_NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 )
 _LARGE = 1 << 20
 _seeking = threading.Lock()
@@ -190,6 +199,43 @@ def write_synchronised(name: str, data: bytes | memoryview, within: int) -> None
         os.fsync(descriptor)
     finally:
         release(descriptor)
+
+
+def lock_alone(descriptor: int) -> bool | None:
+    """Try to lock an open folder or file for oneself, without waiting.
+
+    Args:
+        descriptor: what is open; the lock goes when it is closed, also by a kill.
+
+    Returns:
+        True if locked, False if somebody else holds a lock, ``None`` where there are no locks.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def lock_shared(descriptor: int) -> None:
+    """Lock an open folder together with others, waiting for whoever holds it alone.
+
+    Args:
+        descriptor: what is open; a lock that it holds alone becomes a shared one.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def is_same(descriptor: int, name: str, within: int) -> bool:

@@ -17,6 +17,7 @@ from kinpack.archive.stores.handles import (
     create_file,
     is_same,
     let_go,
+    lock_alone,
     open_file,
     open_folder,
     publish_file,
@@ -25,7 +26,6 @@ from kinpack.archive.stores.handles import (
     rename_alone,
     system,
 )
-from kinpack.archive.stores.system.locks import lock_alone
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.errors import ArchiveError, shown
 

@@ -1,1 +1,1 @@
-"""What the system offers: its locks, and calls by path where it opens no folders."""
+"""Calls to the system where it is like Windows; imports nothing of kinpack."""
