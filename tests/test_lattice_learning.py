@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 from kinpack.codec.codec import Codec  # noqa: E402
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
-from kinpack.learn.freezing.lattice_codec import freeze_lattice, integer_synthesis_of  # noqa: E402
+from kinpack.learn.freezing.lattice_codec import byte_synthesis_of, freeze_lattice  # noqa: E402
 from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
 from kinpack.learn.freezing.scales import LIMIT, UNIT  # noqa: E402
 from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
@@ -28,7 +28,7 @@ from kinpack.learn.models.config import NetworkConfig  # noqa: E402
 from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
 from kinpack.learn.training.loop import TrainingRun  # noqa: E402
 from kinpack.metrics import psnr  # noqa: E402
-from kinpack.networks.integer_network import IntegerNetwork  # noqa: E402
+from kinpack.networks.integer_network import ByteNetwork  # noqa: E402
 
 pytestmark = [pytest.mark.learn, pytest.mark.slow]
 
@@ -206,18 +206,18 @@ def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Pa
     assert 0.5 < 8 * sum(map(len, messages)) / float(bits.sum()) < 1.1
 
 
-def test_the_integer_synthesis_draws_what_the_float_one_does(tmp_path: Path) -> None:
+def test_the_synthesis_in_bytes_draws_what_the_float_one_does(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
     run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
     for _ in range(20):
         run.advance()
     model, pictures = run.network.eval(), patches.batch(5)
     assert isinstance(model, LatticeModel)
-    layers = integer_synthesis_of(model, [patches.batch(i) for i in range(3)])
+    layers = byte_synthesis_of(model, [patches.batch(i) for i in range(3)])
     y = latents_in_units(model, pictures, 60).round()
     x = np.concatenate([y, np.full((len(y), 1, *y.shape[2:]), 10.0)], 1).astype(np.float32)
     drawn = [
-        IntegerNetwork(layers, reach=LIMIT, name="synthesis", engine=engine)(x)
+        ByteNetwork(layers, reach=LIMIT, name="synthesis", engine=engine)(x)
         for engine in ("onnxruntime", "numpy")
     ]
     assert (drawn[0] == drawn[1]).all()

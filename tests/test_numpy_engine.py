@@ -155,7 +155,7 @@ def test_several_threads_at_a_time() -> None:
 def test_the_graph_is_onnx() -> None:
     """The package onnx, where it is installed, finds nothing wrong with what is written by hand."""
     onnx = pytest.importorskip("onnx")
-    from kinpack.networks.integer_network import _graph
-
-    graph = onnx.load_from_string(_graph(synthesis(np.random.default_rng(0))))
+    layers = synthesis(np.random.default_rng(0))
+    written = IntegerNetwork(layers, reach=STREAM, name="net")._graph()
+    graph = onnx.load_from_string(written)
     onnx.checker.check_model(graph)

@@ -26,10 +26,11 @@ from kinpack.describers.network_descriptor import NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
+from kinpack.networks.byte_layers import ByteLayers
 from kinpack.networks.container import Container
 from kinpack.networks.graphs.network_graph import network_fault
 from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
-from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.integer_network import ByteNetwork, ExactNetwork, IntegerNetwork
 from kinpack.networks.networks import Engine, Network, OnnxNetwork, engines
 
 _Made = TypeVar("_Made")
@@ -88,7 +89,7 @@ class CodecParts:
         return LearnedCoder(
             latents,
             analysis=self._network("analysis"),
-            synthesis=self._integer_network("synthesis", engine, reach),
+            synthesis=self._synthesis(engine, reach),
         )
 
     def _latents(self, engine: Engine) -> LatentCoder | LatticeLatents:
@@ -207,23 +208,34 @@ class CodecParts:
             raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
         return OnnxNetwork(graph, name=name, threads=self._threads, optimise=self._optimise)
 
+    def _synthesis(self, engine: Engine, reach: int) -> ExactNetwork[Any]:
+        """The network that draws, whose inputs lie within ±reach: of bytes, or of integers."""
+        if "byte_networks" not in self._header:
+            return self._integer_network("synthesis", engine, reach)
+        layers = self._layers("byte_networks", "synthesis", ByteLayers.from_parts)
+        return ByteNetwork(layers, reach=reach, name="synthesis", **self._running(engine))
+
     def _integer_network(self, name: str, engine: Engine, reach: int) -> IntegerNetwork:
         """A network whose inputs lie within ±reach."""
-        stored = self._header.get("integer_networks")
+        layers = self._layers("integer_networks", name, IntegerLayers.from_parts)
+        return IntegerNetwork(layers, reach=reach, name=name, **self._running(engine))
+
+    def _layers(
+        self,
+        key: str,
+        name: str,
+        read: Callable[[Any, Mapping[str, NDArray[Any]], str], _Made],
+    ) -> _Made:
+        stored = self._header.get(key)
         if not isinstance(stored, Mapping) or name not in stored:
             raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
         try:
-            layers = IntegerLayers.from_parts(stored[name], self._container.arrays, name)
+            return read(stored[name], self._container.arrays, name)
         except CodecError as error:
             raise network_fault(str(error), name=name, owner="codec") from error
-        return IntegerNetwork(
-            layers,
-            reach=reach,
-            name=name,
-            threads=self._threads,
-            engine=engine,
-            optimise=self._optimise,
-        )
+
+    def _running(self, engine: Engine) -> dict[str, Any]:
+        return {"threads": self._threads, "engine": engine, "optimise": self._optimise}
 
     def _array(self, name: str) -> NDArray[Any]:
         array = self._container.arrays.get(name)

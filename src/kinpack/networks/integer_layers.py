@@ -92,26 +92,26 @@ class IntegerLayer:
     def check(self, channels: int, reach: int) -> None:
         """See that it fits an input of so many channels, within ±reach, and stays exact."""
         shape = self.weight.shape
-        _require(self.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
-        _require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
-        _require(shape[1] == channels, f"takes {shape[1]} channels, not {channels}")
-        _require(
+        require(self.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
+        require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
+        require(shape[1] == channels, f"takes {shape[1]} channels, not {channels}")
+        require(
             shape[2] == shape[3] and shape[2] in _SIDES, f"has windows of {shape[2]}×{shape[3]}"
         )
-        _require(self.bias.shape == shape[:1], "has a bias that does not fit its weights")
-        _require(_shifts(self.shift, shape[0]), "has shifts that do not fit, or are out of range")
-        _require(-EXACT < self.low <= self.high < EXACT, "has bounds that are out of range")
+        require(self.bias.shape == shape[:1], "has a bias that does not fit its weights")
+        require(shifts_fit(self.shift, shape[0]), "has shifts that do not fit, or are out of range")
+        require(-EXACT < self.low <= self.high < EXACT, "has bounds that are out of range")
         block = self.shuffle
-        _require(
+        require(
             0 < block <= _MAX_SHUFFLE and shape[0] % block**2 == 0, "cannot shuffle its channels"
         )
         if self.reading is not None:
             shift = self.reading.shift
-            _require(_shifts(shift, channels), "reads by shifts that do not fit")
-            _require(-MOST_READ <= self.reading.low <= 0, "reads from a bound out of range")
-            _require(reach + (1 << int(shift.max())) < EXACT, "reads what is no exact integer")
+            require(shifts_fit(shift, channels), "reads by shifts that do not fit")
+            require(-MOST_READ <= self.reading.low <= 0, "reads from a bound out of range")
+            require(reach + (1 << int(shift.max())) < EXACT, "reads what is no exact integer")
             reach = MOST_READ
-        _require(self.largest_sum(reach) < EXACT, "leaves exact arithmetic")
+        require(self.largest_sum(reach) < EXACT, "leaves exact arithmetic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +159,24 @@ class WholeLayer:
             up: positions that they give for each of the input, along a side.
         """
         weight, block = self.weight, self.shuffle
-        _require(
+        require(
             weight.ndim == 2 and weight.shape[1] == channels,
             "has weights that do not fit its input",
         )
-        _require(self.bias.shape == weight.shape[:1], "has a bias that does not fit its weights")
-        _require(
+        require(self.bias.shape == weight.shape[:1], "has a bias that does not fit its weights")
+        require(
             block == up and len(weight) == others.channels * block**2,
             "does not fit what the other layers give",
         )
-        _require(7 <= self.shift <= 15 and 0 <= self.drop <= 15, "has shifts out of range")
-        _require(-EXACT < self.low <= self.high < EXACT, "has bounds that are out of range")
+        require(7 <= self.shift <= 15 and 0 <= self.drop <= 15, "has shifts out of range")
+        require(-EXACT < self.low <= self.high < EXACT, "has bounds that are out of range")
         high, low = (int(np.abs(part).sum((1, 2, 3)).max()) for part in self.parts)
         top = reach // HIGH + 1
         middle = high * (HIGH - 1) + 2 * low * top + low * HIGH // SPLIT
         largest = max(middle, low * (HIGH - 1), high * top)
         bias = int(np.abs(self.bias.astype(np.int64)).max())
         summed = self.BOUND + bias + others.reach + (1 << self.drop)
-        _require(reach < EXACT and max(largest, summed) < EXACT, "leaves exact arithmetic")
+        require(reach < EXACT and max(largest, summed) < EXACT, "leaves exact arithmetic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,10 +226,10 @@ class IntegerLayers:
             CodecError: they do not, or a sum may not be.
         """
         count = len(self.layers)
-        _require(0 < count <= _MAX_LAYERS, f"has {count} layers, not 1 to {_MAX_LAYERS}")
+        require(0 < count <= _MAX_LAYERS, f"has {count} layers, not 1 to {_MAX_LAYERS}")
         stored = sum(layer.weight.size for layer in self.layers)
         stored += 0 if self.whole is None else 2 * self.whole.weight.size
-        _require(stored <= MAX_STORED, "has too many weights")
+        require(stored <= MAX_STORED, "has too many weights")
         shape = self.layers[0].weight.shape
         channels = first = shape[1] if len(shape) == 4 else 0
         size, up, given = reach, 1, []
@@ -239,10 +239,10 @@ class IntegerLayers:
                 channels, size, up = layer.channels, layer.reach, up * layer.shuffle
                 given.append((channels, up))
                 if layer.adds:
-                    _require(0 < layer.adds <= i, "adds what is not there")
-                    _require(given[i - layer.adds] == given[i], "adds what does not fit")
+                    require(0 < layer.adds <= i, "adds what is not there")
+                    require(given[i - layer.adds] == given[i], "adds what does not fit")
                     added = size + self.layers[i - layer.adds].reach
-                    _require(added < EXACT, "leaves exact arithmetic")
+                    require(added < EXACT, "leaves exact arithmetic")
             except CodecError as error:
                 raise CodecError(f"has a layer {i} that {error}") from error
         if self.whole is not None:
@@ -312,25 +312,30 @@ class IntegerLayers:
             CodecError: something is missing, or of another sort. Whether all fits together is told
                 by ``check``.
         """
-        _require(isinstance(values, Mapping), "is described by no object")
+        require(isinstance(values, Mapping), "is described by no object")
         extra = set(values) - {"layers", "whole"}
         listed = values.get("layers")
-        _require(not extra and isinstance(listed, list), "is described by other keys")
+        require(not extra and isinstance(listed, list), "is described by other keys")
         layers = []
         for i, one in enumerate(listed):
-            numbers = _numbers(one, (*_LAYER, "reads"), f"layer {i}", free="reads")
+            numbers = numbers_of(one, (*_LAYER, "reads"), f"layer {i}", free=("reads",))
             stored: dict[str, Any] = {
-                key: _array(arrays, f"{name}_{key}{i}", dtype) for key, dtype in _ARRAYS.items()
+                key: stored_array(arrays, f"{name}_{key}{i}", dtype)
+                for key, dtype in _ARRAYS.items()
             }
             low = numbers.pop("reads")
-            read = None if low is None else Reading(_array(arrays, f"{name}_read{i}", "uint8"), low)
+            read = (
+                None
+                if low is None
+                else Reading(stored_array(arrays, f"{name}_read{i}", "uint8"), low)
+            )
             layers.append(IntegerLayer(**stored, **numbers, reading=read))
         whole = None
         if "whole" in values:
             whole = WholeLayer(
-                _array(arrays, f"{name}_whole_weight", "int16"),
-                _array(arrays, f"{name}_whole_bias", "int32"),
-                **_numbers(values["whole"], _WHOLE, "whole layer"),
+                stored_array(arrays, f"{name}_whole_weight", "int16"),
+                stored_array(arrays, f"{name}_whole_bias", "int32"),
+                **numbers_of(values["whole"], _WHOLE, "whole layer"),
             )
         return cls(tuple(layers), whole)
 
@@ -340,29 +345,30 @@ _WHOLE = ("shift", "shuffle", "drop", "low", "high")
 _ARRAYS = {"weight": "int8", "bias": "int32", "shift": "uint8"}
 
 
-def _require(condition: bool, otherwise: str) -> None:
+def require(condition: bool, otherwise: str) -> None:
+    """Refuse a network that is otherwise."""
     if not condition:
         raise CodecError(otherwise)
 
 
-def _shifts(shift: NDArray[Any], channels: int) -> bool:
-    return shift.shape == (channels,) and 0 <= int(shift.min()) <= int(shift.max()) <= _MAX_SHIFT
+def shifts_fit(shift: NDArray[Any], channels: int, *, most: int = _MAX_SHIFT) -> bool:
+    """Whether there is a shift for each channel, and none is above the most."""
+    return shift.shape == (channels,) and 0 <= int(shift.min()) <= int(shift.max()) <= most
 
 
-def _numbers(values: Any, keys: tuple[str, ...], what: str, *, free: str = "") -> dict[str, Any]:
-    """Integers under exactly these keys; null is allowed under one of them."""
-    _require(
-        isinstance(values, Mapping) and set(values) == set(keys), f"has a {what} of other keys"
-    )
+def numbers_of(
+    values: Any, keys: tuple[str, ...], what: str, *, free: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Integers under exactly these keys; null is allowed under some of them."""
+    require(isinstance(values, Mapping) and set(values) == set(keys), f"has a {what} of other keys")
     for key, value in values.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
-        _require(
-            whole or (key == free and value is None), f"has a {what} whose {key} is no integer"
-        )
+        require(whole or (key in free and value is None), f"has a {what} whose {key} is no integer")
     return dict(values)
 
 
-def _array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: str) -> NDArray[Any]:
+def stored_array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: str) -> NDArray[Any]:
+    """An array of a codec file, of a type."""
     array = arrays.get(name)
     if array is None or array.dtype.name != dtype:
         raise CodecError(f"lacks the array {name!r} of {dtype}")

@@ -1,13 +1,16 @@
-"""Networks of integers at run time: built from their layers, for onnxruntime or for numpy."""
+"""Networks whose numbers are exact, at run time: for onnxruntime or for numpy."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from kinpack.errors import CodecError
+from kinpack.networks.byte_arithmetic import byte_graph, run_bytes
+from kinpack.networks.byte_layers import ByteLayers
 from kinpack.networks.integer_arithmetic import run
 from kinpack.networks.integer_layers import IntegerLayers
 from kinpack.networks.networks import Array, Engine, Network, Session
@@ -16,8 +19,37 @@ from kinpack.networks.onnx_writer import PlainGraph
 from kinpack.networks.tiling import Tiling
 
 
-class IntegerNetwork(Network):
-    """A network of integers, checked when it is made, started when first used.
+class Layers(Protocol):
+    """Layers of a network whose numbers are exact; `IntegerLayers` says what each member is."""
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels that it takes, and that it gives."""
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Smallest and largest number that it gives."""
+
+    @property
+    def up(self) -> int:
+        """Positions that it gives for each of its input, along a side."""
+
+    @property
+    def halo(self) -> int:
+        """Positions of the input beyond its own that a position of the output depends on."""
+
+    def check(self, reach: int) -> None:
+        """See that all layers fit together, and that every sum is exact."""
+
+    def check_run(self, shape: tuple[int, ...]) -> None:
+        """Check what a run takes, given an input's shape."""
+
+
+L = TypeVar("L", bound=Layers)
+
+
+class ExactNetwork(Network, Generic[L]):
+    """A network whose numbers are exact, checked when it is made, started when first used.
 
     Args:
         layers: of it.
@@ -37,7 +69,7 @@ class IntegerNetwork(Network):
 
     def __init__(
         self,
-        layers: IntegerLayers,
+        layers: L,
         *,
         reach: int,
         name: str,
@@ -80,31 +112,51 @@ class IntegerNetwork(Network):
         return self.layers.check_run
 
     def _engine(self) -> Session:
-        return (
-            _InNumpy(self.layers)
-            if self.engine == "numpy"
-            else self.session_of(_graph(self.layers))
-        )
+        return _InNumpy(self._arrays) if self.engine == "numpy" else self.session_of(self._graph())
+
+    @abstractmethod
+    def _arrays(self, x: Array) -> Array:
+        """Run it in numpy."""
+
+    @abstractmethod
+    def _graph(self) -> bytes:
+        """Write it as a graph from x, (n, channels, h, w), to what it gives."""
+
+
+class IntegerNetwork(ExactNetwork[IntegerLayers]):
+    """A network of integers."""
+
+    def _arrays(self, x: Array) -> Array:
+        y: Array = run(self.layers, x, numpy_step)
+        return y
+
+    def _graph(self) -> bytes:
+        graph = PlainGraph([("x", ["n", "c", "h", "w"])])
+
+        def write(op: str, x: str, /, *inputs: Any, **attributes: Any) -> str:
+            names = [one if isinstance(one, str) else graph.constant(one) for one in inputs]
+            return graph.node(op, x, *names, **attributes)
+
+        return graph.to_bytes(run(self.layers, "x", write), ["n", "d", "i", "j"])
+
+
+class ByteNetwork(ExactNetwork[ByteLayers]):
+    """A network of bytes."""
+
+    def _arrays(self, x: Array) -> Array:
+        return run_bytes(self.layers, x)
+
+    def _graph(self) -> bytes:
+        return byte_graph(self.layers)
 
 
 class _InNumpy:
-    """A network of integers in numpy, run as a session of onnxruntime is."""
+    """A network in numpy, run as a session of onnxruntime is."""
 
-    def __init__(self, layers: IntegerLayers) -> None:
-        self._layers = layers
+    def __init__(self, arrays: Callable[[Array], Array]) -> None:
+        self._arrays = arrays
 
     def run(self, output_names: None, input_feed: Mapping[str, Array]) -> list[Array]:
         # Some builds of BLAS raise the processor's flags over numbers that they do not use.
         with np.errstate(all="ignore"):
-            return [run(self._layers, input_feed["x"], numpy_step)]
-
-
-def _graph(layers: IntegerLayers) -> bytes:
-    """From x, (n, channels, h, w), to what the network gives."""
-    graph = PlainGraph([("x", ["n", "c", "h", "w"])])
-
-    def write(op: str, x: str, /, *inputs: Any, **attributes: Any) -> str:
-        names = [one if isinstance(one, str) else graph.constant(one) for one in inputs]
-        return graph.node(op, x, *names, **attributes)
-
-    return graph.to_bytes(run(layers, "x", write), ["n", "d", "i", "j"])
+            return [self._arrays(input_feed["x"])]

@@ -129,6 +129,8 @@ class Network(ABC):
         options.log_severity_level = 4  # errors come as exceptions
         # Spinning workers cost other threads more than they save at these sizes.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Steps between bytes and floats stay as they are written.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         # Plans of memory are kept for every shape of input; they save no time.
         options.enable_mem_pattern = False
         if self._threads is not None:

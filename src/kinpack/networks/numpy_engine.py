@@ -29,7 +29,7 @@ def numpy_step(op: str, x: Array, /, *inputs: NDArray[Any], **attributes: Any) -
     return y
 
 
-def _convolution(
+def convolution(
     x: Array,
     weight: Array,
     bias: Array | None = None,
@@ -42,7 +42,7 @@ def _convolution(
 ) -> Array:
     """Lay the windows out as columns, block by block, and multiply the weights with them."""
     if group > 1:
-        alone = partial(_convolution, pads=pads, strides=strides, dilations=dilations)
+        alone = partial(convolution, pads=pads, strides=strides, dilations=dilations)
         parts = zip(np.split(x, group, axis=1), np.split(weight, group), strict=True)
         whole = np.concatenate([alone(*part) for part in parts], axis=1)
         return whole if bias is None else whole + bias[:, None, None]
@@ -91,7 +91,8 @@ def padded_windows(
     return seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
 
 
-def _depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:
+def depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:
+    """Shuffle channels into finer positions, as ONNX does in its mode "CRD"."""
     n, channels, h, w = x.shape
     b = blocksize
     cells = x.reshape(n, channels // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
@@ -112,8 +113,8 @@ def _blocks(n: int, height: int, width: int, *, most: int) -> Iterator[tuple[sli
 _STEPS: Mapping[str, Callable[..., Array]] = {
     "Add": np.add,
     "Clip": np.clip,
-    "Conv": _convolution,
-    "DepthToSpace": _depth_to_space,
+    "Conv": convolution,
+    "DepthToSpace": depth_to_space,
     "Floor": np.floor,
     "Mul": np.multiply,
 }

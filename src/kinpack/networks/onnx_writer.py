@@ -18,7 +18,9 @@ OPSET = 17
 IR_VERSION = 8
 
 _FLOAT = 1
+FLOAT64 = 11
 _TYPES = {"float32": _FLOAT, "int8": 3, "int64": 7, "float16": 10}
+_ALL_TYPES = {**_TYPES, "uint8": 2, "int32": 6, "float64": FLOAT64}
 
 Attribute = int | str | Sequence[int]
 Shape = Sequence[int | str]
@@ -42,15 +44,19 @@ class PlainGraph:
 
         Others are stored as int64, or else float32. Returns the name of a float32 or int64 array.
         """
-        name = f"w{len(self._constants)}"
-        array = np.ascontiguousarray(values)
-        if array.dtype.name not in _TYPES:
-            array = array.astype(np.float32)
-        raw = array.astype(array.dtype.newbyteorder("<")).tobytes()
-        sides = b"".join(_number(1, side) for side in array.shape)
-        stored = _TYPES[array.dtype.name]
-        self._constants.append(sides + _number(2, stored) + _text(8, name) + _bytes(9, raw))
+        array = np.ascontiguousarray(values)  # a number becomes a row of one
+        array = array if array.dtype.name in _TYPES else array.astype(np.float32)
+        name = self.stored(array)
         return self.node("Cast", name, to=_FLOAT) if array.dtype.itemsize < 4 else name
+
+    def stored(self, values: NDArray[Any]) -> str:
+        """Store an array of numbers as it is; returns its name."""
+        name = f"w{len(self._constants)}"
+        raw = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        sides = b"".join(_number(1, side) for side in values.shape)
+        stored = _ALL_TYPES[values.dtype.name]
+        self._constants.append(sides + _number(2, stored) + _text(8, name) + _bytes(9, raw))
+        return name
 
     def node(self, op: str, *inputs: str, **attributes: Attribute) -> str:
         """Append one operator; returns the name of its output."""

@@ -30,7 +30,7 @@ from kinpack.codec.packets.payload import Candidate
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import ImageError, PayloadError
-from kinpack.networks.integer_network import IntegerNetwork
+from kinpack.networks.integer_network import ExactNetwork
 from kinpack.networks.networks import Array, Network, run_tiled
 from kinpack.networks.tiling import Tiling, pieces
 from kinpack.pictures.images import Image, squared_error
@@ -64,7 +64,11 @@ class LearnedCoder:
     """
 
     def __init__(
-        self, latents: LatentCoder | LatticeLatents, *, analysis: Network, synthesis: IntegerNetwork
+        self,
+        latents: LatentCoder | LatticeLatents,
+        *,
+        analysis: Network,
+        synthesis: ExactNetwork[Any],
     ) -> None:
         self.latents, self.latent = latents, latents.latent
         synthesis.check_fits(_SYNTHESIS, takes=self.latent.channels + 1, gives=3)

@@ -100,7 +100,12 @@ def quantised(
 
 
 def least_unit(
-    weight: Floats, bias: Floats, *, input_unit: Floats, largest_input: int = ACTIVATION
+    weight: Floats,
+    bias: Floats,
+    *,
+    input_unit: Floats,
+    largest_input: int = ACTIVATION,
+    largest_weight: int = WEIGHT,
 ) -> Floats:
     """Finest unit of each output at which a convolution fits exact arithmetic.
 
@@ -109,6 +114,7 @@ def least_unit(
         bias: (out,) real biases.
         input_unit: (in,) real value of one unit of each input.
         largest_input: bound on the size of the inputs, in units.
+        largest_weight: bound on the size of the weights.
 
     Returns:
         (out,) real value of one unit of each output.
@@ -116,7 +122,7 @@ def least_unit(
     size: Floats = np.abs(weight * input_unit[None, :, None, None]).reshape(len(weight), -1)
     room = EXACT - 2 - size.shape[1] * largest_input / 2
     sums = size.sum(1) * largest_input + np.abs(bias)
-    finest: Floats = np.maximum(size.max(1) / WEIGHT, sums / room)
+    finest: Floats = np.maximum(size.max(1) / largest_weight, sums / room)
     return finest * (1 + 1e-6)
 
 

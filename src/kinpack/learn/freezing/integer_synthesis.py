@@ -65,7 +65,7 @@ def integer_synthesis(
     """
     layers: list[IntegerLayer] = []
     reading, unit, values = _entrance(list(seen), input_unit)
-    for part in _parts(synthesis.trunk):
+    for part in trunk_parts(synthesis.trunk):
         reading, unit, values = _append_part(layers, reading, unit, part, values)
     layers.append(_last(reading, unit, synthesis))
     return IntegerLayers(tuple(layers), _block_transform(synthesis.linear, input_unit))
@@ -92,7 +92,7 @@ def _block_transform(layer: nn.Conv2d, input_unit: Floats) -> WholeLayer:
 
 
 @dataclass
-class _Part:
+class TrunkPart:
     """A stretch of the trunk with one stream: a layer, a shuffle, blocks that add to it, a ReLU."""
 
     layer: nn.Conv2d
@@ -101,11 +101,16 @@ class _Part:
     relu: bool = False
 
 
-def _parts(trunk: nn.Sequential) -> list[_Part]:
-    parts: list[_Part] = []
+def trunk_parts(trunk: nn.Sequential) -> list[TrunkPart]:
+    """The parts of a trunk, in order.
+
+    Raises:
+        CodecError: the trunk is of another form.
+    """
+    parts: list[TrunkPart] = []
     for layer in trunk:
         if isinstance(layer, nn.Conv2d):
-            parts.append(_Part(layer))
+            parts.append(TrunkPart(layer))
         elif not parts or parts[-1].relu:
             raise CodecError(f"a {type(layer).__name__} layer cannot stand here in the trunk")
         elif isinstance(layer, nn.PixelShuffle) and not parts[-1].blocks:
@@ -121,24 +126,28 @@ def _parts(trunk: nn.Sequential) -> list[_Part]:
 
 def _entrance(seen: list[Tensor], input_unit: Floats) -> tuple[Reading, Floats, list[Tensor]]:
     """The reading of latents in 8 bits and a sign."""
-    reach = _reach(seen) / input_unit
+    reach = reach_of(seen) / input_unit
     shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
     return Reading(shift.astype(np.uint8), -ACTIVATION), input_unit * np.exp2(shift), seen
 
 
 @torch.no_grad()
 def _append_part(
-    layers: list[IntegerLayer], reading: Reading, unit_in: Floats, part: _Part, seen: list[Tensor]
+    layers: list[IntegerLayer],
+    reading: Reading,
+    unit_in: Floats,
+    part: TrunkPart,
+    seen: list[Tensor],
 ) -> tuple[Reading, Floats, list[Tensor]]:
     """Append a part; returns how the next layer reads it, its unit, and the real values there."""
     values = [part.layer(x) for x in seen]
     if part.upscale > 1:
         values = [nn.functional.pixel_shuffle(x, part.upscale) for x in values]
-    reach, hidden_reach = _reach(values), []
+    reach, hidden_reach = reach_of(values), []
     for block in part.blocks:
-        hidden_reach.append(_reach([torch.relu(block.down(torch.relu(x))) for x in values]))
+        hidden_reach.append(reach_of([torch.relu(block.down(torch.relu(x))) for x in values]))
         values = [block(x) for x in values]
-        reach = np.maximum(reach, _reach(values))
+        reach = np.maximum(reach, reach_of(values))
     unit, hidden_units = _stream_units(part, unit_in, reach, hidden_reach)
     layer = quantised(part.layer, unit_in, np.repeat(unit, part.upscale**2), -STREAM, STREAM)
     layers.append(replace(layer, reading=reading, shuffle=part.upscale))
@@ -157,7 +166,7 @@ _ROUNDS = 8
 
 
 def _stream_units(
-    part: _Part, unit_in: Floats, reach: Floats, hidden_reach: list[Floats]
+    part: TrunkPart, unit_in: Floats, reach: Floats, hidden_reach: list[Floats]
 ) -> tuple[Floats, list[Floats]]:
     """Units of a part's stream and of the insides of its blocks.
 
@@ -189,8 +198,8 @@ def _last(reading: Reading, unit: Floats, synthesis: Synthesis) -> IntegerLayer:
     return replace(quantised(layer, unit, level, -STREAM, STREAM), reading=reading, shuffle=shuffle)
 
 
-def _reach(values: Sequence[Tensor]) -> Floats:
-    """Largest size of each channel."""
+def reach_of(values: Sequence[Tensor]) -> Floats:
+    """Largest size of each channel of values (n, channels, h, w), (channels,)."""
     sizes = [x.detach().abs().amax((0, 2, 3)).double().numpy() for x in values]
     largest: Floats = np.max(sizes, axis=0)
     return largest

@@ -11,14 +11,14 @@ import torch
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays
 from kinpack.codec.learned.self_test import make_test
-from kinpack.learn.freezing.integer_synthesis import integer_synthesis
+from kinpack.learn.freezing.byte_synthesis import byte_synthesis
 from kinpack.learn.freezing.lattice_freeze import Patches, frozen_parts
 from kinpack.learn.freezing.onnx_graph import float_graph
 from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, LIMIT, UNIT
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.models.model import pictures_of, quality_plane
+from kinpack.networks.byte_layers import ByteLayers
 from kinpack.networks.container import Container, read_container
-from kinpack.networks.integer_layers import IntegerLayers
 
 
 def freeze_lattice(
@@ -47,12 +47,12 @@ def freeze_lattice(
     latent = LatticeFormat(
         low=config.low, groups=config.groups, unit=UNIT, limit=LIMIT, gain=config.gain
     )
-    synthesis, stored = integer_synthesis_of(model, patches).to_parts("synthesis")
+    synthesis, stored = byte_synthesis_of(model, patches).to_parts("synthesis")
     header: dict[str, Any] = {
         **description,
         "sort": "learned",
         "lattice": latent.to_dict(),
-        "integer_networks": {"synthesis": synthesis},
+        "byte_networks": {"synthesis": synthesis},
     }
     header |= {key: base.header[key] for key in ("code", "descriptor") if key in base.header}
     own = {
@@ -80,8 +80,8 @@ def freeze_lattice(
 
 
 @torch.no_grad()
-def integer_synthesis_of(model: LatticeModel, patches: Patches) -> IntegerLayers:
-    """Integer synthesis of a model, calibrated on patches: see `integer_synthesis`."""
+def byte_synthesis_of(model: LatticeModel, patches: Patches) -> ByteLayers:
+    """Synthesis of a model in bytes, calibrated on patches: see `byte_synthesis`."""
     config, seen = model.config, []
     for batch in patches:
         picture = pictures_of(batch)
@@ -91,4 +91,4 @@ def integer_synthesis_of(model: LatticeModel, patches: Patches) -> IntegerLayers
             plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
             seen.append(torch.cat([y_hat / config.gain, plane], 1))
     unit = np.append(np.full(config.latent, 1 / (UNIT * config.gain)), 1 / 20)
-    return integer_synthesis(model.synthesis, seen, input_unit=unit)
+    return byte_synthesis(model.synthesis, seen, input_unit=unit)
