@@ -89,7 +89,7 @@ class MemoryStore:
         """Refuse whatever would change it."""
         raise ArchiveError(f"{self.where('')}: it is only read")
 
-    create = delete = writing = alone = begin = refuse
+    create = delete = writing = alone = ages = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Nothing is ever begun."""

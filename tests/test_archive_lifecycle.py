@@ -351,10 +351,13 @@ def test_the_age_is_that_of_the_following_state(
         archive.compact()
     for number, created in [(1, "2020-01-01"), (2, "2020-01-02"), (3, "2020-01-03")]:
         rewrite(path, number, created=f"{created}T00:00:00Z")
+        os.utime(path / "manifests" / f"{number:010d}.json", (1e9, 1e9))
     with reopened(path) as archive:
         assert archive.gc().revisions == [1]  # 3 builds on 2
         rewrite(path, 3, created="yesterday")
         rewrite(path, 4, created="2020-01-03T00:00:00Z")
+        for number in (3, 4):
+            os.utime(path / "manifests" / f"{number:010d}.json", (1e9, 1e9))
         assert archive.gc().revisions == [2, 3]
     rewrite(path, 5, created="tomorrow")
     with reopened(path) as archive, pytest.raises(ArchiveError, match="created is 'tomorrow'"):

@@ -322,9 +322,10 @@ def test_any_faults_at_all_for_a_while(
     with reopened(address) as archive:
         added = [s.change["added"] for s in archive.history() if s.change["verb"] == "add"]
         assert sum(added) == len(found)  # no commit was made twice
-        monkeypatch.setattr(leases, "WRITER_SECONDS", -1.0)  # a lease whose removal failed
-        monkeypatch.setattr(leases, "COLLECTOR_SECONDS", -1.0)
-        archive.gc(min_age=0)
+        store = ObjectStore(address)
+        for name in store.leases():  # whose removal failed
+            store.drop(name)
+        archive.gc(min_age=0, orphan_age=0)
     assert content(address) == found
     assert all("is forgotten" in note for note in verify(address).notes)
     for name, count in counts.items():

@@ -72,9 +72,12 @@ class Shelf:
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[float]:
         with self._lock:
-            yield
+            yield 0.0
+
+    def ages(self) -> dict[str, float]:
+        return dict.fromkeys(self._files, 0.0)
 
     def begin(self) -> None:
         if self.list(FOLDER):

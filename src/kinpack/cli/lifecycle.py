@@ -104,6 +104,14 @@ def gc(
             metavar="MINUTES", min=0, help="Keep revisions that were the newest so recently."
         ),
     ] = 60,
+    orphan_age: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HOURS",
+            min=0,
+            help="Keep files that no revision ever named: in object stores for 24, else for 0.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Forget old revisions, and remove the files that only they need.
@@ -115,12 +123,18 @@ def gc(
       kinpack gc photos.kin --keep 5
     """
     with kinpack.Archive.open(archive) as opened:
-        done = opened.gc(keep=keep, min_age=60 * min_age, dry_run=dry_run)
+        done = opened.gc(
+            keep=keep,
+            min_age=60 * min_age,
+            orphan_age=None if orphan_age is None else 3600 * orphan_age,
+            dry_run=dry_run,
+        )
     verb = "would be removed" if dry_run else "removed"
     report.done(
         asdict(done),
         f"{shown(archive)}: {len(done.files):,} files of {done.bytes:,} bytes {verb}, "
-        f"{len(done.revisions):,} revisions forgotten, {len(done.kept):,} kept",
+        f"{len(done.revisions):,} revisions forgotten, {len(done.kept):,} kept"
+        + (f"; {len(done.young):,} files may be somebody's who writes" if done.young else ""),
     )
 
 
@@ -298,15 +312,17 @@ def repair(
 
 def _purged(archive: str, done: PurgeReport) -> str:
     """What a purge has done, in a few words."""
+    left = f"{len(done.young):,} files that no revision ever named are left for a day"
+    left = f"; {left}: purge again then" if done.young else ""
     if not done.files:
-        return "there was nothing to purge"
+        return f"there was nothing to purge{left}"
     gone = ", ".join(map(str, done.revisions[:1] + done.revisions[1:][-1:]))
     words = f"{len(done.files):,} files of {done.bytes:,} bytes purged"
     words += f", revisions {gone.replace(', ', ' to ')} are gone" if gone else ""
     words += ", which finishes an earlier purge" if done.finished else ""
     if isinstance(place_of(archive), str):
         words += "; older versions of objects, if the bucket keeps any, are to be removed there"
-    return words
+    return words + left
 
 
 def _words(change: dict[str, object]) -> list[str]:

@@ -140,13 +140,22 @@ class Changeable(Reader):
             self._snapshot, report = compact(self._store, self._snapshot, progress)
         return report
 
-    def gc(self, *, keep: int = 1, min_age: float = 3600.0, dry_run: bool = False) -> GcReport:
+    def gc(
+        self,
+        *,
+        keep: int = 1,
+        min_age: float = 3600.0,
+        orphan_age: float | None = None,
+        dry_run: bool = False,
+    ) -> GcReport:
         """Forget old revisions, and remove the files that no remaining one names.
 
         Args:
             keep: the newest revisions to keep at least, 1 or more.
             min_age: seconds for which a revision is kept after the next one, since somebody may
                 still be reading it.
+            orphan_age: seconds for which a file is kept that no revision ever named: by default a
+                day in an object store, where a writer may stand still unseen, and none in a folder.
             dry_run: whether to remove nothing, and only tell.
 
         Raises:
@@ -157,7 +166,9 @@ class Changeable(Reader):
 
         with self._changing:
             self.refresh()
-            return collect(self._store, keep=keep, min_age=min_age, dry_run=dry_run)
+            return collect(
+                self._store, keep=keep, min_age=min_age, orphan_age=orphan_age, dry_run=dry_run
+            )
 
     def history(self) -> list[Revision]:
         """The revisions that can be opened by their number, the oldest first.
@@ -174,20 +185,20 @@ class Changeable(Reader):
     ) -> tuple[int, CompactReport]:
         from kinpack.archive.care.purging import purge
 
-        with self._writing(alone=True):
+        with self._writing(alone=True) as unsure:
             self._snapshot, removed, report = purge(
-                self._store, self._snapshot, ids, label, **options
+                self._store, self._snapshot, ids, label, orphan_age=unsure or 0.0, **options
             )
         return removed, report
 
     @contextmanager
-    def _writing(self, *, alone: bool = False) -> Iterator[None]:
+    def _writing(self, *, alone: bool = False) -> Iterator[float | None]:
         """A block within which this archive is changed, from its newest revision on."""
         store = self._store
-        with self._changing, store.alone() if alone else store.writing(self._tidy):
+        with self._changing, store.alone() if alone else store.writing(self._tidy) as unsure:
             self.refresh()
             try:
-                yield
+                yield unsure
             except BaseException:
                 self._tidied = False
                 raise

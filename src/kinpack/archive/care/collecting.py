@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import accumulate
 from numbers import Real
 
 from kinpack.archive.revisions.manifest import codec_file, describer_file, manifest_file
@@ -28,6 +31,8 @@ class GcReport:
         revisions: numbers of the revisions that can no longer be opened, ascending.
         kept: numbers of those that can.
         files: names of the files that were removed.
+        young: names of files that no revision names and that were left, since a writer that stands
+            still may yet commit them.
         bytes: their bytes.
         dry_run: whether they are still there.
     """
@@ -35,12 +40,18 @@ class GcReport:
     revisions: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    young: list[str] = field(default_factory=list)
     bytes: int = 0
     dry_run: bool = False
 
 
 def collect(
-    store: Store, *, keep: int = 1, min_age: float = MIN_AGE, dry_run: bool = False
+    store: Store,
+    *,
+    keep: int = 1,
+    min_age: float = MIN_AGE,
+    orphan_age: float | None = None,
+    dry_run: bool = False,
 ) -> GcReport:
     """Forget old revisions, then remove all files of the archive's that no kept revision names.
 
@@ -50,7 +61,11 @@ def collect(
         store: where the archive lies.
         keep: the newest revisions to keep at least, 1 or more.
         min_age: seconds for which a revision is kept after another has followed it, since somebody
-            may still be reading it.
+            may still be reading it. The later time counts of those that its writer and the store
+            have noted; a revision is not older than those before it.
+        orphan_age: seconds for which a file is kept that no revision ever named, by the clock of
+            the store. By default a day in an object store, where a writer may stand still unseen;
+            none in a folder, whose lock tells that there is no writer.
         dry_run: whether to remove nothing.
 
     Raises:
@@ -58,42 +73,53 @@ def collect(
             cannot be written; nothing that a kept revision names is ever removed.
     """
     whole_number(keep, "keep", ArchiveError)
-    if not isinstance(min_age, Real):
-        raise ArchiveError(f"min_age is {min_age!r}; it is a number of seconds")
-    with store.alone():
-        return sweep(store, keep, datetime.now(UTC) - timedelta(seconds=min_age), dry_run=dry_run)
+    for name, age in (("min_age", min_age), ("orphan_age", orphan_age)):
+        if not (isinstance(age, Real) or (age is None and name == "orphan_age")):
+            raise ArchiveError(f"{name} is {age!r}; it is a number of seconds")
+    with store.alone() as unsure:
+        orphan_age = unsure if orphan_age is None else orphan_age
+        return sweep(store, orphan_age, keep=keep, min_age=min_age, dry_run=dry_run)
 
 
 def sweep(
-    store: Store, keep: int = 1, latest: datetime | None = None, *, dry_run: bool = False
+    store: Store,
+    orphan_age: float,
+    *,
+    keep: int = 1,
+    min_age: float | None = None,
+    dry_run: bool = False,
 ) -> GcReport:
     """Do as ``collect``, while nobody writes; revisions before a purge go at any age.
 
     Args:
         store: where the archive lies.
+        orphan_age: seconds for which a file is kept that no revision ever named.
         keep: the newest revisions to keep at least.
-        latest: revisions that were followed later are kept; ``None`` keeps all others.
+        min_age: seconds for which a revision is kept after the next one; ``None`` keeps all others.
         dry_run: whether to remove nothing.
     """
+    ages = store.ages()
     numbers = unbroken_numbers(store)
     if not numbers:
         load_manifest(store)  # says that it is no archive
-    first = _first_kept(store, numbers, keep, latest)
+    first = _first_kept(store, numbers, keep, min_age, ages)
     report = GcReport(
         revisions=[number for number in numbers if number < first],
         kept=[number for number in numbers if number >= first],
         dry_run=dry_run,
     )
-    named: set[str] = set()
-    for number in report.kept:
-        record = load_record(store, number)
-        named.update(*(entry.files for entry in record.segments))
-        if record.base is None:
-            named.add(codec_file(record.codec))
-        if record.describer:
-            named.add(describer_file(record.describer))
+    kept = [load_record(store, number) for number in report.kept]
+    named = {name for record in kept for name in _named(record)}
     manifests = [manifest_file(number) for number in report.revisions]
-    others = [name for name in store.list() if _is_ours(name) and name not in named]
+    others = [name for name in sorted(ages) if _is_ours(name) and name not in named]
+    young = {name for name in others if ages[name] < orphan_age}
+    young.difference_update(*map(purged_files, kept))
+    for number in reversed(report.revisions):
+        if young:
+            with suppress(ArchiveError):  # what cannot be read any more goes like the others
+                young.difference_update(_named(load_record(store, number)))
+    report.young = sorted(young)
+    others = [name for name in others if name not in young]
     report.files = manifests + others
     report.bytes = sum(store.size(name) for name in report.files)
     if not dry_run:
@@ -109,31 +135,54 @@ def purged_files(record: Record) -> set[str]:
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
-def _first_kept(store: Store, numbers: list[int], keep: int, latest: datetime | None) -> int:
+def _named(record: Record) -> set[str]:
+    """The files that a manifest names."""
+    named = {file for entry in record.segments for file in entry.files}
+    if record.base is None:
+        named.add(codec_file(record.codec))
+    if record.describer:
+        named.add(describer_file(record.describer))
+    return named
+
+
+def _first_kept(
+    store: Store,
+    numbers: list[int],
+    keep: int,
+    min_age: float | None,
+    ages: Mapping[str, float],
+) -> int:
     """Number of the first revision to keep.
 
     The revisions before it have been followed long enough, or purged, and its manifest is whole: so
     those after it build on none before it, and name all segments that they need.
     """
     spared = numbers[max(0, len(numbers) - keep) + 1 :]
+    stored = accumulate((ages.get(manifest_file(number), 0.0) for number in numbers), min)
+    since = dict(zip(numbers, stored, strict=True))
     for number in reversed(numbers[1:]):
         record = load_record(store, number)
-        if record.base is None and (
-            record.change.get("verb") == PURGE
-            or (latest and number not in spared and _time(record, store) <= latest)
-        ):
+        if record.base is not None:
+            continue
+        if record.change.get("verb") == PURGE:
             return number
+        if min_age is not None and number not in spared:
+            told = _told_age(record, store)  # a clock that is behind tells too much,
+            if min(since[number], told if told >= 0 else min_age) >= min_age:  # one ahead nothing
+                return number
     return numbers[0]
 
 
-def _time(record: Record, store: Store) -> datetime:
+def _told_age(record: Record, store: Store) -> float:
+    """Seconds since a revision was committed, as its writer's clock and this one have it."""
     try:
-        return datetime.strptime(record.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        then = datetime.strptime(record.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise ArchiveError(
             f"{store.where(manifest_file(record.number))}: damaged manifest: created is "
             f"{record.created!r}, no time; restore the file from a copy"
         ) from error
+    return (datetime.now(UTC) - then).total_seconds()
 
 
 def _is_ours(name: str) -> bool:

@@ -26,6 +26,8 @@ class PurgeReport:
         revisions: numbers of the revisions that can no longer be opened, ascending.
         files: names of the files that were removed.
         bytes: their bytes.
+        young: names of files that no revision ever named and that were left, since a writer that
+            stands still may yet commit them; they may hold deleted images.
         finished: whether some of it is what an earlier purge, which was cut off, had left, or what
             had been deleted before.
     """
@@ -33,6 +35,7 @@ class PurgeReport:
     revisions: list[int] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     bytes: int = 0
+    young: list[str] = field(default_factory=list)
     finished: bool = False
 
     def take(self, swept: GcReport) -> None:
@@ -40,6 +43,7 @@ class PurgeReport:
         self.revisions += swept.revisions
         self.files += swept.files
         self.bytes += swept.bytes
+        self.young = swept.young
 
 
 def purge(
@@ -49,6 +53,7 @@ def purge(
     label: str | None = None,
     *,
     merge: bool = False,
+    orphan_age: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[Snapshot, int, CompactReport]:
     """Delete images, and remove all that is left of any that were ever deleted.
@@ -65,6 +70,7 @@ def purge(
         ids: of images to delete; one that was deleted before is purged all the same.
         label: all images of it are deleted, too.
         merge: whether small segments are merged as well.
+        orphan_age: seconds for which a file is kept that no revision ever named.
         progress: called with the number of images just copied.
 
     Returns:
@@ -77,7 +83,7 @@ def purge(
     """
     report = PurgeReport()
     asked = {file for record in _records(store) for file in purged_files(record)}
-    report.take(sweep(store))
+    report.take(sweep(store, orphan_age))
     report.finished = bool(report.revisions) or not asked.isdisjoint(report.files)
     gone = {name for name in ids if isinstance(name, str) and name not in base}
     unlabelled = label is not None and label not in base.labels()
@@ -103,7 +109,7 @@ def purge(
             newest = base.manifest
             alone = replace(newest.following(newest.segments, change), base=None)
             base, _ = commit(store, base, lambda _: (alone, None))
-            report.take(sweep(store))
+            report.take(sweep(store, orphan_age))
     except KinpackError as error:
         raise ArchiveError(
             f"{error}; what was deleted stays so, but is not purged yet: finish that with: kinpack "

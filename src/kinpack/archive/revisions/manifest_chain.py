@@ -307,7 +307,8 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             "history"
         ) from error
     if not follows:
-        store.delete(manifest.file)
+        with store.writing(lambda: None):  # the lease that it was made under may be gone
+            store.delete(manifest.file)
         raise replaced(store)
     return missing
 

@@ -1,36 +1,40 @@
-"""Undoing: a commit of which files are missing is followed by one that takes it back."""
+"""Undoing: a commit of which files are missing is taken away, or else taken back by another."""
 
 from __future__ import annotations
 
-from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import put_next
+from kinpack.archive.revisions.manifest import Manifest, manifest_file
+from kinpack.archive.revisions.manifest_chain import load_manifest, put_next
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.stores.store import Store
 
 
 def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
-    """Follow a commit of which files are missing by one that takes back what it did.
+    """Take away a commit of which files are missing.
+
+    Where somebody has built on it, it stays, and one follows that takes back what it did. Whoever
+    builds on it just now sees after its own commit that it is gone, and takes that away.
 
     Args:
         store: where the archive lies.
         manifest: the commit.
         base: the one before it.
     """
-    if not base.number:
-        store.delete(manifest.file)
-        return
     done = {entry.name: entry for entry in manifest.segments}
     before = {entry.name: entry for entry in base.segments}
 
     def taken_back(now: Snapshot) -> tuple[Manifest, None]:
-        segments = base.segments
-        if now.manifest.number > manifest.number:  # what others have done since stays
-            segments = tuple(
-                before[entry.name] if entry == done.get(entry.name) else entry
-                for entry in now.manifest.segments
-                if entry.name in before or entry.name not in done
-            )
+        segments = [entry for entry in base.segments if entry.name not in done]
+        for entry in now.manifest.segments:
+            if entry.name in before and entry.name in done:
+                deleted = done[entry.name].deleted_since(before[entry.name])
+                segments.append(entry.with_restored(deleted or ()))
+            elif entry.name not in done:
+                segments.append(entry)
         change = {"verb": "undo", "undone": manifest.number}
-        return now.manifest.following(segments, change), None
+        return now.manifest.following(tuple(segments), change), None
 
-    put_next(store, Snapshot(store, manifest), taken_back)
+    with store.writing(lambda: None):  # the lease that it was made under may be gone
+        store.delete(manifest.file)
+        if store.exists(manifest_file(manifest.number + 1)):
+            store.create(manifest.file, manifest.to_bytes())
+            put_next(store, Snapshot(store, load_manifest(store)), taken_back)

@@ -107,6 +107,10 @@ class SegmentEntry:
             merged.append((start, stop))
         return replace(self, deleted=tuple(merged))
 
+    def with_restored(self, runs: Runs) -> SegmentEntry:
+        """The entry with runs no longer deleted."""
+        return replace(self, deleted=_runs_of(_rows_of(self.deleted) - _rows_of(runs)))
+
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON values."""
         values = {**asdict(self), "deleted": [list(run) for run in self.deleted]}

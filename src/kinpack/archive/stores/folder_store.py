@@ -6,6 +6,7 @@ import builtins
 import errno
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -201,7 +202,7 @@ class FolderStore:
                 self._settle()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[float]:
         """Hold an exclusive lock on the folder, all that is in it made durable first.
 
         Else a power cut could take the newest revision, which a dead writer left, when what only
@@ -222,7 +223,22 @@ class FolderStore:
                     "cannot tell; try again later, or write a clean one with: kinpack copy"
                 )
             self._settle()
-            yield
+            yield 0.0
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each file was written, as the system noted it.
+
+        Raises:
+            ArchiveError: the folder cannot be read.
+        """
+        now, written = time.time(), {}
+        for name in self.list():
+            try:
+                with suppress(FileNotFoundError), self._within(name) as (handle, last):
+                    written[name] = system.lstat(last, dir_fd=handle).st_mtime
+            except OSError as error:
+                raise self._reading(error, name) from error
+        return {name: max(0.0, now - then) for name, then in written.items()}
 
     def begin(self) -> None:
         """Make the folder, locked and marked, or take over what a dead writer left of it."""

@@ -1,9 +1,12 @@
 """Leases: how writers and collectors of an object store, which has no locks, keep apart.
 
 A writer puts an object of its own below ``locks/`` and then looks for a collector's; a collector
-puts the collector's and then looks for writers'. Since a listing shows whatever was put before it,
-one of them sees the other, and a collector that sees a writer gives way. The object of a process
-that has died counts until it is too old by the store's own clock.
+puts its own and then looks for others'. Since a listing shows whatever was put before it, one of
+them sees the other, and a collector that sees anybody gives way. The object of a process that has
+died counts until it is too old by the store's own clock.
+
+No two leases ever have the same name. So whoever stood still for longer than its lease can neither
+take another's for its own nor remove it: it finds its own gone, or too old, and stops.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Protocol
 
@@ -22,8 +25,8 @@ from kinpack.errors import ArchiveError
 LOCKS = "locks/"
 """Where leases lie; no part of the archive."""
 
-COLLECTOR = f"{LOCKS}collector"
-"""The one lease of whoever collects."""
+COLLECTOR = f"{LOCKS}collector-"
+"""Begin of the names of collectors' leases."""
 
 WRITER = f"{LOCKS}writer-"
 """Begin of the names of writers' leases."""
@@ -32,7 +35,7 @@ WRITER_SECONDS = 24 * 3600.0
 """So old a writer's lease no longer counts; a living writer renews it."""
 
 COLLECTOR_SECONDS = 600.0
-"""So old the collector's lease no longer counts; a living collector renews it."""
+"""So old a collector's lease no longer counts; a living collector renews it."""
 
 WAIT_SECONDS = 30.0
 """So long a writer waits for a collector to be done."""
@@ -46,10 +49,10 @@ class Shelf(Protocol):
     def where(self, name: str) -> str:
         """How messages call an object."""
 
-    def put_lease(self, name: str, text: bytes, *, only_if_absent: bool) -> bool:
-        """Write a lease; False if it was there and ``only_if_absent``."""
+    def put_lease(self, name: str, text: bytes) -> None:
+        """Write a lease, under a name that nothing else ever has."""
 
-    def ages(self) -> Mapping[str, datetime]:
+    def leases(self) -> Mapping[str, datetime]:
         """When each lease was written, by the store's clock."""
 
     def drop(self, name: str) -> None:
@@ -57,38 +60,89 @@ class Shelf(Protocol):
 
 
 class Lease:
-    """A lease that was got, and is kept as long as its owner goes on.
+    """A lease, which is kept as long as its owner goes on.
 
     Args:
         shelf: where it lies.
-        name: its name.
+        sort: the begin of its name.
         seconds: so old it no longer counts.
     """
 
-    def __init__(self, shelf: Shelf, name: str, seconds: float) -> None:
+    def __init__(self, shelf: Shelf, sort: str, seconds: float) -> None:
         self._shelf = shelf
+        self._sort = sort
         self._seconds = seconds
-        self.name = name
+        self._names: list[str] = []  # the one that counts, and those to take its place
         self._renewed = _clocks()
+        self._lost = False
+
+    def begin(self) -> dict[str, dict[str, datetime]]:
+        """Put it, and look at all others.
+
+        Those that are too old are removed, so that their owners, should they live, learn of it.
+
+        Returns:
+            When those that count were written, by sort and name.
+        """
+        self._put()
+        found = dict(self._shelf.leases())
+        now = found.pop(self._names[-1], None)
+        others: dict[str, dict[str, datetime]] = {WRITER: {}, COLLECTOR: {}}
+        for sort, seconds in ((WRITER, WRITER_SECONDS), (COLLECTOR, COLLECTOR_SECONDS)):
+            for name in [name for name in found if name.startswith(sort)]:
+                if now is None or (now - found[name]).total_seconds() <= seconds:
+                    others[sort][name] = found[name]
+                else:
+                    self._shelf.drop(name)
+        return others
 
     def keep(self) -> None:
         """Renew it where it grows old; to be called before every change that it covers.
 
+        Another one is put, and counts if the former is there beside it, and not too old: so there
+        was no moment without one.
+
         Raises:
-            ArchiveError: it is gone: somebody took its owner for dead.
+            ArchiveError: it is gone or too old: others may have taken its owner for dead.
         """
         if max(now - then for now, then in zip(_clocks(), self._renewed, strict=True)) < (
             self._seconds / 10
         ):
             return
-        if self.name not in self._shelf.ages():
+        began = _clocks()
+        if not self._lost:
+            self._put()
+            found = self._shelf.leases()
+            then, now = (found.get(self._names[place]) for place in (0, -1))
+            self._lost = then is None or now is None or (now - then).total_seconds() > self._seconds
+        if self._lost:
+            self.release()
             raise ArchiveError(
                 f"{self._shelf.where('')}: this took so long without a sign of life that others "
-                "went on without it; nothing was changed; try again"
+                "went on without it; it changed nothing more; try again"
             )
-        now = _clocks()
-        self._shelf.put_lease(self.name, _text(), only_if_absent=False)
-        self._renewed = now
+        self._renewed = began
+        while len(self._names) > 1:
+            self._shelf.drop(self._names.pop(0))
+
+    def holds(self) -> bool:
+        """Tell whether it can be kept."""
+        try:
+            self.keep()
+        except ArchiveError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Remove it; where the store refuses it ends by its age."""
+        with suppress(ArchiveError):  # what was done is done
+            for name in self._names:
+                self._shelf.drop(name)
+
+    def _put(self) -> None:
+        self._names.append(f"{self._sort}{uuid.uuid4().hex}")
+        text = f"process {os.getpid()} on {socket.gethostname()}\n"
+        self._shelf.put_lease(self._names[-1], text.encode())
 
 
 @contextmanager
@@ -103,31 +157,20 @@ def writing(shelf: Shelf) -> Iterator[Lease]:
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        lease = Lease(shelf, f"{WRITER}{uuid.uuid4().hex}", WRITER_SECONDS)
+        lease = Lease(shelf, WRITER, WRITER_SECONDS)
         try:
-            shelf.put_lease(lease.name, _text(), only_if_absent=True)
-            if _no_collector(shelf, lease.name):
+            collectors = lease.begin()[COLLECTOR]
+            if not collectors:
                 yield lease
                 return
         finally:
-            _release(shelf, lease.name)
+            lease.release()
         if time.monotonic() >= deadline:
             raise ArchiveError(
                 f"{shelf.where('')}: somebody is cleaning up the archive; try again when they are "
-                f"done, or if they have died remove {shelf.where(COLLECTOR)}"
+                f"done, or if they have died remove {shelf.where(min(collectors))}"
             )
         time.sleep(_PAUSE)
-
-
-def _no_collector(shelf: Shelf, own: str) -> bool:
-    """Whether nobody collects; the lease of one that has died is removed."""
-    found = shelf.ages()
-    if COLLECTOR not in found:
-        return True
-    if own in found and (found[own] - found[COLLECTOR]).total_seconds() > COLLECTOR_SECONDS:
-        shelf.drop(COLLECTOR)
-        return True
-    return False
 
 
 @contextmanager
@@ -140,40 +183,23 @@ def alone(shelf: Shelf) -> Iterator[Lease]:
     Raises:
         ArchiveError: somebody does.
     """
-    if not shelf.put_lease(COLLECTOR, _text(), only_if_absent=True):
-        raise ArchiveError(
-            f"{shelf.where('')}: somebody is cleaning up the archive already; try again later, or "
-            f"if they have died remove {shelf.where(COLLECTOR)}"
-        )
     lease = Lease(shelf, COLLECTOR, COLLECTOR_SECONDS)
     try:
-        found = shelf.ages()
-        now = found.get(COLLECTOR)
-        for name, written in found.items():
-            if not name.startswith(WRITER):
-                continue
-            if now is None or (now - written).total_seconds() < WRITER_SECONDS:
-                raise ArchiveError(
-                    f"{shelf.where('')}: somebody is writing to the archive; try again later, or "
-                    f"if they have died (their sign is of {written:%Y-%m-%d %H:%M} UTC) remove "
-                    f"{shelf.where(name)}, or write a clean one with: kinpack copy"
-                )
-            shelf.drop(name)  # so that its owner, should it live, learns of it
+        others = lease.begin()
+        for name in others[COLLECTOR]:
+            raise ArchiveError(
+                f"{shelf.where('')}: somebody is cleaning up the archive already; try again later, "
+                f"or if they have died remove {shelf.where(name)}"
+            )
+        for name, written in others[WRITER].items():
+            raise ArchiveError(
+                f"{shelf.where('')}: somebody is writing to the archive; try again later, or "
+                f"if they have died (their sign is of {written:%Y-%m-%d %H:%M} UTC) remove "
+                f"{shelf.where(name)}, or write a clean one with: kinpack copy"
+            )
         yield lease
     finally:
-        _release(shelf, COLLECTOR)
-
-
-def _release(shelf: Shelf, name: str) -> None:
-    try:
-        shelf.drop(name)
-    except ArchiveError:
-        return  # what was done is done; the lease ends by its age
-
-
-def _text() -> bytes:
-    """Who holds a lease, for whoever looks; no two are the same."""
-    return f"process {os.getpid()} on {socket.gethostname()}, {uuid.uuid4()}\n".encode()
+        lease.release()
 
 
 def _clocks() -> tuple[float, float]:

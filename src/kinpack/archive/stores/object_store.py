@@ -135,7 +135,8 @@ class ObjectStore:
             ArchiveError: somebody collects for long, or the store cannot be written.
         """
         del tidy
-        if self._lease is not None:
+        held = self._lease
+        if held is not None and held.holds():
             yield
             return
         with leases.writing(self) as lease:
@@ -143,11 +144,14 @@ class ObjectStore:
             try:
                 yield
             finally:
-                self._lease = None
+                self._lease = held
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[float]:
         """A block within which nobody writes or collects.
+
+        Yields:
+            A day: a writer whose lease ended may stand still, and go on at any time.
 
         Raises:
             ArchiveError: somebody does.
@@ -155,9 +159,24 @@ class ObjectStore:
         with leases.alone(self) as lease:
             self._lease = lease
             try:
-                yield
+                yield leases.WRITER_SECONDS
             finally:
                 self._lease = None
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each object was written, up to the last one of all, a lease perhaps.
+
+        Raises:
+            ArchiveError: the store cannot be reached.
+        """
+        found = self._opened.list("")
+        self._sizes.update((name, size) for name, (size, _) in found.items())
+        now = max((written for _, written in found.values()), default=None)
+        return {
+            name: (now - written).total_seconds()
+            for name, (_, written) in found.items()
+            if now and not name.startswith(leases.LOCKS)
+        }
 
     def begin(self) -> None:
         """See that there is no archive, and write one; of several the first manifest decides.
@@ -194,22 +213,18 @@ class ObjectStore:
         """Refuse what comes afterwards; connections end by themselves."""
         self._closed = True
 
-    def put_lease(self, name: str, text: bytes, *, only_if_absent: bool) -> bool:
+    def put_lease(self, name: str, text: bytes) -> None:
         """Write a lease; see ``kinpack.archive.stores.leases``.
 
         Raises:
             ArchiveError: the store refuses, or puts an object though there is one.
         """
-        if not only_if_absent:
-            self._opened.replace(name, text)
-            return True
-        created = self._opened.create(name, text)
-        if created and not self._conditional:
+        self._opened.create(name, text)
+        if not self._conditional:
             self._objects.see_conditions(name)
             self._conditional = True
-        return created
 
-    def ages(self) -> dict[str, datetime]:
+    def leases(self) -> dict[str, datetime]:
         """When each lease was written, by the store's clock."""
         found = self._opened.list(leases.LOCKS.rstrip("/"))
         return {name: written for name, (_, written) in found.items()}

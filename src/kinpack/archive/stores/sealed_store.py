@@ -105,7 +105,7 @@ class SealedStore:
             "kinpack unseal ARCHIVE -o FOLDER"
         )
 
-    create = delete = writing = alone = begin = refuse
+    create = delete = writing = alone = ages = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Do nothing: nothing is ever begun here."""

@@ -77,8 +77,16 @@ class Store(Protocol):
         """
         ...
 
-    def alone(self) -> AbstractContextManager[None]:
-        """A block within which nobody else writes; an error where somebody does, or may."""
+    def alone(self) -> AbstractContextManager[float]:
+        """A block within which nobody else writes; an error where somebody does, or may.
+
+        It gives the seconds for which a file that no manifest names may yet be a living writer's,
+        one that stands still: 0 where a lock tells that there is none.
+        """
+        ...
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each file was written, by the clock of the store."""
         ...
 
     def begin(self) -> None:
