@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
-from fakes.fake_codec import FakeCodec, pictures
+from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.segments import segment_stream as stream_module
@@ -111,6 +112,79 @@ def test_no_manifest_at_all(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="there is no such archive"):
         repair(tmp_path / "none.kin", tmp_path / "other.kin")
     assert not (tmp_path / "other.kin").exists()
+
+
+def wrecked(path: Path) -> Path:
+    """An archive that was rebuilt, and then added to by a handle on the former one."""
+    make(path, pictures(3, seed=9))
+    other = make(path.with_name("former.kin"), pictures(3))
+    with reopened(other) as archive:
+        archive.add(pictures(1, first=50))
+        added = archive.manifest.segments[-1]
+    for name in ("manifests/0000000002.json", added.file):
+        shutil.copy(other / name, path / name)
+    return path
+
+
+def test_a_revision_of_another_archive_hides_nothing(tmp_path: Path) -> None:
+    report = mended(wrecked(tmp_path / "a.kin"))
+    assert saved(tmp_path / "a.kin") == {
+        **expected(pictures(3, seed=9)),
+        **expected(pictures(1, first=50)),
+    }
+    assert [name for name, _ in report.lost] == ["?"] * 3
+    assert any("revision 1 is of another archive" in note for note in report.notes)
+
+
+def test_what_is_left_out_gets_a_line(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(3))
+    other = make(tmp_path / "other.kin", FakeSource(renewed(1, 2).images + pictures(8).images[6:]))
+    with reopened(other) as archive:
+        (unnamed,) = archive.manifest.segments
+    shutil.copy(other / unnamed.file, path / unnamed.file)
+    report = mended(path)
+    assert (report.images, report.lost) == (3, [])
+    assert [note for note in report.notes if unnamed.name in note and "4 left out" in note]
+
+
+def test_lost_images_are_looked_for_in_earlier_revisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "ROWS", 64)
+    path = make(tmp_path / "a.kin", pictures(2))
+    with reopened(path) as archive:
+        archive.add(pictures(2, first=2))
+        archive.remove(["set/00001"])
+        archive.compact()
+        (whole,) = archive.manifest.segments
+    data = (path / whole.file).read_bytes()
+    damage(path / whole.file, whole.index_offset - 1)
+    report = mended(path)
+    assert report.lost == []
+    assert [
+        note for note in report.notes if note.startswith("1 images that were lost are those of")
+    ]
+    wanted = expected(pictures(4))
+    del wanted["set/00001"]  # deleted, and never lost
+    assert saved(path) == wanted
+    shutil.rmtree(path.with_name("new.kin"))
+    (path / whole.file).unlink()  # nobody knows what was in it
+    report = mended(path)
+    assert saved(path) == wanted  # an earlier revision knows what was deleted
+    assert "may have been deleted before" in report.notes[-1]
+    shutil.rmtree(path.with_name("new.kin"))
+    (path / whole.file).write_bytes(data)
+    assert mended(path) == RepairReport(images=3)
+
+
+def test_a_gap_between_manifests(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(3))
+    with reopened(path) as archive:
+        archive.add(pictures(3, first=3))
+        archive.add(pictures(3, first=6))
+    (path / "manifests" / "0000000002.json").unlink()
+    assert mended(path).images == 9
+    assert saved(path) == expected(pictures(9))
 
 
 def test_a_damaged_codec(tmp_path: Path) -> None:

@@ -1,18 +1,18 @@
-"""Recoding: the describer's codes of images that have lost theirs, made of the pictures as held."""
+"""Recoding: lost codecs and describers found again, lost codes made of the pictures as held."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.stored_codec import Codec, read_describer
+from kinpack.archive.revisions.manifest import Manifest, codec_file
+from kinpack.archive.revisions.stored_codec import Codec, read_codec, read_describer
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
 from kinpack.describers.describing import packed_codes
-from kinpack.errors import KinpackError
+from kinpack.errors import ArchiveError, KinpackError
 from kinpack.limits import batches
 from kinpack.pictures.images import Image
 
@@ -80,6 +80,41 @@ class Recoder:
             return [bytes(self._describer.code_bytes)]
         self.made += len(stored)
         return packed_codes(self._describer, images)
+
+
+def find_codec(
+    store: Store, codec_id: str, n_bytes: int | None, given: Codec | None
+) -> tuple[bytes, list[str]]:
+    """Find an archive's codec file: its own copy, one that was given, or one that ships.
+
+    Args:
+        store: where the archive lies.
+        codec_id: SHA-256 of the codec file, hexadecimal.
+        n_bytes: size of the codec file, ``None`` if nobody knows.
+        given: a copy, should the archive's own be damaged.
+
+    Returns:
+        The file, and what is to be told of it.
+
+    Raises:
+        ArchiveError: it is lost.
+    """
+    from kinpack.codec.codec import SHIPPED
+    from kinpack.codec.codec import Codec as Shipped
+
+    try:
+        size = store.size(codec_file(codec_id)) if n_bytes is None else n_bytes
+        return read_codec(store, Manifest.unborn(codec_id, size)), []
+    except KinpackError as error:
+        notes = [str(error)]
+    shipped: Iterable[Codec] = (Shipped.load(name) for name in SHIPPED)
+    for candidate in [given] if given else shipped:
+        if candidate.codec_id == codec_id:
+            return candidate.to_bytes(), notes
+    raise ArchiveError(
+        f"{store.where('')}: its codec {codec_id[:12]}… is damaged or missing; give a copy of the "
+        "codec file with --codec"
+    )
 
 
 def find_describer(

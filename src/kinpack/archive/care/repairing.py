@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kinpack.archive.care.recoding import Recoder, find_describer
+from kinpack.archive.care.recoding import Recoder, find_codec, find_describer
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import live_rows
-from kinpack.archive.revisions.stored_codec import Codec, read_codec
+from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
@@ -57,7 +57,10 @@ def repair(
     """Write what is whole of an archive as a new one; the damaged one is left as it is.
 
     The newest revision that can be read is taken. Where a newer manifest is damaged, segments that
-    no readable manifest names are searched too. A codec that ships with this package replaces a
+    no readable manifest names are taken too. Images that are lost in it are looked for in earlier
+    revisions, and in segments that none names; what it does not follow, for it is of another
+    archive or history, is taken as well. Whatever else is whole and left out is told of, but for
+    images that were deleted. A codec that ships with this package replaces a
     damaged copy of itself, and so does a describer. Codes of the describer that are lost are made
     anew, of the pictures as the archive holds them; where the describer itself is lost, the new
     archive has none.
@@ -127,6 +130,8 @@ class _Repair:
             stream = SegmentStream(store, codec_id)
             for entry in revision.segments if revision else ():
                 self._take(stream, self._rows(entry), recoder)
+            if revision is not None:
+                self._search(stream, revision, records, strays, recoder)
             stream.flush()
             self._report.notes += recoder.notes() if recoder else []
             self._report.lost = [
@@ -181,6 +186,86 @@ class _Repair:
             )
         return strays
 
+    def _search(
+        self,
+        stream: SegmentStream,
+        revision: Manifest,
+        records: dict[int, Record],
+        strays: list[str],
+        recoder: Recoder | None,
+    ) -> None:
+        """Look through earlier revisions and unnamed segments for what the newest lacks."""
+        lost, self._report.lost = self._report.lost, []  # what they lack themselves is no loss
+        missing = {name for name, _ in lost} - self._saved
+        every = "?" in missing
+        known = {entry.file for entry in revision.segments}.union(strays)
+        later: Record | Manifest = revision
+        for record in sorted(records.values(), key=lambda one: -one.number):
+            if record.number >= revision.number:
+                continue
+            strange = record.archive != revision.archive or (
+                record.number == later.number - 1 and record.checksum != later.parent
+            )
+            later = later if strange else record
+            try:
+                entries = load_manifest(self._store, record.number).segments
+            except KinpackError:
+                entries = record.segments
+            entries = tuple(entry for entry in entries if entry.file not in known)
+            known.update(entry.file for entry in entries)
+            if not (strange or missing):
+                continue
+            images = (image for entry in entries for image in self._rows(entry))
+            taken, left = self._take_missing(
+                stream, images, None if strange or every else missing, recoder
+            )
+            place = f"revision {record.number}"
+            if strange:
+                lost += self._report.lost
+                self._report.notes.append(
+                    f"{place} is of another archive, or of another history of this one: {taken} "
+                    f"images of it are taken, {left} left out, whose ids are there already"
+                )
+            elif taken:
+                self._report.notes.append(f"{taken} images that were lost are those of {place}")
+            self._report.lost = []
+        for name in self._store.list("segments/"):
+            if not name.endswith(".parquet") or name in known:
+                continue
+            taken, left = self._take_missing(
+                stream, self._whole_rows(name), None if every else missing, recoder
+            )
+            self._report.notes.append(
+                f"{self._store.where(name)}: no revision names it; of its whole images {taken} "
+                f"that were lost are taken, {left} left out"
+            )
+        if every:
+            self._report.notes.append(
+                "which images were lost is not known in full: what was taken for them may have "
+                "been deleted before"
+            )
+        self._report.lost = lost
+
+    def _take_missing(
+        self,
+        stream: SegmentStream,
+        images: Iterator[StoredImage],
+        wanted: set[str] | None,
+        recoder: Recoder | None,
+    ) -> tuple[int, int]:
+        """Take images of some ids, or all, that are not there yet; gives how many, and the rest."""
+        before, seen = stream.rows, 0
+
+        def chosen() -> Iterator[StoredImage]:
+            nonlocal seen
+            for image in images:
+                seen += 1
+                if wanted is None or image.id in wanted:
+                    yield image
+
+        self._take(stream, chosen(), recoder)
+        return stream.rows - before, seen - (stream.rows - before)
+
     def _identity(
         self, revision: Manifest | None, records: dict[int, Record]
     ) -> tuple[str, dict[str, Any]]:
@@ -200,24 +285,11 @@ class _Repair:
 
     def _codec(self, codec_id: str, revision: Manifest | None, records: dict[int, Record]) -> bytes:
         """The codec's file: the archive's own copy, one that was given, or one that ships."""
-        from kinpack.codec.codec import SHIPPED, Codec
-
         whole = [record.codec_bytes for record in records.values() if record.base is None]
         n_bytes = revision.codec_bytes if revision else next(iter(whole), None)
-        try:
-            name = Manifest.unborn(codec_id, n_bytes or 0).codec_file
-            size = self._store.size(name) if n_bytes is None else n_bytes
-            return read_codec(self._store, Manifest.unborn(codec_id, size))
-        except KinpackError as error:
-            self._report.notes.append(str(error))
-        candidates: Iterable[Codec] = (Codec.load(name) for name in SHIPPED)
-        for candidate in [self._given] if self._given else candidates:
-            if candidate.codec_id == codec_id:
-                return candidate.to_bytes()
-        raise ArchiveError(
-            f"{self._store.where('')}: its codec {codec_id[:12]}… is damaged or missing; give a "
-            "copy of the codec file with --codec"
-        )
+        data, notes = find_codec(self._store, codec_id, n_bytes, self._given)
+        self._report.notes += notes
+        return data
 
     def _describer(self, revision: Manifest | None, records: dict[int, Record]) -> Describer | None:
         """The describer: the archive's own copy, one that was given, or one that ships."""
