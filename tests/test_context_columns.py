@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.context_columns import ContextColumns
-from kinpack.codec.learned.latent_coder import LatentCoder
+from kinpack.codec.learned.latent_coder import ContextColumns, LatentCoder
 from kinpack.networks.integer_layers import IntegerLayers, Reading
 from kinpack.networks.integer_network import IntegerNetwork
 from tests.integer_networks import STREAM, latents_in_steps, random_layer
@@ -78,7 +77,7 @@ def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     made = columns(network())
     assert made is not None
     whole = made(y_hat, planes, where)
-    monkeypatch.setattr("kinpack.codec.learned.context_columns._COLUMNS", 2 * 25 * 9 * STOP)
+    monkeypatch.setattr("kinpack.codec.learned.latent_coder._COLUMNS", 2 * 25 * 9 * STOP)
     assert np.array_equal(made(y_hat, planes, where), whole)
 
 
@@ -133,7 +132,7 @@ def test_the_shipped_predictions_are_those_of_convolutions(size: tuple[int, int]
 def test_the_graphs_of_products_are_onnx() -> None:
     """The package onnx, where it is installed, finds nothing wrong with what is written by hand."""
     onnx = pytest.importorskip("onnx")
-    from kinpack.codec.learned.context_columns import _graph
+    from kinpack.codec.learned.latent_coder import _graph
 
     layers = network().layers.layers
     for known in (0, STOP):

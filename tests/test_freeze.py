@@ -138,7 +138,7 @@ def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, picture
     """The integer context networks follow the real ones closely: that is what bytes hang on."""
     coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
     y_hat, _ = encode_latents(coder, pictures, codes, quality=50)
-    n = len(pictures)
+    n, latents = len(pictures), latents_in_steps(coder)
     with torch.no_grad():
         z_q = model.product.decode(torch.from_numpy(codes.astype(np.int64)))
         e, quality = model.code_context(z_q), torch.full((n,), 50.0)
@@ -147,9 +147,8 @@ def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, picture
             seen[:, step.start :] = 0
             real = torch.from_numpy(seen).float() / UNIT
             mean, log2_scale = model.predict(index, real, e, quality)
-            where, units, tables = latents_in_steps(coder)._predict(
-                index, seen, codes, np.full(n, 50)
-            )
+            planes = latents._planes(codes, np.full(n, 50))
+            where, units, tables = latents._predict(index, seen, planes, np.full(n, 50))
             wanted = mean.numpy()[:, :, where]
             off = units / UNIT - wanted
             assert np.abs(off).mean() < 0.15 * np.abs(wanted).mean()

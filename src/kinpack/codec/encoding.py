@@ -17,7 +17,14 @@ from kinpack.codec.choice.classic_rule import ClassicRule
 from kinpack.codec.choice.classic_trials import RULE_PIXELS, ClassicTrials, exactly
 from kinpack.codec.choice.psnr_search import PsnrSearch
 from kinpack.codec.packets.packet import Packet
-from kinpack.codec.packets.payload import Candidate, Choice, Payloads, in_parts, psnr_of
+from kinpack.codec.packets.payload import (
+    AlphaPlanes,
+    Candidate,
+    Choice,
+    Payloads,
+    in_parts,
+    psnr_of,
+)
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.describers.product_code import ProductQuantiser
@@ -157,9 +164,11 @@ class Encoder:
         found = [[one] if one else [] for one in own]
         for i, classic in zip(likely, tried, strict=True):
             found[i] = no_larger(found[i], classic) if rule == "always" else [*found[i], *classic]
+        if self._payloads.alpha is not None:
+            found = _shortened(found, self._payloads.alpha, images)
         return [
             Choice(quality, min(some, key=lambda one: one.cost(quality)))
-            for quality, some in zip(qualities, self._with_own_alpha(images, found), strict=True)
+            for quality, some in zip(qualities, found, strict=True)
         ]
 
     def at_psnr(
@@ -207,7 +216,9 @@ class Encoder:
         found = [[one] if one else [] for one in own]
         for i, classic in zip(likely, tried, strict=True):
             found[i].append(classic)
-        candidates = self._with_own_alpha(images, [[c for _, c in some] for some in found])
+        candidates = [[candidate for _, candidate in some] for some in found]
+        if self._payloads.alpha is not None:
+            candidates = _shortened(candidates, self._payloads.alpha, images)
         return [
             min(
                 (Choice(q, one) for (q, _), one in zip(some, shortened, strict=True)),
@@ -250,18 +261,6 @@ class Encoder:
             for image, code, choice in zip(images, packed, choices, strict=True)
         ]
 
-    def _with_own_alpha(
-        self, images: Sequence[Image], found: list[list[Candidate]]
-    ) -> list[list[Candidate]]:
-        """The candidates with the codec's own alpha parts, where these are shorter."""
-        alpha = self._payloads.alpha
-        if alpha is None:
-            return found
-        return [
-            [alpha.shortened(candidate, part) for candidate in some]
-            for some, part in zip(found, alpha.parts(images), strict=True)
-        ]
-
     def _worth_trying(
         self, images: Sequence[Image], own: Sequence[Choice | None], target: Target
     ) -> dict[int, bool]:
@@ -279,6 +278,16 @@ class Encoder:
             for i, (may, likely) in sure.items()
             if may or images[i].shape[0] * images[i].shape[1] > RULE_PIXELS
         }
+
+
+def _shortened(
+    found: list[list[Candidate]], alpha: AlphaPlanes, images: Sequence[Image]
+) -> list[list[Candidate]]:
+    """Candidates with the codec's own alpha parts, where these are shorter."""
+    return [
+        [alpha.shortened(candidate, part) for candidate in some]
+        for some, part in zip(found, alpha.parts(images), strict=True)
+    ]
 
 
 def no_larger(learned: list[Candidate], classic: Iterable[Candidate]) -> list[Candidate]:

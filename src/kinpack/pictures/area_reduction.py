@@ -28,7 +28,8 @@ def area_reduction(image: Image, side: int = 32) -> npt.NDArray[np.float32]:
         0 to 255.
     """
     grey = image.shape[2] == 1
-    image = image if grey else composite_on_white(image)
+    if image.shape[2] == 4:
+        image = composite_on_white(image)
     height, width, channels = image.shape
     if height == width == side:
         cells = image.astype(np.float32)

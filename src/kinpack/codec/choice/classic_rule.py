@@ -87,29 +87,22 @@ def features(
 
     Returns:
         (n, FEATURES) float64: 1, log2 of bits and of squared error a pixel, quality, share of
-        pixels like their left neighbour, log2 of the number of colours, log2 of the size.
+        pixels like their left neighbour, log2 of the colours in a sample, log2 of the size.
     """
     qualities = [quality] * len(images) if isinstance(quality, int) else quality
-    rows = [
-        (
-            1.0,
-            math.log2(8 * len(candidate.payload) / _pixels(image) + 1e-2),
-            math.log2(candidate.error / _pixels(image) + 1e-2),
-            (q - 50) / 20,
-            *_flatness(image),
-            math.log2(_pixels(image)) / 10,
+    rows = []
+    for image, candidate, q in zip(images, learned, qualities, strict=True):
+        pixels = image.shape[0] * image.shape[1]
+        same = (image[:, 1:] == image[:, :-1]).all(2)
+        rows.append(
+            (
+                1.0,
+                math.log2(8 * len(candidate.payload) / pixels + 1e-2),
+                math.log2(candidate.error / pixels + 1e-2),
+                (q - 50) / 20,
+                float(same.mean()) if same.size else 1.0,
+                math.log2(sampled_colours(image)),
+                math.log2(pixels) / 10,
+            )
         )
-        for image, candidate, q in zip(images, learned, qualities, strict=True)
-    ]
     return np.array(rows, dtype=np.float64).reshape(-1, FEATURES)
-
-
-def _pixels(image: Image) -> int:
-    return int(image.shape[0]) * int(image.shape[1])
-
-
-def _flatness(image: Image) -> tuple[float, float]:
-    """Share of pixels like their left neighbour, and log2 of the colours in a sample."""
-    same = (image[:, 1:] == image[:, :-1]).all(2)
-    share = float(same.mean()) if same.size else 1.0
-    return share, math.log2(sampled_colours(image))

@@ -105,7 +105,7 @@ class LearnedCoder:
                     f"a picture of {picture.shape[1]}×{picture.shape[0]} pixels is too large for "
                     f"learned payloads ({MAX_SIDE} a side); reduce it, or allow classic payloads"
                 )
-        q = _each(quality, len(pictures))
+        q = np.full(len(pictures), quality)
         payloads: list[bytes] = [b""] * len(pictures)
         drawn: list[Picture] = [np.zeros((0, 0, 3), np.uint8)] * len(pictures) if draw else []
         sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
@@ -153,7 +153,7 @@ class LearnedCoder:
                     f"a learned payload states {width}×{height} pixels, its sides go from 1 to "
                     f"{MAX_SIDE}; it is damaged: take the image from a backup"
                 )
-        q = _each(quality, len(payloads))
+        q = np.full(len(payloads), quality)
         pictures: list[Picture] = [np.zeros((0, 0, 3), np.uint8)] * len(payloads)
         for (h, w), rows in _batches(sizes):
             if max(h, w) * STRIDE > TILE:
@@ -181,7 +181,7 @@ class LearnedCoder:
         x[:, :3] = pictures.transpose(0, 3, 1, 2)
         x[:, :3] /= 255
         x[:, :3] -= 0.5
-        x[:, 3] = ((_each(quality, n) - 50) / 20)[:, None, None]
+        x[:, 3] = ((np.full(n, quality) - 50) / 20)[:, None, None]
         y = run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels)
         units = y.astype(np.float64) * (self.latent.gain * self.latent.unit)
         # No ŷ lies beyond the limit; symbols stay within the coder's range.
@@ -332,11 +332,6 @@ def _of_sort(image: Image, picture: Image) -> Image:
 def _grey(picture: Image) -> Image:
     total: NDArray[np.uint16] = picture.astype(np.uint16).sum(2, keepdims=True, dtype=np.uint16)
     return ((total + 1) // 3).astype(np.uint8)
-
-
-def _each(quality: Qualities, n: int) -> Ints:
-    """Quality of each of n pictures."""
-    return np.broadcast_to(np.asarray(quality, dtype=np.int64), (n,))
 
 
 def _padded(picture: Picture) -> Picture:
