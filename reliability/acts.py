@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+import pyarrow.parquet as pq
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
@@ -25,6 +28,7 @@ ARCHIVE, SEALED, COPY = "a.kin", "a.kin.zip", "b.kin"
 _BEFORE = (pictures(4), pictures(1, first=4), pictures(2, first=5))
 _ADDED = FakeSource(pictures(5, first=10).images + pictures(5, seed=9).images[4:])
 _NEXT = pictures(1, first=90)
+_ALL = pictures(7)
 
 Content: TypeAlias = dict[str, tuple[str | None, bytes]]
 """By id: the label, and the pixels behind their shape."""
@@ -144,6 +148,22 @@ def check_clean(folder: Path) -> None:
             raise BrokenPromiseError(f"{name} is left over")
 
 
+def check_purged(folder: Path, ids: Collection[str]) -> None:
+    """Make sure that nothing is in an archive's files of images that it held at first.
+
+    Raises:
+        BrokenPromiseError: something is.
+    """
+    gone = {name: CODEC.encode([image])[0].payload for name, _, image in _ALL.images if name in ids}
+    for path in sorted(folder.rglob("*")):
+        data = path.read_bytes() if path.is_file() else b""
+        found = [name for name, payload in gone.items() if name.encode() in data or payload in data]
+        if path.suffix == ".parquet":
+            found += gone.keys() & set(pq.read_table(io.BytesIO(data))["id"].to_pylist())
+        if found:
+            raise BrokenPromiseError(f"{path.name} holds something of {found[0]}, which is purged")
+
+
 @dataclass(frozen=True)
 class Act:
     """One sort of commit.
@@ -153,12 +173,14 @@ class Act:
         target: name of the archive that it makes or changes.
         change: does it to the open archive ``a.kin``; done twice it does no more than once.
         makes: whether it makes ``target`` anew.
+        purged: ids of which nothing is to be left.
     """
 
     name: str
     target: str
     change: Callable[[Archive], object]
     makes: bool = False
+    purged: frozenset[str] = frozenset()
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before, in an empty folder."""
@@ -186,14 +208,14 @@ class Act:
             if is_there(folder / self.target):
                 _remove(folder / self.target)
             self.run(folder)
-        if self.name == "gc":
+        if self.name == "gc" or self.purged:
             self.run(folder)
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
             archive.add(_NEXT, on_duplicate="replace")
 
     def mark(self, folder: Path) -> object:
         """What tells that it was done where the images stay the same."""
-        if self.name == "gc":
+        if self.name == "gc" or self.purged:
             return len(list((folder / ARCHIVE / "manifests").iterdir()))
         if self.name == "compact":
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -230,11 +252,15 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
     check_whole(folder)
     found = state(folder)
     new = found == outcomes.after and act.mark(folder) == outcomes.mark
-    if not new and (acknowledged or found != outcomes.before):
+    halfway = act.purged and found == outcomes.after  # deleted, and not yet purged
+    if not new and (acknowledged or (found != outcomes.before and not halfway)):
         what = {name: sorted(images) for name, images in found.items()}
         raise BrokenPromiseError(f"acknowledged: {acknowledged}; it holds {what}")
+    if acknowledged:
+        check_purged(folder / ARCHIVE, act.purged)
     act.follow(folder)
-    wanted = dict(outcomes.after if act.makes else found)
+    check_purged(folder / ARCHIVE, act.purged)
+    wanted = dict(outcomes.after if act.makes or act.purged else found)
     wanted[ARCHIVE] = {**wanted[ARCHIVE], **content_of(_NEXT)}
     if state(folder) != wanted:
         raise BrokenPromiseError("what the next writer adds to it is not all there")
@@ -249,6 +275,10 @@ def _add(archive: Archive) -> None:
 def _remove_images(archive: Archive) -> None:
     archive.refresh()
     archive.remove([name for name in ("set/00000", "set/00005") if name in archive])
+
+
+def _purge_images(archive: Archive) -> None:
+    archive.remove(["set/00000", "set/00005"], purge=True)
 
 
 def _seal(archive: Archive) -> None:
@@ -273,6 +303,18 @@ ACTS = {
         Act("add", ARCHIVE, _add),
         Act("rm", ARCHIVE, _remove_images),
         Act("compact", ARCHIVE, lambda archive: archive.compact()),
+        Act(
+            "rm-purge",
+            ARCHIVE,
+            _purge_images,
+            purged=frozenset({"set/00000", "set/00001", "set/00005"}),
+        ),
+        Act(
+            "compact-purge",
+            ARCHIVE,
+            lambda archive: archive.compact(purge=True),
+            purged=frozenset({"set/00001"}),
+        ),
         Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),
         Act("seal", SEALED, _seal, makes=True),
         Act("copy", COPY, _copy, makes=True),

@@ -60,7 +60,7 @@ from reliability.report import Trials, parser
 
 VERBS = {
     "create": ARCHIVE, "add": ARCHIVE, "replace": ARCHIVE, "rm": ARCHIVE, "compact": ARCHIVE,
-    "gc": ARCHIVE, "seal": SEALED, "copy": COPY,
+    "purge": ARCHIVE, "gc": ARCHIVE, "seal": SEALED, "copy": COPY,
 }  # fmt: skip
 """What is done in a history, and to which archive."""
 
@@ -84,6 +84,12 @@ class Step:
     number: int
     killed: int | None = None
     broken: int | None = None
+
+    @property
+    def victim(self) -> tuple[str, bytes]:
+        """Id of the image that it purges, and the payload that it had at first."""
+        name, _, image = pictures(1, first=self.number % 4).images[0]
+        return name, CODEC.encode([image])[0].payload
 
     def run(self, folder: Path) -> bool:
         """Do it, and if it is refused do it again.
@@ -124,6 +130,9 @@ class Step:
         elif self.verb == "rm":
             archive.refresh()
             archive.remove(archive.ids[:1])
+        elif self.verb == "purge":
+            archive.refresh()
+            archive.remove({self.victim[0]} & set(archive.ids), purge=True)
         elif self.verb == "compact":
             archive.compact()
         elif self.verb == "gc":
@@ -183,7 +192,9 @@ class Recorder:
 def plan(seed: str) -> list[Step]:
     """A history, drawn at random: it begins with a creation and ends with an addition."""
     chance = random.Random(seed)
-    verbs = chance.sample(["add", "add", "replace", "rm", "compact", "gc", "seal", "copy"], 8)
+    verbs = chance.sample(
+        ["add", "add", "replace", "rm", "purge", "compact", "gc", "seal", "copy"], 9
+    )
     steps: list[Step] = []
     for verb in ["create", *verbs, "add"]:
         way = chance.random()
@@ -373,6 +384,7 @@ def cut_everywhere(
     counts: Counter[str] = Counter()
     acknowledged = dict.fromkeys((ARCHIVE, SEALED, COPY), 0)  # the state that is certain
     begun = 0
+    purged: list[bytes] = []
     for place, event in enumerate(history.events):
         if isinstance(event, Call):
             disk.apply(event)
@@ -380,13 +392,20 @@ def cut_everywhere(
         elif event[0] == "begin":
             begun = event[1] + 1
         else:
-            acknowledged[VERBS[history.steps[event[1]].verb]] = event[1] + 1
+            step = history.steps[event[1]]
+            acknowledged[VERBS[step.verb]] = event[1] + 1
+            if step.verb == "purge":
+                purged.append(step.victim[1])
         if isinstance(event, Call) and (not event.changes or place % every):
             continue
         for choice in choices(place):
-            found = cutter.found(disk.left(choice))
+            tree = disk.left(choice)
+            found = cutter.found(tree)
             counts["cuts"] += 1
             what = f"{history.steps[begun - 1]}, event {place}, {choice}"
+            for name, data in tree.items():
+                if name.startswith(f"{ARCHIVE}/") and any(one in (data or b"") for one in purged):
+                    fail(f"{what}: {name} holds an image that was purged")
             if isinstance(found, str):
                 fail(f"{what}: {found}")
                 continue

@@ -27,7 +27,7 @@ from tests.trial_runs import trial
 def test_every_call_may_fail(tmp_path: Path) -> None:
     result = trial("faults", tmp_path, "--every", 47)
     assert result["faults"] > 45
-    assert set(result["acts"]) == {"create", "add", "rm", "compact", "gc", "seal", "copy"}
+    assert {"create", "add", "rm", "rm-purge", "compact", "gc", "copy"} < set(result["acts"])
     for act, counts in result["acts"].items():
         assert counts["refused, former revision"] > 0, act
 

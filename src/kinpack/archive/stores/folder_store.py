@@ -27,7 +27,7 @@ from kinpack.archive.stores.handles import (
     system,
     write_synchronised,
 )
-from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
+from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import closed, missing, refusal, truncated
 from kinpack.errors import ArchiveError, shown
 
@@ -164,12 +164,19 @@ class FolderStore:
                     system.unlink(last, dir_fd=handle)
             except OSError as error:
                 raise refusal(error, self.where(name), "delete") from error
-        for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
-            try:
-                with suppress(FileNotFoundError), self._within(f"{folder}/") as (handle, _):
-                    system.fsync(handle)
-            except OSError as error:
-                raise refusal(error, self.where(folder), "synchronise") from error
+            if name.startswith(FOLDER):  # a power cut must not take one before those before it
+                self._synchronise(FOLDER)
+        for folder in dict.fromkeys(name.rpartition("/")[0] + "/" for name in names):
+            if folder != FOLDER:
+                self._synchronise(folder)
+
+    def _synchronise(self, folder: str) -> None:
+        """Make the names in a folder durable; one that is not there has none."""
+        try:
+            with suppress(FileNotFoundError), self._within(folder) as (handle, _):
+                system.fsync(handle)
+        except OSError as error:
+            raise refusal(error, self.where(folder), "synchronise") from error
 
     @contextmanager
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
