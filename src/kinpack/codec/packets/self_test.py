@@ -59,15 +59,17 @@ class SelfTest:
 
     def failure(self, payload: Payload) -> KinpackError | None:
         """What is wrong with a payload; None if it gives these pixels."""
+        fault = "to what it says"
         try:
-            pictures = payload.decode(self.packets)
-        except KinpackError as error:
+            if _sha256(payload.decode(self.packets)) == self.sha256:
+                return None
+        except CodecError as error:
             return error
-        if _sha256(pictures) == self.sha256:
-            return None
+        except KinpackError as error:
+            fault = f"({error})"
         return CodecError(
-            "the codec does not decode its own test packets to what it says: the file is faulty; "
-            "make it anew"
+            f"the codec does not decode its own test packets {fault}: the file is faulty; make it "
+            "anew"
         )
 
 
