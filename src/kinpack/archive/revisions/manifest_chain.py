@@ -251,16 +251,16 @@ def put_next(
 ) -> tuple[Snapshot, Manifest | None, _Result]:
     """Put the next manifest; gives the revision that it follows, itself, and the result."""
     for _ in range(_ATTEMPTS):
-        manifest, result = propose(base)
-        if manifest is None:
-            return base, None, result
-        if manifest.number > HIGHEST:
+        if base.manifest.number and not holds(store, base.manifest):
+            raise replaced(store)
+        if base.manifest.number == HIGHEST:
             raise ArchiveError(
                 f"{store.where('')}: no revision can follow number {HIGHEST}; write a new archive "
                 "with: kinpack copy"
             )
-        if base.manifest.number and not holds(store, base.manifest):
-            raise replaced(store)
+        manifest, result = propose(base)
+        if manifest is None:
+            return base, None, result
         if store.create(manifest.file, manifest.to_bytes()):
             return base, manifest, result
         if not base.manifest.number:
