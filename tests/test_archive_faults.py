@@ -197,10 +197,10 @@ def test_collecting_during_a_listing_of_states_is_no_damage(tmp_path: Path) -> N
     class Collected(FolderStore):
         """A store whose old revisions go before the first file is read."""
 
-        def read(self, name: str) -> bytes:
+        def read(self, name: str, most: int | None = None) -> bytes:
             with reopened(path) as other:
                 other.gc(min_age=0)
-            return super().read(name)
+            return super().read(name, most)
 
     assert [revision.number for revision in history(Collected(path))] == [3]
     (path / "manifests" / "0000000003.json").write_text("{}")

@@ -49,6 +49,15 @@ def test_create_only_if_absent(place: Backend) -> None:
     assert store.list() == ["segments/a.parquet"]
 
 
+def test_an_object_larger_than_it_may_be_is_refused(place: Backend) -> None:
+    ObjectStore(place.address()).create("manifests/1.json", b"x" * 10)
+    store = ObjectStore(place.address())
+    assert store.read("manifests/1.json", 10) == b"x" * 10
+    assert store.read("manifests/1.json", 1 << 28) == b"x" * 10
+    with pytest.raises(ArchiveError, match=r"1\.json: damaged: it has more than 9 bytes"):
+        store.read("manifests/1.json", 9)
+
+
 @pytest.mark.parametrize("name", ["a b/ü#?%41+&=.kin", "x"])
 def test_ranges_names_and_listings(place: Backend, name: str) -> None:
     store = ObjectStore(place.address(name))

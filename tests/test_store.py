@@ -63,6 +63,18 @@ def test_ranges_and_truncation(tmp_path: Path) -> None:
         place.read_range("a.bin", 0, 1)
 
 
+def test_a_file_larger_than_it_may_be_is_not_read(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.create("manifests/1.json", b"x" * 10)
+    assert store.read("manifests/1.json", 10) == b"x" * 10
+    with pytest.raises(ArchiveError, match=r"1\.json: damaged: it has more than 9 bytes"):
+        store.read("manifests/1.json", 9)
+    with (tmp_path / "manifests" / "2.json").open("wb") as file:
+        file.truncate(1 << 40)  # more than there is memory for
+    with pytest.raises(ArchiveError, match="damaged"):
+        store.read("manifests/2.json", 1 << 28)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     place = FolderStore(tmp_path)
     reads: list[Any] = [place.read, place.size, lambda name: place.read_range(name, 0, 1)]

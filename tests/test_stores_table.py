@@ -34,7 +34,8 @@ class Shelf:
     def where(self, name: str) -> str:
         return f"{self._address}/{name}" if name else self._address
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
+        del most
         if name not in self._files:
             raise ArchiveError(f"{self.where(name)}: this file is missing; restore it")
         return self._files[name]

@@ -18,7 +18,7 @@ from kinpack.archive.revisions.manifest import (
     manifest_file,
     manifest_number,
 )
-from kinpack.archive.revisions.manifest_chain import load_manifest, read_manifest
+from kinpack.archive.revisions.manifest_chain import MOST_BYTES, load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
@@ -162,7 +162,7 @@ class _Verification:
                 continue
             self._of_archive.add(name)
             with self._reporting():
-                data = read_manifest(self._store, name)
+                data = self._store.read(name, MOST_BYTES)
                 self._count(len(data))
                 record = Record.from_bytes(data, where=self._store.where(name))
                 if record.number == number:

@@ -59,20 +59,6 @@ def unbroken_numbers(store: Store) -> list[int]:
     )
 
 
-def read_manifest(store: Store, name: str) -> bytes:
-    """Read the file of a manifest.
-
-    Raises:
-        ArchiveError: it is missing, larger than any can be, or cannot be read.
-    """
-    if store.size(name) > MOST_BYTES:
-        raise ArchiveError(
-            f"{store.where(name)}: damaged manifest: it is larger than any can be; restore the "
-            "file from a copy"
-        )
-    return store.read(name)
-
-
 def load_record(store: Store, number: int) -> Record:
     """Read what one manifest file says.
 
@@ -80,7 +66,7 @@ def load_record(store: Store, number: int) -> Record:
         ArchiveError: it is missing or damaged, or is that of another number.
     """
     name = manifest_file(number)
-    record = Record.from_bytes(read_manifest(store, name), where=store.where(name))
+    record = Record.from_bytes(store.read(name, MOST_BYTES), where=store.where(name))
     if record.number != number:
         raise ArchiveError(
             f"{store.where(name)}: this is manifest {record.number} under a wrong name; give it "
@@ -148,7 +134,7 @@ def holds(store: Store, known: Manifest) -> bool:
         ArchiveError: the store cannot be read.
     """
     try:
-        data = read_manifest(store, known.file)
+        data = store.read(known.file, MOST_BYTES)
     except ArchiveError:
         if store.exists(known.file):
             raise

@@ -28,7 +28,7 @@ from kinpack.archive.stores.handles import (
     write_synchronised,
 )
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED
-from kinpack.archive.stores.system_errors import closed, missing, refusal, truncated
+from kinpack.archive.stores.system_errors import closed, missing, refusal, too_large, truncated
 from kinpack.errors import ArchiveError, shown
 
 _KEPT_OPEN = 128
@@ -66,12 +66,15 @@ class FolderStore:
         """The path of a file, or of the folder for an empty name."""
         return shown(self.root / name if name else self.root)
 
-    def read(self, name: str) -> bytes:
-        """The whole content of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The whole content of a file, of so many bytes at most."""
         try:
             descriptor = self._open(name)
             try:
-                return read_at(descriptor, 0, os.fstat(descriptor).st_size)
+                size = os.fstat(descriptor).st_size
+                if most is not None and size > most:
+                    raise too_large(self.where(name), most)
+                return read_at(descriptor, 0, size)
             finally:
                 release(descriptor)
         except OSError as error:

@@ -12,7 +12,7 @@ from kinpack.archive.stores import leases
 from kinpack.archive.stores.buckets import Address
 from kinpack.archive.stores.objects import Objects
 from kinpack.archive.stores.store import FOLDER
-from kinpack.archive.stores.system_errors import closed, existing, truncated
+from kinpack.archive.stores.system_errors import closed, existing, too_large, truncated
 from kinpack.errors import ArchiveError
 
 PIECE_BYTES = 8 << 20
@@ -53,9 +53,12 @@ class ObjectStore:
         """The address of an object, or of the archive for an empty name."""
         return self._objects.where(name)
 
-    def read(self, name: str) -> bytes:
-        """The whole content of an object, in one request."""
-        data, self._sizes[name] = self._opened.get(name)
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The whole content of an object, of so many bytes at most, in one request."""
+        data, size = self._opened.get(name, 0, most)
+        if most is not None and size > most:
+            raise too_large(self.where(name), most)
+        self._sizes[name] = size
         return data
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:

@@ -10,7 +10,7 @@ import zlib
 from typing import NoReturn
 
 from kinpack.archive.stores.ranged import RangedFile
-from kinpack.archive.stores.system_errors import truncated
+from kinpack.archive.stores.system_errors import too_large, truncated
 from kinpack.errors import ArchiveError, shown
 
 SUFFIX = ".kin.zip"
@@ -70,8 +70,10 @@ class SealedStore:
         """The path or address of a file, or of the zip for an empty name."""
         return f"{self._file.where}/{shown(name)}" if name else self._file.where
 
-    def read(self, name: str) -> bytes:
-        """The whole content of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The whole content of a file, of so many bytes at most."""
+        if most is not None and self.size(name) > most:
+            raise too_large(self.where(name), most)
         return self.read_range(name, 0, self.size(name))
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:

@@ -34,8 +34,13 @@ class Store(Protocol):
         """How messages call a file, or for an empty name the store itself."""
         ...
 
-    def read(self, name: str) -> bytes:
-        """The whole content of a file; an error where it is missing."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The whole content of a file; an error where it is missing, or has more bytes than may be.
+
+        Args:
+            name: of the file.
+            most: the most that may be; ``None`` for any number.
+        """
         ...
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:

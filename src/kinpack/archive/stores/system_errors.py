@@ -66,6 +66,14 @@ def truncated(where: str, start: int, stop: int) -> ArchiveError:
     )
 
 
+def too_large(where: str, most: int) -> ArchiveError:
+    """The error for a file of more bytes than any of its kind has."""
+    return ArchiveError(
+        f"{where}: damaged: it has more than {most:,} bytes, as no such file has; restore the file "
+        "from a copy"
+    )
+
+
 def closed(where: str) -> ArchiveError:
     """The error for an archive that is used after it was closed."""
     return ArchiveError(f"{where}: the archive is closed; open it again")
