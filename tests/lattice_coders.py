@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +51,21 @@ def tables() -> FrequencyTables:
     return FrequencyTables.from_lists([*lists, *held], [*lows, *[0] * 7])
 
 
+class Parts(NamedTuple):
+    """What a coder is made of."""
+
+    levels: list[LevelContext]
+    contexts: list[GroupContext]
+    choice: SymbolChoice
+
+
 def coder(seed: int = 0) -> LatticeCoder:
     """A coder of nine channels, two of them on the lattice."""
+    return LatticeCoder(low=LOW, groups=GROUPS, **parts(seed)._asdict())
+
+
+def parts(seed: int = 0) -> Parts:
+    """Its parts."""
     rng = np.random.default_rng(seed)
     inputs = (NEIGHBOURS + 1) * LOW + NEIGHBOURS + 2
     levels = [
@@ -79,7 +94,7 @@ def coder(seed: int = 0) -> LatticeCoder:
         error_bits=np.linspace(3, 0.2, CHANNELS),
         limit=LIMIT,
     )
-    return LatticeCoder(low=LOW, groups=GROUPS, levels=levels, contexts=contexts, choice=choice)
+    return Parts(levels, contexts, choice)
 
 
 def latents(seed: int, n: int, h: int, w: int) -> NDArray[np.float64]:

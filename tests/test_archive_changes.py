@@ -19,6 +19,7 @@ from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_stream as stream_module
+from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import TEMPORARY
 from kinpack.errors import ArchiveError, NotFoundError
 from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
@@ -296,7 +297,7 @@ def test_leftovers_of_dead_writers_go_with_the_next_writer(tmp_path: Path) -> No
     foreign.write_text("mine")
     report = verify(path)
     assert len(report.notes) == 3
-    with reopened(path) as writer, writer._store.writing(lambda: None), reopened(path) as other:
+    with FolderStore(path).writing(lambda: None), reopened(path) as other:
         other.add(pictures(1, first=50))
         assert orphan.exists()
     with reopened(path) as archive:

@@ -54,10 +54,11 @@ def test_every_changed_byte_is_found_and_harms_no_reader(tmp_path: Path) -> None
 def test_a_changed_payload_is_refused_by_the_image_that_it_hits(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin")
     (file,) = path.glob("segments/*")
-    with reopened(path) as archive:
-        index = archive._snapshot.segments[0].index
-        starts = index.starts.tolist()
     data = file.read_bytes()
+    with reopened(path) as archive:
+        payloads = [archive.packet(name).payload for name in archive.ids]
+    starts = [data.index(payload) for payload in payloads]
+    starts.append(starts[-1] + len(payloads[-1]))
     for position in range(starts[0], starts[-1]):
         damaged = bytearray(data)
         damaged[position] ^= 0x20

@@ -154,7 +154,7 @@ def test_what_others_commit_during_a_compaction_is_kept(
                     one, *rest = other.manifest.segments
                     moved = manifest.following((one, rest[-1], *rest[:-1]), {})
                     following = other.manifest.following(moved.segments, {"verb": "move"})
-                    other._store.create(following.file, following.to_bytes())
+                    FolderStore(path).create(following.file, following.to_bytes())
         return original(self, base)
 
     monkeypatch.setattr(compaction._Compaction, "following", following)
@@ -282,7 +282,7 @@ def test_nothing_is_collected_while_somebody_writes(tmp_path: Path) -> None:
         archive.compact()
         before = hashes(path)
         with (
-            archive._store.writing(lambda: None),
+            FolderStore(path).writing(lambda: None),
             reopened(path) as other,
             pytest.raises(ArchiveError, match=r"writing.*kinpack copy"),
         ):

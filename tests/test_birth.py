@@ -42,8 +42,10 @@ def tree(folder: Path) -> dict[str, bytes | str | None]:
 def remains(path: Path) -> Path:
     """What a killed writer leaves of a new archive after its first segments."""
     archive = Archive.create(path, CODEC)
-    archive._store.create(f"segments/{'1' * 32}.parquet", b"half of the pictures")
-    archive._store.create(f"codes/{'1' * 32}.bin", b"codes")
+    for name in ("segments", "codes"):
+        (path / name).mkdir(exist_ok=True)
+    (path / "segments" / f"{'1' * 32}.parquet").write_bytes(b"half of the pictures")
+    (path / "codes" / f"{'1' * 32}.bin").write_bytes(b"codes")
     (path / "segments" / f"{TEMPORARY}{'2' * 32}").write_bytes(b"torn")
     kept = path.with_name("kept")
     shutil.copytree(path, kept)

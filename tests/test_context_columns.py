@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.latent_coder import ContextColumns, LatentCoder
+from kinpack.codec.learned.latent_coder import ContextColumns
 from kinpack.networks.integer_layers import IntegerLayers, Reading
 from kinpack.networks.integer_network import IntegerNetwork
 from tests.integer_networks import STREAM, latents_in_steps, random_layer
@@ -77,7 +76,7 @@ def test_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     made = columns(network())
     assert made is not None
     whole = made(y_hat, planes, where)
-    monkeypatch.setattr("kinpack.codec.learned.latent_coder._COLUMNS", 2 * 25 * 9 * STOP)
+    monkeypatch.setattr("kinpack.codec.learned.latent_coder.COLUMNS", 2 * 25 * 9 * STOP)
     assert np.array_equal(made(y_hat, planes, where), whole)
 
 
@@ -96,37 +95,23 @@ def test_other_forms_are_left_alone() -> None:
         assert columns(other) is None
 
 
-@cache
-def shipped() -> LatentCoder:
-    return latents_in_steps(Codec.load("default", threads=1).learned_coder())
-
-
-def test_the_shipped_networks_are_taken_apart() -> None:
-    coder = shipped()
-    assert all(one is not None for one in coder._columns)
-
-
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9)])
 def test_the_shipped_predictions_are_those_of_convolutions(size: tuple[int, int]) -> None:
-    coder, rng = shipped(), np.random.default_rng(3)
-    M, K, _ = coder._code_context.shape
-    codes = rng.integers(K, size=(3, M)).astype(np.uint8)
+    coder = latents_in_steps(Codec.load("default", threads=1).learned_coder())
+    rng, where, known = np.random.default_rng(3), np.ones(size, dtype=np.bool_), 0
     y_hat = np.zeros((3, coder.latent.channels, *size), dtype=np.int64)
-    for index, (start, stop, _) in enumerate(coder.latent.steps):
-        planes = np.concatenate(
-            [
-                coder._code_context[np.arange(M), codes].sum(1).clip(-255, 255),
-                np.array([[-20], [0], [30]]),
-            ],
-            axis=1,
+    for (start, stop, _), network in zip(coder.latent.steps, coder.context, strict=True):
+        planes = rng.integers(
+            -255, 256, (3, network.layers.layers[0].weight.shape[1] - stop)
         ).astype(np.float32)
-        where = np.ones(size, dtype=np.bool_)
-        made = coder._columns[index]
+        made = ContextColumns.of(network, known=min(known, stop), stop=stop)
         assert made is not None
-        assert np.array_equal(
-            made(y_hat, planes, where), coder._convolved(index, y_hat, planes, where)
-        )
+        x = np.concatenate([y_hat[:, :stop], np.zeros((3, planes.shape[1], *size))], 1)
+        x[:, stop:] = planes[:, :, None, None]
+        wanted = network(x.astype(np.float32))[:, :, where]
+        assert np.array_equal(made(y_hat, planes, where), wanted)
         y_hat[:, start:stop] = rng.integers(-2000, 2000, (3, stop - start, *size))
+        known = max(known, stop)
 
 
 def test_the_graphs_of_products_are_onnx() -> None:

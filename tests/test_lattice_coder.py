@@ -24,7 +24,7 @@ from kinpack.codec.learned.lattice_contexts import (
 )
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays, latents_from
 from kinpack.errors import CodecError, PayloadError
-from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers
+from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers, parts
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,7 +61,7 @@ def test_no_picture_makes_no_message() -> None:
 
 
 def test_groups_of_zeros_cost_next_to_nothing() -> None:
-    made = coder()
+    made, own = coder(), parts()
     y, quality = latents(1, 1, 12, 12), np.array([50])
     _, (full,) = made.encode(y, quality=quality)
     # A coarse step leaves nothing of the groups.
@@ -69,9 +69,9 @@ def test_groups_of_zeros_cost_next_to_nothing() -> None:
     made = LatticeCoder(
         low=LOW,
         groups=GROUPS,
-        levels=made._levels,
-        contexts=[_silent(context) for context in made._contexts],
-        choice=made.choice,
+        levels=own.levels,
+        contexts=[_silent(context) for context in own.contexts],
+        choice=own.choice,
     )
     y_hat, (short,) = made.encode(y, quality=quality)
     assert not y_hat[:, LOW:].any()
@@ -91,7 +91,7 @@ def _silent(context: GroupContext) -> GroupContext:
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (5, 9)])
 def test_predictions_are_those_of_plain_loops(size: tuple[int, int]) -> None:
     """The lattice's means and tables, in Python's own integers, from the description alone."""
-    made, (h, w) = coder(2), size
+    made, own, (h, w) = coder(2), parts(2), size
     rng = np.random.default_rng(5)
     order = order_of(h, w)
     values = rng.integers(-3000, 3000, size=(h, w, LOW))
@@ -100,7 +100,7 @@ def test_predictions_are_those_of_plain_loops(size: tuple[int, int]) -> None:
     quality = np.array([63])
     start = 0
     for level, count, neighbours in zip(order.levels, order.counts, order.neighbours, strict=True):
-        mean, table = made._predict_level(level, known, neighbours, quality)
+        mean, table = made.predict_level(level, known, neighbours, quality)
         for i, place in enumerate(order.places[start : start + count].tolist()):
             row, column = divmod(place, w)
             s = level.spacing
@@ -120,7 +120,7 @@ def test_predictions_are_those_of_plain_loops(size: tuple[int, int]) -> None:
                 (2 * sum(each[c] for each in near) + max(1, len(near))) // (2 * max(1, len(near)))
                 for c in range(LOW)
             ]
-            context = made._levels[network_of(level)]
+            context = own.levels[network_of(level)]
             x = [
                 0 if each is None else _read(each[c] - middle[c], int(context.difference_shift[c]))
                 for each in found
@@ -174,8 +174,8 @@ def test_damaged_messages_are_refused_or_drawn() -> None:
 
 
 def test_networks_survive_as_arrays() -> None:
-    made = coder(3)
-    arrays = arrays_of(made._levels, made._contexts)
+    made, own = coder(3), parts(3)
+    arrays = arrays_of(own.levels, own.contexts)
     again = LatticeCoder(
         low=LOW,
         groups=GROUPS,
@@ -205,23 +205,23 @@ def test_networks_that_could_leave_exact_arithmetic_are_refused() -> None:
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
-    made = coder()
+    made = parts()
     for change in (
         {"low": 3},
         {"groups": (Group(2, 5, True),)},
-        {"levels": made._levels[:-1]},
-        {"contexts": made._contexts[::-1]},
+        {"levels": made.levels[:-1]},
+        {"contexts": made.contexts[::-1]},
         {"choice": replace(made.choice, error_bits=np.ones(3))},
     ):
-        parts = {
+        given = {
             "low": LOW,
             "groups": GROUPS,
-            "levels": made._levels,
-            "contexts": made._contexts,
+            "levels": made.levels,
+            "contexts": made.contexts,
             "choice": made.choice,
         }
         with pytest.raises(CodecError):
-            LatticeCoder(**{**parts, **change})  # type: ignore[arg-type]
+            LatticeCoder(**{**given, **change})  # type: ignore[arg-type]
     with pytest.raises(CodecError):
         replace(made.choice, step_units=np.zeros(101, dtype=np.int64))
 
@@ -255,9 +255,9 @@ def test_formats_survive_as_plain_values_and_odd_ones_are_refused() -> None:
 
 
 def test_a_coder_survives_as_header_and_arrays() -> None:
-    made = coder(1)
+    made, own = coder(1), parts(1)
     latent = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=4000, gain=8.0)
-    arrays = latent_arrays(made._levels, made._contexts, made.choice)
+    arrays = latent_arrays(own.levels, own.contexts, own.choice)
     again = latents_from({"lattice": latent.to_dict()}, arrays)
     y, quality = latents(2, 2, 7, 4), np.array([33, 66])
     codes = np.zeros((2, 4), dtype=np.uint8)

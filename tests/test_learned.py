@@ -151,25 +151,25 @@ def test_halos_cover_what_an_output_sees() -> None:
     x = torch.ones(1, 4, 160, 8, requires_grad=True)
     first, last = seen_by(model.analysis, x, slice(10, 11))
     assert (first, last) == (80 - 19, 87 + 15)
-    assert learned._ANALYSIS.halo >= 19
+    assert learned.ANALYSIS.halo >= 19
     # Pieces begin and end on whole latents.
-    assert learned._ANALYSIS.tile % 8 == learned._ANALYSIS.halo % 8 == 0
+    assert learned.ANALYSIS.tile % 8 == learned.ANALYSIS.halo % 8 == 0
     x = torch.ones(1, NETWORK.latent + 1, 40, 1, requires_grad=True)
     first, last = seen_by(model.synthesis, x, slice(160, 168))
     assert (first, last) == (20 - 5, 20 + 5)
-    assert learned._SYNTHESIS.halo >= 5
+    assert learned.SYNTHESIS.halo >= 5
     for network, step in zip(model.context, NETWORK.steps, strict=True):
         x = torch.ones(1, step.stop + NETWORK.code_context + 1, 9, 1, requires_grad=True)
         assert seen_by(network, x, slice(4, 5)) == (3, 5)
-    assert latent_coder._CONTEXT.halo == 1
+    assert latent_coder.CONTEXT.halo == 1
 
 
 def test_pieces_of_the_analysis_equal_the_whole(coder: LearnedCoder) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 4, 328, 400)).astype(np.float32)
-    whole = coder._analysis(x)
-    tiling = replace(learned._ANALYSIS, tile=64)
-    pieces = run_tiled(coder._analysis, x, tiling, channels=NETWORK.latent)
+    whole = coder.analysis(x)
+    tiling = replace(learned.ANALYSIS, tile=64)
+    pieces = run_tiled(coder.analysis, x, tiling, channels=NETWORK.latent)
     assert pieces.shape == whole.shape == (1, NETWORK.latent, 41, 50)
     assert np.abs(pieces - whole).max() < 1e-5 * np.abs(whole).max()
 
@@ -177,25 +177,25 @@ def test_pieces_of_the_analysis_equal_the_whole(coder: LearnedCoder) -> None:
 def test_pieces_of_the_synthesis_equal_the_whole(coder: LearnedCoder) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(-3000, 3000, (1, NETWORK.latent + 1, 45, 53)).astype(np.float32)
-    whole = coder._synthesis(x)
-    tiling = replace(learned._SYNTHESIS, tile=8)
-    pieces = run_tiled(coder._synthesis, x, tiling, channels=3)
+    whole = coder.synthesis(x)
+    tiling = replace(learned.SYNTHESIS, tile=8)
+    pieces = run_tiled(coder.synthesis, x, tiling, channels=3)
     assert pieces.shape == whole.shape == (1, 3, 360, 424)
     assert pieces.tobytes() == whole.tobytes()
     # Without its halo a piece is another one.
-    cut = run_tiled(coder._synthesis, x, Tiling(8, 0, up=8), channels=3)
+    cut = run_tiled(coder.synthesis, x, Tiling(8, 0, up=8), channels=3)
     assert (cut != whole).any()
     with pytest.raises(CodecError, match=r"5 positions .*halo of 0"):
-        coder._synthesis.check_fits(Tiling(8, 0, up=8), takes=NETWORK.latent + 1, gives=3)
+        coder.synthesis.check_fits(Tiling(8, 0, up=8), takes=NETWORK.latent + 1, gives=3)
 
 
 def test_pieces_of_the_context_equal_the_whole_exactly(coder: LearnedCoder) -> None:
     rng = np.random.default_rng(0)
-    for network, step in zip(latents_in_steps(coder)._context, NETWORK.steps, strict=True):
+    for network, step in zip(latents_in_steps(coder).context, NETWORK.steps, strict=True):
         inputs = step.stop + NETWORK.code_context + 1
         x = rng.integers(-3000, 3000, (1, inputs, 75, 140)).astype(np.float32)
         channels = 2 * (step.stop - step.start)
-        pieces = run_tiled(network, x, latent_coder._CONTEXT, channels=channels)
+        pieces = run_tiled(network, x, latent_coder.CONTEXT, channels=channels)
         assert pieces.tobytes() == network(x).tobytes()
         tiny = run_tiled(network, x, Tiling(tile=16, halo=1), channels=channels)
         assert tiny.tobytes() == pieces.tobytes()

@@ -28,7 +28,7 @@ from kinpack.sources.opening import Spec, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
-_RECENT = 4096
+RECENT = 4096
 """Ids that are kept in a dictionary, before they go into the index together."""
 
 
@@ -237,7 +237,7 @@ class AddedIds:
         self._new += digest[:8]
         self._digests += digest[8:]
         self.rows += 1
-        if len(self._new) >= 8 * _RECENT:
+        if len(self._new) >= 8 * RECENT:
             self._index = self._index.extended(np.frombuffer(bytes(self._new), np.int64))
             self._recent, self._new = {}, bytearray()
         return earlier

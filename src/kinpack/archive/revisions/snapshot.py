@@ -26,9 +26,9 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.limits import batches
 
-_LOOKS = 16
+LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
-_WORTH = 256
+WORTH = 256
 """Images that can be looked through in the time that it takes to begin a segment."""
 
 
@@ -73,7 +73,7 @@ class Snapshot:
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
         self._index: HashIndex | None = None
-        self._budget = _LOOKS * len(self)
+        self._budget = LOOKS * len(self)
         if former is not None and same == len(former.segments):  # only something was added
             self._index, self._budget = former._index, min(self._budget, former._budget)
         self._last: tuple[str, int | None] = "", None
@@ -133,7 +133,7 @@ class Snapshot:
         first = 0
         for segment, rows in self.parts():
             ids = segment.ids
-            self._budget -= len(ids) + _WORTH
+            self._budget -= len(ids) + WORTH
             for row in rows_of(ids, text).tolist():
                 if rows is None:
                     return first + int(row)

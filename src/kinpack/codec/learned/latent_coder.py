@@ -29,13 +29,13 @@ from kinpack.networks.networks import Array, run_tiled
 from kinpack.networks.onnx_writer import PlainGraph
 from kinpack.networks.tiling import Tiling
 
-_CONTEXT = Tiling(tile=64, halo=1)
+CONTEXT = Tiling(tile=64, halo=1)
 
 _CELL = 256
 """Parts of a step in which the inward shift counts."""
 _SIDE = 3
 _TAPS = _SIDE * _SIDE
-_COLUMNS = 1 << 22
+COLUMNS = 1 << 22
 """Most numbers of the rows laid out at a time, 16 MiB; those of one image at least."""
 
 Ints = NDArray[np.int64]
@@ -90,10 +90,10 @@ class LatentCoder:
             raise CodecError("the codec's weights of errors are out of range; make it anew")
         for (start, stop, _), network in zip(latent.steps, context, strict=True):
             takes = stop + code_context.shape[2] + 1
-            network.check_fits(_CONTEXT, takes=takes, gives=2 * (stop - start))
+            network.check_fits(CONTEXT, takes=takes, gives=2 * (stop - start))
         self.latent, self.tables = latent, tables
         self._last_table = len(tables) - 1
-        self._context, self._code_context = list(context), code_context
+        self.context, self._code_context = list(context), code_context
         self._step_units, self._table_shift = step_units, table_shift
         self._inward_shifts, self._error_bits = inward_shifts, error_bits
 
@@ -214,14 +214,14 @@ class LatentCoder:
         x = np.empty((n, stop + planes.shape[1], h, w), dtype=np.float32)
         x[:, :stop] = y_hat[:, :stop]
         x[:, stop:] = planes[:, :, None, None]
-        found = run_tiled(self._context[index], x, _CONTEXT, channels=2 * (stop - start))
+        found = run_tiled(self.context[index], x, CONTEXT, channels=2 * (stop - start))
         return found[:, :, where].astype(np.int64)
 
     @cached_property
     def _columns(self) -> list[ContextColumns | None]:
         """Each step's network as matrix products, where it has the form for them."""
         known, made = 0, []
-        for (_, stop, _), network in zip(self.latent.steps, self._context, strict=True):
+        for (_, stop, _), network in zip(self.latent.steps, self.context, strict=True):
             made.append(ContextColumns.of(network, known=min(known, stop), stop=stop))
             known = max(known, stop)
         return made
@@ -307,7 +307,7 @@ class ContextColumns:
         within = inside.reshape(len(rows), _TAPS).astype(np.float32)
         places = (down * (w + 2) + across).reshape(-1)
         code = self._read(planes, slice(self._stop, None))
-        most = max(1, _COLUMNS // max(1, len(places) * self._known))
+        most = max(1, COLUMNS // max(1, len(places) * self._known))
         parts = []
         for i in range(0, n, most):
             feed = {"code": code[i : i + most], "within": within}

@@ -121,7 +121,7 @@ class LatticeCoder:
             )
         known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
         for level, places, neighbours in self._lattice(h, w):
-            mean, table = self._predict_level(level, known, neighbours, quality)
+            mean, table = self.predict_level(level, known, neighbours, quality)
             symbols = pull_all(readers, _flat(table)).reshape(table.shape)
             known[:, places] = self.choice.value(mean, table, symbols, quality)
         y_hat[..., : self.low] = self._placed(known, h, w)
@@ -168,7 +168,7 @@ class LatticeCoder:
         low = wanted.reshape(n, h * w, self.channels)[:, order.places, : self.low]
         known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
         for level, places, neighbours in self._lattice(h, w):
-            mean, table = self._predict_level(level, known, neighbours, quality)
+            mean, table = self.predict_level(level, known, neighbours, quality)
             part = low[:, places.start - 1 : places.stop - 1]
             symbols = self.choice.cheapest(part, mean, table, quality, slice(0, self.low))
             known[:, places] = self.choice.value(mean, table, symbols, quality)
@@ -188,7 +188,7 @@ class LatticeCoder:
             y_hat[held <= index, :, :, group.start : group.stop] = 0
         return np.ascontiguousarray(y_hat.transpose(0, 3, 1, 2)), steps, held
 
-    def _predict_level(
+    def predict_level(
         self, level: Level, known: Ints, neighbours: Ints, quality: Ints
     ) -> tuple[Ints, Ints]:
         """Means and tables (n, p, low) of a level's positions."""

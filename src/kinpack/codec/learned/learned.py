@@ -43,8 +43,8 @@ TILE = 512
 """Longest side, in pixels, of what is coded in one message."""
 
 _BATCH_PIXELS = 1 << 18
-_ANALYSIS = Tiling(tile=256, halo=72, down=STRIDE)
-_SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
+ANALYSIS = Tiling(tile=256, halo=72, down=STRIDE)
+SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
 Picture = Image
 Qualities = int | Sequence[int] | Ints
@@ -71,11 +71,11 @@ class LearnedCoder:
         synthesis: ExactNetwork[Any],
     ) -> None:
         self.latents, self.latent = latents, latents.latent
-        synthesis.check_fits(_SYNTHESIS, takes=self.latent.channels + 1, gives=3)
+        synthesis.check_fits(SYNTHESIS, takes=self.latent.channels + 1, gives=3)
         low, high = synthesis.layers.bounds
         if low < 0 or high > 255:
             raise synthesis.fault("gives levels beyond 0 to 255")
-        self._analysis, self._synthesis = analysis, synthesis
+        self.analysis, self.synthesis = analysis, synthesis
 
     def encode(
         self,
@@ -182,7 +182,7 @@ class LearnedCoder:
         x[:, :3] /= 255
         x[:, :3] -= 0.5
         x[:, 3] = ((np.full(n, quality) - 50) / 20)[:, None, None]
-        y = run_tiled(self._analysis, x, _ANALYSIS, channels=self.latent.channels)
+        y = run_tiled(self.analysis, x, ANALYSIS, channels=self.latent.channels)
         units = y.astype(np.float64) * (self.latent.gain * self.latent.unit)
         # No ŷ lies beyond the limit; symbols stay within the coder's range.
         return units.clip(-self.latent.limit, self.latent.limit)
@@ -193,7 +193,7 @@ class LearnedCoder:
         x: Array = np.empty((n, channels + 1, h, w), dtype=np.float32)
         x[:, :channels] = y_hat
         x[:, channels] = (quality - 50)[:, None, None]
-        levels = run_tiled(self._synthesis, x, _SYNTHESIS, channels=3)
+        levels = run_tiled(self.synthesis, x, SYNTHESIS, channels=3)
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
     def _encode_large(
@@ -222,7 +222,7 @@ class LearnedCoder:
         shape = (1, self.latent.channels, (bottom - top) // STRIDE, (right - left) // STRIDE)
         y = np.empty(shape)
         whole = (_whole(picture.shape[0]), _whole(picture.shape[1]))
-        for piece in pieces(whole, _ANALYSIS, region=tile):
+        for piece in pieces(whole, ANALYSIS, region=tile):
             part = _padded(picture[piece.source])
             y[:, :, *piece.place] = self.analyse(part[None], quality)[:, :, *piece.kept]
         return y
@@ -250,7 +250,7 @@ class LearnedCoder:
     def _window(self, size: tuple[int, int], quality: Ints) -> SynthesisWindow:
         return SynthesisWindow(
             lambda y_hat: self._draw(y_hat, quality)[0],
-            _SYNTHESIS,
+            SYNTHESIS,
             channels=self.latent.channels,
             rows=TILE // STRIDE,
             size=size,
