@@ -15,6 +15,7 @@ from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.stores.store import Store
+from kinpack.archive.stores.system_errors import is_full
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
 
@@ -110,10 +111,15 @@ class Changeable(Reader):
         if purge:
             removed, compacted = self._purge(names, label, progress=progress)
             return RemoveReport(removed, compacted.purged)
-        with self._writing():
-            return RemoveReport(
-                self._commit(lambda base: removal(base, names, label, where=self.where))
-            )
+        try:
+            with self._writing():
+                return RemoveReport(
+                    self._commit(lambda base: removal(base, names, label, where=self.where))
+                )
+        except ArchiveError as error:
+            if not is_full(error):
+                raise
+            raise self._no_room() from error
 
     def compact(self, *, purge: bool = False, progress: Progress | None = None) -> CompactReport:
         """Merge small segments and drop deleted images by copying bytes; nothing is coded again.
@@ -179,6 +185,18 @@ class Changeable(Reader):
         from kinpack.archive.care.history import history
 
         return history(self._store)
+
+    def _no_room(self) -> ArchiveError:
+        """The error for a full disk, with what frees some of it."""
+        n_bytes = 0
+        with suppress(ArchiveError):
+            n_bytes = self.gc(min_age=0, dry_run=True).bytes
+        cure = "free some elsewhere, or delete in a copy on another disk: kinpack copy"
+        if n_bytes:
+            cure = f"free {n_bytes:,} bytes, which takes none, with: kinpack gc --min-age 0"
+        return ArchiveError(
+            f"{self.where}: the disk is full, and to delete takes a few kilobytes, too; {cure}"
+        )
 
     def _purge(
         self, ids: list[str], label: str | None, **options: Any

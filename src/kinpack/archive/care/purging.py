@@ -14,6 +14,7 @@ from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
+from kinpack.archive.stores.system_errors import is_full
 from kinpack.errors import ArchiveError, KinpackError
 from kinpack.progress import Progress
 
@@ -94,7 +95,17 @@ def purge(
         report.finished = bool(deleted[0]) or deleted[1]
     ids = [name for name in ids if not isinstance(name, str) or name not in deleted[0]]
     label = None if deleted[1] else label
-    base, removed = commit(store, base, lambda now: removal(now, ids, label, where=store.where("")))
+
+    def without(now: Snapshot) -> tuple[Manifest | None, int]:
+        return removal(now, ids, label, where=store.where(""))
+
+    try:
+        base, removed = commit(store, base, without)
+    except ArchiveError as error:
+        if not is_full(error):
+            raise
+        report.take(sweep(store, orphan_age, min_age=0.0))  # they go anyhow: now for their room
+        base, removed = commit(store, base, without)
     try:
         dead = any(entry.deleted for entry in base.manifest.segments)
         dead = dead or bool(_only_before(store, base.manifest))

@@ -42,6 +42,11 @@ def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> Archiv
     return ArchiveError(f"{os.fspath(path)}: cannot {action}: {cure}")
 
 
+def is_full(error: ArchiveError) -> bool:
+    """Tell whether what was refused needs room that there is not."""
+    return getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+
+
 def existing(where: str) -> ArchiveError:
     """The error for a place where there is an archive already."""
     return ArchiveError(
