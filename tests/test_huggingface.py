@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from kinpack.errors import ImageError, MissingExtraError, SourceError
+from kinpack.errors import ImageError, KinpackError, MissingExtraError, SourceError
 from kinpack.pictures.picture_writing import save_image
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
+from kinpack.sources.table_limits import ROWS, rows_at_once
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -269,3 +271,53 @@ def test_cifar10(shared: Path) -> None:
     assert len(open_source(shared / "cifar10")) == 60_000
     grey = open_source(shared / "fashion_mnist", split="test")
     assert next(iter(grey)).load().shape == (28, 28, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_few_bytes_become_no_gibibyte(tmp_path: Path, dictionary: bool) -> None:
+    cell = {"bytes": bytes(1 << 28), "path": None}
+    picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    bomb = pa.table({"img": pa.array([cell], picture)})
+    write(tmp_path / "train.parquet", bomb, compression="zstd", use_dictionary=dictionary)
+    assert (tmp_path / "train.parquet").stat().st_size < 50_000
+    del bomb
+    source = open_source(tmp_path)
+    before = pa.total_allocated_bytes()
+    most = pa.default_memory_pool().max_memory()
+    with pytest.raises(SourceError, match=r"row 0 of train.*268435\d+"):
+        next(iter(source))
+    assert pa.total_allocated_bytes() - before < 1 << 20
+    assert pa.default_memory_pool().max_memory() == most
+
+
+def test_large_entries_of_a_dictionary_are_read_one_by_one(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 3 << 20, dtype=np.uint8).tobytes()
+    kept = png(7, tmp_path)
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 40), pa.array([noise, kept]))
+    write(tmp_path / "train.parquet", pa.table({"img": column}), row_group_size=80)
+    file = pq.ParquetFile(tmp_path / "train.parquet")
+    with (tmp_path / "train.parquet").open("rb") as raw:
+        group = file.metadata.row_group(0)
+        assert rows_at_once(raw, group, ["img"]) == (64 << 20) // (len(noise) + len(kept) + 8)
+        assert rows_at_once(raw, group, ["other"]) == ROWS
+
+
+@pytest.mark.parametrize("deep", [70, 100_000])
+def test_features_nested_beyond_measure_are_left_aside(tmp_path: Path, deep: int) -> None:
+    content = table([3, 4], tmp_path).select(["img"])
+    nested = '{"info": {"features": {"img": ' + "[" * deep + "]" * deep + "}}}"
+    write(tmp_path / "train.parquet", content.replace_schema_metadata({"huggingface": nested}))
+    assert rows(open_source(tmp_path)) == [("train/00000", None, 3), ("train/00001", None, 4)]
+
+
+def test_a_damaged_page_is_read_or_refused(folder: Path, rng: np.random.Generator) -> None:
+    file = folder / "data" / "test-00000-of-00001.parquet"
+    data = bytearray(file.read_bytes())
+    for place in rng.integers(4, len(data) - 2000, 60).tolist():
+        changed = bytearray(data)
+        changed[place] ^= 255
+        file.write_bytes(changed)
+        with suppress(KinpackError):
+            for item in open_source(folder, split="test"):
+                item.load()

@@ -18,8 +18,7 @@ from typing import Any
 from kinpack.errors import MissingExtraError, SourceError, shown
 from kinpack.pictures.images import Image, load_image
 from kinpack.sources.items import Item, Source, refuse
-
-_ROWS_AT_ONCE = 32
+from kinpack.sources.table_limits import ROWS, rows_at_once
 
 # The words for a split that a file or a folder is called by, and the split they mean.
 _SPLIT_WORDS = {
@@ -102,7 +101,7 @@ class _DatasetSource:
                         id_ = f"{split.name}/{row:0{digits}}"
                         yield Item(id_, self._label(label, id_), self._loader(picture, id_))
                         row += 1
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
                 raise _unreadable(f"{self.name}: row {row} of {split.name}", error) from error
 
     def _rows(self, batch: Any) -> Iterator[tuple[Any, Any]]:
@@ -183,7 +182,7 @@ def open_tables(
             _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], columns))
             for one in wanted
         ]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise _unreadable(name, error) from error
     return _DatasetSource(name, splits, columns, size=size, follow_paths=False)
 
@@ -221,7 +220,7 @@ def open_hub(name: str, *, size: int | None, split: str | None) -> Source:
         _Split(
             str(its_name),
             len(table),
-            partial(table.with_format("arrow").iter, batch_size=_ROWS_AT_ONCE),
+            partial(table.with_format("arrow").iter, batch_size=ROWS),
         )
         for its_name, table in tables.items()
     ]
@@ -250,7 +249,7 @@ def _find_columns(schema: Any, name: str) -> _Columns:
     try:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
         kinds = {key: value["_type"] for key, value in features.items() if "_type" in value}
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         features, kinds = {}, {}
     types = {field.name: field.type for field in schema}
     pictures = [key for key in kinds if kinds[key] == "Image" and key in types] or [
@@ -290,10 +289,14 @@ def _read(paths: Sequence[Path], columns: _Columns) -> Iterator[Any]:
     for path in paths:
         if path.suffix.lower() == ".parquet":
             # One row group after the other, on this thread: else several are held at a time.
-            with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            with (
+                path.open("rb") as raw,
+                pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file,
+            ):
                 for group in range(file.num_row_groups):
+                    rows = rows_at_once(raw, file.metadata.row_group(group), wanted)
                     yield from file.iter_batches(
-                        _ROWS_AT_ONCE, row_groups=[group], columns=wanted, use_threads=False
+                        rows, row_groups=[group], columns=wanted, use_threads=False
                     )
         else:
             with _open_arrow(path) as reader:
@@ -312,5 +315,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _unreadable(where: str, error: Exception) -> SourceError:
-    reason = shown(str(error).strip().partition("\n")[0])
+    reason = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
     return SourceError(f"{where}: the table cannot be read ({reason}); fetch or write it again")

@@ -1,1 +1,1 @@
-"""What a stranger's Parquet is held to before pyarrow reads it; imports no other room."""
+"""What a stranger's Parquet is held to before pyarrow reads it."""

@@ -19,7 +19,7 @@ from kinpack.archive.segments.guard.column_table import (
     Column,
     most_text,
 )
-from kinpack.archive.segments.guard.thrift import read_struct
+from kinpack.thrift import read_struct
 
 MAGIC = b"PAR1"
 _TYPES = {"INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6, "FIXED": 7}
