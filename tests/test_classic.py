@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from kinpack.codec.classic import payloads as classic
 from kinpack.codec.classic.own_quality import avif_quality, webp_quality
-from kinpack.codec.classic.payloads import candidates, decode_classic, encode_classic
-from kinpack.codec.packets.packet import Kind
+from kinpack.codec.classic.payloads import DEFAULT_SPEED, ClassicImages, candidates
+from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
 from kinpack.codec.packets.target import aimed_psnr, lam
 from kinpack.errors import CodecError, PayloadError
@@ -25,9 +25,16 @@ FAST = 8
 """Speed of the AVIF encoder where a test only needs some payload."""
 
 
+def encode_classic(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) -> tuple[Kind, bytes]:
+    """The candidate that costs least."""
+    made = candidates(image, quality=quality, speed=speed)
+    best = min(made, key=lambda one: one.cost(quality))
+    return best.kind, best.payload
+
+
 def draw(image: Image, kind: Kind, payload: bytes) -> Image:
     height, width, channels = image.shape
-    picture = decode_classic(kind, payload, width=width, height=height, channels=channels)
+    (picture,) = ClassicImages().decode([Packet(width, height, channels, kind, 50, b"", payload)])
     assert picture.shape == image.shape
     assert picture.dtype == np.uint8
     assert picture.flags.c_contiguous
@@ -194,7 +201,7 @@ def test_damage_is_refused_or_draws_an_image_of_the_size(channels: int, quality:
 
 def test_learned_payloads_are_not_classic() -> None:
     with pytest.raises(PayloadError, match="LEARNED"):
-        decode_classic(Kind.LEARNED, bytes(9), width=3, height=3, channels=3)
+        ClassicImages().decode([Packet(3, 3, 3, Kind.LEARNED, 50, b"", bytes(9))])
 
 
 def test_maps_of_qualities_are_monotone() -> None:

@@ -250,7 +250,9 @@ def test_a_model_becomes_a_codec_whose_payloads_need_no_product_code(tmp_path: P
     assert coder.encode(pictures, codes + 1, quality=70)[0] == payloads
     sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
     for engine in ("onnxruntime", "numpy"):
-        again = codec.untested_coder(engine=engine).decode(payloads, codes, sizes=sizes, quality=70)
+        again = codec.parts.untested_coder(engine=engine).decode(
+            payloads, codes, sizes=sizes, quality=70
+        )
         assert all((a == b).all() for a, b in zip(again, drawn, strict=True))
     assert all(psnr(a, b) > 20 for a, b in zip(pictures, drawn, strict=True))
     packets = codec.encode(pictures, quality=70)

@@ -89,7 +89,7 @@ def points(
     codec: Codec, images: Sequence[Image], qualities: Sequence[int]
 ) -> list[dict[str, float]]:
     """PSNR in dB and bytes of payload an image, at each quality."""
-    coder, codes = codec.untested_coder(), product_codes(codec, images)
+    coder, codes = codec.parts.untested_coder(), product_codes(codec, images)
     found = []
     for quality in qualities:
         payloads, drawn = coder.encode(images, codes, quality=quality)

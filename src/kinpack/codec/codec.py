@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_image import CausalImages
 from kinpack.codec.choice.classic_rule import ClassicRule
 from kinpack.codec.encoding import Encoder
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
@@ -48,6 +47,7 @@ class Codec(FileContent):
     Attributes:
         codec_id: SHA-256 of the file, in hexadecimal.
         quantiser: the product quantiser of the code.
+        parts: what the file holds, checked and made ready.
     """
 
     KIND = CODEC_FILE
@@ -62,10 +62,10 @@ class Codec(FileContent):
         optimise: bool = True,
     ) -> None:
         super().__init__(container, data, threads=threads, engine=engine, optimise=optimise)
-        self._parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
+        self.parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
         self.codec_id = self._sha256
-        self.quantiser = self._parts.quantiser
-        self._descriptor = self._parts.descriptor()
+        self.quantiser = self.parts.quantiser
+        self._descriptor = self.parts.descriptor()
 
     def __repr__(self) -> str:
         sort = "learned" if self.is_learned else "classic"
@@ -224,31 +224,9 @@ class Codec(FileContent):
             )
         return next(one.coder for one in self._payloads.own if isinstance(one, LearnedImages))
 
-    def untested_coder(self, *, engine: Engine = "onnxruntime") -> LearnedCoder:
-        """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
-
-        Args:
-            engine: what runs them; what only encodes runs in onnxruntime.
-
-        Raises:
-            CodecError: the codec's parts do not fit together.
-        """
-        return self._parts.untested_coder(engine)
-
-    def untested_causal(self, *, engine: Engine = "onnxruntime") -> CausalImages | None:
-        """Coder of causal payloads, not yet tested; None for a codec that has none.
-
-        Args:
-            engine: what runs its restoration.
-
-        Raises:
-            CodecError: its parts do not fit together.
-        """
-        return self._parts.untested_causal(engine)
-
     @cached_property
     def _payloads(self) -> Payloads:
-        return self._parts.payloads()
+        return self.parts.payloads()
 
     @cached_property
     def _encoder(self) -> Encoder:

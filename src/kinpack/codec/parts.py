@@ -75,7 +75,7 @@ class CodecParts:
         makers = {**own, ClassicImages.kinds: ClassicImages}
         return Payloads(self._name, makers, own=tuple(own), alpha=self._causal_alpha())
 
-    def untested_coder(self, engine: Engine) -> LearnedCoder:
+    def untested_coder(self, engine: Engine = "onnxruntime") -> LearnedCoder:
         """Coder of learned payloads whose decoding networks run in an engine, not yet tested.
 
         Args:
@@ -132,7 +132,7 @@ class CodecParts:
             lambda images: learned_test(self._header.get("test"), self.quantiser).failure(images),
         )
 
-    def untested_causal(self, engine: Engine) -> CausalImages | None:
+    def untested_causal(self, engine: Engine = "onnxruntime") -> CausalImages | None:
         """Coder of causal payloads whose restoration runs in an engine; None if there is none.
 
         Raises:

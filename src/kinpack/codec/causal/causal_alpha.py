@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_coder import CausalCoder, alike
 from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.classic.alpha import join, split
 from kinpack.codec.packets.packet import Packet
@@ -39,14 +39,12 @@ class CausalAlpha:
     def parts(self, images: Sequence[Image]) -> list[bytes]:
         """Alpha part of each image, uint8 (H, W, C); empty where there is none to be coded so."""
         made = [b""] * len(images)
-        rows = [i for i, image in enumerate(images) if _has_plane(image)]
-        for group in _by_size([(i, images[i].shape[:2]) for i in rows]).values():
-            for first in range(0, len(group), _AT_ONCE):
-                some = group[first : first + _AT_ONCE]
-                planes = np.stack([images[i][:, :, 3] for i in some])
-                messages = self._coder.encode(planes, _no_codes(len(some)), step=1)
-                for i, message in zip(some, messages, strict=True):
-                    made[i] = bytes([CAUSAL]) + message
+        sizes = {i: image.shape[:2] for i, image in enumerate(images) if _has_plane(image)}
+        for _, rows in alike(sizes, _AT_ONCE):
+            planes = np.stack([images[i][:, :, 3] for i in rows])
+            messages = self._coder.encode(planes, _no_codes(len(rows)), step=1)
+            for i, message in zip(rows, messages, strict=True):
+                made[i] = bytes([CAUSAL]) + message
         return made
 
     @staticmethod
@@ -85,13 +83,11 @@ class CausalAlpha:
             if len(part) > 1 and part[0] == CAUSAL:
                 found[i] = part[1:]
                 left[i] = replace(packet, payload=join(b"", colour))
-        sizes = [(i, (packets[i].height, packets[i].width)) for i in found]
-        for size, group in _by_size(sizes).items():
-            for first in range(0, len(group), _AT_ONCE):
-                some = group[first : first + _AT_ONCE]
-                messages = [found[i] for i in some]
-                decoded = self._coder.decode(messages, _no_codes(len(some)), size=size, step=1)
-                planes.update(zip(some, decoded, strict=True))
+        sizes = {i: (packets[i].height, packets[i].width) for i in found}
+        for size, rows in alike(sizes, _AT_ONCE):
+            messages = [found[i] for i in rows]
+            decoded = self._coder.decode(messages, _no_codes(len(rows)), size=size, step=1)
+            planes.update(zip(rows, decoded, strict=True))
         return left, planes
 
 
@@ -101,15 +97,6 @@ def _has_plane(image: Image) -> bool:
         return False
     alpha = image[:, :, 3]
     return bool((alpha != alpha[0, 0]).any())
-
-
-def _by_size(
-    sizes: Sequence[tuple[int, tuple[int, ...]]],
-) -> dict[tuple[int, int], list[int]]:
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i, (height, width) in sizes:
-        groups.setdefault((height, width), []).append(i)
-    return groups
 
 
 def _no_codes(n: int) -> NDArray[np.uint8]:

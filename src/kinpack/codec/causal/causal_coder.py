@@ -9,8 +9,8 @@ many pictures of one size at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from kinpack.entropy.range_coder import decoder_of, trimmed
 from kinpack.errors import PayloadError
 
 Ints = NDArray[np.int64]
+K = TypeVar("K", bound=Hashable)
 
 _AT_ONCE = 1 << 15  # pixels whose inputs are held at a time
 
@@ -142,3 +143,13 @@ class CausalCoder:
 
     def _predicted(self, x: Ints, step: int) -> NDArray[np.float64]:
         return mixture_counts(self._model(x), step=step)
+
+
+def alike(keys: Mapping[int, K], most: int) -> Iterator[tuple[K, list[int]]]:
+    """Numbers of things that have the same key, at most so many at a time."""
+    groups: dict[K, list[int]] = {}
+    for i, key in keys.items():
+        groups.setdefault(key, []).append(i)
+    for key, rows in groups.items():
+        for first in range(0, len(rows), most):
+            yield key, rows[first : first + most]

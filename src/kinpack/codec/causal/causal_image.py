@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.causal.causal_coder import CausalCoder
+from kinpack.codec.causal.causal_coder import CausalCoder, alike
 from kinpack.codec.causal.logistic_mixture import levels_of, values_of
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
@@ -90,16 +90,19 @@ class CausalImages:
         draw: bool = True,
     ) -> list[Candidate]:
         """Encode grey images, uint8 (H, W, 1) each; the error is always counted."""
-        made: list[Candidate | None] = [None] * len(images)
-        sizes = [(image.shape[0], image.shape[1]) for image in images]
-        for _, step, rows in self._groups(sizes, qualities):
+        made: dict[int, Candidate] = {}
+        keys = {
+            i: (image.shape, int(self._steps[quality]))
+            for i, (image, quality) in enumerate(zip(images, qualities, strict=True))
+        }
+        for (_, step), rows in alike(keys, self.at_once):
             planes = np.stack([images[i][:, :, 0] for i in rows])
             messages = self._coder.encode(planes, codes[rows], step=step)
-            drawn = self._restored(_rounded(planes, step), step)
+            drawn = self._restored(values_of(levels_of(planes, step), step), step)
             for i, message, picture in zip(rows, messages, drawn, strict=True):
                 error = squared_error(images[i], picture[:, :, None])
                 made[i] = Candidate(Kind.CAUSAL, message, error)
-        return [one for one in made if one is not None]
+        return [made[i] for i in range(len(images))]
 
     def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of packets.
@@ -122,14 +125,17 @@ class CausalImages:
             if packet.quality > 99:
                 raise PayloadError("a causal packet states quality 100; it is damaged")
         codes = self.quantiser.unpack_each([packet.code for packet in packets])
-        images: list[Image | None] = [None] * len(packets)
-        sizes = [(packet.height, packet.width) for packet in packets]
-        for size, step, rows in self._groups(sizes, [packet.quality for packet in packets]):
+        images: dict[int, Image] = {}
+        keys = {
+            i: ((packet.height, packet.width), int(self._steps[packet.quality]))
+            for i, packet in enumerate(packets)
+        }
+        for (size, step), rows in alike(keys, self.at_once):
             messages = [packets[i].payload for i in rows]
             planes = self._coder.decode(messages, codes[rows], size=size, step=step)
             for i, picture in zip(rows, self._restored(planes, step), strict=True):
                 images[i] = np.ascontiguousarray(picture[:, :, None])
-        return [image for image in images if image is not None]
+        return [images[i] for i in range(len(packets))]
 
     def _restored(self, planes: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
         x = np.empty((len(planes), 3, *planes.shape[1:]), dtype=np.float32)
@@ -137,15 +143,6 @@ class CausalImages:
         said = run_tiled(self._restoration, x, _RESTORATION, channels=1)[:, 0]
         added = (said.astype(np.int64) * step + PARTS_OF_STEP // 2) // PARTS_OF_STEP
         return (planes + added).clip(0, 255).astype(np.uint8)
-
-    def _groups(
-        self, sizes: Sequence[tuple[int, int]], qualities: Sequence[int]
-    ) -> list[tuple[tuple[int, int], int, list[int]]]:
-        """(size, Δ, rows) of those that are coded together."""
-        groups: dict[tuple[tuple[int, int], int], list[int]] = {}
-        for i, (size, quality) in enumerate(zip(sizes, qualities, strict=True)):
-            groups.setdefault((size, int(self._steps[quality])), []).append(i)
-        return [(size, step, rows) for (size, step), rows in groups.items()]
 
 
 def causal_test(values: Any, quantiser: ProductQuantiser) -> SelfTest:
@@ -187,7 +184,3 @@ def _test_packets(payloads: Sequence[bytes], quantiser: ProductQuantiser) -> lis
             _TEST_SIZES, _TEST_QUALITIES, payloads, strict=True
         )
     ]
-
-
-def _rounded(planes: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    return values_of(levels_of(planes, step), step)

@@ -39,27 +39,6 @@ _LOSSLESS_FROM = 90  # quality from which exact pixels may cost less than nearly
 _FEW_COLOURS = 32
 
 
-def encode_classic(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) -> tuple[Kind, bytes]:
-    """Encode an image in the way that costs least at a quality.
-
-    Args:
-        image: uint8 (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, sides 1 to 65,535.
-        quality: 1 to 100; 100 keeps every value, the colour under alpha 0 too.
-        speed: of the AVIF encoder, 0 (slowest, fewest bytes) to 10.
-
-    Returns:
-        The kind of payload and the payload.
-
-    Raises:
-        CodecError: The quality is out of range.
-    """
-    best = min(
-        candidates(image, quality=quality, speed=speed),
-        key=lambda candidate: candidate.cost(quality),
-    )
-    return best.kind, best.payload
-
-
 def candidates(
     image: Image,
     *,
@@ -126,34 +105,12 @@ class ClassicImages:
 
     def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of classic packets."""
-        return [
-            decode_classic(
-                packet.kind,
-                packet.payload,
-                width=packet.width,
-                height=packet.height,
-                channels=packet.channels,
-            )
-            for packet in packets
-        ]
+        return [_draw(packet) for packet in packets]
 
 
-def decode_classic(kind: Kind, payload: bytes, *, width: int, height: int, channels: int) -> Image:
-    """Draw the image of a classic payload.
-
-    Args:
-        kind: how the payload is coded.
-        payload: as `encode_classic` made it.
-        width: pixels across.
-        height: pixels down.
-        channels: 1 grey, 3 RGB, 4 RGBA.
-
-    Returns:
-        uint8 (height, width, channels).
-
-    Raises:
-        PayloadError: The payload is damaged, or of no classic kind.
-    """
+def _draw(packet: Packet) -> Image:
+    kind, payload = packet.kind, packet.payload
+    height, width, channels = packet.height, packet.width, packet.channels
     places = list(_places(height, width))
     if len(places) == 1:
         return _decode_tile(kind, payload, width, height, channels)

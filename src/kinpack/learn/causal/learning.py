@@ -92,7 +92,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     arrays = {**model.to_arrays("grey"), **own, "causal_steps": steps}
     untested = extended(codec, {"integer_networks": networks}, arrays)
     # What the test packets decode to is what plain arithmetic makes of them.
-    images_coder = untested.untested_causal(engine="numpy")
+    images_coder = untested.parts.untested_causal(engine="numpy")
     if images_coder is None:
         raise CodecError("a codec's causal part is not there that has just been made; a bug")
     return extended(untested, {"causal_test": make_causal_test(images_coder)})

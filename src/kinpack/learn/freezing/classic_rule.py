@@ -58,8 +58,8 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: LearnedImages(codec.untested_coder(), codec.quantiser),
-        CausalImages.kinds: codec.untested_causal,
+        LearnedImages.kinds: lambda: LearnedImages(codec.parts.untested_coder(), codec.quantiser),
+        CausalImages.kinds: codec.parts.untested_causal,
     }
     payloads = Payloads(codec.name, makers, own=tuple(makers))
     codes = product_codes(codec, images)

@@ -114,7 +114,7 @@ def freeze(
         return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
 
     first = gaussian_tables(deviations())
-    coder = build(first).untested_coder()
+    coder = build(first).parts.untested_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
     pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))
     # What the encoder chooses depends on the tables, and they on what it chooses.
@@ -126,10 +126,10 @@ def freeze(
         ]
         symbols, contexts = (np.concatenate(part) for part in zip(*seen, strict=True))
         tables = refit_tables(first, deviations(), symbols, contexts)
-        coder = build(tables).untested_coder()
+        coder = build(tables).parts.untested_coder()
     # What the test packets decode to is what plain arithmetic makes of them.
     untested = build(tables)
-    test = make_test(untested.untested_coder(engine="numpy"), untested.quantiser)
+    test = make_test(untested.parts.untested_coder(engine="numpy"), untested.quantiser)
     codec = build(tables, test=test)
     if calibrate_rule:
         tried = pictures[: rule_patches(len(pictures))]

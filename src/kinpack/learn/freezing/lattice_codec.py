@@ -73,7 +73,7 @@ def freeze_lattice(
         return Codec.from_container(Container({**header, **more}, blobs, arrays))
 
     # What the test packets decode to is what plain arithmetic makes of them.
-    test = make_test(build().untested_coder(engine="numpy"), base.quantiser)
+    test = make_test(build().parts.untested_coder(engine="numpy"), base.quantiser)
     codec = build(test=test)
     codec.learned_coder()
     return codec
