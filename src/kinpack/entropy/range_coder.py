@@ -7,7 +7,7 @@ table, escapes, and an end that costs no more bytes than the message needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,15 +104,16 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     if not symbols.size:
         return
     tables = writers[0].tables
-    order, ranked, runs = _runs(contexts)
-    index = np.take_along_axis(tables.indices(symbols, contexts), order, 1)
-    escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
-    small = index.astype(np.int32).ravel()
+    order, ranked, runs = _runs(contexts, len(tables))
+    flat = symbols.ravel()[order]
+    index = tables.indices(flat, ranked)
+    escapes = index == tables.escapes[ranked]
+    small = index.astype(np.int32)
     models, coders = tables.models, [writer.coder.encode for writer in writers]
     for row, t, first, last in runs:
         coders[row](small[first:last], models[t])
-    for row in np.flatnonzero(escapes.any(1)).tolist():
-        escaped = symbols[row, order[row]][escapes[row]]
+    for row, places in _by_row(escapes, contexts.shape):
+        escaped = flat[places]
         if np.abs(escaped).max() >= LIMIT:
             raise PayloadError(f"a symbol is outside ±{LIMIT}; lower the quality")
         value = escaped + LIMIT
@@ -133,27 +134,24 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     Raises:
         PayloadError: the bytes are no message of these tables.
     """
-    symbols = np.empty(contexts.shape, dtype=np.int64)
+    symbols = np.empty(contexts.size, dtype=np.int64)
     if not contexts.size:
-        return symbols
+        return symbols.reshape(contexts.shape)
     tables = readers[0].tables
-    order, ranked, runs = _runs(contexts)
-    index = np.empty(contexts.shape, dtype=np.int32)
-    flat = index.reshape(-1)
+    order, ranked, runs = _runs(contexts, len(tables))
+    index = np.empty(contexts.size, dtype=np.int32)
     try:
         models, coders = tables.models, [reader.coder.decode for reader in readers]
         for row, t, first, last in runs:
-            flat[first:last] = coders[row](models[t], last - first)
-        escapes = index == tables.starts[ranked + 1] - tables.starts[ranked] - 1
+            index[first:last] = coders[row](models[t], last - first)
         found = index + tables.lows[ranked]
-        for row in np.flatnonzero(escapes.any(1)).tolist():
-            count = int(escapes[row].sum())
-            halves = readers[row].coder.decode(tables.half_word, 2 * count).astype(np.int64)
-            found[row, escapes[row]] = (halves[::2] << 16 | halves[1::2]) - LIMIT
+        for row, places in _by_row(index == tables.escapes[ranked], contexts.shape):
+            halves = readers[row].coder.decode(tables.half_word, 2 * len(places)).astype(np.int64)
+            found[places] = (halves[::2] << 16 | halves[1::2]) - LIMIT
     except AssertionError as error:
         raise PayloadError(f"an entropy-coded payload is damaged ({error})") from error
-    np.put_along_axis(symbols, order, found, 1)
-    return symbols
+    symbols[order] = found
+    return symbols.reshape(contexts.shape)
 
 
 def decoder_of(data: bytes) -> Any:
@@ -186,18 +184,32 @@ def trimmed(coder: Any) -> bytes:
     return candidate.to_bytes(total, "big").rstrip(b"\0")
 
 
-def _runs(contexts: Ints) -> tuple[Ints, Ints, list[tuple[int, int, int, int]]]:
-    """Order of each row by table, the tables in that order, and the runs of one table.
+def _by_row(escapes: NDArray[np.bool_], shape: tuple[int, ...]) -> Iterator[tuple[int, Ints]]:
+    """Each row of some (rows, n) that has escapes, and their places over all rows."""
+    places = np.flatnonzero(escapes)
+    rows = places // shape[1]
+    for row in sorted(set(rows.tolist())):
+        yield row, places[rows == row]
 
-    A run is (row, table, first, last), its places counted over all rows.
+
+def _runs(contexts: Ints, count: int) -> tuple[Ints, Ints, list[tuple[int, int, int, int]]]:
+    """Order of rows by table, the tables in that order, and the runs of one table.
+
+    Places are counted over all rows; of ``count`` tables. A run is (row, table, first, last).
     """
+    rows, n = contexts.shape
+    keys = contexts.ravel()
+    if rows > 1:
+        keys = keys + np.repeat(np.arange(0, rows * count, count), n)
     # Radix sorting of small integers is several times as fast.
-    small = contexts.astype(np.uint16) if int(contexts.max()) < 1 << 16 else contexts
-    order = np.argsort(small, axis=1, kind="stable")
-    ranked = np.take_along_axis(contexts, order, 1)
-    first = np.ones(ranked.shape, dtype=np.bool_)
-    first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    starts = np.flatnonzero(first)
-    lasts = np.append(starts[1:], contexts.size)
-    columns = (starts // contexts.shape[1], ranked.ravel()[starts], starts, lasts)
-    return order, ranked, list(zip(*(column.tolist() for column in columns), strict=True))
+    small = keys.astype(np.uint16) if rows * count <= 1 << 16 else keys
+    order = small.argsort(kind="stable")
+    ranked = keys[order]
+    starts = np.flatnonzero(ranked[1:] != ranked[:-1]) + 1
+    firsts = [0, *starts.tolist()]
+    numbers = ranked[firsts].tolist()
+    runs = [
+        (key // count, key % count, first, last)
+        for key, first, last in zip(numbers, firsts, [*firsts[1:], len(keys)], strict=True)
+    ]
+    return order, ranked % count if rows > 1 else ranked, runs

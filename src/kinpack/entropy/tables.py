@@ -91,6 +91,11 @@ class FrequencyTables:
         return self.counts[self.starts[t] : self.starts[t + 1]]
 
     @cached_property
+    def escapes(self) -> Ints:
+        """Position of the escape in each table, (T,)."""
+        return np.diff(self.starts) - 1
+
+    @cached_property
     def models(self) -> dict[int, Any]:
         """Library model of each table, made when it is first asked for."""
         return _Models(self)
@@ -110,7 +115,7 @@ class FrequencyTables:
         Returns:
             (n,) int64.
         """
-        escape = self.starts[contexts + 1] - self.starts[contexts] - 1
+        escape = self.escapes[contexts]
         index = symbols - self.lows[contexts]
         return np.where((index < 0) | (index >= escape), escape, index)
 

@@ -104,7 +104,9 @@ class DenseLayers:
             at += bias
             at *= factor
             np.floor(at, out=at)
-            at.clip(layer.low, layer.high, out=at)
+            # Of small arrays both bounds apart are faster than clip.
+            np.maximum(at, layer.low, out=at)
+            np.minimum(at, layer.high, out=at)
         return at.reshape(*rows.shape[:-1], self.outputs).astype(np.int64)
 
     def to_arrays(self, name: str) -> dict[str, NDArray[Any]]:
