@@ -110,9 +110,9 @@ class Addition:
         """
         limit = self._options.target.max_bytes
         if limit is None:
-            self._store_all(items, progress or _silent)
+            self._store_all(items, progress)
         else:
-            self._store_within(limit, items, progress or _silent, measuring or _silent)
+            self._store_within(limit, items, progress, measuring)
         stream = self._stream
         if not stream.segments:
             return None
@@ -193,23 +193,22 @@ class Addition:
         at the beginning, after a lost race.
         """
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        for first, names in self._names():
-            positions = base.find_all(names)
+        first = 0
+        for entry in self._stream.segments:
+            positions = base.find_all(Segment(self._store, entry).ids.to_pylist())
             rows = first + np.flatnonzero(positions >= 0)
             found.append((rows, positions[positions >= 0]))
+            first += entry.rows
         rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
         living = ~np.isin(rows, np.array(self._dead, np.int64))
         return rows[living], positions[living]
 
-    def _names(self) -> Iterator[tuple[int, list[str]]]:
-        """The ids of each segment that was stored, after the number of its first row."""
-        first = 0
-        for entry in self._stream.segments:
-            yield first, Segment(self._store, entry).ids.to_pylist()
-            first += entry.rows
-
     def _store_within(
-        self, limit: int, items: Iterable[Item], progress: Progress, measuring: Progress
+        self,
+        limit: int,
+        items: Iterable[Item],
+        progress: Progress | None,
+        measuring: Progress | None,
     ) -> None:
         """Read the images twice: once to choose their qualities, then to store them."""
         where = self._store.where("")
@@ -244,7 +243,7 @@ class Addition:
             # The encoders gave other bytes than when they were measured.
             allowed -= beyond
             self._begin_again()
-            progress = _silent
+            progress = None
         raise ArchiveError(
             f"{where}: the images do not come out at the sizes measured, and miss {limit:,} bytes; "
             f"allow more, or ask for {allowed:,}"
@@ -253,7 +252,7 @@ class Addition:
     def _store_all(
         self,
         items: Iterable[Item],
-        done: Progress,
+        done: Progress | None,
         plan: Iterator[tuple[str, int]] | None = None,
     ) -> None:
         """Code and store images, each at its planned quality if there is a plan."""
@@ -307,7 +306,3 @@ class Addition:
             f"{self._store.where('')}: the images were others when they were read again; leave "
             "them alone while they are packed"
         )
-
-
-def _silent(_: int) -> None:
-    """Tell nobody."""

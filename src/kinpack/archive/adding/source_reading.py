@@ -81,12 +81,12 @@ class SourceReader:
         self.broken: list[tuple[str, str]] = []
         self._there, self._options = there, options
 
-    def batches(self, items: Iterable[Item], done: Progress) -> Iterator[Batch]:
+    def batches(self, items: Iterable[Item], done: Progress | None) -> Iterator[Batch]:
         """Load the images of a source.
 
         Args:
             items: the images.
-            done: called with the number of images left out, and of those in a batch as soon as the
+            done: called, if given, with the number of images left out, and of those in a batch as soon as the
                 next one is asked for.
 
         Raises:
@@ -101,7 +101,8 @@ class SourceReader:
             sound = self._sound(loaded, done)
             for batch in batches(sound, options.batch, n_bytes=lambda one: one[1].nbytes):
                 yield batch
-                done(len(batch))
+                if done:
+                    done(len(batch))
 
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
@@ -111,7 +112,7 @@ class SourceReader:
         )
 
     def _sound(
-        self, loaded: Iterable[tuple[Item, Image | ImageError]], done: Progress
+        self, loaded: Iterable[tuple[Item, Image | ImageError]], done: Progress | None
     ) -> Iterator[tuple[Item, Image]]:
         for item, image in loaded:
             if not isinstance(image, ImageError):
@@ -120,9 +121,10 @@ class SourceReader:
             if not self._options.skip_broken:
                 raise image
             self.broken.append((item.id, str(image)))
-            done(1)
+            if done:
+                done(1)
 
-    def _wanted(self, items: Iterable[Item], done: Progress) -> Iterator[Item]:
+    def _wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
         on_duplicate = self._options.on_duplicate
         for item in items:
             if not isinstance(item, Item):
@@ -135,7 +137,8 @@ class SourceReader:
                 if on_duplicate == "error":
                     raise self.duplicate(item.id, "is there already" if there else "comes twice")
                 self.skipped += 1
-                done(1)
+                if done:
+                    done(1)
                 continue
             yield item
 

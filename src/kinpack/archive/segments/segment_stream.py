@@ -246,56 +246,42 @@ class SegmentStream:
         return ArchiveError(f"{self._store.where('')}: {reason}")
 
 
-def _arrow_array(column: Column, values: Sequence[Any]) -> Any:
-    """An Arrow array of a column's values; ``pa.array`` would import pandas first, which is slow.
-
-    Args:
-        column: of texts or numbers.
-        values: row by row, ``None`` where an optional one is missing.
-    """
-    import pyarrow as pa
-
-    valid = None
-    if None in values:
-        valid = pa.py_buffer(
-            np.packbits([value is not None for value in values], bitorder="little")
-        )
-    if column.dtype in NUMBERS:
-        numbers = np.array([0 if value is None else value for value in values], column.dtype)
-        buffers = [valid, pa.py_buffer(numbers)]
-    else:
-        encoded = [b"" if value is None else value.encode() for value in values]
-        ends = np.zeros(len(values) + 1, np.int32)
-        np.cumsum([len(text) for text in encoded], out=ends[1:])
-        buffers = [valid, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(column.arrow_type, len(values), buffers)
-
-
 def _arrow_arrays(
     columns: Mapping[str, Sequence[Any]], payloads: bytearray, codes: bytearray
 ) -> dict[str, Any]:
     """All columns of a segment as Arrow arrays, in their order.
 
+    They are put together from buffers: ``pa.array`` would import pandas first, which is slow.
+
     Args:
-        columns: the values of each column but payloads and codes, row by row.
+        columns: the values of each column but payloads and codes, row by row, ``None`` where an
+            optional one is missing.
         payloads: all payloads, one after the other; ``length`` says where each ends.
         codes: all packed product codes, of equal size.
     """
     import pyarrow as pa
 
     rows = len(columns["id"])
-    offsets = np.zeros(rows + 1, np.int32)
-    np.cumsum(columns["length"], out=offsets[1:])
-    whole = {
-        "payload": (pa.binary(), [None, pa.py_buffer(offsets), pa.py_buffer(payloads)]),
-        "code": (pa.binary(len(codes) // rows), [None, pa.py_buffer(codes)]),
-    }
-    return {
-        name: pa.Array.from_buffers(whole[name][0], rows, whole[name][1])
-        if name in whole
-        else _arrow_array(column, columns[name])
-        for name, column in COLUMNS.items()
-    }
+    arrays = {}
+    for name, column in COLUMNS.items():
+        values, valid = columns.get(name, ()), None
+        if None in values:
+            present = [value is not None for value in values]
+            valid = pa.py_buffer(np.packbits(present, bitorder="little"))
+        if name == "code":
+            kind, buffers = pa.binary(len(codes) // rows), [None, pa.py_buffer(codes)]
+        elif column.dtype in NUMBERS:
+            numbers = np.array([0 if value is None else value for value in values], column.dtype)
+            kind, buffers = column.arrow_type, [valid, pa.py_buffer(numbers)]
+        else:
+            encoded = [b"" if value is None else value.encode() for value in values]
+            lengths = columns["length"] if name == "payload" else [len(text) for text in encoded]
+            ends = np.zeros(rows + 1, np.int32)
+            np.cumsum(lengths, out=ends[1:])
+            data = pa.py_buffer(payloads if name == "payload" else b"".join(encoded))
+            kind, buffers = column.arrow_type, [valid, pa.py_buffer(ends), data]
+        arrays[name] = pa.Array.from_buffers(kind, rows, buffers)
+    return arrays
 
 
 def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:

@@ -69,7 +69,8 @@ class FolderStore:
     def read(self, name: str, most: int | None = None) -> bytes:
         """The whole content of a file, of so many bytes at most."""
         try:
-            descriptor = self._open(name)
+            with self._within(name) as (handle, last):
+                descriptor = open_file(last, handle)
             try:
                 size = os.fstat(descriptor).st_size
                 if most is not None and size > most:
@@ -338,14 +339,11 @@ class FolderStore:
         with within as (handle, _), system.scandir(handle) as entries:
             return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
-    def _open(self, name: str) -> int:
-        with self._within(name) as (handle, last):
-            return open_file(last, handle)
-
     def _open_and_read(self, name: str, offset: int, length: int) -> bytes:
         with self._lock:
             if (descriptor := self._descriptors.get(name)) is None:
-                descriptor = self._open(name)
+                with self._within(name) as (handle, last):
+                    descriptor = open_file(last, handle)
                 if len(self._descriptors) < _KEPT_OPEN:
                     self._descriptors[name] = descriptor
             kept = name in self._descriptors
