@@ -86,8 +86,8 @@ class SourceReader:
 
         Args:
             items: the images.
-            done: called, if given, with the number of images left out, and of those in a batch as soon as the
-                next one is asked for.
+            done: called with the number of images left out, and of those in a batch as soon as the
+                next one is asked for; ``None`` for nobody to be told.
 
         Raises:
             ArchiveError: an id is there already.
