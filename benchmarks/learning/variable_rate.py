@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
@@ -28,7 +29,7 @@ from kinpack.describers.describing import product_codes
 from kinpack.learn.learning import FROM_A_START, learn_codec
 from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.start_file import shipped_start
-from kinpack.metrics import pchip_slopes, psnr
+from kinpack.metrics import psnr
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 
@@ -54,16 +55,7 @@ def bytes_at(points: Sequence[Point], psnr_db: float) -> float:
     """Bytes of a curve at a PSNR, by PCHIP through log bytes."""
     x = np.array([p for p, _ in points])
     y = np.log([b for _, b in points])
-    slopes = pchip_slopes(x, y)
-    i = int(np.clip(np.searchsorted(x, psnr_db) - 1, 0, len(x) - 2))
-    h, t = x[i + 1] - x[i], (psnr_db - x[i]) / (x[i + 1] - x[i])
-    value = (
-        y[i] * (1 + 2 * t) * (1 - t) ** 2
-        + h * slopes[i] * t * (1 - t) ** 2
-        + y[i + 1] * t**2 * (3 - 2 * t)
-        + h * slopes[i + 1] * t**2 * (t - 1)
-    )
-    return float(np.exp(value))
+    return float(np.exp(PchipInterpolator(x, y)(psnr_db)))
 
 
 def learned(args: argparse.Namespace, low: int, high: int) -> Codec:

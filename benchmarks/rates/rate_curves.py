@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
-from kinpack.metrics import MetricError, bd_rate, pchip_slopes
+from kinpack.metrics import MetricError, bd_rate
 
 Row: TypeAlias = dict[str, Any]
 """One measurement: data, codec, setting, bytes, codec_bytes, pixels, images, psnr_mean, table …"""
@@ -87,17 +88,7 @@ def rate_at(points: Curve, psnr: float) -> float | None:
         return None
     x = np.array([value for value, _ in points])
     y = np.log([rate for _, rate in points])
-    slopes = pchip_slopes(x, y)
-    i = min(int(np.searchsorted(x, psnr, side="right")) - 1, len(x) - 2)
-    h = x[i + 1] - x[i]
-    t = (psnr - x[i]) / h
-    value = (
-        y[i] * (1 + 2 * t) * (1 - t) ** 2
-        + h * slopes[i] * t * (1 - t) ** 2
-        + y[i + 1] * t**2 * (3 - 2 * t)
-        + h * slopes[i + 1] * t**2 * (t - 1)
-    )
-    return math.exp(value)
+    return math.exp(PchipInterpolator(x, y)(psnr))
 
 
 def ratio(a: float | None, b: float | None) -> float | None:

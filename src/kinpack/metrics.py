@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kinpack.errors import KinpackError
+from kinpack.errors import KinpackError, MissingExtraError
 
 EXACT_PSNR = 60.0
 """PSNR, in dB, that an exact image counts; nothing counts more, so that means stay finite."""
@@ -131,6 +131,7 @@ def bd_rate(
     Raises:
         MetricError: fewer than five points, a rate not above 0, equal PSNRs within a curve, or a
             curve that does not cover the range: nothing is extrapolated.
+        MissingExtraError: scipy is not installed.
     """
     if not low < high:
         raise MetricError(f"the range of PSNR goes from low to high, not from {low} to {high} dB")
@@ -139,39 +140,6 @@ def bd_rate(
         for r, q, name in ((rates_a, psnr_a, "a"), (rates_b, psnr_b, "b"))
     ]
     return float(np.expm1((areas[1] - areas[0]) / (high - low)))
-
-
-def pchip_slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Slopes at the knots of the monotone piecewise cubic of Fritsch and Butland (PCHIP).
-
-    Args:
-        x: float64 (n,), rising, n ≥ 3.
-        y: float64 (n,) values.
-
-    Returns:
-        float64 (n,): weighted harmonic means of the neighbouring chords inside (0 where they
-        differ in sign), three-point estimates limited to keep the shape at the ends.
-    """
-    h = np.diff(x)
-    chord = np.diff(y) / h
-    slopes = np.zeros(len(x))
-    before, after = chord[:-1], chord[1:]
-    w1 = 2 * h[1:] + h[:-1]
-    w2 = h[1:] + 2 * h[:-1]
-    same = before * after > 0
-    slopes[1:-1][same] = ((w1 + w2)[same]) / (w1[same] / before[same] + w2[same] / after[same])
-    slopes[0] = _end_slope(h[0], h[1], chord[0], chord[1])
-    slopes[-1] = _end_slope(h[-1], h[-2], chord[-1], chord[-2])
-    return slopes
-
-
-def _end_slope(h0: float, h1: float, chord0: float, chord1: float) -> float:
-    slope = ((2 * h0 + h1) * chord0 - h0 * chord1) / (h0 + h1)
-    if np.sign(slope) != np.sign(chord0):
-        return 0.0
-    if np.sign(chord0) != np.sign(chord1) and abs(slope) > 3 * abs(chord0):
-        return 3 * chord0
-    return float(slope)
 
 
 def _log_rate_area(
@@ -194,22 +162,10 @@ def _log_rate_area(
             f"curve {name} covers {x[0]:g} to {x[-1]:g} dB, not {low:g} to {high:g}: "
             "measure further points, nothing is extrapolated"
         )
-    slopes = pchip_slopes(x, y)
-    # Simpson's rule is exact for cubics, so one step for each piece gives the integral itself.
-    ends = np.concatenate([[low], x[(x > low) & (x < high)], [high]])
-    left, right = ends[:-1], ends[1:]
-    piece = np.clip(np.searchsorted(x, (left + right) / 2, side="right") - 1, 0, len(x) - 2)
-
-    def curve(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        h = x[piece + 1] - x[piece]
-        t = (at - x[piece]) / h
-        values: NDArray[np.float64] = (
-            y[piece] * (1 + 2 * t) * (1 - t) ** 2
-            + h * slopes[piece] * t * (1 - t) ** 2
-            + y[piece + 1] * t**2 * (3 - 2 * t)
-            + h * slopes[piece + 1] * t**2 * (t - 1)
-        )
-        return values
-
-    middle = curve((left + right) / 2)
-    return float(((right - left) / 6 * (curve(left) + 4 * middle + curve(right))).sum())
+    try:
+        from scipy.interpolate import PchipInterpolator
+    except ImportError as error:
+        raise MissingExtraError(
+            'BD-rate needs scipy; install the extra: pip install "kinpack[learn]"'
+        ) from error
+    return float(PchipInterpolator(x, y).integrate(low, high))

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from kinpack.codec.causal.causal_image import PARTS_OF_STEP
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
-    hidden_unit,
     integer_network,
-    quantised,
+    quantised_chain,
 )
 from kinpack.learn.training.loop import Budget, TrainingRun
 from kinpack.networks.integer_layers import IntegerLayers
@@ -103,15 +102,8 @@ def train_restoration(
 def frozen_restoration(network: nn.Sequential, seen: Tensor) -> IntegerLayers:
     """The network in integers, calibrated on what it sees."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
-    unit = np.full(3, 1 / ACTIVATION)
-    layers = []
-    for layer in convolutions[:-1]:
-        seen = torch.relu(layer(seen))
-        hidden = hidden_unit(seen, layer, unit)
-        layers.append(quantised(layer, unit, hidden, 0, ACTIVATION))
-        unit = hidden
-    last = np.array([1 / PARTS_OF_STEP])
-    layers.append(quantised(convolutions[-1], unit, last, -_OUTPUT, _OUTPUT))
+    first, last = np.full(3, 1 / ACTIVATION), np.array([1 / PARTS_OF_STEP])
+    layers = quantised_chain(convolutions, seen, first, last, _OUTPUT)
     return integer_network(layers, input_shift=np.zeros(3, dtype=np.int64))
 
 

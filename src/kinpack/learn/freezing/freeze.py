@@ -18,9 +18,8 @@ from kinpack.learn.freezing.classic_rule import with_rule
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     Floats,
-    hidden_unit,
     integer_network,
-    quantised,
+    quantised_chain,
 )
 from kinpack.learn.freezing.integer_synthesis import integer_synthesis
 from kinpack.learn.freezing.onnx_graph import float_graph
@@ -199,24 +198,16 @@ def _context_networks(
 ) -> list[IntegerLayers]:
     made: list[IntegerLayers] = []
     for step, network, seen in zip(model.config.steps, model.context, inputs, strict=True):
-        first, second, third = _convolutions(network)
         # The integers that come in: latents in units, the code in its units, quality − 50.
         planes: Floats = np.concatenate([np.full(step.stop, 1 / (8 * UNIT)), code_unit, [1 / 20]])
         reach = seen.abs().amax((0, 2, 3)).double().numpy() / planes
         shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION))).astype(np.int64)
         input_unit = planes * np.exp2(shift.astype(np.float64))
-        hidden = torch.relu(first(seen))
-        unit_1 = hidden_unit(hidden, first, input_unit)
-        unit_2 = hidden_unit(torch.relu(second(hidden)), second, unit_1)
         channels = step.stop - step.start
-        unit_3 = np.concatenate(
+        last = np.concatenate(
             [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
         )
-        layers = [
-            quantised(first, input_unit, unit_1, 0, ACTIVATION),
-            quantised(second, unit_1, unit_2, 0, ACTIVATION),
-            quantised(third, unit_2, unit_3, -LIMIT, LIMIT),
-        ]
+        layers = quantised_chain(_convolutions(network), seen, input_unit, last, LIMIT)
         made.append(integer_network(layers, input_shift=shift))
     return made
 

@@ -99,6 +99,38 @@ def quantised(
     )
 
 
+@torch.no_grad()
+def quantised_chain(
+    layers: Sequence[nn.Conv2d],
+    seen: Tensor,
+    input_unit: Floats,
+    last_unit: Floats,
+    bound: int,
+    *,
+    room: float = 1.0,
+    last_weight: int = WEIGHT,
+) -> list[IntegerLayer]:
+    """Integer stand-ins of convolutions with a ReLU between each two.
+
+    Args:
+        layers: of torch, in order.
+        seen: (n, in, h, w), what the first reads on calibration patches.
+        input_unit: (in,) real value of one unit of each of its inputs.
+        last_unit: (out,) real value of one unit of each output of the last.
+        bound: largest size of those outputs, in units.
+        room: that activations are given beyond what calibration reached, as a factor.
+        last_weight: bound on the size of the last layer's weights.
+    """
+    unit, made = input_unit, []
+    for layer in layers[:-1]:
+        seen = torch.relu(layer(seen))
+        hidden = hidden_unit(room * seen, layer, unit)
+        made.append(quantised(layer, unit, hidden, 0, ACTIVATION))
+        unit = hidden
+    last = quantised(layers[-1], unit, last_unit, -bound, bound, largest_weight=last_weight)
+    return [*made, last]
+
+
 def least_unit(
     weight: Floats,
     bias: Floats,

@@ -22,13 +22,7 @@ from kinpack.codec.learned.lattice_coder import (
 from kinpack.codec.learned.lattice_contexts import GroupContext, LevelContext
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.learn.freezing.integer_networks import (
-    ACTIVATION,
-    WEIGHT,
-    Floats,
-    hidden_unit,
-    quantised,
-)
+from kinpack.learn.freezing.integer_networks import ACTIVATION, Floats, quantised_chain
 from kinpack.learn.freezing.scales import (
     BINS_PER_OCTAVE,
     CALIBRATION_QUALITIES,
@@ -228,30 +222,24 @@ def _shift(reach: Floats) -> NDArray[np.int64]:
 @torch.no_grad()
 def _dense(network: nn.Module, rows: Tensor, input_unit: Floats) -> DenseLayers:
     """Integer layers of a network of linear layers, or of a 3×3 layer and 1×1 ones."""
-    found = [layer for layer in network.children() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    unit, layers, at = input_unit, [], rows
-    for layer in found:
-        plain = _as_rows_layer(layer)
-        values = plain(at)
-        if layer is found[-1]:
-            half = plain.out_channels // 2
-            out = np.concatenate([np.full(half, _LATENT), np.full(half, 1 / BINS_PER_OCTAVE)])
-            low, high, largest = -LIMIT, LIMIT, WIDE_WEIGHT
-        else:
-            at = torch.relu(values)
-            out = hidden_unit(ROOM * at, plain, unit)
-            low, high, largest = 0, ACTIVATION, WEIGHT
-        made = quantised(plain, unit, out, low, high, largest_weight=largest)
-        layers.append(
-            DenseLayer(
-                np.ascontiguousarray(made.weight[:, :, 0, 0].T),
-                made.bias.astype(np.int32),
-                made.shift.astype(np.uint8),
-                low,
-                high,
-            )
+    found = [
+        _as_rows_layer(layer)
+        for layer in network.children()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    half = found[-1].out_channels // 2
+    last = np.repeat([_LATENT, 1 / BINS_PER_OCTAVE], half)
+    made = quantised_chain(found, rows, input_unit, last, LIMIT, room=ROOM, last_weight=WIDE_WEIGHT)
+    layers = [
+        DenseLayer(
+            np.ascontiguousarray(layer.weight[:, :, 0, 0].T),
+            layer.bias.astype(np.int32),
+            layer.shift.astype(np.uint8),
+            layer.low,
+            layer.high,
         )
-        unit = out
+        for layer in made
+    ]
     return DenseLayers(tuple(layers))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from kinpack.codec.packets.target import lam
 from kinpack.learn.freezing.integer_networks import Floats
 from kinpack.learn.models.bottlenecks import SCALE_HIGH, SCALE_LOW, inward_shift
-from kinpack.learn.models.model import QUALITIES_PER_OCTAVE, QUALITY_CENTRE, pictures_of
+from kinpack.learn.models.model import (
+    QUALITIES_PER_OCTAVE,
+    QUALITY_CENTRE,
+    TransformModel,
+    pictures_of,
+)
 
 UNIT = 64
 """Integer units in one unit of ``y``."""
@@ -53,18 +58,8 @@ def by_quality() -> dict[str, NDArray[np.int64]]:
     return {name: values.astype(np.int64) for name, values in found.items()}
 
 
-class Drawing(Protocol):
-    """A model whose latents draw a picture."""
-
-    def latent(self, picture: Tensor, quality: Tensor) -> Tensor:
-        """Latents (n, channels, h, w) of pictures (n, 3, H, W) at qualities (n,)."""
-
-    def draw(self, y_hat: Tensor, quality: Tensor) -> Tensor:
-        """The pictures."""
-
-
 def error_bits(
-    model: Drawing,
+    model: TransformModel,
     patches: Sequence[NDArray[np.uint8]],
     seen: Callable[[Tensor], Tensor],
     *,

@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from kinpack.errors import CodecError
 from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.context import LatticeContext
-from kinpack.learn.lattice.networks import (
-    GroupContext,
-    LatticeAnalysis,
-    LatticeSynthesis,
-)
+from kinpack.learn.lattice.networks import LatticeAnalysis, LatticeSynthesis
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
-from kinpack.learn.models.model import quality_plane, quantiser_step
+from kinpack.learn.models.model import TransformModel, quality_plane, quantiser_step
+from kinpack.learn.models.networks import ContextNetwork
 
 
 class LatticeForward(NamedTuple):
@@ -34,34 +31,21 @@ class LatticeForward(NamedTuple):
     y_hat: Tensor
 
 
-class LatticeModel(nn.Module):
+class LatticeModel(TransformModel):
     """Analysis, context and synthesis."""
 
+    analysis: LatticeAnalysis
+    synthesis: LatticeSynthesis
+
     def __init__(self, config: LatticeConfig) -> None:
-        super().__init__()
+        super().__init__(LatticeAnalysis(config), LatticeSynthesis(config), config.gain)
         self.config = config
-        self.analysis = LatticeAnalysis(config)
-        self.synthesis = LatticeSynthesis(config)
         self.lattice = LatticeContext(config.low, config.level)
         self.context = nn.ModuleList(
-            GroupContext(config, group)
+            ContextNetwork(group.known + 1, config.context, 2 * (group.stop - group.start))
             for group in config.groups
             for _ in range(2 if group.halves else 1)
         )
-
-    def latent(self, picture: Tensor, quality: Tensor) -> Tensor:
-        """Latent ``y``, (n, latent, H/8, W/8), of pictures (n, 3, H, W) in −0.5..0.5."""
-        plane = quality_plane(quality, picture.shape[2], picture.shape[3])
-        x = torch.cat([picture, plane], 1).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.analysis(x) * self.config.gain
-        return y
-
-    def draw(self, y_hat: Tensor, quality: Tensor) -> Tensor:
-        """Picture of quantised latents, (n, 3, H, W) in −0.5..0.5, not clipped."""
-        plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
-        x = torch.cat([y_hat / self.config.gain, plane], 1)
-        picture: Tensor = self.synthesis(x.contiguous(memory_format=torch.channels_last))
-        return picture
 
     def forward(self, picture: Tensor, quality: Tensor) -> LatticeForward:
         """Run the whole codec with training's stand-ins for rounding.

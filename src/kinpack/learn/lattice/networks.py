@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.models.networks import Analysis, Residual, Synthesis, start_at_zero
 
@@ -59,21 +58,3 @@ class LatticeSynthesis(Synthesis):
         self.last = nn.Conv2d(mid, 3 * 4 * 4, 3, padding=1)
         self.up = nn.PixelShuffle(4)
         start_at_zero(self.last)
-
-
-class GroupContext(nn.Sequential):
-    """Predicts mean and deviation of the latents of a group from all that is decoded so far.
-
-    Input (n, known + 1, h, w): ŷ/8 of the channels below the group's start, and of its own where it
-    is coded in halves (0 where not yet decoded), and the plane of the quality. Output
-    (n, 2·(stop − start), h, w): means/8, then log2 of deviations.
-    """
-
-    def __init__(self, config: LatticeConfig, group: Group) -> None:
-        super().__init__(
-            nn.Conv2d(group.known + 1, config.context, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(config.context, config.context, 1),
-            nn.ReLU(),
-            nn.Conv2d(config.context, 2 * (group.stop - group.start), 1),
-        )

@@ -62,24 +62,18 @@ def pictures_of(patches: NDArray[np.uint8]) -> Tensor:
     return picture.contiguous(memory_format=torch.channels_last)
 
 
-class CodecModel(nn.Module):
-    """Analysis, product code, context model and synthesis."""
+class TransformModel(nn.Module):
+    """Analysis and synthesis: pictures to latents, and back.
 
-    def __init__(self, config: NetworkConfig, *, beta: float = 0.25) -> None:
+    Attributes:
+        analysis: maps pictures and a plane of the quality to latents.
+        synthesis: maps latents and such a plane to pictures.
+        gain: constant factor between the analysis network's output and ``y``.
+    """
+
+    def __init__(self, analysis: nn.Module, synthesis: nn.Module, gain: float) -> None:
         super().__init__()
-        self.config = config
-        self.analysis = Analysis(config)
-        self.synthesis = Synthesis(config)
-        self.code_network = CodeNetwork(config)
-        if config.bottleneck not in BOTTLENECKS:
-            raise CodecError(
-                f"there is no bottleneck {config.bottleneck!r}; use one of {', '.join(BOTTLENECKS)}"
-            )
-        make = BOTTLENECKS[config.bottleneck]
-        self.product = make(config.M, config.K, config.code_dim, beta)
-        self.code_context = nn.Linear(config.M * config.code_dim, config.code_context)
-        self.code_picture = CodePicture(config)
-        self.context = nn.ModuleList(ContextNetwork(config, step) for step in config.steps)
+        self.analysis, self.synthesis, self.gain = analysis, synthesis, gain
 
     def latent(self, picture: Tensor, quality: Tensor) -> Tensor:
         """Latent ``y``.
@@ -93,15 +87,41 @@ class CodecModel(nn.Module):
         """
         plane = quality_plane(quality, picture.shape[2], picture.shape[3])
         x = torch.cat([picture, plane], 1).contiguous(memory_format=torch.channels_last)
-        y: Tensor = self.analysis(x) * self.config.gain
+        y: Tensor = self.analysis(x) * self.gain
         return y
 
     def draw(self, y_hat: Tensor, quality: Tensor) -> Tensor:
         """Picture of quantised latents, (n, 3, H, W) in −0.5..0.5, not clipped."""
         plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
-        y_hat = torch.cat([y_hat / self.config.gain, plane], 1)
+        y_hat = torch.cat([y_hat / self.gain, plane], 1)
         picture: Tensor = self.synthesis(y_hat.contiguous(memory_format=torch.channels_last))
         return picture
+
+
+class CodecModel(TransformModel):
+    """Analysis, product code, context model and synthesis."""
+
+    analysis: Analysis
+    synthesis: Synthesis
+
+    def __init__(self, config: NetworkConfig, *, beta: float = 0.25) -> None:
+        super().__init__(Analysis(config), Synthesis(config), config.gain)
+        self.config = config
+        self.code_network = CodeNetwork(config)
+        if config.bottleneck not in BOTTLENECKS:
+            raise CodecError(
+                f"there is no bottleneck {config.bottleneck!r}; use one of {', '.join(BOTTLENECKS)}"
+            )
+        make = BOTTLENECKS[config.bottleneck]
+        self.product = make(config.M, config.K, config.code_dim, beta)
+        self.code_context = nn.Linear(config.M * config.code_dim, config.code_context)
+        self.code_picture = CodePicture(config)
+        self.context = nn.ModuleList(
+            ContextNetwork(
+                step.stop + config.code_context + 1, config.context, 2 * (step.stop - step.start)
+            )
+            for step in config.steps
+        )
 
     def descriptor(self, reduction: Tensor) -> Tensor:
         """Descriptors (n, M · code_dim) of (n, 3, 32, 32) reductions in −0.5..0.5."""

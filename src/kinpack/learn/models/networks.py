@@ -152,21 +152,20 @@ def _set_bias(layer: nn.Conv2d, values: Tensor) -> None:
 
 
 class ContextNetwork(nn.Sequential):
-    """Predicts mean and deviation of the latents of one step from all that is decoded so far.
+    """Predicts mean and deviation of latents from all that is decoded so far.
 
-    Input (n, stop + code_context + 1, h, w): ŷ/8 of the channels below ``stop`` (0 where not yet
-    decoded), the code's contribution, the plane of the quality. Output (n, 2·(stop − start), h, w):
-    means/8, then log2 of deviations.
+    Input (n, inputs, h, w): ŷ/8 of the channels known (0 where not yet decoded), what the product
+    code contributes if it does, the plane of the quality. Output (n, outputs, h, w): means/8 of
+    half as many latent channels, then log2 of their deviations.
     """
 
-    def __init__(self, config: NetworkConfig, step: Step) -> None:
-        channels = step.stop + config.code_context + 1
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
         super().__init__(
-            nn.Conv2d(channels, config.context, 3, padding=1),
+            nn.Conv2d(inputs, inner, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(config.context, config.context, 1),
+            nn.Conv2d(inner, inner, 1),
             nn.ReLU(),
-            nn.Conv2d(config.context, 2 * (step.stop - step.start), 1),
+            nn.Conv2d(inner, outputs, 1),
         )
 
 
