@@ -11,7 +11,7 @@ from integer arithmetic, so that any machine decodes the same symbols from the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -39,7 +39,6 @@ COLUMNS = 1 << 22
 """Most numbers of the rows laid out at a time, 16 MiB; those of one image at least."""
 
 Ints = NDArray[np.int64]
-Emit = Callable[[Ints, Ints], None]
 
 
 class LatentCoder:
@@ -111,7 +110,9 @@ class LatentCoder:
             ŷ (n, channels, h, w) in units, and the messages.
         """
         writers = [RangeWriter(self.tables) for _ in y]
-        y_hat = self._quantise(y, codes, quality, lambda s, t: push_all(writers, s, t))
+        y_hat, steps = self._quantise(y, codes, quality)
+        for symbols, table in steps:
+            push_all(writers, symbols, table)
         return y_hat, [writer.finish() for writer in writers]
 
     def decode(
@@ -158,23 +159,25 @@ class LatentCoder:
         Returns:
             Two (s,) arrays: the symbols of all latents and the number of each one's table.
         """
-        found: list[tuple[Ints, Ints]] = []
-        self._quantise(y, codes, quality, lambda s, t: found.append((s.ravel(), t.ravel())))
-        return np.concatenate([s for s, _ in found]), np.concatenate([t for _, t in found])
+        _, steps = self._quantise(y, codes, quality)
+        parts = zip(*steps, strict=True)
+        symbols, tables = (np.concatenate([one.ravel() for one in part]) for part in parts)
+        return symbols, tables
 
     def _quantise(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], quality: Ints, emit: Emit
-    ) -> Ints:
-        n = len(y)
+        self, y: NDArray[np.float64], codes: NDArray[np.uint8], quality: Ints
+    ) -> tuple[Ints, list[tuple[Ints, Ints]]]:
+        """ŷ, and of each step the symbols and tables, a row for each message."""
+        n, steps = len(y), []
         y_hat = np.zeros(y.shape, dtype=np.int64)
         step, planes = self._step_units[quality][:, None, None], self._planes(codes, quality)
         for index, (start, stop, _) in enumerate(self.latent.steps):
             where, mean, table = self._predict(index, y_hat, planes, quality)
             distance = (y[:, start:stop][:, :, where] - mean) / step
             symbols = self.tables.cheapest(distance, table, self._error_bits[start:stop, None])
-            emit(symbols.reshape(n, -1), table.reshape(n, -1))
+            steps.append((symbols.reshape(n, -1), table.reshape(n, -1)))
             self._place(index, y_hat, where, mean, table, symbols, quality)
-        return y_hat
+        return y_hat, steps
 
     def _planes(self, codes: NDArray[np.uint8], quality: Ints) -> Array:
         """What the networks are told of each picture, (n, E + 1): its product code, its quality."""

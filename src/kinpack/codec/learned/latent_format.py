@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -19,28 +20,19 @@ MAX_LIMIT = 1 << 20
 """Integers of the format stay below this, so that float32 holds them and their sums exactly."""
 
 
-@dataclass(frozen=True)
-class LatentFormat:
+@dataclass(frozen=True, kw_only=True)
+class LatentNumbers(ABC):
     """Numbers that fix how latents become integers; part of the codec file's header.
 
     Attributes:
-        channels: latent channels.
         unit: integer units in one unit of ``y``.
         limit: dequantised latents are clipped to ±limit units.
         gain: constant factor between analysis output and ``y``.
-        steps: (start, stop, parity) of each step, in the order of coding; parity 0 codes positions
-            whose row + column is even, 1 the odd ones, −1 all.
     """
 
-    channels: int
     unit: int
     limit: int
     gain: float
-    steps: tuple[tuple[int, int, int], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain values."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -50,31 +42,60 @@ class LatentFormat:
             CodecError: the values do not fit together.
         """
         try:
-            steps = tuple((int(a), int(b), int(p)) for a, b, p in values["steps"])
             made = cls(
-                channels=int(values["channels"]),
                 unit=int(values["unit"]),
                 limit=int(values["limit"]),
                 gain=float(values["gain"]),
-                steps=steps,
+                **cls._others(values),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CodecError(
                 f"the codec's latent format is unreadable ({error}); make it anew"
             ) from error
-        made._check()
+        numbers = 0 < made.unit <= MAX_UNIT and 0 < made.limit < MAX_LIMIT
+        if not (numbers and 0 < made.gain < math.inf and made._fits()):
+            raise CodecError("the codec's latent format is out of range; make it anew")
         return made
 
-    def _check(self) -> None:
+    @staticmethod
+    @abstractmethod
+    def _others(values: Mapping[str, Any]) -> dict[str, Any]:
+        """What is built beside these numbers."""
+
+    @abstractmethod
+    def _fits(self) -> bool:
+        """Whether the others are in range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentFormat(LatentNumbers):
+    """Numbers of latents that are coded in steps.
+
+    Attributes:
+        channels: latent channels.
+        steps: (start, stop, parity) of each step, in the order of coding; parity 0 codes positions
+            whose row + column is even, 1 the odd ones, −1 all.
+    """
+
+    channels: int
+    steps: tuple[tuple[int, int, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def _others(values: Mapping[str, Any]) -> dict[str, Any]:
+        steps = tuple((int(a), int(b), int(p)) for a, b, p in values["steps"])
+        return {"channels": int(values["channels"]), "steps": steps}
+
+    def _fits(self) -> bool:
         if not (
             0 < self.channels <= MAX_CHANNELS
-            and 0 < self.unit <= MAX_UNIT
-            and 0 < self.limit < MAX_LIMIT
-            and 0 < self.gain < math.inf
             and len(self.steps) <= MAX_STEPS
             and all(0 <= a < b <= self.channels and -1 <= p <= 1 for a, b, p in self.steps)
         ):
-            raise CodecError("the codec's latent format is out of range; make it anew")
+            return False
         coded = sorted(
             (channel, parity)
             for start, stop, p in self.steps
@@ -83,3 +104,4 @@ class LatentFormat:
         )
         if coded != [(channel, parity) for channel in range(self.channels) for parity in (0, 1)]:
             raise CodecError("the codec's steps do not code each latent once; make it anew")
+        return True

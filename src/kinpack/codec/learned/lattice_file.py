@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.learned.latent_format import MAX_CHANNELS, MAX_LIMIT, MAX_UNIT
+from kinpack.codec.learned.latent_format import MAX_CHANNELS, LatentNumbers
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.lattice_contexts import (
     Group,
@@ -30,23 +29,17 @@ MAX_GROUPS = 64
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class LatticeFormat:
-    """Numbers that fix how latents become integers; part of the codec file's header.
+@dataclass(frozen=True, kw_only=True)
+class LatticeFormat(LatentNumbers):
+    """Numbers of latents that are coded on a lattice.
 
     Attributes:
         low: channels on the lattice.
         groups: the other channels, in the order of coding.
-        unit: integer units in one unit of ``y``.
-        limit: dequantised latents are clipped to ±limit units.
-        gain: constant factor between analysis output and ``y``.
     """
 
     low: int
     groups: tuple[Group, ...]
-    unit: int
-    limit: int
-    gain: float
 
     @property
     def channels(self) -> int:
@@ -55,42 +48,18 @@ class LatticeFormat:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain values."""
-        groups = [[group.start, group.stop, group.halves] for group in self.groups]
-        numbers = {"unit": self.unit, "limit": self.limit, "gain": self.gain}
-        return {"low": self.low, "groups": groups, **numbers}
+        return {**asdict(self), "groups": [list(astuple(group)) for group in self.groups]}
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from ``to_dict``'s values.
+    @staticmethod
+    def _others(values: Mapping[str, Any]) -> dict[str, Any]:
+        groups = tuple(Group(int(a), int(b), bool(c)) for a, b, c in values["groups"])
+        return {"low": int(values["low"]), "groups": groups}
 
-        Raises:
-            CodecError: the values do not fit together.
-        """
-        try:
-            made = cls(
-                low=int(values["low"]),
-                groups=tuple(Group(int(a), int(b), bool(c)) for a, b, c in values["groups"]),
-                unit=int(values["unit"]),
-                limit=int(values["limit"]),
-                gain=float(values["gain"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CodecError(
-                f"the codec's latent format is unreadable ({error}); make it anew"
-            ) from error
-        ends = [made.low, *(group.stop for group in made.groups)]
-        chained = all(g.start == end < g.stop for g, end in zip(made.groups, ends, strict=False))
-        if not (
-            chained
-            and made.low > 0
-            and made.channels <= MAX_CHANNELS
-            and len(made.groups) <= MAX_GROUPS
-            and 0 < made.unit <= MAX_UNIT
-            and 0 < made.limit < MAX_LIMIT
-            and 0 < made.gain < math.inf
-        ):
-            raise CodecError("the codec's latent format is out of range; make it anew")
-        return made
+    def _fits(self) -> bool:
+        ends = [self.low, *(group.stop for group in self.groups)]
+        chained = all(g.start == end < g.stop for g, end in zip(self.groups, ends, strict=False))
+        few = self.channels <= MAX_CHANNELS and len(self.groups) <= MAX_GROUPS
+        return chained and few and self.low > 0
 
 
 class LatticeLatents:

@@ -287,13 +287,22 @@ class LearnedImages:
         draw: bool = True,
     ) -> list[Candidate]:
         """Encode images; without ``draw`` no error is counted."""
-        pictures = [_as_picture(image) for image in images]
+        pictures = [
+            fill_transparent(image[:, :, :3], image[:, :, 3])
+            if image.shape[2] == 4
+            else np.broadcast_to(image, (*image.shape[:2], 3))
+            for image in images
+        ]
         payloads, drawn = self.coder.encode(pictures, codes, quality=qualities, draw=draw)
         made = []
         for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
+            picture = drawn[i] if draw else image
             if image.shape[2] == 4:
                 payload = join(encode_alpha(image[:, :, 3]), payload)
-            error = squared_error(image, _of_sort(image, drawn[i])) if draw else 0.0
+                picture = np.dstack([picture[:, :, :3], image[:, :, 3]])
+            elif image.shape[2] == 1 and draw:
+                picture = _grey(picture)
+            error = squared_error(image, picture) if draw else 0.0
             made.append(Candidate(Kind.LEARNED, payload, error))
         return made
 
@@ -314,19 +323,6 @@ class LearnedImages:
             else:
                 images.append(np.ascontiguousarray(picture))
         return images
-
-
-def _as_picture(image: Image) -> Image:
-    if image.shape[2] == 4:
-        return fill_transparent(image[:, :, :3], image[:, :, 3])
-    return np.broadcast_to(image, (*image.shape[:2], 3))
-
-
-def _of_sort(image: Image, picture: Image) -> Image:
-    """What is drawn for an image of its sort: grey, RGB, or RGBA with the image's own alpha."""
-    if image.shape[2] == 4:
-        return np.dstack([picture, image[:, :, 3]])
-    return _grey(picture) if image.shape[2] == 1 else picture
 
 
 def _grey(picture: Image) -> Image:
