@@ -8,6 +8,7 @@ is seen here against what the kernel sees.
 from __future__ import annotations
 
 import builtins
+import errno
 import fcntl
 import io
 import os
@@ -79,6 +80,21 @@ def watched(root: Path, handler: Handler) -> Iterator[None]:
     finally:
         for module, name, function in before:
             setattr(module, name, function)
+
+
+@contextmanager
+def without_links() -> Iterator[None]:
+    """Let the system refuse hard links, and renames without replacing, for the time of a block."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    before = os.link, handles._renameat2
+    os.link, handles._renameat2 = refused, lambda: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.link, handles._renameat2 = before
 
 
 class _Watch:

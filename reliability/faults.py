@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from reliability.acts import (
     segments_of,
     state,
 )
-from reliability.calls import Call, Perform, watched
+from reliability.calls import Call, Perform, watched, without_links
 from reliability.report import Trials, parser
 
 NUMBERS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EINTR": errno.EINTR}
@@ -188,10 +188,12 @@ def main() -> None:
     options = parser(__doc__, "faults")
     options.add_argument("--every", type=int, default=1, help="only every so many faults")
     options.add_argument("--acts", default=",".join(ACTS), help="which acts")
+    options.add_argument("--without-links", action="store_true", help="nor safe renames")
     chosen = options.parse_args()
     trials = Trials("faults", chosen)
     counts = {}
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder, segments_of(3):
+    links = without_links() if chosen.without_links else nullcontext()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder, segments_of(3), links:
         for number, name in enumerate(chosen.acts.split(",")):
             place = Path(folder) / name
             place.mkdir()

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import pyarrow.parquet
 
 from kinpack.errors import KinpackError
 from reliability.acts import ACTS, Act, BrokenPromiseError, check, segments_of
-from reliability.calls import Call, Perform, watched
+from reliability.calls import Call, Perform, watched, without_links
 from reliability.report import Trials, parser
 
 
@@ -196,12 +196,14 @@ def main() -> None:
     options.add_argument("--random", type=int, default=200, help="kills at random moments, an act")
     options.add_argument("--every", type=int, default=1, help="only every so many moments of calls")
     options.add_argument("--acts", default=",".join(ACTS), help="which acts")
+    options.add_argument("--without-links", action="store_true", help="nor safe renames")
     chosen = options.parse_args()
     trials = Trials("kills", chosen)
     pa.array([1])  # imports pandas where there is one, so that the children need not
     acts: dict[str, dict[str, dict[str, int]]] = {}
     totals: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder, segments_of(3):
+    links = without_links() if chosen.without_links else nullcontext()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder, segments_of(3), links:
         for number, name in enumerate(chosen.acts.split(",")):
             act = ACTS[name]
             chance = random.Random(f"{chosen.seed}/{name}")

@@ -27,6 +27,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ from reliability.acts import (
     segments_of,
     state,
 )
-from reliability.calls import Call, Perform, watched
+from reliability.calls import Call, Perform, watched, without_links
 from reliability.disk import Chance, Choice, Disk, Fixed, Tree
 from reliability.report import Trials, parser
 
@@ -423,12 +424,14 @@ def main() -> None:
     options.add_argument("--chances", type=int, default=4, help="choices by chance at every call")
     options.add_argument("--every", type=int, default=1, help="cut after every so many calls")
     options.add_argument("--without", choices=("files", "folders"), help="what fsync leaves out")
+    options.add_argument("--without-links", action="store_true", help="nor safe renames")
     chosen = options.parse_args()
     trials = Trials("power_cuts", chosen)
     pa.array([1])  # imports pandas where there is one, so that the children need not
     total: Counter[str] = Counter()
     verbs: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+    links = without_links() if chosen.without_links else nullcontext()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder, links:
         for number in range(chosen.histories):
             seed = f"{chosen.seed}/{number}"
             place = Path(folder) / str(number)

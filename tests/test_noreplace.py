@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
+from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.stores import handles
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.handles import open_folder, publish_file, release
@@ -78,13 +80,86 @@ def test_an_archive_lives_where_there_are_no_links(
 
 
 @pytest.mark.parametrize("number", NO_RENAME, ids=errno.errorcode.get)
-def test_a_clear_refusal_where_there_is_neither(
+def test_one_at_a_time_writes_where_there_is_neither(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    without_rename(monkeypatch, number)
+    handles._note_lock.cache_clear()
+    path = make(tmp_path / "a.kin")
+    with reopened(path) as archive, reopened(path) as rival:
+        rival.add(pictures(1, first=20))
+        archive.add(pictures(1, first=21))
+        before = hashes(path)
+        with rival.store.writing(lambda: None):
+            with pytest.raises(ArchiveError, match="somebody else writes there"):
+                archive.add(pictures(1, first=22))
+            with pytest.raises(ArchiveError, match="somebody is writing"):
+                archive.gc(min_age=0)
+        assert hashes(path) == before
+        archive.remove(["set/00000"])
+        archive.compact()
+        archive.gc(min_age=0)
+        archive.remove(["set/00001"], purge=True)
+        seal(archive, tmp_path / "a.kin.zip")
+        with pytest.raises(ArchiveError, match="this path exists"):
+            seal(archive, tmp_path / "a.kin.zip")
+        unseal(archive, tmp_path / "b.kin")
+        store = archive.store
+        with store.writing(lambda: None):
+            assert not store.create(archive.manifest.file, b"another")
+    wanted = expected(pictures(10), pictures(2, first=20))
+    for gone in ("set/00000", "set/00001"):
+        del wanted[gone]
+    assert content(path) == content(tmp_path / "a.kin.zip") == content(tmp_path / "b.kin") == wanted
+    assert not list(tmp_path.rglob(".*"))
+    notes = [record.message for record in caplog.records]
+    assert len(notes) == 1
+    assert "one process at a time writes there" in notes[0]
+
+
+def test_of_many_that_write_where_there_is_neither_each_is_acknowledged_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    without_rename(monkeypatch, errno.EINVAL)
+    path = make(tmp_path / "a.kin", pictures(1))
+    added: list[int] = []
+    start = threading.Barrier(6)
+
+    def write(writer: int) -> None:
+        start.wait()
+        for number in range(10 * writer + 1, 10 * writer + 7):
+            try:
+                with reopened(path) as archive:
+                    archive.add(pictures(1, first=number))
+                added.append(number)
+            except ArchiveError as error:
+                assert "somebody else writes there" in str(error)  # noqa: PT017
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert added
+    assert content(path) == expected(pictures(1), *(pictures(1, first=number) for number in added))
+    with reopened(path) as archive:
+        assert archive.manifest.number == len(added) + 1
+
+
+@pytest.mark.parametrize("number", NO_RENAME, ids=errno.errorcode.get)
+def test_a_clear_refusal_where_there_is_neither_and_no_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path = make(tmp_path / "a.kin")
     before = hashes(path)
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     without_rename(monkeypatch, number)
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOTSUP))
     with (
         reopened(path) as archive,
         pytest.raises(ArchiveError, match="only if absent"),

@@ -54,6 +54,7 @@ class FolderStore:
         self._handle: int | None = None
         self._path = root
         self._birth: FolderBirth | None = None
+        self._held: int | None = None  # what is locked for as long as somebody writes here
         self._descriptors: dict[str, int] = {}
         self._anchored: set[str] = set()
         self._changed = False
@@ -102,7 +103,7 @@ class FolderStore:
             with self._within(name) as (handle, last):
                 try:
                     write_synchronised(temporary, data, handle)
-                    created = publish_file(temporary, last, handle)
+                    created = publish_file(temporary, last, handle, self._held)
                 finally:
                     with suppress(OSError):  # else the next writer cleans up
                         system.unlink(temporary, dir_fd=handle)
@@ -260,12 +261,12 @@ class FolderStore:
         except OSError as error:
             birth.undo()
             raise refusal(error, self.where(""), "create the archive") from error
-        self._birth = birth
+        self._birth, self._held = birth, birth.handle
         self._anchored = {""}
 
     def end(self, *, born: bool) -> None:
         """Take the mark away where the archive is born, else remove what was made of it."""
-        birth, self._birth = self._birth, None
+        birth, self._birth, self._held = self._birth, None, None
         if birth is not None:
             birth.born() if born else birth.undo()
 
@@ -325,8 +326,10 @@ class FolderStore:
         except OSError as error:
             raise refusal(error, self.where(""), "open") from error
         try:
+            self._held = descriptor
             yield descriptor
         finally:
+            self._held = None
             release(descriptor)
 
     def _entries(self, folder: str) -> builtins.list[tuple[str, bool]]:

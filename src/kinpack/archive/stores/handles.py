@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -41,6 +42,7 @@ _NO_LOCKS = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 )
 _LARGE = 1 << 20
+_log = logging.getLogger(__name__)
 _seeking = threading.Lock()
 
 
@@ -289,24 +291,26 @@ def _rename_call(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) 
         raise OSError(number, os.strerror(number), target)
 
 
-def publish_file(temporary: str, final: str, within: int) -> bool:
+def publish_file(temporary: str, final: str, within: int, held: int | None = None) -> bool:
     """Give a finished temporary file its final name, if that name is free.
 
     A hard link decides the race where the file system has them, else a rename that refuses to
-    replace. Over a network a link may be made twice, since the first answer was lost: then the name
-    is there already, and is this file's. Where the temporary name is left, whoever won, it is the
-    caller's to remove.
+    replace. Where it has neither, nobody else must write meanwhile: a lock sees to that. Over a
+    network a link may be made twice, since the first answer was lost: then the name is there
+    already, and is this file's. Where the temporary name is left, it is the caller's to remove.
 
     Args:
         temporary: name of the finished file.
         final: the name to give it.
         within: handle of the folder of both.
+        held: what everybody locks who writes there, open; it stays locked alone if need be.
 
     Returns:
         True if the name was given, False if something had it already.
 
     Raises:
-        NoReplaceUnsupportedError: the file system has neither way.
+        NoReplaceUnsupportedError: the file system has neither way, and no locks.
+        BlockingIOError: it has neither way, and somebody else is writing.
         OSError: any other refusal of the system.
     """
     try:
@@ -319,20 +323,35 @@ def publish_file(temporary: str, final: str, within: int) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
+    else:
+        return True
+    try:
         return rename_alone(temporary, final, within)
+    except NoReplaceUnsupportedError:
+        alone = None if held is None else lock_alone(held)
+        if alone is None:
+            raise
+        if not alone:
+            raise BlockingIOError(errno.EAGAIN, "somebody else is writing", final) from None
+    _note_lock(os.fstat(within).st_dev)
+    with suppress(FileNotFoundError):
+        system.lstat(final, dir_fd=within)
+        return False
+    system.rename(temporary, final, src_dir_fd=within, dst_dir_fd=within)
     return True
 
 
+@cache
+def _note_lock(_: int) -> None:
+    """Tell, once for a file system, that one process at a time writes there."""
+    _log.warning(
+        "kinpack: this file system has neither hard links nor a rename that does not replace: one "
+        "process at a time writes there, under a lock that holds on this machine alone"
+    )
+
+
 def rename_alone(temporary: str, final: str, within: int) -> bool:
-    """Do as ``publish_file``, but so that never both names are there.
-
-    Args:
-        temporary: name of the finished file.
-        final: the name to give it.
-        within: handle of the folder of both.
-
-    Returns:
-        True if the name was given, False if something had it already.
+    """Do as ``publish_file`` without a lock, but so that never both names are there.
 
     Raises:
         NoReplaceUnsupportedError: the file system has no rename that refuses to replace.

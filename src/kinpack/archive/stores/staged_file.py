@@ -122,7 +122,7 @@ def _publish(part: str, final: str, within: int) -> bool:
     try:
         return rename_alone(part, final, within)
     except NoReplaceUnsupportedError:
-        return publish_file(part, final, within)
+        return publish_file(part, final, within, within)
 
 
 def _remove_dead(target: Path, within: int) -> None:

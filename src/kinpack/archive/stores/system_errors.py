@@ -17,6 +17,7 @@ _CURES = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EMFILE: "too many open files; raise the limit (ulimit -n) or close some",
     errno.ELOOP: "a link is in the way, and none is followed there; put the folder itself there",
+    errno.EAGAIN: "somebody else writes there, which one at a time may; try again later",
     errno.EIO: "the disk reports an error; check it, and copy the archive elsewhere",
 }
 
@@ -33,7 +34,10 @@ def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> Archiv
         The error to raise, naming path and cure.
     """
     if isinstance(error, NoReplaceUnsupportedError):
-        cure = "the file system cannot create a file only if absent; choose another place"
+        cure = (
+            "the file system cannot create a file only if absent, and has no locks under which one "
+            "process could write alone; choose another place"
+        )
     elif isinstance(error, IrregularFileError):
         cure = "it is no regular file; restore the file from a copy"
     else:
