@@ -65,6 +65,23 @@ def test_a_life(archive: Path) -> None:
     assert run("verify", archive, "--deep", "--quiet").stderr == ""
 
 
+def test_purging(archive: Path, tmp_path: Path) -> None:
+    line = run("rm", archive, "beach/00.png", "--purge").stdout
+    assert "1 images deleted, 5 left" in line
+    assert "revisions forgotten: 1 to 3" in line
+    assert "there is no revision 1" in one_error(run("ls", archive, "--at", "1", code=1).stderr)
+    assert [revision["change"]["verb"] for revision in ask("history", archive)] == ["purge"]
+    assert "purge, dropped 1, removed 1\n" in run("history", archive).stdout
+    run("rm", archive, "beach/01.jpg", "--quiet")
+    line = run("rm", archive, "beach/01.jpg", "--purge").stdout
+    assert "what was deleted or half purged before is gone with it" in line
+    run("rm", archive, "forest/00.png", "--quiet")
+    assert ask("compact", archive, "--purge")["purged"]["revisions"]
+    assert "there was nothing to purge" in run("compact", archive, "--purge").stdout
+    assert "'nobody'" in one_error(run("rm", archive, "nobody", "beach/02.webp", code=1).stderr)
+    assert len(ids(archive)) == 3
+
+
 def test_copies_and_merges(archive: Path, packed: Path, tmp_path: Path) -> None:
     run("rm", archive, "--label", "forest", "--quiet")
     assert ask("copy", archive, "-o", tmp_path / "copy.kin")["images"] == 3

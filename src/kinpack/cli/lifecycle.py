@@ -312,17 +312,19 @@ def repair(
 
 def _purged(archive: str, done: PurgeReport) -> str:
     """What a purge has done, in a few words."""
-    left = f"{len(done.young):,} files that no revision ever named are left for a day"
-    left = f"; {left}: purge again then" if done.young else ""
+    words = [f"{len(done.files):,} files of {done.bytes:,} bytes purged"]
     if not done.files:
-        return f"there was nothing to purge{left}"
-    gone = ", ".join(map(str, done.revisions[:1] + done.revisions[1:][-1:]))
-    words = f"{len(done.files):,} files of {done.bytes:,} bytes purged"
-    words += f", revisions {gone.replace(', ', ' to ')} are gone" if gone else ""
-    words += ", which finishes an earlier purge" if done.finished else ""
-    if isinstance(place_of(archive), str):
-        words += "; older versions of objects, if the bucket keeps any, are to be removed there"
-    return words + left
+        words = ["there was nothing to purge"]
+    if done.revisions:
+        ends = dict.fromkeys((done.revisions[0], done.revisions[-1]))
+        words.append(f"revisions forgotten: {' to '.join(map(str, ends))}")
+    if done.finished:
+        words.append("what was deleted or half purged before is gone with it")
+    if done.files and isinstance(place_of(archive), str):
+        words.append("older versions of objects, if the bucket keeps any, are to be removed there")
+    if done.young:
+        words.append(f"{len(done.young):,} files of no revision stay for a day: purge again then")
+    return "; ".join(words)
 
 
 def _words(change: dict[str, object]) -> list[str]:
