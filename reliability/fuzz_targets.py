@@ -267,6 +267,7 @@ def _newest(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -
     manifest = load_manifest(MemoryStore(files))
     body = {
         "format": 1,
+        "archive": manifest.archive,
         "number": 1,
         "parent": None,
         "created": "now",

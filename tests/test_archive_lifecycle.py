@@ -354,10 +354,11 @@ def test_the_age_is_that_of_the_following_state(
         os.utime(path / "manifests" / f"{number:010d}.json", (1e9, 1e9))
     with reopened(path) as archive:
         assert archive.gc().revisions == [1]  # 3 builds on 2
-        rewrite(path, 3, created="yesterday")
-        rewrite(path, 4, created="2020-01-03T00:00:00Z")
-        for number in (3, 4):
-            os.utime(path / "manifests" / f"{number:010d}.json", (1e9, 1e9))
+    rewrite(path, 3, created="yesterday")
+    rewrite(path, 4, created="2020-01-03T00:00:00Z")
+    for number in (3, 4):
+        os.utime(path / "manifests" / f"{number:010d}.json", (1e9, 1e9))
+    with reopened(path) as archive:
         assert archive.gc().revisions == [2, 3]
     rewrite(path, 5, created="tomorrow")
     with reopened(path) as archive, pytest.raises(ArchiveError, match="created is 'tomorrow'"):
@@ -366,11 +367,20 @@ def test_the_age_is_that_of_the_following_state(
 
 
 def rewrite(path: Path, number: int, **changes: Any) -> None:
-    """Change a manifest of an archive; its checksum holds again."""
-    file = path / "manifests" / f"{number:010d}.json"
-    body = {**json.loads(file.read_text()), **changes}
-    del body["checksum"]
-    file.write_bytes(sealed(body))
+    """Change a manifest of an archive; its checksum, and those in later ones, hold again."""
+    sums: dict[str, str] = {}
+    for file in sorted((path / "manifests").iterdir()):
+        body = json.loads(file.read_text())
+        if body["number"] == number:
+            body.update(changes)
+        body["parent"] = sums.get(body["parent"], body["parent"])
+        if "base" in body:
+            body["base"]["checksum"] = sums.get(body["base"]["checksum"], body["base"]["checksum"])
+        before, data = body.pop("checksum"), sealed(body)
+        times = file.stat()
+        file.write_bytes(data)
+        os.utime(file, (times.st_atime, times.st_mtime))
+        sums[before] = json.loads(data)["checksum"]
 
 
 def test_history(tmp_path: Path) -> None:

@@ -114,9 +114,28 @@ def load_manifest(store: Store, at: int | None = None, known: Manifest | None = 
         if at is not None or newest in ([], numbers[-1:]):
             raise
         found = _load(store, newest[0], known)  # what was the newest has been collected meanwhile
-    if known is not None and known.number and not _is_later(store, found, known):
-        raise replaced(store)
+    if known is not None and known.number:
+        if not _is_later(store, found, known):
+            raise replaced(store)
+    elif at is None and found.number - 1 in numbers:
+        _see_parent(store, found)
     return found
+
+
+def _see_parent(store: Store, found: Manifest) -> None:
+    """Refuse a revision that does not follow the one before it, where that is there and whole."""
+    number = found.number - 1
+    if found.base is not None and found.base.number == number:
+        return  # which was seen when it was read
+    try:
+        before = load_record(store, number)
+    except ArchiveError:
+        return
+    if (before.archive, before.checksum) != (found.archive, found.parent):
+        raise ArchiveError(
+            f"{store.where(found.file)}: it follows another manifest {number} than there is; open "
+            "an earlier revision by its number, or save what is whole with: kinpack repair"
+        )
 
 
 def replaced(store: Store) -> ArchiveError:
