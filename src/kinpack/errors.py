@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Self
 
 
 class KinpackError(Exception):
@@ -26,6 +27,12 @@ class CodecError(KinpackError):
 
 class PayloadError(KinpackError):
     """A payload or a packet is damaged: its checksum or its content does not hold."""
+
+    @classmethod
+    def of(cls, what: str, why: object) -> Self:
+        """Make the error of something that is damaged, in one line."""
+        reason = " ".join(str(why).split()) or "it cannot be decoded"
+        return cls(f"{what} is damaged: {reason}; restore the archive from a copy")
 
 
 class ArchiveError(KinpackError):

@@ -104,7 +104,7 @@ def push_all(writers: Sequence[RangeWriter], symbols: Ints, contexts: Ints) -> N
     if not symbols.size:
         return
     tables = writers[0].tables
-    order, ranked, runs = _runs(contexts, len(tables))
+    order, ranked, runs = _runs(contexts, len(tables.lows))
     flat = symbols.ravel()[order]
     index = tables.indices(flat, ranked)
     escapes = index == tables.escapes[ranked]
@@ -138,7 +138,7 @@ def pull_all(readers: Sequence[RangeReader], contexts: Ints) -> Ints:
     if not contexts.size:
         return symbols.reshape(contexts.shape)
     tables = readers[0].tables
-    order, ranked, runs = _runs(contexts, len(tables))
+    order, ranked, runs = _runs(contexts, len(tables.lows))
     index = np.empty(contexts.size, dtype=np.int32)
     try:
         models, coders = tables.models, [reader.coder.decode for reader in readers]

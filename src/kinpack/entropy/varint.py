@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kinpack.errors import PayloadError
 
 _LONGEST = 9
@@ -38,3 +40,24 @@ def read_varint(data: bytes, place: int) -> tuple[int, int]:
                 break
             return number, place + i + 1
     raise PayloadError("a payload is damaged: a length in it is broken; restore the archive")
+
+
+def join_parts(parts: Iterable[bytes]) -> bytes:
+    """Byte strings one after the other, the length of each before it."""
+    return b"".join(write_varint(len(part)) + part for part in parts)
+
+
+def split_parts(data: bytes, count: int) -> list[bytes]:
+    """Read what `join_parts` made of so many byte strings.
+
+    Raises:
+        PayloadError: they do not fill the bytes.
+    """
+    parts, place = [], 0
+    for _ in range(count):
+        length, place = read_varint(data, place)
+        parts.append(data[place : place + length])
+        place += length
+    if place != len(data):
+        raise PayloadError.of("a payload", "its tiles do not fill it")
+    return parts

@@ -26,6 +26,7 @@ from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import PayloadError
 from kinpack.pictures.images import Image
 
+_WHAT = "an alpha plane"
 _WEBP, _DEFLATE, _LZMA = range(3)
 _TRANSPOSED = 4
 
@@ -85,7 +86,7 @@ def decode_alpha(part: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
         return np.full((height, width), value, dtype=np.uint8)
     way, coded = part[0], part[1:]
     if way & ~_TRANSPOSED not in (_WEBP, _DEFLATE, _LZMA):
-        raise PayloadError(_damaged("its first byte is of no known form"))
+        raise PayloadError.of(_WHAT, "its first byte is of no known form")
     if way & _TRANSPOSED:
         width, height = height, width
     if way & 3 == _WEBP:
@@ -94,7 +95,7 @@ def decode_alpha(part: bytes, *, width: int, height: int) -> NDArray[np.uint8]:
         inflate = _inflate if way & 3 == _DEFLATE else _unlzma
         data = inflate(coded, width * height)
         if len(data) != width * height:
-            raise PayloadError(_damaged(f"it holds {len(data)} of {width * height} pixels"))
+            raise PayloadError.of(_WHAT, f"it holds {len(data)} of {width * height} pixels")
         plane = np.frombuffer(data, dtype=np.uint8).reshape(height, width)
     return np.ascontiguousarray(plane.T if way & _TRANSPOSED else plane)
 
@@ -112,7 +113,7 @@ def split(payload: bytes) -> tuple[bytes, bytes]:
     """
     length, place = read_varint(payload, 0)
     if place + length > len(payload):
-        raise PayloadError(_damaged("the payload ends within it"))
+        raise PayloadError.of(_WHAT, "the payload ends within it")
     return payload[place : place + length], payload[place + length :]
 
 
@@ -166,7 +167,7 @@ def _inflate(coded: bytes, length: int) -> bytes:
     try:
         return zlib.decompressobj(-15).decompress(coded, length)
     except zlib.error as error:
-        raise PayloadError(_damaged(str(error))) from error
+        raise PayloadError.of(_WHAT, error) from error
 
 
 def _lzma(data: bytes) -> bytes:
@@ -184,8 +185,4 @@ def _unlzma(coded: bytes, length: int) -> bytes:
         decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA_FILTERS)
         return decoder.decompress(b"\0" + coded, length)
     except lzma.LZMAError as error:
-        raise PayloadError(_damaged(str(error))) from error
-
-
-def _damaged(why: str) -> str:
-    return f"an alpha plane is damaged: {why}; restore the archive from a copy"
+        raise PayloadError.of(_WHAT, error) from error

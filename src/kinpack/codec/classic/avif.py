@@ -31,6 +31,7 @@ from kinpack.entropy.varint import read_varint, write_varint
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image
 
+_WHAT = "an AVIF payload"
 Subsampling: TypeAlias = Literal["4:4:4", "4:2:0"]
 
 _WHOLE_FRAME = 0x80
@@ -105,15 +106,15 @@ def decode_avif(payload: bytes, *, width: int, height: int, channels: int) -> Im
         decoder = plugin.AvifDecoder(file, "auto", 1)
         size, _, mode, *_ = decoder.get_info()
         if size != (width, height) or mode not in ("L", "RGB"):
-            raise PayloadError(_damaged(f"it holds {size[0]}×{size[1]} pixels, mode {mode}"))
+            raise PayloadError.of(_WHAT, f"it holds {size[0]}×{size[1]} pixels, mode {mode}")
         data = decoder.get_frame(0)[0]
         picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, -1)
     except (PayloadError, MemoryError):
         raise
     except Exception as error:  # the decoder raises whatever comes to its mind
-        raise PayloadError(_damaged(str(error))) from error
+        raise PayloadError.of(_WHAT, error) from error
     if picture.shape[2] < channels:
-        raise PayloadError(_damaged("it holds a grey picture in place of a coloured one"))
+        raise PayloadError.of(_WHAT, "it holds a grey picture in place of a coloured one")
     return np.ascontiguousarray(picture[:, :, :channels])
 
 
@@ -158,14 +159,14 @@ def rebuild(payload: bytes, *, width: int, height: int, channels: int) -> bytes:
         PayloadError: The payload is damaged.
     """
     if not payload:
-        raise PayloadError(_damaged("it is empty"))
+        raise PayloadError.of(_WHAT, "it is empty")
     first = payload[0]
     if first == _WHOLE_FILE:
         return payload[1:]
     if first & 0xC1 == _WHOLE_FRAME and first >> 4 & 3 != 3:
         return _file(payload[1:], _sequence_of(first), width, height)
     if first & 0x80:
-        raise PayloadError(_damaged("its first byte is of no known form"))
+        raise PayloadError.of(_WHAT, "its first byte is of no known form")
     place = 2 if _one_block(width, height) else 3
     sequence = Sequence(
         chroma=0 if channels == 1 else 2,
@@ -175,7 +176,7 @@ def rebuild(payload: bytes, *, width: int, height: int, channels: int) -> bytes:
     try:
         frame = unpack_frame(payload, place, width, height, sequence)
     except Unusual as error:
-        raise PayloadError(_damaged("its frame header is broken")) from error
+        raise PayloadError.of(_WHAT, "its frame header is broken") from error
     return _file(frame, sequence, width, height)
 
 
@@ -297,8 +298,3 @@ def _plugin() -> Any:
             "this Pillow was built without AVIF; install a wheel of Pillow 12 or newer"
         ) from error
     return _avif
-
-
-def _damaged(why: str) -> str:
-    reason = " ".join(why.split()) or "it cannot be decoded"
-    return f"an AVIF payload is damaged: {reason}; restore the archive from a copy"

@@ -25,7 +25,7 @@ from kinpack.codec.classic.webp import (
 )
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
-from kinpack.entropy.varint import read_varint, write_varint
+from kinpack.entropy.varint import join_parts, split_parts
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image, sampled_colours, squared_error
 
@@ -72,7 +72,7 @@ def candidates(
     return [
         Candidate(
             kind,
-            b"".join(write_varint(len(c.payload)) + c.payload for c in row),
+            join_parts(c.payload for c in row),
             sum(c.error for c in row),
         )
         for kind, row in zip(kinds, zip(*tiles, strict=True), strict=True)
@@ -114,17 +114,8 @@ def _draw(packet: Packet) -> Image:
     places = list(_places(height, width))
     if len(places) == 1:
         return _decode_tile(kind, payload, width, height, channels)
-    parts, start = [], 0
-    for _ in places:
-        length, start = read_varint(payload, start)
-        parts.append(payload[start : start + length])
-        start += length
-    if start != len(payload):
-        raise PayloadError(
-            "a payload is damaged: its tiles do not fill it; restore the archive from a copy"
-        )
     image = np.empty((height, width, channels), dtype=np.uint8)
-    for (rows, columns), part in zip(places, parts, strict=True):
+    for (rows, columns), part in zip(places, split_parts(payload, len(places)), strict=True):
         across, down = columns.stop - columns.start, rows.stop - rows.start
         image[rows, columns] = _decode_tile(kind, part, across, down, channels)
     return image

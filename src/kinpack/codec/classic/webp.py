@@ -23,6 +23,7 @@ import PIL.Image
 from kinpack.errors import CodecError, PayloadError
 from kinpack.pictures.images import Image
 
+_WHAT = "a WebP payload"
 LONGEST_SIDE = 16383
 """Longest side of a WebP picture, in pixels."""
 
@@ -128,7 +129,7 @@ def rebuild_lossy(payload: bytes, *, width: int, height: int) -> bytes:
     """
     _check_size(width, height)
     if len(payload) < 3:
-        raise PayloadError(_damaged("it is too short"))
+        raise PayloadError.of(_WHAT, "it is too short")
     size = struct.pack("<HH", width, height)
     return _file(b"VP8 ", payload[:3] + _START_CODE + size + payload[3:])
 
@@ -157,7 +158,7 @@ def rebuild_lossless(payload: bytes, *, width: int, height: int, channels: int) 
     hint = 0
     if channels == 4:
         if not payload or payload[0] > 1:
-            raise PayloadError(_damaged("its first byte is neither 0 nor 1"))
+            raise PayloadError.of(_WHAT, "its first byte is neither 0 nor 1")
         hint, payload = payload[0], payload[1:]
     head = struct.pack("<BI", _SIGNATURE, width - 1 | height - 1 << 14 | hint << 28)
     return _file(b"VP8L", head + payload)
@@ -165,7 +166,7 @@ def rebuild_lossless(payload: bytes, *, width: int, height: int, channels: int) 
 
 def _check_size(width: int, height: int) -> None:
     if not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE):
-        raise PayloadError(_damaged(f"{width}×{height} pixels are more than it can hold"))
+        raise PayloadError.of(_WHAT, f"{width}×{height} pixels are more than it can hold")
 
 
 def _file(name: bytes, data: bytes) -> bytes:
@@ -190,17 +191,12 @@ def _load(file: bytes, width: int, height: int, mode: str) -> Image:
     try:
         with PIL.Image.open(io.BytesIO(file), formats=["WEBP"]) as picture:
             if picture.size != (width, height):
-                raise PayloadError(_damaged(f"it holds {picture.width}×{picture.height} pixels"))
+                raise PayloadError.of(_WHAT, f"it holds {picture.width}×{picture.height} pixels")
             return np.asarray(picture if picture.mode == mode else picture.convert(mode))
     except (PayloadError, MemoryError):
         raise
     except Exception as error:  # the decoder raises whatever comes to its mind
-        raise PayloadError(_damaged(str(error))) from error
-
-
-def _damaged(why: str) -> str:
-    reason = " ".join(why.split()) or "it cannot be decoded"
-    return f"a WebP payload is damaged: {reason}; restore the archive from a copy"
+        raise PayloadError.of(_WHAT, error) from error
 
 
 _UNKNOWN_FORM = "libwebp has written a file of a form that is not known; install Pillow 12 or 13"

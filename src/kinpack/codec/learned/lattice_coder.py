@@ -115,10 +115,7 @@ class LatticeCoder:
         y_hat = np.zeros((n, h, w, self.channels), dtype=np.int64)
         held = pull_all(readers, self._held_table(quality)[:, None])[:, 0]
         if n and not (held.min() >= 0 and held.max() <= len(self.groups)):
-            raise PayloadError(
-                "a payload is damaged: it states groups that its codec does not have; restore the "
-                "archive from a copy"
-            )
+            raise PayloadError.of("a payload", "it states groups that its codec does not have")
         known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
         for level, places, neighbours in self._lattice(h, w):
             mean, table = self.predict_level(level, known, neighbours, quality)

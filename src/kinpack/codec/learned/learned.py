@@ -28,7 +28,7 @@ from kinpack.codec.learned.synthesis_window import SynthesisWindow
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
 from kinpack.describers.product_code import ProductQuantiser
-from kinpack.entropy.varint import read_varint, write_varint
+from kinpack.entropy.varint import join_parts, split_parts
 from kinpack.errors import ImageError, PayloadError
 from kinpack.networks.integer_network import ExactNetwork
 from kinpack.networks.networks import Array, Network, run_tiled
@@ -207,12 +207,12 @@ class LearnedCoder:
             for left, right in _spans(size[1]):
                 y = self._latents_of_tile(picture, (top, bottom, left, right), quality)
                 y_hat, (message,) = self.latents.encode(y, code, quality=quality)
-                messages.append(write_varint(len(message)) + message)
+                messages.append(message)
                 if window is not None:
                     window.put(left // STRIDE, y_hat)
             if window is not None:
                 window.end_row((bottom - top) // STRIDE)
-        return b"".join(messages), window.picture if window is not None else None
+        return join_parts(messages), window.picture if window is not None else None
 
     def _latents_of_tile(
         self, picture: Picture, tile: tuple[int, int, int, int], quality: Ints
@@ -232,19 +232,14 @@ class LearnedCoder:
     ) -> Picture:
         """Draw a picture of a payload in tiles."""
         window = self._window(size, quality)
-        at = 0
+        across = _spans(size[1])
+        messages = iter(split_parts(payload, len(_spans(size[0])) * len(across)))
         for top, bottom in _spans(size[0]):
-            for left, right in _spans(size[1]):
-                length, at = read_varint(payload, at)
-                message, at = payload[at : at + length], at + length
+            for left, right in across:
                 tile = ((bottom - top) // STRIDE, (right - left) // STRIDE)
-                y_hat = self.latents.decode([message], code, size=tile, quality=quality)
+                y_hat = self.latents.decode([next(messages)], code, size=tile, quality=quality)
                 window.put(left // STRIDE, y_hat)
             window.end_row((bottom - top) // STRIDE)
-        if at != len(payload):
-            raise PayloadError(
-                "a payload is damaged: its tiles do not fill it; restore the archive from a copy"
-            )
         return window.picture
 
     def _window(self, size: tuple[int, int], quality: Ints) -> SynthesisWindow:

@@ -1,1 +1,1 @@
-"""The nouns of coding: packet, candidate, quality, rates; may import pictures and errors."""
+"""The nouns of coding: target, packet, payload, rates; may import pictures and errors."""
