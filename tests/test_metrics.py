@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from benchmarks.measuring import retrieval
 from kinpack import metrics
 from kinpack.metrics import MetricError
 from papers import gram
@@ -96,31 +97,31 @@ def loop_average_precision(hits: list[bool], at: int) -> float:
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 45))
 def test_average_precision_is_that_of_a_plain_loop(hits: list[bool], at: int) -> None:
     expected = loop_average_precision(hits, at)
-    assert metrics.average_precision(np.array(hits, bool), at=at) == pytest.approx(expected)
+    assert retrieval.average_precision(np.array(hits, bool), at=at) == pytest.approx(expected)
 
 
 @settings(deadline=None)
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 5), st.integers(0, 20))))
 def test_mean_average_precision_is_the_mean_over_queries(hits: np.ndarray) -> None:
     expected = sum(loop_average_precision(row.tolist(), 1000) for row in hits) / len(hits)
-    assert metrics.mean_average_precision(hits) == pytest.approx(expected)
-    assert metrics.mean_average_precision(hits, at=None) == pytest.approx(expected)
+    assert retrieval.mean_average_precision(hits) == pytest.approx(expected)
+    assert retrieval.mean_average_precision(hits, at=None) == pytest.approx(expected)
 
 
 def test_average_precision_of_known_rankings() -> None:
-    assert metrics.average_precision([1, 0, 1, 0]) == pytest.approx((1 + 2 / 3) / 2)
-    assert metrics.average_precision([0, 0, 0]) == 0.0
-    assert metrics.average_precision([0, 1], at=1) == 0.0
-    assert metrics.average_precision([1, 1, 1]) == 1.0
+    assert retrieval.average_precision([1, 0, 1, 0]) == pytest.approx((1 + 2 / 3) / 2)
+    assert retrieval.average_precision([0, 0, 0]) == 0.0
+    assert retrieval.average_precision([0, 1], at=1) == 0.0
+    assert retrieval.average_precision([1, 1, 1]) == 1.0
 
 
 def test_average_precision_refuses() -> None:
     with pytest.raises(MetricError):
-        metrics.average_precision([True], at=0)
+        retrieval.average_precision([True], at=0)
     with pytest.raises(MetricError):
-        metrics.mean_average_precision([True])
+        retrieval.mean_average_precision([True])
     with pytest.raises(MetricError):
-        metrics.mean_average_precision(np.zeros((0, 3), bool))
+        retrieval.mean_average_precision(np.zeros((0, 3), bool))
 
 
 FINITE = st.floats(-100, 100, allow_nan=False, width=32)

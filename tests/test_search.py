@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, KinpackError, MissingExtraError
@@ -26,7 +27,15 @@ from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
 from kinpack.search.engines.table import ENGINES
-from kinpack.search.index import Index, top_k
+from kinpack.search.index import Hits, Index
+
+
+def top_k(codes: NDArray[np.uint8], table: DistanceTable, k: int, **options: Any) -> Hits:
+    """Search packed codes, or sub-indices, once."""
+    quantiser = table.quantiser
+    if codes.ndim == 2 and codes.shape[1] == quantiser.M != quantiser.code_bytes:
+        codes = quantiser.pack(codes)
+    return Index(codes, quantiser).search(table, k, **options)
 
 
 def quantiser_of(seed: int, M: int = 16, K: int = 16, d: int = 2) -> ProductQuantiser:

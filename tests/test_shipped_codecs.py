@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+from benchmarks.measuring.retrieval import mean_average_precision
 from kinpack.codec.codec import SHIPPED, Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.describers.describing import product_codes
-from kinpack.metrics import mean_average_precision, psnr
+from kinpack.metrics import psnr
 from kinpack.pictures.images import Image
-from kinpack.search.distances.distance import asymmetric_table
-from kinpack.search.index import top_k
+from kinpack.search.index import Index
 from tests.integer_networks import decode_latents
 
 DEFAULT_ID = "078e60ac36a132527c563989639a3586605e25064219e0412d415ca5feb9c5cd"
@@ -139,7 +139,7 @@ def test_kin_are_found(codec: Codec, shared: Path) -> None:
     flat = np.stack(database).reshape(len(database), -1).astype(np.float32)
     hits, by_pixels = [], []
     for picture, point, label in zip(queries, codec.describe(queries), wanted, strict=True):
-        found, _ = top_k(codes, asymmetric_table(codec.quantiser, point), 1000, engine="numpy")
+        found, _ = Index(codes, codec.quantiser).search(point, 1000, engine="numpy")
         hits.append(classes[found] == label)
         distance = np.square(flat - picture.ravel()).sum(1)
         by_pixels.append(classes[np.argsort(distance, kind="stable")[:1000]] == label)

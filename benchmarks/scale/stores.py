@@ -13,7 +13,7 @@ from benchmarks.scale.rows import ReplayingCoder, Rows, pixels
 from kinpack.archive.archive import Archive
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.search.distances.distance import symmetric_table
-from kinpack.search.index import top_k
+from kinpack.search.index import Index
 
 TRANSACTION = 10_000
 """Rows that SQLite writes in one transaction: in a single one its log would be as large again."""
@@ -68,7 +68,9 @@ def nearest_rows(codes: bytes, quantiser: ProductQuantiser, code: bytes) -> list
     """
     packed = np.frombuffer(codes, np.uint8).reshape(-1, len(code))
     words = quantiser.unpack(np.frombuffer(code, np.uint8)[None])[0]
-    positions, _ = top_k(packed, symmetric_table(quantiser, words), NEAREST, engine="numpy")
+    positions, _ = Index(packed, quantiser).search(
+        symmetric_table(quantiser, words), NEAREST, engine="numpy"
+    )
     found: list[int] = positions.tolist()
     return found
 

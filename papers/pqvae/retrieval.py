@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring.retrieval import mean_average_precision
 from benchmarks.search.exact_hits import exact_hits
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import SourceError
-from kinpack.metrics import mean_average_precision
 from kinpack.search.distances.distance import asymmetric_table, symmetric_table
 from kinpack.sources.opening import open_source
 from papers.datasets import DataSet

@@ -18,40 +18,6 @@ Hits: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions, int64 (h,), and squared distances, float32 (h,), nearest first, h ≤ k."""
 
 
-def top_k(
-    codes: NDArray[np.uint8],
-    table: DistanceTable,
-    k: int,
-    *,
-    engine: str = "auto",
-    threads: int = 1,
-    mask: NDArray[np.bool_] | None = None,
-) -> Hits:
-    """Find the k codes nearest to a query; exact, equal distances ordered by position.
-
-    Args:
-        codes: uint8 (n, bytes), packed as ``ProductQuantiser.pack`` does; or (n, M) sub-indices.
-        table: the query's distances to the words of the codes' own books.
-        k: number of hits wanted; all codes are ranked where it is n or more.
-        engine: ``faiss`` builds an index for this one search; see ``Index`` to keep it.
-        threads: among which numpy's scan is divided.
-        mask: bool (n,), true for the rows that may be found; None for all.
-
-    Returns:
-        Positions int64 (h,) and squared distances float32 (h,), h the least of k and the number of
-        rows that may be found.
-
-    Raises:
-        SearchError: codes, mask or k do not fit.
-        CodecError: a sub-index is not below K.
-        MissingExtraError: ``engine`` is ``faiss`` and faiss is not installed.
-    """
-    quantiser = table.quantiser
-    if codes.ndim == 2 and codes.shape[1] == quantiser.M != quantiser.code_bytes:
-        codes = quantiser.pack(codes)
-    return Index(codes, quantiser).search(table, k, engine=engine, threads=threads, mask=mask)
-
-
 class Index:
     """Packed codes ready to be searched again and again, by several threads at once if need be.
 

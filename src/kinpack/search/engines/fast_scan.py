@@ -73,17 +73,9 @@ class FastScan:
         threads: int = 1,
         mask: NDArray[np.bool_] | None = None,
     ) -> Found | None:
-        """Find the k nearest codes.
+        """Find the k nearest codes, on one thread.
 
-        Args:
-            table: the query's.
-            k: number of hits wanted, at least 1.
-            threads: one does, however many may.
-            mask: bool (n,), true for the rows that may be found.
-
-        Returns:
-            Steps and positions, nearest first; None where a plain scan is better: the answer needs
-            too many candidates, or all words are equally far.
+        None where the answer needs too many candidates, or all words are equally far.
         """
         error = self._error(table)
         n = len(self.codes)

@@ -30,11 +30,7 @@ class NumpyScan:
         quantiser: the books.
     """
 
-    def __init__(
-        self,
-        codes: NDArray[np.uint8],
-        quantiser: ProductQuantiser,
-    ) -> None:
+    def __init__(self, codes: NDArray[np.uint8], quantiser: ProductQuantiser) -> None:
         self._codes = codes
 
     def search(
@@ -46,38 +42,25 @@ class NumpyScan:
         mask: NDArray[np.bool_] | None = None,
     ) -> Found:
         """Find the k nearest codes; any k, also 0."""
-        return _scan(self._codes, table, k, threads, mask)
+        codes, n, tables = self._codes, len(self._codes), _byte_tables(table)
+        if codes.shape[1] % 2 == 0 and n >= _PAIRS_FROM:
+            # Byte 2j is the low half of a little-endian 16-bit number.
+            tables = (tables[1::2, :, None] + tables[0::2, None, :]).reshape(-1, 1 << 16)
+        chunks = -(-n // _CHUNK)
+        share = -(-chunks // threads) * _CHUNK
+        ranges = [(start, min(start + share, n)) for start in range(0, n, share or 1)]
 
+        def scan_range(bounds: tuple[int, int]) -> Found:
+            return _scan_range(codes, tables, k, mask, table.quantiser.K, *bounds)
 
-def _scan(
-    codes: NDArray[np.uint8],
-    table: DistanceTable,
-    k: int,
-    threads: int,
-    mask: NDArray[np.bool_] | None,
-) -> Found:
-    """Scan with numpy: steps and positions of the k nearest, nearest first."""
-    n = len(codes)
-    tables = _byte_tables(table)
-    paired = codes.shape[1] % 2 == 0 and n >= _PAIRS_FROM
-    if paired:
-        # Byte 2j is the low half of a little-endian 16-bit number.
-        tables = (tables[1::2, :, None] + tables[0::2, None, :]).reshape(-1, 1 << 16)
-    chunks = -(-n // _CHUNK)
-    share = -(-chunks // threads) * _CHUNK
-    ranges = [(start, min(start + share, n)) for start in range(0, n, share or 1)]
-
-    def scan_range(bounds: tuple[int, int]) -> Found:
-        return _scan_range(codes, tables, k, mask, table.quantiser.K, *bounds)
-
-    if len(ranges) < 2:
-        found = [scan_range(bounds) for bounds in ranges]
-    else:
-        with ThreadPoolExecutor(len(ranges)) as pool:
-            found = list(pool.map(scan_range, ranges))
-    steps = np.concatenate([part[0] for part in found] or [np.empty(0, np.int32)])
-    positions = np.concatenate([part[1] for part in found] or [np.empty(0, np.int64)])
-    return ranked(*nearest(steps, positions, k))
+        if len(ranges) < 2:
+            found = [scan_range(bounds) for bounds in ranges]
+        else:
+            with ThreadPoolExecutor(len(ranges)) as pool:
+                found = list(pool.map(scan_range, ranges))
+        steps = np.concatenate([part[0] for part in found] or [np.empty(0, np.int32)])
+        positions = np.concatenate([part[1] for part in found] or [np.empty(0, np.int64)])
+        return ranked(*nearest(steps, positions, k))
 
 
 def _byte_tables(table: DistanceTable) -> NDArray[np.int32]:
