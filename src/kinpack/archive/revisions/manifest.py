@@ -197,7 +197,8 @@ class Manifest:
     @property
     def bytes_on_disk(self) -> int:
         """Bytes that the revision takes: segments, codes and its own file."""
-        return sum(segment.bytes_on_disk for segment in self.segments) + len(self.to_bytes())
+        files = sum(sum(segment.files.values()) for segment in self.segments)
+        return files + len(self.to_bytes())
 
     def to_dict(self) -> dict[str, Any]:
         """The file's JSON values, without its checksum."""

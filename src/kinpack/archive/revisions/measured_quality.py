@@ -69,7 +69,7 @@ def measured_commit(
     noted = {**change, **asked, **reached.to_dict()}
     if base.number:
         return base.following(segments, noted)
-    files = sum(entry.bytes_on_disk for entry in segments)
+    files = sum(sum(entry.files.values()) for entry in segments)
     total = files
     while True:  # the manifest says how large it is itself: a few digits, which settle at once
         figures = {"images": reached.images, **reached.to_dict(), "bytes": total}

@@ -110,7 +110,15 @@ class Snapshot:
         """
         last, position = self._last  # who asks whether an image is there often wants it next
         if last != name:
-            position = self._look(name) if self._budget > 0 else self._indexed(name)
+            position = None
+            if self._budget > 0:
+                position = self._look(name)
+            else:
+                for likely in self._whole_index().numbers(hash(name)):
+                    segment, row = self.locate(likely)
+                    if segment.ids[row].as_py() == name:
+                        position = likely
+                        break
             self._last = name, position
         return position
 
@@ -123,7 +131,7 @@ class Snapshot:
         positions = np.full(len(names), -1, np.int64)
         likely = np.flatnonzero(self._whole_index().holds(hashes_of(names)))
         for at in likely.tolist():
-            position = self._indexed(names[at])
+            position = self.find(names[at])
             positions[at] = -1 if position is None else position
         return positions
 
@@ -141,13 +149,6 @@ class Snapshot:
                 if place < len(rows) and rows[place] == row:
                     return first + place
             first += len(ids) if rows is None else len(rows)
-        return None
-
-    def _indexed(self, name: str) -> int | None:
-        for position in self._whole_index().numbers(hash(name)):
-            segment, row = self.locate(position)
-            if segment.ids[row].as_py() == name:
-                return position
         return None
 
     def _whole_index(self) -> HashIndex:

@@ -59,11 +59,6 @@ class SegmentEntry:
         return {self.file: self.bytes, **codes}
 
     @property
-    def bytes_on_disk(self) -> int:
-        """Bytes of all these files."""
-        return self.bytes + (self.codes.bytes if self.codes else 0)
-
-    @property
     def code_bytes(self) -> int:
         """Bytes of the describer's code of an image, 0 where there is none."""
         return self.codes.bytes // self.rows if self.codes else 0
