@@ -210,6 +210,19 @@ def test_only_a_lone_writer_tidies(tmp_path: Path) -> None:
     assert tidied == ["one", "other"]
 
 
+def test_who_has_a_lock_may_write_within_it(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for held in (store.alone(), store.writing(lambda: None)):
+        with held:
+            with store.writing(lambda: None):
+                store.create(f"{id(held)}", b"x")
+            other = FolderStore(tmp_path)
+            with pytest.raises(ArchiveError, match="somebody is writing"), other.alone():
+                pass
+        with FolderStore(tmp_path).alone():
+            pass
+
+
 def test_who_is_alone_finds_all_durable_and_no_other_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,7 +193,7 @@ class FolderStore:
             tidy: called first, under an exclusive lock, if no other writer holds one. Where the
                 file system has no locks nothing is known of others, and it is not called.
         """
-        if self._birth is not None:  # locked already
+        if self._held is not None:  # locked already
             yield
             return
         with self._opened() as descriptor:
