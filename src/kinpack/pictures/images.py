@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from kinpack.arguments import path_of, whole_number
 from kinpack.errors import ImageError, shown
 from kinpack.limits import VARIABLE, most_pixels, too_many
 from kinpack.pictures.colour import to_plain_mode
+from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """A uint8 array (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, C-contiguous, sides 1 to 65,535."""
@@ -58,14 +60,14 @@ _BLOCK = 1 << 17  # pixels whose error is summed at a time
 _SAMPLE = 4096  # pixels whose colours are counted
 
 _ORIENTATION = 0x0112  # the EXIF tag
-_UPRIGHT = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: image[::-1].swapaxes(0, 1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: image[:, ::-1].swapaxes(0, 1),
 }
 
 
@@ -102,7 +104,8 @@ def load_image(
     if size is not None:
         whole_number(size, "size", ImageError)
     if isinstance(source, PIL.Image.Image):
-        return _read(source, size=size, where=where or "a Pillow image")
+        with alone_if_large(source.size):
+            return _read(source, size=size, where=where or "a Pillow image")
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), len(source), size=size, where=where or "bytes in memory")
     path = path_of(source, "a picture file", ImageError)
@@ -135,7 +138,8 @@ def _open(file: BinaryIO, n_bytes: int, *, size: int | None, where: str) -> Imag
         ) from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
         raise _damaged(where, error) from error
-    with picture:
+    # Closed before the next large one is read, so that its pixels are gone.
+    with alone_if_large(picture.size), closing(picture):
         return _read(picture, size=size, where=where, draft=picture.format in ("JPEG", "MPO"))
 
 
@@ -154,20 +158,23 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
         if 0 in full:
             raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
         upright = _UPRIGHT.get(_orientation(picture))
-        picture = to_plain_mode(picture, where)
-        if size is not None and max(full) > size:
-            picture = picture.resize(
-                _reduced(full, size), PIL.Image.Resampling.LANCZOS, reducing_gap=3.0
-            )
+        wanted = None if size is None or max(full) <= size else _reduced(full, size)
+        if is_large(picture.size):
+            array = in_strips(picture, wanted, where)
+        else:
+            picture = to_plain_mode(picture, where)
+            if wanted is not None:
+                picture = picture.resize(wanted, FILTER, reducing_gap=GAP)
+            array = np.array(picture)
         if upright is not None:
-            picture = picture.transpose(upright)
+            array = upright(array)
     except ImageError:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise _bomb(where) from error
     except Exception as error:  # decoders raise whatever damaged data lead them to
         raise _damaged(where, error) from error
-    return validate_image(np.array(picture), where)
+    return validate_image(array, where)
 
 
 def _reduced(full: tuple[int, int], size: int) -> tuple[int, int]:
