@@ -1,6 +1,6 @@
 """Writes archives in an object store in child processes that are killed.
 
-Run by test_object_faults.py. Reads one JSON request a line: ``verb`` (create or add) and
+Run by test_object_faults.py. Reads one JSON request a line: ``verb`` (create, add or purge) and
 ``address``. Answers each with the child's number, and when it has ended with its exit status.
 """
 
@@ -19,10 +19,11 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_stream
 
 OLD, NEW = 3, 6
+PURGED = "set/00001"
 
 
 def write(verb: str, address: str) -> None:
-    """Create an archive of ``OLD`` pictures, or add ``NEW`` to it, in segments of 3."""
+    """Create an archive of ``OLD`` pictures, add ``NEW`` to it in segments of 3, or purge one."""
     segment_stream.ROWS = 3
     codec = FakeCodec()
     if verb == "create":
@@ -30,7 +31,10 @@ def write(verb: str, address: str) -> None:
             archive.add(pictures(OLD), batch=3)
     else:
         with Archive.open(address, codec=codec) as archive:
-            archive.add(pictures(NEW, first=OLD), batch=3)
+            if verb == "purge":
+                archive.remove([PURGED], purge=True)
+            else:
+                archive.add(pictures(NEW, first=OLD), batch=3)
 
 
 def serve() -> None:

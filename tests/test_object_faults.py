@@ -31,8 +31,9 @@ from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import content, expected, make, reopened
 from tests.fault_proxy import FAULTS, Fault, FaultProxy
-from tests.killed_object_writer import NEW, OLD
-from tests.object_backends import environment, hurried, use_server
+from tests.killed_object_writer import NEW, OLD, PURGED
+from tests.object_backends import Backend, environment, hurried, use_server
+from tests.traces import found, traces_of
 
 pytestmark = pytest.mark.slow
 
@@ -419,6 +420,42 @@ def test_killed_around_every_request(
     record_property("kills around a request", len(outcomes) - 1)
     assert outcomes == sorted(outcomes)  # once visible, it stays
     assert outcomes[0] is False
+
+
+@pytest.mark.slow
+def test_a_purge_that_is_killed_around_any_request_is_finished_by_repeating_it(
+    proxy: FaultProxy,
+    killed: Callable[[str, str, int | None], int],
+    record_property: Record,
+) -> None:
+    tried, status = 0, -1
+    outcomes = set()
+    for moment in range(0, 400, 1 if LONG else 15):
+        address = make(fresh(), pictures(OLD, side=30))
+        with reopened(address) as archive:
+            archive.add(pictures(NEW, first=OLD))
+            traces = traces_of(archive, [PURGED])
+        status = killed("purge", address, moment)
+        assert status in (0, -signal.SIGKILL)
+        found_now = set(content(address))
+        outcomes.add(PURGED in found_now)
+        bucket = Backend("s3", "")
+        for name in bucket.objects(address):
+            if name.startswith(leases.LOCKS):
+                bucket.delete(address, name)  # what the dead one holds is too old after a while
+        with reopened(address) as archive:
+            archive.remove([PURGED], purge=True)
+        wanted = expected(pictures(OLD, side=30), pictures(NEW, first=OLD))
+        assert found_now | {PURGED} == set(wanted)
+        del wanted[PURGED]
+        assert content(address) == wanted
+        assert found(bucket.objects(address), traces) == []
+        tried += 1
+        if status == 0:
+            break
+    assert status == 0
+    assert outcomes == {False, True}
+    record_property("kills around a request", tried - 1)
 
 
 def is_whole_or_absent(address: str) -> bool:
