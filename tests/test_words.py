@@ -172,6 +172,7 @@ def test_former_spellings_are_answered_with_the_new(
 
 
 PAGES = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+SECTIONS = ("Question", "Measured", "Decided", "Not taken", "What it costs")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -179,8 +180,15 @@ def test_decisions_are_of_one_form(page: Path) -> None:
     text = page.read_text()
     number = page.name[:4]
     assert text.startswith(f"# {number}. "), f"{page.name}: its heading begins with its number"
-    for heading in ("Question", "Decided"):
-        assert f"\n## {heading}\n" in text, f"{page.name} has no section {heading!r}"
+    parts = [part for part in text.split("\n\n")[1:] if not part.startswith("> Superseded")]
+    assert re.match(r"\d{4}-\d\d-\d\d, (issue|archive format)", parts[0]), (
+        f"{page.name}: say when, and for which issue"
+    )
+    found = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert found == [name for name in SECTIONS if name in found], f"{page.name}: {found}"
+    assert {"Question", "Decided"} <= set(found)
+    long = [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not long, f"{page.name}: {long[0][:60]}"
 
 
 def test_decisions_are_numbered_one_after_the_other() -> None:
