@@ -323,6 +323,8 @@ def newest_revision(archive: Folder | Sealed) -> Revision:
     numbers = manifest_numbers(archive.names())
     if not numbers:
         raise DamageError("manifests: there is none: this is no kinpack archive")
+    unbroken = numbers[-1] - numbers[0] == len(numbers) - 1
+    require(unbroken, "manifests", f"there is a gap below {numbers[-1]}")
     records: dict[int, dict[str, Any]] = {}
     number: int | None = numbers[-1]
     while number is not None and number not in records:

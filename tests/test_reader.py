@@ -153,6 +153,20 @@ def problems(reader: ModuleType, path: Path) -> list[str]:
     return found
 
 
+def test_what_follows_another_manifest_is_found(reader: ModuleType, tmp_path: Path) -> None:
+    path, other = make(tmp_path / "a.kin", pictures(2)), make(tmp_path / "b.kin", pictures(2))
+    for place in (path, other):
+        with reopened(place) as archive:
+            archive.remove(["set/00000"])
+            archive.remove(["set/00001"])
+    second, third = (f"manifests/{number:010d}.json" for number in (2, 3))
+    shutil.copy(other / third, path / third)
+    assert any(third in one and "follows another" in one for one in problems(reader, path))
+    (other / second).unlink()
+    assert any(second in one for one in problems(reader, other))
+    assert reader.main([str(other), "list"]) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_damage_in_every_file_is_found_and_named(
