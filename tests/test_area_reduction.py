@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.pictures.area_reduction import area_reduction
+from kinpack.describers.descriptor import area_reduction
 from kinpack.pictures.images import Image, composite_on_white
 
 IMAGES = hnp.arrays(

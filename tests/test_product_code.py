@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kinpack.describers.descriptor import LinearDescriptor, blocks
+from kinpack.describers.descriptor import LinearDescriptor, area_reduction, blocks
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, PayloadError
-from kinpack.pictures.area_reduction import area_reduction
 
 
 def random_quantiser(seed: int, M: int, K: int, d: int) -> ProductQuantiser:

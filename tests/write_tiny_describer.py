@@ -9,8 +9,8 @@ from torch.nn.functional import gelu, normalize
 
 from fakes.tiny_describer import GOLDEN, soft_picture
 from kinpack.describers.describer import Describer
+from kinpack.describers.descriptor import area_reduction
 from kinpack.learn.freezing.describer_file import freeze_describer
-from kinpack.pictures.area_reduction import area_reduction
 
 M, K, D = 4, 16, 4
 

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring.retrieval import mean_average_precision
 from benchmarks.search.exact_hits import exact_hits
-from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.descriptor import LinearDescriptor, area_reduction
 from kinpack.describers.product_code import ProductQuantiser
-from kinpack.pictures.area_reduction import area_reduction
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
 from kinpack.search.index import Index
 from kinpack.sources.opening import open_source

@@ -21,8 +21,7 @@ from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.learned.self_test import learned_test
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
-from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.network_descriptor import NetworkDescriptor
+from kinpack.describers.descriptor import LinearDescriptor, NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.describers.descriptor import area_reduction
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.networks.file_content import FileContent
 from kinpack.networks.networks import OnnxNetwork
-from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image, ImageLike, as_images
 
 SHIPPED = DESCRIBER_FILE.shipped

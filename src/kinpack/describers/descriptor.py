@@ -1,6 +1,7 @@
-"""The linear descriptor: a picture's 32×32 area reduction, projected on a few learned directions.
+"""Descriptors: what a codec's product code quantises, of a picture's 32×32 area reduction.
 
-The product code quantises it, so its definition is part of what a codec means. Step by step:
+The linear descriptor projects it on a few learned directions; the network descriptor gives it to a
+small network. The former's definition is part of what a codec means. Step by step:
 
 1. Reduce the image to 32×32 cells (``area_reduction``), in sixteenths of a level:
    ``c = rint(16 · cell)``, an integer 0..4080 for each cell and colour.
@@ -24,14 +25,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
-from kinpack.pictures.area_reduction import area_reduction
-from kinpack.pictures.images import Image
+from kinpack.networks.networks import Network
+from kinpack.pictures.images import Image, composite_on_white
 
 REDUCTION_SIDE = 32
 """Cells along each side of the area reduction that every descriptor starts from."""
@@ -41,6 +43,9 @@ _LEVEL = 16
 
 _BATCH = 512
 """Images reduced at a time: 6 MB of cells."""
+
+_RUN = 256
+"""Images in one run of a network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,3 +208,93 @@ def blocks(cells: NDArray[np.float32], side: int) -> NDArray[np.float64]:
     sums = units.reshape(n, side, f, side, f, 3).sum(axis=(2, 4), dtype=np.int32)
     flat: NDArray[np.int32] = sums.reshape(n, 3 * side * side)
     return flat.astype(np.float64)
+
+
+class NetworkDescriptor:
+    """Describes images by a network of a codec file.
+
+    Args:
+        network: (n, 3, 32, 32) cells / 255 − 0.5, float32, to (n, D) float32.
+        D: components of a vector.
+    """
+
+    def __init__(self, network: Network, D: int) -> None:
+        self._network, self.D = network, D
+
+    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Describe images.
+
+        Args:
+            images: n images, uint8 (H, W, C) each, of any sizes.
+
+        Returns:
+            float32 (n, D); row i describes ``images[i]``.
+
+        Raises:
+            CodecError: the network does not run, or gives something else.
+        """
+        described = np.empty((len(images), self.D), np.float32)
+        for first in range(0, len(images), _RUN):
+            cells = [
+                area_reduction(image, REDUCTION_SIDE) for image in images[first : first + _RUN]
+            ]
+            x = np.stack(cells).transpose(0, 3, 1, 2).astype(np.float32)
+            x = x / np.float32(255) - np.float32(0.5)
+            described[first : first + _RUN] = self._network(x, (len(x), self.D))
+        return described
+
+
+def area_reduction(image: Image, side: int = 32) -> NDArray[np.float32]:
+    """Average an image over a grid of side × side equal areas, whatever its shape.
+
+    Cell (i, j) of the result is the mean of the picture, taken as a function that is constant on
+    each pixel, over the rectangle [i H/side, (i+1) H/side) × [j W/side, (j+1) W/side). It is the
+    same number on every machine: up to the last division the sums are integers below 2^53 held in
+    float64, exact in any order of summation.
+
+    Args:
+        image: uint8 (H, W, C); RGBA is composited on white, grey replicated.
+        side: cells along each side of the grid.
+
+    Returns:
+        float32 (side, side, 3): mean red, green and blue of the cell in row i and column j,
+        0 to 255.
+    """
+    grey = image.shape[2] == 1
+    if image.shape[2] == 4:
+        image = composite_on_white(image)
+    height, width, channels = image.shape
+    if height == width == side:
+        cells = image.astype(np.float32)
+    else:
+        rows = _cell_sums(image.reshape(height, width * channels), side)
+        by_column = rows.reshape(side, width, channels).swapaxes(0, 1)
+        sums = _cell_sums(by_column.reshape(width, side * channels), side)
+        means = (sums / (height * width)).astype(np.float32)
+        cells = means.reshape(side, side, channels).swapaxes(0, 1)
+    return np.repeat(cells, 3, axis=2) if grey else np.ascontiguousarray(cells)
+
+
+def _cell_sums(lines: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """Sum n lines (n, m) of integers over ``side`` equal cells: (side, m), times ``side``."""
+    n = len(lines)
+    overlaps = _overlaps(n, side)
+    if side * lines.size <= 1 << 19:
+        return np.asarray(overlaps @ lines.astype(np.float64))
+    # A cell touches few lines of a large picture. einsum, unlike a product that large, starts no
+    # threads of BLAS, which wait for each other when the cores are busy.
+    sums = np.empty((side, lines.shape[1]))
+    for i in range(side):
+        first, stop = i * n // side, -(-(i + 1) * n // side)
+        touched = lines[first:stop].astype(np.float64)
+        np.einsum("i,ij->j", overlaps[i, first:stop], touched, out=sums[i])
+    return sums
+
+
+@lru_cache(maxsize=16)
+def _overlaps(n: int, side: int) -> NDArray[np.float64]:
+    """Overlap of cell i with line y in units of 1/side line: integers (side, n), rows sum to n."""
+    cell = np.arange(side)[:, None] * n
+    line = np.arange(n)[None, :] * side
+    overlaps = np.minimum(cell + n, line + side) - np.maximum(cell, line)
+    return np.asarray(np.maximum(overlaps, 0), dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Files to arrays and back, colours, reduction; may import limits and errors."""
+"""Files to arrays and back, colours; may import limits and errors."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kinpack.describers.describer import Describer
+from kinpack.describers.descriptor import area_reduction
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.traced_graph import EXACT_BELOW, traced_graph
 from kinpack.networks.container import DESCRIBER_FILE, Container
-from kinpack.pictures.area_reduction import area_reduction
 from kinpack.pictures.images import Image
 
 _BATCH = 256
