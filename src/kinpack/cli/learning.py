@@ -30,7 +30,6 @@ from kinpack.errors import CodecError, shown
 
 if TYPE_CHECKING:
     from kinpack.learn.gains import Gains
-    from kinpack.sources.items import Source
 
 DEFAULT_MINUTES = 20.0
 HOLD_OUT = 200
@@ -93,21 +92,21 @@ def learn(
         raise CodecError(f"{shown(output)}: {shown(output.parent)} is no folder; make it first")
     files = all(Path(one).is_file() for one in source)
     groups = [source] if files else [[one] for one in source]
-    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
-    sources = [open_together(group, size=side, split=split) for group in groups]
     codec, gains = learn_from(
-        sources,
-        report=report,
-        work=work or work_beside(output),
-        name=output.stem,
+        context,
+        report,
+        groups,
+        output,
+        size=size,
+        split=split,
         minutes=minutes,
         steps=steps,
         seed=seed,
+        work=work,
         start=start,
         use_labels=not no_labels,
         skip_broken=skip_broken,
         threads=threads,
-        command=context.find_root().obj,
     )
     from kinpack.archive.stores.staged_file import staged_file
 
@@ -116,8 +115,6 @@ def learn(
     if work is None:
         shutil.rmtree(work_beside(output))
     facts = codec.info()
-    for line in gains.lines():
-        report.say(line)
     report.done(
         {**facts, "gains": gains.to_dict()},
         f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
@@ -131,39 +128,31 @@ def work_beside(output: Path) -> Path:
 
 
 def learn_from(
-    sources: Sequence[Source],
-    *,
+    context: typer.Context,
     report: Report,
-    work: Path,
-    name: str,
+    groups: Sequence[Sequence[str]],
+    place: Path,
+    *,
+    size: int | None,
+    split: str | None,
     minutes: float | None,
+    skip_broken: bool,
+    threads: int | None,
     steps: int | None = None,
     seed: int = 0,
+    work: Path | None = None,
     start: str = "default",
     use_labels: bool = True,
-    skip_broken: bool = False,
-    threads: int | None = None,
-    command: Sequence[str],
 ) -> tuple[kinpack.Codec, Gains]:
-    """Learn a codec, showing progress, and measure what it gains.
+    """Learn a codec, showing progress, and tell what it gains.
 
-    Args:
-        sources: the collections.
-        report: shows progress.
-        work: folder of the checkpoints.
-        name: of the codec.
-        minutes: how long; None takes the default.
-        steps: steps instead of minutes.
-        seed: of everything drawn at random.
-        start: ``"default"`` to go on from the shipped codec's weights, or ``"none"``.
-        use_labels: whether images of one label are drawn together.
-        skip_broken: whether pictures that cannot be read are left out.
-        threads: for reading and for the arithmetic.
-        command: the command's words, for the codec's header.
+    The words of the command go into the codec's header. A group holds the sources, as the command
+    line names them, of one collection. The codec is named after the place that is written, a codec
+    or an archive. All else is as in the options of ``kinpack learn``.
 
     Raises:
         MissingExtraError: the extra for learning is not installed.
-        CodecError: the folder holds another run.
+        CodecError: the folder of checkpoints holds another run.
     """
     from kinpack.learn import (
         FROM_A_START,
@@ -176,11 +165,9 @@ def learn_from(
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.ERROR)
 
-    training = TrainingConfig(
-        minutes=DEFAULT_MINUTES if minutes is None else minutes,
-        steps=steps,
-        seed=seed,
-    )
+    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
+    sources = [open_together(group, size=side, split=split) for group in groups]
+    training = TrainingConfig(minutes=minutes or DEFAULT_MINUTES, steps=steps, seed=seed)
     if start != "none":
         training = replace(training, **FROM_A_START)
     with report.meter("learning", sum(map(len, sources))) as meter:
@@ -188,12 +175,12 @@ def learn_from(
             sources,
             start=None if start == "none" else shipped_start(start),
             training=training,
-            work=work,
-            name=name,
+            work=work or work_beside(place),
+            name=place.stem,
             threads=threads,
             use_labels=use_labels,
             skip_broken=skip_broken,
-            description={"command": shlex.join(["kinpack", *command])},
+            description={"command": shlex.join(["kinpack", *context.find_root().obj])},
             progress=meter.advance,
             log_line=lambda line: meter.move(
                 line["progress"], f"step {line['step']:,.0f}, {line['bpp']:.3f} bits a pixel"
@@ -201,4 +188,6 @@ def learn_from(
             hold_out=HOLD_OUT,
         )
     gains = measure_gains(learned.codec, learned.held_out, shipped=kinpack.Codec.load("default"))
+    for line in gains.lines():
+        report.say(line)
     return learned.codec, gains

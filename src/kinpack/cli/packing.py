@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import kinpack
-from kinpack.cli.learning import LONGEST_SIDE, learn_from, work_beside
+from kinpack.cli.learning import learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
@@ -84,11 +84,22 @@ def pack(
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
 
-    loaded = (
-        _learned(context, source, output, report, minutes, size, split, skip_broken, threads)
-        if learn
-        else kinpack.Codec.load(codec or "default")
-    )
+    if learn:
+        place = _place(output)
+        loaded, _ = learn_from(
+            context,
+            report,
+            [source],
+            place,
+            size=size,
+            split=split,
+            minutes=minutes,
+            skip_broken=skip_broken,
+            threads=threads,
+        )
+        shutil.rmtree(work_beside(place))
+    else:
+        loaded = kinpack.Codec.load(codec or "default")
     finder = None if describer is None else kinpack.Describer.load(describer)
     target = kinpack.Target(
         quality=quality, min_psnr=min_psnr, max_bytes=max_bytes, classic=classic, threads=threads
@@ -174,40 +185,14 @@ def add(
         _report_added(report, opened, added)
 
 
-def _learned(
-    context: typer.Context,
-    source: list[str],
-    output: Path | str,
-    report: Report,
-    minutes: float | None,
-    size: int | None,
-    split: str | None,
-    skip_broken: bool,
-    threads: int | None,
-) -> kinpack.Codec:
-    """Learn a codec of what is packed; its checkpoints lie beside the archive until it is there."""
-    remote = "://" in str(output)
-    place = Path(str(output).rstrip("/").rpartition("/")[2]) if remote else Path(output)
-    if not remote:
-        from kinpack.archive.revisions.new_archive import check_free
+def _place(output: str) -> Path:
+    """Path that a new archive has, or would have here; its checkpoints lie beside it meanwhile."""
+    if "://" in output:
+        return Path(output.rstrip("/").rpartition("/")[2])
+    from kinpack.archive.revisions.new_archive import check_free
 
-        check_free(place)  # before minutes are spent
-    work = work_beside(place)
-    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
-    codec, gains = learn_from(
-        [open_together(source, size=side, split=split)],
-        report=report,
-        work=work,
-        name=place.stem,
-        minutes=minutes,
-        skip_broken=skip_broken,
-        threads=threads,
-        command=context.find_root().obj,
-    )
-    for line in gains.lines():
-        report.say(line)
-    shutil.rmtree(work)
-    return codec
+    check_free(Path(output))  # before minutes are spent
+    return Path(output)
 
 
 def _warn_of_broken(report: Report, added: AddReport) -> None:
