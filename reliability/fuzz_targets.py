@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fakes.manifest_files import sealed
 from fakes.tiny_describer import soft_picture
 from kinpack.archive.care.verification import verify_store
-from kinpack.archive.revisions.manifest import canonical, sealed
+from kinpack.archive.revisions.manifest import canonical
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.stores.sealed_store import SealedStore

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.manifest_files import sealed
 from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack import limits
 from kinpack.archive.archive import Archive
@@ -20,7 +21,6 @@ from kinpack.archive.care.recoding import Recoder
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions.manifest import sealed
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.codec.packets.packet import Packet

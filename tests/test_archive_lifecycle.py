@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.manifest_files import sealed
 from kinpack.archive.archive import Archive
 from kinpack.archive.care import collecting, compaction
 from kinpack.archive.care.collecting import collect
 from kinpack.archive.care.compaction import images_to_copy
 from kinpack.archive.care.copying import CopyReport, copy, merge
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions.manifest import sealed
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores.folder_store import FolderStore

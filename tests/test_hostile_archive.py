@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.manifest_files import sealed
 from fakes.tiny_describer import soft_picture
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions.manifest import Manifest, sealed
+from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.guard.column_table import COLUMNS, most_text

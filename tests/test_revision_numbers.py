@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from fakes.fake_codec import pictures
+from fakes.manifest_files import sealed
 from kinpack.archive.care.history import history
 from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions import manifest_chain
-from kinpack.archive.revisions.manifest import HIGHEST, manifest_file, sealed
+from kinpack.archive.revisions.manifest import HIGHEST, manifest_file
 from kinpack.archive.revisions.manifest_chain import manifest_numbers
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError

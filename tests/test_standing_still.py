@@ -18,9 +18,10 @@ import pytest
 
 from fakes.fake_bucket import FakeBucket
 from fakes.fake_codec import pictures
+from fakes.manifest_files import sealed
 from kinpack.archive.care.collecting import GcReport
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions.manifest import manifest_file, sealed
+from kinpack.archive.revisions.manifest import manifest_file
 from kinpack.archive.stores import buckets, leases
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError

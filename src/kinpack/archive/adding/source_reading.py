@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -94,12 +95,8 @@ class SourceReader:
             ImageError: a picture cannot be read.
             SourceError: it gives something else than items.
         """
-        options = self._options
-        threads, ahead = options.target.threads, options.batch
-        loaded = load_ahead(self._wanted(items, done), threads=threads, ahead=ahead)
-        with closing(loaded):
-            sound = self._sound(loaded, done)
-            for batch in batches(sound, options.batch, n_bytes=lambda one: one[1].nbytes):
+        with closing(self._loaded(items, done)) as loaded:
+            for batch in batches(loaded, self._options.batch, n_bytes=lambda one: one[1].nbytes):
                 yield batch
                 if done:
                     done(len(batch))
@@ -111,18 +108,37 @@ class SourceReader:
             "--on-duplicate skip or --on-duplicate replace"
         )
 
-    def _sound(
-        self, loaded: Iterable[tuple[Item, Image | ImageError]], done: Progress | None
-    ) -> Iterator[tuple[Item, Image]]:
-        for item, image in loaded:
-            if not isinstance(image, ImageError):
-                yield item, image
-                continue
-            if not self._options.skip_broken:
-                raise image
-            self.broken.append((item.id, str(image)))
-            if done:
-                done(1)
+    def _loaded(
+        self, items: Iterable[Item], done: Progress | None
+    ) -> Generator[tuple[Item, Image]]:
+        """Load pictures on threads, and give the sound ones in the items' order.
+
+        Items are drawn from the calling thread only; of large pictures fewer are loaded ahead.
+        """
+        options = self._options
+        threads = options.target.threads or min(4, os.cpu_count() or 1)
+        waiting: deque[tuple[Item, Future[Image | ImageError]]] = deque()
+        allowed = threads
+        with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
+            try:
+                for coming in chain(self._wanted(items, done), [None]):
+                    if coming is not None:
+                        waiting.append((coming, pool.submit(_load, coming)))
+                    while len(waiting) > (0 if coming is None else allowed):
+                        item, future = waiting.popleft()
+                        image = future.result()
+                        if not isinstance(image, ImageError):
+                            fitting = PIXEL_BYTES // max(1, image.nbytes)
+                            allowed = max(threads, min(options.batch, fitting))
+                            yield item, image
+                            continue
+                        if not options.skip_broken:
+                            raise image
+                        self.broken.append((item.id, str(image)))
+                        if done:
+                            done(1)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def _wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
         on_duplicate = self._options.on_duplicate
@@ -157,39 +173,6 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     opened: Any = given
     items: Iterable[Item] = opened
     return items
-
-
-def load_ahead(
-    items: Iterable[Item], *, threads: int | None = None, ahead: int = 256
-) -> Generator[tuple[Item, Image | ImageError]]:
-    """Load the pictures of items on threads, and yield them in the items' order.
-
-    Args:
-        items: what to load; drawn from the calling thread only.
-        threads: how many to load with, by default one a core, at most 4.
-        ahead: most pictures that are loaded before their turn; fewer where they are large.
-
-    Yields:
-        Each item with its image, or with the error that its loading met.
-    """
-    threads = threads or min(4, os.cpu_count() or 1)
-    waiting: deque[tuple[Item, Future[Image | ImageError]]] = deque()
-    allowed = threads
-    with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(_load, item)))
-                while len(waiting) > allowed:
-                    item, future = waiting.popleft()
-                    loaded = future.result()
-                    if not isinstance(loaded, ImageError):
-                        allowed = max(threads, min(ahead, PIXEL_BYTES // max(1, loaded.nbytes)))
-                    yield item, loaded
-            while waiting:
-                item, future = waiting.popleft()
-                yield item, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load(item: Item) -> Image | ImageError:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from numbers import Real
 
-from kinpack.archive.revisions.manifest import codec_file, describer_file, manifest_file
+from kinpack.archive.revisions.manifest import TIME, codec_file, describer_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import TEMPORARY, Store
@@ -176,7 +176,7 @@ def _first_kept(
 def _told_age(record: Record, store: Store) -> float:
     """Seconds since a revision was committed, as its writer's clock and this one have it."""
     try:
-        then = datetime.strptime(record.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        then = datetime.strptime(record.created, TIME).replace(tzinfo=UTC)
     except ValueError as error:
         raise ArchiveError(
             f"{store.where(manifest_file(record.number))}: damaged manifest: created is "

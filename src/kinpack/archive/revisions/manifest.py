@@ -21,6 +21,9 @@ from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
 from kinpack.archive.stores.store import FOLDER, FORMAT
 from kinpack.errors import ArchiveError
 
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""How times are written, which are in UTC."""
+
 HIGHEST = 9_999_999_999
 """Highest number that a commit may have."""
 
@@ -94,7 +97,7 @@ class Manifest:
             0,
             uuid.uuid4().hex,
             None,
-            _now(),
+            datetime.now(UTC).strftime(TIME),
             kinpack.__version__,
             codec,
             codec_bytes,
@@ -127,7 +130,7 @@ class Manifest:
             number=self.number + 1,
             archive=self.archive,
             parent=self.checksum if self.number else None,
-            created=_now(),
+            created=datetime.now(UTC).strftime(TIME),
             writer=kinpack.__version__,
             codec=self.codec,
             codec_bytes=self.codec_bytes,
@@ -231,7 +234,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file's content: canonical JSON with a checksum of all the rest."""
-        return sealed(self.to_dict(), self.checksum)
+        return canonical({**self.to_dict(), "checksum": self.checksum}) + b"\n"
 
 
 def codec_file(codec: str) -> str:
@@ -255,10 +258,6 @@ def manifest_number(file: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def canonical(value: Any) -> bytes:
     """Spell JSON values the one way: keys in order, no spaces, ASCII alone.
 
@@ -275,13 +274,8 @@ def digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(body)).hexdigest()
 
 
-def sealed(body: Mapping[str, Any], checksum: str = "") -> bytes:
-    """A file's content: an object with its ``checksum``, in canonical form, and a newline."""
-    return canonical({**body, "checksum": checksum or digest(body)}) + b"\n"
-
-
 def unsealed(data: bytes) -> dict[str, Any]:
-    """Read a file that ``sealed`` made, every byte of it checked.
+    """Read the file of a manifest, every byte of it checked.
 
     Returns:
         The object, its ``checksum`` included.
