@@ -16,6 +16,7 @@ from PIL import features
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.classic.avif import decode_avif, encode_avif
+from kinpack.codec.classic.library_check import check_library
 from kinpack.codec.classic.own_quality import avif_quality, webp_quality
 from kinpack.codec.classic.webp import (
     decode_webp,
@@ -63,6 +64,8 @@ def candidates(
     if not 1 <= quality <= 100:
         raise CodecError(f"quality {quality} is out of range: it goes from 1 to 100")
     kinds = _promising(image, quality) if kinds is None else list(kinds)
+    for kind in kinds:
+        check_library(kind)
     tiles = [
         _encode_tile(np.ascontiguousarray(image[place]), kinds, quality, speed)
         for place in _places(*image.shape[:2])
@@ -110,6 +113,7 @@ class ClassicImages:
 
 def _draw(packet: Packet) -> Image:
     kind, payload = packet.kind, packet.payload
+    check_library(kind)
     height, width, channels = packet.height, packet.width, packet.channels
     places = list(_places(height, width))
     if len(places) == 1:
