@@ -201,13 +201,13 @@ def test_adding_reads_no_more_of_other_segments_than_ids(
 ) -> None:
     path = pack_six(tmp_path)
     decoded: list[list[str]] = []
-    before = Tail._read
+    before = Tail.read
 
     def counted(tail: Tail, names: list[str]) -> dict[str, object]:
         decoded.append(names)
         return before(tail, names)
 
-    monkeypatch.setattr(Tail, "_read", counted)
+    monkeypatch.setattr(Tail, "read", counted)
     told = run("add", path, *pictures(tmp_path / "more", 1, label="more")).stdout
     images, n_bytes = re.findall(r"([0-9,]+) images in ([0-9,]+) bytes", told)[-1]
     assert decoded == [["id"]]

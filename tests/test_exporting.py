@@ -76,7 +76,7 @@ def lance_rows(folder: Path) -> Rows:
 def test_every_image_is_in_a_shard(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any, shard_bytes: int
 ) -> None:
-    monkeypatch.setattr(exporting, "_SHARD_BYTES", shard_bytes)
+    monkeypatch.setattr(exporting, "SHARD_BYTES", shard_bytes)
     done: list[int] = []
     with reopened(archive) as opened:
         assert export(opened, tmp_path / "out", form, progress=done.append) == sum(done) == 30
@@ -105,7 +105,7 @@ def test_a_lance_data_set(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
 ) -> None:
     lance = pytest.importorskip("lance")
-    monkeypatch.setattr(exporting, "_GROUP", group)
+    monkeypatch.setattr(exporting, "GROUP", group)
     done: list[int] = []
     with reopened(archive) as opened:
         assert export(opened, tmp_path / "out", "lance", progress=done.append) == sum(done) == 30

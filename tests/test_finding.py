@@ -133,13 +133,13 @@ def test_a_first_read_decodes_no_more_than_ids(
     monkeypatch.setattr(finding, "WORTH", 0)
     path = make(tmp_path / "a.kin", pictures(1200))
     decoded: list[str] = []
-    read = Tail._read
+    read = Tail.read
 
     def noted(tail: Tail, names: list[str]) -> Any:
         decoded.append(names[0] if len(names) == 1 else "all")
         return read(tail, names)
 
-    monkeypatch.setattr(Tail, "_read", noted)
+    monkeypatch.setattr(Tail, "read", noted)
     with reopened(path) as archive:
         archive.packet("set/00700")
         assert decoded == ["id", "id", "id", "all"]

@@ -35,8 +35,8 @@ def test_where_a_codec_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     rival = [(900.0 * 2**i, 28.0 + 2 * i) for i in range(-2, 3)]
     own = [(rate * 2 / 3, psnr) for rate, psnr in rival]
     curves = iter([own, rival])
-    monkeypatch.setattr(gains_module, "_learned_curve", lambda *_: next(curves))
-    monkeypatch.setattr(gains_module, "_avif_curve", lambda *_: rival)
+    monkeypatch.setattr(gains_module, "learned_curve", lambda *_: next(curves))
+    monkeypatch.setattr(gains_module, "avif_curve", lambda *_: rival)
     found = measure_gains(tiny_codec(), [picture(8, 8)], shipped=None)
     (gain,) = found.gains
     assert gain.bd_rate_percent == pytest.approx(-100 / 3, abs=0.01)

@@ -126,7 +126,7 @@ def test_one_more_is_refused() -> None:
 @pytest.mark.parametrize("columns", [1, 30, 200])
 def test_however_the_columns_are_cut(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """Also where one is larger than a block."""
-    monkeypatch.setattr(numpy_engine, "_COLUMNS", columns)
+    monkeypatch.setattr(numpy_engine, "COLUMNS", columns)
     rng = np.random.default_rng(5)
     agreed(synthesis(rng), inputs(rng, (3, 5, 5, 6)))
 

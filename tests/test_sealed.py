@@ -268,7 +268,7 @@ def test_many_threads_read_over_http(server: RangeServer) -> None:
 
 
 def test_a_busy_server_is_asked_again(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranged, "_PAUSE", 0.001)
+    monkeypatch.setattr(ranged, "PAUSE", 0.001)
     server.failures = [503, "drop", 500]
     with Archive.open(f"{server.url}/a.kin.zip", codec=CODEC) as archive:
         assert len(server.requests) == 4

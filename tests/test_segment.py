@@ -307,6 +307,6 @@ def test_what_cannot_be_written_is_refused() -> None:
 
 
 def test_a_library_that_cuts_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_ONE_PAGE", 1 << 10)
+    monkeypatch.setattr(stream_module, "ONE_PAGE", 1 << 10)
     with pytest.raises(ArchiveError, match="payloads in one page"):
         write(random_rows(3000))

@@ -84,7 +84,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def test_more_files_than_are_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_store, "_KEPT_OPEN", 3)
+    monkeypatch.setattr(folder_store, "KEPT_OPEN", 3)
     place = FolderStore(tmp_path)
     for number in range(9):
         place.create(f"{number}.bin", bytes([number] * 4))

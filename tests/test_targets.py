@@ -449,7 +449,7 @@ def test_payloads_of_other_sizes_than_measured_never_break_the_promise(tmp_path:
         assert len(list((tmp_path / "b.kin" / "segments").iterdir())) == 1
     with (
         pytest.raises(ArchiveError, match=r"at the sizes measured|do not fit"),
-        Archive.create(tmp_path / "c.kin", Fickle(adding._ATTEMPTS)) as archive,
+        Archive.create(tmp_path / "c.kin", Fickle(adding.ATTEMPTS)) as archive,
     ):
         archive.add(images, max_bytes=least + 420)
     assert not (tmp_path / "c.kin").exists()

@@ -28,8 +28,10 @@ Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]
 UNLABELLED = "unlabelled"
 """The class in an image folder of images that have no label."""
 
-_SHARD_BYTES = 256 << 20
-_GROUP = 1000
+SHARD_BYTES = 256 << 20
+"""Bytes of pictures after which a new Parquet or tar file begins."""
+GROUP = 1000
+"""Most rows of a row group."""
 
 
 def export(
@@ -201,7 +203,7 @@ def _shards(pictures: _Pictures) -> Iterator[_Pictures]:
     def shard() -> _Pictures:
         nonlocal coming
         n_bytes = 0
-        while coming is not None and n_bytes < _SHARD_BYTES:
+        while coming is not None and n_bytes < SHARD_BYTES:
             yield coming
             n_bytes += len(coming[1])
             coming = next(pictures, None)
@@ -213,7 +215,7 @@ def _shards(pictures: _Pictures) -> Iterator[_Pictures]:
 
 def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
     """Pictures some at a time: a thousand, or fewer where they are large."""
-    return batches(pictures, _GROUP, n_bytes=lambda one: len(one[1]), full=_SHARD_BYTES)
+    return batches(pictures, GROUP, n_bytes=lambda one: len(one[1]), full=SHARD_BYTES)
 
 
 def _write_tars(

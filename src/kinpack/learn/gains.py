@@ -89,13 +89,13 @@ def measure_gains(codec: Codec, images: Sequence[Image], *, shipped: Codec | Non
     Returns:
         The comparisons; one whose curves share no range of PSNR is left out.
     """
-    own = _learned_curve(codec, images)
+    own = learned_curve(codec, images)
     others: list[tuple[str, Curve, int]] = []
     if shipped is not None:
         others.append(
-            (f"the codec {shipped.name!r}", _learned_curve(shipped, images), shipped.n_bytes)
+            (f"the codec {shipped.name!r}", learned_curve(shipped, images), shipped.n_bytes)
         )
-    others.append(("AVIF without its header", _avif_curve(images), Codec.load("classic").n_bytes))
+    others.append(("AVIF without its header", avif_curve(images), Codec.load("classic").n_bytes))
     gains = []
     for against, curve, codec_bytes in others:
         try:
@@ -117,13 +117,15 @@ def _difference(curve: Curve, own: Curve) -> float:
     return bd_rate(rates_a, psnr_a, rates_b, psnr_b, low=low, high=high)
 
 
-def _learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
+def learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
+    """Mean bytes, codes among them, and mean PSNR of learned payloads, at each quality."""
     rates = codec.rates(images, qualities=QUALITIES, classic="never")
     psnrs = np.minimum(rates.psnr, _EXACT_PSNR).mean(0)
     return list(zip(rates.n_bytes.mean(0) + codec.quantiser.code_bytes, psnrs, strict=True))
 
 
-def _avif_curve(images: Sequence[Image]) -> Curve:
+def avif_curve(images: Sequence[Image]) -> Curve:
+    """Mean bytes and mean PSNR of AVIF payloads, at each quality."""
     return [_point(images, [candidates(i, quality=q)[0] for i in images]) for q in QUALITIES]
 
 

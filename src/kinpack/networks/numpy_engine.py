@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-_COLUMNS = 1 << 22
+COLUMNS = 1 << 22
 """Most numbers of the columns that a convolution lays out at a time, 16 MiB; one at least."""
 
 
@@ -51,7 +51,7 @@ def convolution(
     n, _, height, width = windows.shape[:4]
     y = np.empty((n, o, height, width), np.float32)
     rows = weight.reshape(o, -1)
-    for pictures, lines, places in _blocks(n, height, width, most=_COLUMNS // rows.shape[1]):
+    for pictures, lines, places in _blocks(n, height, width, most=COLUMNS // rows.shape[1]):
         block = windows[pictures, :, lines, places].transpose(1, 4, 5, 0, 2, 3)
         product = rows @ block.reshape(rows.shape[1], -1)
         product = product.reshape(o, *block.shape[3:]).transpose(1, 0, 2, 3)

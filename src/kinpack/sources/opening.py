@@ -47,7 +47,8 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TABLES = (".parquet", ".arrow")
 # Folders that are entered once more, by links: without a limit, links among a few folders make
 # more paths than there is time for.
-_MOST_LINKED = 10_000
+MOST_LINKED = 10_000
+"""Times that links may lead to folders that were seen already."""
 
 
 def open_source(
@@ -300,10 +301,10 @@ def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
                         if identity not in above:  # else a link leads back up
                             again += identity in entered
                             entered.add(identity)
-                            if again > _MOST_LINKED:
+                            if again > MOST_LINKED:
                                 raise SourceError(
                                     f"{shown(root)}: its links lead to the same folders more than "
-                                    f"{_MOST_LINKED:,} times; remove some of them"
+                                    f"{MOST_LINKED:,} times; remove some of them"
                                 )
                             pending.append((name + "/", entry.path, above | {identity}))
                     elif is_picture_name(entry.name):

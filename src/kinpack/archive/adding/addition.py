@@ -27,7 +27,8 @@ from kinpack.sources.items import Item
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
 
-_ATTEMPTS = 3
+ATTEMPTS = 3
+"""Times that images are fitted to a number of bytes."""
 
 
 @dataclass(slots=True)
@@ -234,7 +235,7 @@ class Addition:
             rates = self._codec.rates(images, GRID, replace(self._options.target, max_bytes=None))
             fitting.take(batch, rates)
         allowed = limit
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             self._store_all(items, progress, zip(fitting.ids, fitting.plan(allowed), strict=True))
             manifest, _ = self._proposed(self._snapshot)
             beyond = manifest.bytes_on_disk - limit if manifest else 0

@@ -34,7 +34,8 @@ ROWS = 1 << 16
 """A segment is full with this many images."""
 
 _ZSTD_LEVEL = 19
-_ONE_PAGE = 1 << 30
+ONE_PAGE = 1 << 30
+"""Bytes of a page, so many that a column chunk has one."""
 
 
 def is_small(entry: SegmentEntry) -> bool:
@@ -315,8 +316,8 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
         compression={one.name: "ZSTD" if one.packed else "NONE" for one in columns},
         compression_level={one.name: _ZSTD_LEVEL for one in columns if one.packed},
         write_statistics=False,
-        data_page_size=_ONE_PAGE,
-        dictionary_pagesize_limit=_ONE_PAGE,
+        data_page_size=ONE_PAGE,
+        dictionary_pagesize_limit=ONE_PAGE,
         store_schema=False,
         **options,
     ) as writer:

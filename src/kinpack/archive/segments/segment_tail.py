@@ -45,7 +45,7 @@ class Tail:
         new = [name for name in names or self._pages if name not in self._arrays]
         for name in new:
             check_prefixes(self._tail, self._pages[name], COLUMNS[name], rows=self._rows)
-        for name, array in self._read(new).items() if new else ():
+        for name, array in self.read(new).items() if new else ():
             column = COLUMNS[name]
             array.validate(full=True)  # offsets, UTF-8: the file may be a stranger's
             if column.dtype == "string":
@@ -57,7 +57,7 @@ class Tail:
             self._arrays[name] = array
         return self._arrays
 
-    def _read(self, names: list[str]) -> dict[str, Any]:
+    def read(self, names: list[str]) -> dict[str, Any]:
         """Columns as Arrow arrays of so many rows."""
         import pyarrow.parquet as pq
 

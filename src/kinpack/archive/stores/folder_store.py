@@ -31,7 +31,8 @@ from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import closed, missing, refusal, too_large, truncated
 from kinpack.errors import ArchiveError, shown
 
-_KEPT_OPEN = 128
+KEPT_OPEN = 128
+"""Files that stay open between reads."""
 _NOT_ABOVE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP})
 
 
@@ -347,7 +348,7 @@ class FolderStore:
             if (descriptor := self._descriptors.get(name)) is None:
                 with self._within(name) as (handle, last):
                     descriptor = open_file(last, handle)
-                if len(self._descriptors) < _KEPT_OPEN:
+                if len(self._descriptors) < KEPT_OPEN:
                     self._descriptors[name] = descriptor
             kept = name in self._descriptors
         try:

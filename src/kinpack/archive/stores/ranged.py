@@ -24,7 +24,8 @@ TAIL_BYTES = 1 << 16
 
 _TIMEOUT = 30.0
 _ATTEMPTS = 4
-_PAUSE = 0.2
+PAUSE = 0.2
+"""Seconds before the first request that is tried again; then twice as long each time."""
 _REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 500, 502, 503, 504})
@@ -220,7 +221,7 @@ class HttpFile:
                     continue  # the server has closed a connection that was kept open
             attempt += 1
             if attempt < _ATTEMPTS:
-                time.sleep(_PAUSE * 2 ** (attempt - 1))
+                time.sleep(PAUSE * 2 ** (attempt - 1))
         raise ArchiveError(
             f"{self.where}: the server does not answer ({trouble}); check the address and the "
             "network, and try again"
