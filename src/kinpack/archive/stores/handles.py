@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import stat
-import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -43,7 +42,6 @@ _NO_LOCKS = frozenset(
 )
 _LARGE = 1 << 20
 _log = logging.getLogger(__name__)
-_seeking = threading.Lock()
 
 
 def _flags(*names: str) -> int:
@@ -146,23 +144,15 @@ def read_at(descriptor: int, offset: int, length: int) -> bytes:
     """
     if length > _LARGE and os.fstat(descriptor).st_size < offset + length:
         return b""  # a length that a file only claims must not be allocated
-    data = _read_some(descriptor, length, offset)
+    data = system.pread(descriptor, length, offset)
     if len(data) == length or not data:
         return data
     parts = [data]
     done = len(data)
-    while done < length and (part := _read_some(descriptor, length - done, offset + done)):
+    while done < length and (part := system.pread(descriptor, length - done, offset + done)):
         parts.append(part)
         done += len(part)
     return b"".join(parts)
-
-
-def _read_some(descriptor: int, length: int, offset: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(descriptor, length, offset)
-    with _seeking:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, length)
 
 
 def synchronise(folder: str, within: int) -> None:
