@@ -50,13 +50,16 @@ class Standing:
         bucket: that it asks.
         work: what it does.
         request: a pattern of its method and key.
+        after: so many such requests are let through before.
     """
 
-    def __init__(self, bucket: FakeBucket, work: Callable[[], object], request: str) -> None:
+    def __init__(
+        self, bucket: FakeBucket, work: Callable[[], object], request: str, after: int = 0
+    ) -> None:
         self.error: Exception | None = None
         self.result: object = None
         self._there, self._go = threading.Event(), threading.Event()
-        self._work, self._request = work, request
+        self._work, self._request, self._left = work, request, after
         self._thread = threading.Thread(target=self._run, name=f"{id(self)}")
         bucket.gates[self._thread.name] = self._gate
         self._thread.start()
@@ -70,6 +73,9 @@ class Standing:
 
     def _gate(self, method: str, key: str) -> None:
         if re.search(self._request, f"{method} {key}") and not self._there.is_set():
+            self._left -= 1
+            if self._left >= 0:
+                return
             self._there.set()
             assert self._go.wait(PATIENCE)
 
@@ -209,6 +215,41 @@ def test_a_writer_whose_files_are_gone_does_not_acknowledge(bucket: FakeBucket) 
     assert content(PLACE) == expected(pictures(3))
     add(20)()
     assert content(PLACE) == expected(pictures(3), pictures(2, first=20))
+
+
+def test_what_others_made_of_a_commit_before_it_was_looked_at_stays(bucket: FakeBucket) -> None:
+    """The revision before it is forgotten; then it is compacted, and forgotten itself."""
+    for compacted in (False, True):
+        place = make(f"{PLACE}/{compacted}", pictures(3))
+
+        def work(place: str = place) -> None:
+            with reopened(place) as archive:
+                archive.add(pictures(2, first=20))
+
+        writer = Standing(bucket, work, "GET .*manifests/0000000001", after=3)
+        bucket.now += 2 * DAY
+        with reopened(place) as archive:
+            if compacted:
+                archive.compact()
+            number = archive.manifest.number
+            archive.gc(min_age=0)
+        writer.go_on()
+        assert number == 2 + compacted
+        assert content(place) == expected(pictures(3), pictures(2, first=20))
+        assert (writer.error is None) is not compacted
+
+
+def test_a_writer_that_stands_still_before_it_looks_for_collectors(bucket: FakeBucket) -> None:
+    make(PLACE, pictures(3))
+    writer = Standing(bucket, add(20), "LIST a.kin/locks")
+    bucket.now += 2 * DAY
+    collector = Standing(bucket, gc, "LIST a.kin$")  # has removed the writer's lease
+    bucket.now += 1
+    writer.go_on()
+    assert "others went on without it" in str(writer.error)
+    collector.go_on()
+    assert collector.error is None
+    assert content(PLACE) == expected(pictures(3))
 
 
 def test_a_purge_that_is_cut_off_is_finished_at_once(

@@ -283,7 +283,8 @@ def put_next(
 def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]:
     """Look after a commit whether it is one: its writer may have stood still for any time.
 
-    One that does not follow what is there is taken away: nobody can have built on it.
+    One that does not follow what is there is taken away: nobody can have built on it. Where the one
+    before it was forgotten since, it stays.
 
     Returns:
         Files that it brings and that are not there, whole.
@@ -293,12 +294,9 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             cannot be read.
     """
     try:
-        if base.number:
-            follows = holds(store, base)
-        else:
-            numbers = manifest_numbers(store)
-            follows = numbers[-1:] == [len(numbers)]
-        known = {entry.name for entry in base.segments}
+        held = base.number > 0 and holds(store, base)
+        follows = held or _is_oldest(store, manifest)
+        known = {entry.name for entry in base.segments if held}
         missing = [
             file
             for entry in manifest.segments
@@ -316,6 +314,14 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             store.delete(manifest.file)
         raise replaced(store)
     return missing
+
+
+def _is_oldest(store: Store, manifest: Manifest) -> bool:
+    """Whether a commit is there, none is before it, and what is after it follows it."""
+    numbers = manifest_numbers(store)
+    if numbers != list(range(manifest.number, manifest.number + len(numbers))) or not numbers:
+        return False
+    return len(numbers) == 1 or load_record(store, numbers[1]).parent == manifest.checksum
 
 
 def cleaned_up(store: Store, missing: list[str]) -> ArchiveError:

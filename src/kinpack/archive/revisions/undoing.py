@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kinpack.archive.revisions.manifest import Manifest, manifest_file
-from kinpack.archive.revisions.manifest_chain import load_manifest, put_next
+from kinpack.archive.revisions.manifest_chain import holds, load_manifest, put_next
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.stores.store import Store
+from kinpack.errors import ArchiveError
 
 
 def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
@@ -18,6 +19,10 @@ def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
         store: where the archive lies.
         manifest: the commit.
         base: the one before it.
+
+    Raises:
+        ArchiveError: that was forgotten meanwhile, so that nothing can be given back; or the store
+            cannot be written.
     """
     done = {entry.name: entry for entry in manifest.segments}
     before = {entry.name: entry for entry in base.segments}
@@ -34,6 +39,11 @@ def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
         return now.manifest.following(tuple(segments), change), None
 
     with store.writing(lambda: None):  # the lease that it was made under may be gone
+        if base.number and not holds(store, base):
+            raise ArchiveError(
+                f"{store.where(manifest.file)}: files of this revision are gone, and the revision "
+                "before it; save what is whole with: kinpack repair"
+            )
         store.delete(manifest.file)
         if store.exists(manifest_file(manifest.number + 1)):
             store.create(manifest.file, manifest.to_bytes())

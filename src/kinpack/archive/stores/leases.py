@@ -83,14 +83,19 @@ class Lease:
 
         Returns:
             When those that count were written, by sort and name.
+
+        Raises:
+            ArchiveError: it is gone already: whoever put it stood still.
         """
         self._put()
         found = dict(self._shelf.leases())
         now = found.pop(self._names[-1], None)
+        if now is None:
+            raise self._overtaken()
         others: dict[str, dict[str, datetime]] = {WRITER: {}, COLLECTOR: {}}
         for sort, seconds in ((WRITER, WRITER_SECONDS), (COLLECTOR, COLLECTOR_SECONDS)):
             for name in [name for name in found if name.startswith(sort)]:
-                if now is None or (now - found[name]).total_seconds() <= seconds:
+                if (now - found[name]).total_seconds() <= seconds:
                     others[sort][name] = found[name]
                 else:
                     self._shelf.drop(name)
@@ -117,10 +122,7 @@ class Lease:
             self._lost = then is None or now is None or (now - then).total_seconds() > self._seconds
         if self._lost:
             self.release()
-            raise ArchiveError(
-                f"{self._shelf.where('')}: this took so long without a sign of life that others "
-                "went on without it; it changed nothing more; try again"
-            )
+            raise self._overtaken()
         self._renewed = began
         while len(self._names) > 1:
             self._shelf.drop(self._names.pop(0))
@@ -138,6 +140,12 @@ class Lease:
         with suppress(ArchiveError):  # what was done is done
             for name in self._names:
                 self._shelf.drop(name)
+
+    def _overtaken(self) -> ArchiveError:
+        return ArchiveError(
+            f"{self._shelf.where('')}: this took so long without a sign of life that others "
+            "went on without it; it changed nothing more; try again"
+        )
 
     def _put(self) -> None:
         self._names.append(f"{self._sort}{uuid.uuid4().hex}")
