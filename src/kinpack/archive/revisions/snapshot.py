@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, takewhile
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,12 +189,7 @@ class Snapshot:
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
         """Packed product codes, shape (images, bytes of a code), in the order of positions."""
-        if not self.segments:
-            return np.zeros((0, 8), np.uint8)
-        parts = [
-            segment.codes if rows is None else segment.codes[rows] for segment, rows in self.parts()
-        ]
-        return self._joined(parts, "product codes")
+        return self._joined((segment.codes for segment in self.segments), "product codes", 8)
 
     @cached_property
     def describer_codes(self) -> NDArray[np.uint8]:
@@ -201,39 +197,46 @@ class Snapshot:
 
         Where the archive has no describer, or no images, a code has 0 bytes.
         """
-        parts = [np.zeros((0, 0), np.uint8)]
-        for segment, rows in self.parts():
-            codes = segment.describer_codes
-            if codes is None:
-                codes = np.zeros((segment.manifest_entry.rows, 0), np.uint8)
-            parts.append(codes if rows is None else codes[rows])
-        if len(parts) > 1:
-            del parts[0]
-        return self._joined(parts, "codes of the describer")
+        codes = (segment.describer_codes for segment in self.segments)
+        return self._joined(codes, "codes of the describer", 0)
 
-    def _joined(self, parts: list[NDArray[np.uint8]], what: str) -> NDArray[np.uint8]:
-        """The codes of all segments, which an archive of one codec and describer has alike."""
-        for segment, part in zip(self.segments, parts, strict=False):
-            if part.shape[1] != parts[0].shape[1]:
+    def _joined(
+        self, codes: Iterable[NDArray[np.uint8] | None], what: str, n_bytes: int
+    ) -> NDArray[np.uint8]:
+        """The living codes of all segments, which an archive of one codec and describer has alike.
+
+        Args:
+            codes: of each segment, (rows, bytes of a code); ``None`` where it has none.
+            what: they are called.
+            n_bytes: of a code where there is none.
+        """
+        parts = [np.zeros((0, n_bytes), np.uint8)]
+        for (segment, rows), part in zip(self.parts(), codes, strict=True):
+            if part is None:
+                part = np.zeros((segment.manifest_entry.rows, n_bytes), np.uint8)
+            parts.append(part if rows is None else part[rows])
+            if part.shape[1] != parts[1].shape[1]:
                 raise ArchiveError(
                     f"{segment.where}: its {what} have {part.shape[1]} bytes each, those of the "
-                    f"first segment {parts[0].shape[1]}; restore the file from a copy"
+                    f"first segment {parts[1].shape[1]}; restore the file from a copy"
                 )
-        codes = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        codes.setflags(write=False)
-        return codes
+        joined = parts[-1] if len(parts) < 3 else np.concatenate(parts[1:])
+        joined.setflags(write=False)
+        return joined
 
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""
-        for segment, rows in self.parts():
-            ids = segment.ids.to_pylist()
-            yield from ids if rows is None else (ids[row] for row in rows.tolist())
+        return self._living(segment.ids for segment in self.segments)
 
     def labels(self) -> Iterator[str | None]:
         """All labels, in the order of positions."""
-        for segment, rows in self.parts():
-            labels = segment.index.optional["label"].to_pylist()
-            yield from labels if rows is None else (labels[row] for row in rows.tolist())
+        return self._living(segment.index.optional["label"] for segment in self.segments)
+
+    def _living(self, columns: Iterable[Any]) -> Iterator[Any]:
+        """The values of living images, of an Arrow array for each segment."""
+        for (_, rows), column in zip(self.parts(), columns, strict=True):
+            values = column.to_pylist()
+            yield from values if rows is None else (values[row] for row in rows.tolist())
 
     def entries(self) -> Iterator[ImageEntry]:
         """What is known of every image without its payload, in the order of positions."""

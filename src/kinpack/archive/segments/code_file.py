@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
 from kinpack.archive.stores.store import Store
@@ -38,10 +35,6 @@ class CodeFile:
     def file(self) -> str:
         """Name of the file in the store."""
         return f"{FOLDER}{self.name}{SUFFIX}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry as JSON values."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, rows: int) -> CodeFile:
@@ -80,20 +73,3 @@ def read_code_file(store: Store, entry: CodeFile) -> bytes:
             "with --codes codec"
         )
     return data
-
-
-def read_codes(store: Store, entry: CodeFile, rows: int) -> NDArray[np.uint8]:
-    """The codes of a segment's images, every byte of them checked.
-
-    Args:
-        store: where the file lies.
-        entry: what the manifest says of it.
-        rows: of the segment.
-
-    Returns:
-        uint8 (rows, bytes of a code), not to be changed.
-
-    Raises:
-        ArchiveError: the file is missing or damaged.
-    """
-    return np.frombuffer(read_code_file(store, entry), np.uint8).reshape(rows, -1)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.code_file import read_codes
+from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -183,7 +183,8 @@ class Segment:
         """
         entry = self.manifest_entry
         if self._codes is None and entry.codes is not None:
-            self._codes = read_codes(self._store, entry.codes, entry.rows)
+            data = read_code_file(self._store, entry.codes)
+            self._codes = np.frombuffer(data, np.uint8).reshape(entry.rows, -1)
         return self._codes
 
     def packet(self, row: int) -> Packet:
@@ -249,21 +250,26 @@ class Segment:
             code = b"" if codes is None else codes[row].tobytes()
             yield StoredImage(ids[row], known, packet, code)
 
-    def entries(self) -> Iterator[ImageEntry]:
-        """What is known of every image without its payload, deleted ones included, row by row.
+    def entries(self, first: int = 0, stop: int | None = None) -> Iterator[ImageEntry]:
+        """What is known of images without their payloads, deleted ones included, row by row.
+
+        Args:
+            first: row of the first image.
+            stop: one past the last row; ``None`` for all that follow.
 
         Raises:
             ArchiveError: the file is missing, truncated or damaged.
             PayloadError: an image is of an unknown kind.
         """
-        index = self.index
+        index, some = self.index, slice(first, stop)
         names = list(index.optional)
-        optional = zip(*(array.to_pylist() for array in index.optional.values()), strict=True)
+        optional = zip(*(array[some].to_pylist() for array in index.optional.values()), strict=True)
         stated = ("width", "height", "channels", "kind", "quality")
-        numbers = (index.numbers[name].tolist() for name in stated)
-        columns = index.ids.to_pylist(), optional, *numbers, np.diff(index.starts).tolist()
+        numbers = (index.numbers[name][some].tolist() for name in stated)
+        lengths = np.diff(index.starts[first : None if stop is None else stop + 1])
+        columns = index.ids[some].to_pylist(), optional, *numbers, lengths.tolist()
         for row, (name, known, width, height, channels, kind, quality, length) in enumerate(
-            zip(*columns, strict=True)
+            zip(*columns, strict=True), first
         ):
             yield ImageEntry(
                 id=name,
@@ -277,27 +283,12 @@ class Segment:
             )
 
     def entry(self, row: int) -> ImageEntry:
-        """What is known of one image without its payload.
+        """What is known of one image without its payload; raises as ``entries`` does.
 
         Args:
             row: 0 for the segment's first image.
-
-        Raises:
-            ArchiveError: the file is missing, truncated or damaged.
-            PayloadError: the image is of an unknown kind.
         """
-        index = self.index
-        numbers = {name: int(index.numbers[name][row]) for name in index.numbers}
-        return ImageEntry(
-            id=index.ids[row].as_py(),
-            columns=columns_of(index, row),
-            width=numbers["width"],
-            height=numbers["height"],
-            channels=numbers["channels"],
-            kind=self._kind(row, numbers["kind"]),
-            quality=numbers["quality"],
-            length=int(index.starts[row + 1] - index.starts[row]),
-        )
+        return next(self.entries(row, row + 1))
 
     def _kind(self, row: int, number: int) -> Kind:
         if number not in _KINDS:
