@@ -296,7 +296,7 @@ def test_gc_finishes_what_was_only_to_be_removed(
     path = tmp_path / "a.kin"
     traces = aged(path)
     with monkeypatch.context() as patch, reopened(path) as archive:
-        Stopper(patch, [(purging, "sweep")], 1)  # the first one only looks for an older purge
+        Stopper(patch, [(purging, "sweep")], 0)
         with pytest.raises(Stop):
             archive.remove(GONE[:1], purge=True)
     assert found(files_of(path), traces)

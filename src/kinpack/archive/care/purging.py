@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from kinpack.archive.care.collecting import PURGE, GcReport, purged_files, sweep
@@ -10,7 +10,6 @@ from kinpack.archive.care.compaction import CompactReport, compact
 from kinpack.archive.care.removal import removal
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, load_record, manifest_numbers
-from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
@@ -83,15 +82,18 @@ def purge(
         ArchiveError: a segment is missing or damaged, or the store cannot be written.
     """
     report = PurgeReport()
-    asked = {file for record in _records(store) for file in purged_files(record)}
-    report.take(sweep(store, orphan_age))
-    report.finished = bool(report.revisions) or not asked.isdisjoint(report.files)
+    records = [load_record(store, number) for number in manifest_numbers(store)]
+    entries = {entry.name: entry for record in records for entry in record.segments}
+    former = {file for entry in entries.values() for file in entry.files}
+    asked = {file for record in records for file in purged_files(record)}
+    report.finished = not asked.isdisjoint(store.list())
     gone = {name for name in ids if isinstance(name, str) and name not in base}
     unlabelled = label is not None and label not in base.labels()
     if report.finished or base.manifest.change.get("verb") == PURGE:  # which may have been this one
         deleted = gone, unlabelled
     else:
-        deleted = _deleted(store, gone, label if unlabelled else None)
+        segments = (Segment(store, entry) for entry in entries.values())
+        deleted = _deleted(segments, gone, label if unlabelled else None)
         report.finished = bool(deleted[0]) or deleted[1]
     ids = [name for name in ids if not isinstance(name, str) or name not in deleted[0]]
     label = None if deleted[1] else label
@@ -108,19 +110,19 @@ def purge(
         base, removed = commit(store, base, without)
     try:
         dead = any(entry.deleted for entry in base.manifest.segments)
-        dead = dead or bool(_only_before(store, base.manifest))
+        dead = dead or bool(former - _files(base.manifest))
         base, compacted = compact(store, base, progress, merge=merge)
         if dead:
             change = {
                 "verb": PURGE,
                 "removed": removed,
                 "dropped": compacted.dropped,
-                "files": _only_before(store, base.manifest),
+                "files": sorted((former | asked) - _files(base.manifest)),
             }
             newest = base.manifest
             alone = replace(newest.following(newest.segments, change), base=None)
             base, _ = commit(store, base, lambda _: (alone, None))
-            report.take(sweep(store, orphan_age))
+        report.take(sweep(store, orphan_age))
     except KinpackError as error:
         raise ArchiveError(
             f"{error}; what was deleted stays so, but is not purged yet: finish that with: kinpack "
@@ -130,34 +132,28 @@ def purge(
     return base, removed, compacted
 
 
-def _records(store: Store) -> list[Record]:
-    """What all manifests say."""
-    return [load_record(store, number) for number in manifest_numbers(store)]
+def _files(manifest: Manifest) -> set[str]:
+    """Names of the files of a revision's segments."""
+    return {file for entry in manifest.segments for file in entry.files}
 
 
-def _only_before(store: Store, newest: Manifest) -> list[str]:
-    """Names of the files of segments that earlier revisions name and the newest does not."""
-    entries = (entry for record in _records(store) for entry in record.segments)
-    named = {file for entry in newest.segments for file in entry.files}
-    return sorted({file for entry in entries for file in entry.files} - named)
-
-
-def _deleted(store: Store, ids: set[str], label: str | None) -> tuple[set[str], bool]:
-    """Which of some ids are in segments that are still there, and whether an image of a label is.
+def _deleted(
+    segments: Iterable[Segment], ids: set[str], label: str | None
+) -> tuple[set[str], bool]:
+    """Which of some ids are in segments, and whether an image of a label is.
 
     Args:
-        store: where the archive lies.
+        segments: all that any revision names.
         ids: that the newest revision does not have.
         label: that none of its images has; ``None`` if no label is looked for.
     """
     found: set[str] = set()
     labelled = False
-    entries = {entry.name: entry for record in _records(store) for entry in record.segments}
-    for entry in entries.values():
+    for segment in segments:
         if found == ids and labelled == (label is not None):
             break
         try:
-            index = Segment(store, entry).index
+            index = segment.index
         except ArchiveError:  # of a revision that was half removed: nothing can be read of it
             continue
         found |= ids.intersection(index.ids.to_pylist())
