@@ -57,6 +57,11 @@ def test_they_are_small(codec: Codec) -> None:
     assert codec.quantiser.code_bytes == 8
 
 
+def test_their_page_tells_their_size(codec: Codec) -> None:
+    page = Path(__file__).parents[1] / "docs" / "codecs.md"
+    assert f"| bytes | {codec.n_bytes:,}" in page.read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 9), (32, 32), (33, 130), (700, 520)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
