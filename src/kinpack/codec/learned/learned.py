@@ -116,7 +116,7 @@ class LearnedCoder:
                 if large is not None:
                     drawn[i] = large
                 continue
-            y = self.analyse(np.stack([_padded(pictures[i]) for i in rows]), q[rows])
+            y = self.analyse([pictures[i] for i in rows], q[rows])
             y_hat, messages = self.latents.encode(y, codes[rows], quality=q[rows])
             for i, message in zip(rows, messages, strict=True):
                 payloads[i] = message
@@ -166,19 +166,27 @@ class LearnedCoder:
                 pictures[i] = picture[: sizes[i][0], : sizes[i][1]]
         return pictures
 
-    def analyse(self, pictures: Picture, quality: Qualities) -> NDArray[np.float64]:
-        """``y`` of pictures of one size, as the coder of latents takes it.
+    def analyse(
+        self, pictures: Sequence[Picture] | Picture, quality: Qualities
+    ) -> NDArray[np.float64]:
+        """``y`` of pictures, as the coder of latents takes it.
 
         Args:
-            pictures: uint8 (n, H, W, 3), sides multiples of 8.
+            pictures: uint8 (H, W, 3) each; grown to multiples of 8, by repeating the last row and
+                column, they are of one size.
             quality: 1 to 99, of all or of each.
 
         Returns:
-            (n, channels, H/8, W/8) in units, within ±limit.
+            (n, channels, ⌈H/8⌉, ⌈W/8⌉) in units, within ±limit.
         """
-        n, height, width, _ = pictures.shape
-        x: Array = np.empty((n, 4, height, width), dtype=np.float32)
-        x[:, :3] = pictures.transpose(0, 3, 1, 2)
+        n = len(pictures)
+        h, w = (-(-side // STRIDE) for side in pictures[0].shape[:2])
+        x: Array = np.empty((n, 4, STRIDE * h, STRIDE * w), dtype=np.float32)
+        for one, picture in zip(x, pictures, strict=True):
+            height, width, _ = picture.shape
+            one[:3, :height, :width] = picture.transpose(2, 0, 1)
+            one[:3, height:, :width] = one[:3, height - 1 : height, :width]
+            one[:3, :, width:] = one[:3, :, width - 1 : width]
         x[:, :3] /= 255
         x[:, :3] -= 0.5
         x[:, 3] = ((np.full(n, quality) - 50) / 20)[:, None, None]
@@ -223,8 +231,8 @@ class LearnedCoder:
         y = np.empty(shape)
         whole = (_whole(picture.shape[0]), _whole(picture.shape[1]))
         for piece in pieces(whole, ANALYSIS, region=tile):
-            part = _padded(picture[piece.source])
-            y[:, :, *piece.place] = self.analyse(part[None], quality)[:, :, *piece.kept]
+            part = self.analyse([picture[piece.source]], quality)
+            y[:, :, *piece.place] = part[:, :, *piece.kept]
         return y
 
     def _decode_large(
@@ -323,15 +331,6 @@ class LearnedImages:
 def _grey(picture: Image) -> Image:
     total: NDArray[np.uint16] = picture.astype(np.uint16).sum(2, keepdims=True, dtype=np.uint16)
     return ((total + 1) // 3).astype(np.uint8)
-
-
-def _padded(picture: Picture) -> Picture:
-    """Picture grown to multiples of 8 by repeating its last row and column."""
-    height, width = picture.shape[:2]
-    down, right = -height % STRIDE, -width % STRIDE
-    if not (down or right):
-        return picture
-    return np.pad(picture, ((0, down), (0, right), (0, 0)), mode="edge")
 
 
 def _whole(side: int) -> int:
