@@ -36,7 +36,7 @@ from kinpack.learn.freezing.scales import (
 )
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.lattice.seen_error import luma_and_chroma
+from kinpack.learn.lattice.seen_error import CHROMA, luma_and_chroma
 from kinpack.learn.models.model import pictures_of
 
 Patches: TypeAlias = Sequence[NDArray[np.uint8]]
@@ -53,7 +53,7 @@ _LATENT = 1 / (8 * UNIT)  # the real value that networks see of one unit
 
 
 def frozen_coder(
-    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = (0.6, 0.5)
+    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = CHROMA
 ) -> LatticeCoder:
     """Coder of a model's latents: see `frozen_parts`."""
     levels, contexts, choice = frozen_parts(model, patches, chroma=chroma)
@@ -61,7 +61,7 @@ def frozen_coder(
 
 
 def frozen_parts(
-    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = (0.6, 0.5)
+    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = CHROMA
 ) -> tuple[list[LevelContext], list[GroupContext], SymbolChoice]:
     """Integer context networks of a model, and tables learned from the symbols they lead to.
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.errors import CodecError
+from kinpack.learn.lattice.seen_error import CHROMA
 from kinpack.learn.models.plain import Plain
 
 DEFAULT_GROUPS = (
@@ -101,8 +102,8 @@ class LatticeTraining(Plain):
     decay_from: float = 0.6
     quality_low: int = 24
     quality_high: int = 88
-    chroma: tuple[float, float] = (0.6, 0.5)
-    structure: float = 100.0
+    chroma: tuple[float, float] = CHROMA
+    structure: float = 60.0
     average: float = 0.999
 
     def to_dict(self) -> dict[str, Any]:
