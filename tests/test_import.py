@@ -31,7 +31,6 @@ FLOORS = {
     "progress": 0,
     "thrift": 0,
     "archive/segments/guard": 1,
-    "archive/stores/system": 0,
     "lazy_names": 1,
     "limits": 1,
     "metrics": 1,

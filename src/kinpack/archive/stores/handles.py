@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinpack.archive.stores.system import by_path
+from kinpack.archive.stores import by_path
 
 try:
     import fcntl

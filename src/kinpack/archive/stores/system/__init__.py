@@ -1,1 +1,0 @@
-"""Calls to the system where it is like Windows; imports nothing of kinpack."""
