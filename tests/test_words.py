@@ -35,6 +35,8 @@ CLASSES = {
     "Entry": "ImageEntry or SegmentEntry",
     "Coder": "the kind of coder",
     "Embedder": "Describer",
+    "Intake": "SourceReader",
+    "Reached": "MeasuredQuality",
 }
 """Names of classes that leave open which one is meant."""
 

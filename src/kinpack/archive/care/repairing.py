@@ -20,7 +20,7 @@ from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
-from kinpack.archive.segments.tolerant_reading import sift
+from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, KinpackError
@@ -342,7 +342,7 @@ class _Repair:
             codes = segment.describer_codes
         except KinpackError as error:
             self._report.notes.append(str(error))
-        for row, packet in sift(segment, rows):
+        for row, packet in packets_or_errors(segment, rows):
             if isinstance(packet, KinpackError):
                 self._lose(ids[row], str(packet))
                 continue

@@ -22,7 +22,7 @@ from kinpack.archive.revisions.manifest_chain import MOST_BYTES, load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
-from kinpack.archive.segments.tolerant_reading import sift
+from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
@@ -248,7 +248,7 @@ class _Verification:
                 names = segment.index.ids.to_pylist()
                 live = list(range(len(names))) if rows is None else rows.tolist()
                 ids.update(names[row] for row in live)
-                for row, packet in sift(segment, live):
+                for row, packet in packets_or_errors(segment, live):
                     self._packet(packet, names[row])
         self._decode()
         with self._reporting():

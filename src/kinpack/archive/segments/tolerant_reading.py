@@ -1,4 +1,4 @@
-"""Sifting: the packets of a segment, each whole or with what is wrong with it."""
+"""Tolerant reading: the packets of a segment, each whole or with what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from kinpack.errors import KinpackError
 _TOGETHER = 256
 
 
-def sift(segment: Segment, rows: Sequence[int]) -> Iterator[tuple[int, Packet | KinpackError]]:
+def packets_or_errors(
+    segment: Segment, rows: Sequence[int]
+) -> Iterator[tuple[int, Packet | KinpackError]]:
     """Read packets, neighbours together, and where that fails one by one.
 
     Args:
