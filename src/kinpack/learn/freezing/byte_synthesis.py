@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.freezing.integer_networks import Floats, least_unit, quantise_layer, real_weights
+from kinpack.learn.freezing.integer_networks import Floats, least_unit, quantised, real_weights
 from kinpack.learn.freezing.integer_synthesis import (
     LEVEL_BITS,
     READ_SHIFT,
@@ -118,8 +118,7 @@ class _Trunk:
 
     def _hide(self, layer: nn.Conv2d, reach: Floats) -> None:
         """Append a layer whose bytes the next one alone takes."""
-        finest = self._finest(layer)
-        unit = np.maximum(reach / _BYTE, finest).clip(1e-12)
+        unit = np.maximum(reach / _BYTE, self._finest(layer)).clip(1e-12)
         self.layers.append(self._quantised(layer, unit, low=0, reads=True))
         self._unit = unit
 
@@ -149,20 +148,11 @@ class _Trunk:
         self.layers.append(replace(made, shuffle=shuffle, grow=grow, adds=adds))
 
     def _finest(self, layer: nn.Conv2d) -> Floats:
-        weight, bias = real_weights(layer)
-        return least_unit(weight, bias, input_unit=self._unit, largest_weight=MOST_WEIGHT)
+        return least_unit(*real_weights(layer), input_unit=self._unit, largest_weight=MOST_WEIGHT)
 
     def _quantised(self, layer: nn.Conv2d, unit: Floats, *, low: int, reads: bool) -> ByteLayer:
-        weight, bias = real_weights(layer)
-        made = quantise_layer(
-            weight,
-            bias,
-            input_unit=self._unit,
-            output_unit=unit,
-            low=low,
-            high=low + _BYTE,
-            largest_weight=MOST_WEIGHT,
-        )
+        high = low + _BYTE
+        made = quantised(layer, self._unit, unit, low, high, largest_weight=MOST_WEIGHT)
         # Bytes are rounded, whole numbers of other layers are cut off.
         half = (1 << made.shift.astype(np.int32)) >> 1
         layers = ByteLayer(made.weight, made.bias - half, made.shift, low)

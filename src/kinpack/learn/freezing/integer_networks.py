@@ -87,10 +87,8 @@ def quantised(
     largest_weight: int = WEIGHT,
 ) -> IntegerLayer:
     """Integer stand-in of a layer of torch: see `quantise_layer`."""
-    weight, bias = real_weights(layer)
     return quantise_layer(
-        weight,
-        bias,
+        *real_weights(layer),
         input_unit=input_unit,
         output_unit=output_unit,
         low=low,
@@ -165,8 +163,7 @@ def hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
     arithmetic; it gets the finest that does not.
     """
     reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
-    weight, bias = real_weights(layer)
-    finest = least_unit(weight, bias, input_unit=input_unit)
+    finest = least_unit(*real_weights(layer), input_unit=input_unit)
     # A channel without weights has no finest unit: any above 0 will do.
     return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
