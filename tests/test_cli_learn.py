@@ -25,6 +25,7 @@ pytestmark = pytest.mark.learn
 
 if TYPE_CHECKING:
     from kinpack.codec.codec import Codec
+    from kinpack.learn.collection import Collection
 
 SMALL = NetworkConfig(
     wide=16,
@@ -174,7 +175,11 @@ def test_several_sources_keep_their_labels_apart(tmp_path: Path, photos: Path) -
     shutil.copytree(photos, tmp_path / "copy")
     found = read_collection([open_source(photos), open_source(tmp_path / "copy")])
     assert found.classes == ["0/beach", "0/forest", "1/beach", "1/forest"]
-    assert found.labels == [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
+    assert found.labels(found.pictures) == [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
+
+
+def images(found: Collection) -> list[NDArray[np.uint8]]:
+    return [one.image for one in found.pictures]
 
 
 def squares(count: int, side: int = 8) -> NDArray[np.uint8]:
@@ -188,18 +193,20 @@ def test_a_large_collection_is_sampled_without_a_bias() -> None:
     counts = np.zeros(200)
     for seed in range(40):
         found = read_collection([source], seed=seed, most_images=50, threads=1)
-        numbers = [int(image[0, 0, 0]) for image in found.images]
+        numbers = [int(image[0, 0, 0]) for image in images(found)]
         assert len(numbers) == 50
         assert numbers == sorted(set(numbers))
-        assert [found.classes[label] for label in found.labels] == list(map(str, numbers))
+        assert [found.classes[label] for label in found.labels(found.pictures)] == list(
+            map(str, numbers)
+        )
         counts[numbers] += 1
     # Each picture is in a quarter of the samples: 10 of 40, with a deviation of 2.7.
     assert counts.max() <= 20
     assert abs(counts[:100].mean() - 10) < 0.5
     by_bytes = read_collection([source], most_bytes=20 * 8 * 8 * 3, threads=1)
-    assert len(by_bytes.images) == 20
+    assert len(by_bytes.pictures) == 20
     repeated = read_collection([source], most_bytes=20 * 8 * 8 * 3, threads=3)
-    assert repeated.labels == by_bytes.labels
+    assert repeated.labels(repeated.pictures) == by_bytes.labels(by_bytes.pictures)
 
 
 def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
@@ -209,10 +216,10 @@ def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
     grey = np.full((4, 4, 1), 7, np.uint8)
     large = texture(1, 700, 1400)
     found = read_collection([open_source([clear, grey, large])])
-    assert [image.shape for image in found.images] == [(4, 4, 3), (4, 4, 3), (256, 512, 3)]
-    assert (found.images[0] == 255).all()
-    assert (found.images[1] == 7).all()
-    assert found.labels == [-1, -1, -1]
+    assert [image.shape for image in images(found)] == [(4, 4, 3), (4, 4, 3), (256, 512, 3)]
+    assert (images(found)[0] == 255).all()
+    assert (images(found)[1] == 7).all()
+    assert found.labels(found.pictures) == [-1, -1, -1]
 
 
 def test_broken_pictures_stop_or_are_left_out(
@@ -225,7 +232,7 @@ def test_broken_pictures_stop_or_are_left_out(
         read_collection([open_source(photos)])
     found = read_collection([open_source(photos)], skip_broken=True)
     assert found.broken == ["broken.jpg"]
-    assert len(found.images) == 20
+    assert len(found.pictures) == 20
     assert "broken.jpg" in caplog.text
     (tmp_path / "only").mkdir()
     shutil.copy(photos / "broken.jpg", tmp_path / "only")

@@ -29,47 +29,48 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """Images to learn from, held in memory.
-
-    Attributes:
-        images: uint8 (H, W, 3) each, sides up to ``LONGEST_SIDE``.
-        items: that they were read from.
-        grey: whether each is grey.
-        alphas: uint8 (H, W) alpha plane of each; None where all of it is opaque.
-        labels: class of each image, −1 where unknown.
-        classes: what the classes are called, by number.
-        broken: ids of pictures that were left out since they cannot be read.
-    """
-
-    images: list[NDArray[np.uint8]]
-    items: list[Item]
-    grey: list[bool]
-    alphas: list[NDArray[np.uint8] | None]
-    labels: list[int]
-    classes: list[str]
-    broken: list[str]
-
-
 @dataclass(frozen=True)
 class Read:
     """A picture as it is learned from.
 
     Attributes:
-        image: uint8 (H, W, 3), laid over white.
+        item: that it was read from.
+        image: uint8 (H, W, 3), sides up to ``LONGEST_SIDE``, laid over white.
         grey: whether it is grey.
         alpha: uint8 (H, W); None where all is opaque.
+        label: its class, those of several sources told apart; None where unknown.
     """
 
+    item: Item
     image: NDArray[np.uint8]
     grey: bool
     alpha: NDArray[np.uint8] | None
+    label: str | None
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
         return self.image.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Pictures to learn from, held in memory.
+
+    Attributes:
+        pictures: in the order of the sources.
+        classes: what the classes are called, by number.
+        broken: ids of pictures that were left out since they cannot be read.
+    """
+
+    pictures: list[Read]
+    classes: list[str]
+    broken: list[str]
+
+    def labels(self, pictures: Sequence[Read]) -> list[int]:
+        """Number of the class of each picture, −1 where unknown."""
+        number = {label: i for i, label in enumerate(self.classes)}
+        return [-1 if one.label is None else number[one.label] for one in pictures]
 
 
 def read_collection(
@@ -101,7 +102,7 @@ def read_collection(
     """
     # Every picture draws a lot; those with the lowest ones are kept, so that one pass suffices.
     lots = np.random.default_rng((seed, 1))
-    kept: list[tuple[float, int, Read, Item, str | None]] = []  # a heap, highest lot first
+    kept: list[tuple[float, int, Read]] = []  # a heap, highest lot first
     n_bytes, highest = 0, 1.0
     broken: list[str] = []
     numbered = enumerate(_items(sources))
@@ -109,20 +110,20 @@ def read_collection(
         while chunk := list(islice(numbered, _AT_ONCE)):
             drawn = zip(lots.random(len(chunk)).tolist(), chunk, strict=True)
             wanted = [(lot, i, item, label) for lot, (i, (item, label)) in drawn if lot < highest]
-            images = pool.map(_load, [item for _, _, item, _ in wanted])
-            for (lot, i, item, label), image in zip(wanted, images, strict=True):
-                if isinstance(image, ImageError):
+            pictures = pool.map(_load, *zip(*[one[2:] for one in wanted], strict=True))
+            for (lot, i, item, _), picture in zip(wanted, pictures, strict=True):
+                if isinstance(picture, ImageError):
                     if not skip_broken:
                         pool.shutdown(cancel_futures=True)
-                        raise image
-                    _log.warning("kinpack: left out: %s", image)
+                        raise picture
+                    _log.warning("kinpack: left out: %s", picture)
                     broken.append(item.id)
                     continue
-                heapq.heappush(kept, (-lot, i, image, item, label))
-                n_bytes += image.nbytes
+                heapq.heappush(kept, (-lot, i, picture))
+                n_bytes += picture.nbytes
                 while len(kept) > most_images or (n_bytes > most_bytes and len(kept) > 1):
-                    lot, _, image, _, _ = heapq.heappop(kept)
-                    highest, n_bytes = -lot, n_bytes - image.nbytes
+                    lot, _, dropped = heapq.heappop(kept)
+                    highest, n_bytes = -lot, n_bytes - dropped.nbytes
             if progress:
                 progress(len(chunk))
     if not kept:
@@ -130,18 +131,8 @@ def read_collection(
         raise SourceError(
             f"{names}: there is no picture to learn from; name a source that has some"
         )
-    kept.sort(key=lambda one: one[1])
-    classes = sorted({label for *_, label in kept if label is not None})
-    number = {label: i for i, label in enumerate(classes)}
-    return Collection(
-        images=[read.image for _, _, read, _, _ in kept],
-        items=[item for _, _, _, item, _ in kept],
-        grey=[read.grey for _, _, read, _, _ in kept],
-        alphas=[read.alpha for _, _, read, _, _ in kept],
-        labels=[-1 if label is None else number[label] for *_, label in kept],
-        classes=classes,
-        broken=broken,
-    )
+    read = [picture for _, _, picture in sorted(kept, key=lambda one: one[1])]
+    return Collection(read, sorted({one.label for one in read if one.label is not None}), broken)
 
 
 def _items(sources: Sequence[Source]) -> Iterator[tuple[Item, str | None]]:
@@ -154,7 +145,7 @@ def _items(sources: Sequence[Source]) -> Iterator[tuple[Item, str | None]]:
             yield item, label
 
 
-def _load(item: Item) -> Read | ImageError:
+def _load(item: Item, label: str | None) -> Read | ImageError:
     try:
         image = original(item)
     except ImageError as error:
@@ -162,7 +153,7 @@ def _load(item: Item) -> Read | ImageError:
     alpha = image[:, :, 3].copy() if image.shape[2] == 4 else None
     if alpha is not None and (alpha == 255).all():
         alpha = None
-    return Read(composite_on_white(image), image.shape[2] == 1, alpha)
+    return Read(item, composite_on_white(image), image.shape[2] == 1, alpha, label)
 
 
 def original(item: Item) -> NDArray[np.uint8]:

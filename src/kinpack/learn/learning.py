@@ -21,7 +21,7 @@ from kinpack.codec.causal.causal_image import MOST_PIXELS
 from kinpack.codec.codec import Codec
 from kinpack.errors import shown
 from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
-from kinpack.learn.collection import Collection, original, read_collection
+from kinpack.learn.collection import Collection, Read, original, read_collection
 from kinpack.learn.freezing.classic_rule import with_rule
 from kinpack.learn.freezing.freeze import freeze, rule_patches
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
@@ -129,13 +129,11 @@ def learn_codec(
     )
     training = replace(training, alignment=_alignment(training, found, use_labels))
     data = [{"name": _public(source.name), "images": len(source)} for source in opened]
-    held = _held_out(len(found.images), hold_out, training.seed)
+    held = _held_out(len(found.pictures), hold_out, training.seed)
     take_up(folder, identity(data, network, training, start, len(held)))
-    learned = [i for i in range(len(found.images)) if i not in held]
+    learned = [one for i, one in enumerate(found.pictures) if i not in held]
     sampler = PatchSampler(
-        [found.images[i] for i in learned],
-        labels=[found.labels[i] for i in learned],
-        seed=training.seed,
+        [one.image for one in learned], labels=found.labels(learned), seed=training.seed
     )
     shares = causal_shares(found)
     transform = replace(training, minutes=training.minutes * (1 - sum(shares.values())))
@@ -180,20 +178,20 @@ def learn_codec(
     codec = freeze(model, patches, description=header, calibrate_rule=not shares)
     if shares:
         codec = _with_causal(
-            codec, found, learned, shares, training=training, folder=folder, log_line=log_line
+            codec, learned, shares, training=training, folder=folder, log_line=log_line
         )
         every = max(1, len(learned) // rule_patches(len(patches)))
-        codec = with_rule(codec, [original(found.items[i]) for i in learned[::every]])
-    return Learned(codec, [original(found.items[i]) for i in sorted(held)], model)
+        codec = with_rule(codec, [original(one.item) for one in learned[::every]])
+    return Learned(codec, [original(found.pictures[i].item) for i in sorted(held)], model)
 
 
 def causal_shares(found: Collection) -> dict[str, float]:
     """Share of the budget that coding pixel by pixel gets, by what it is learned for."""
-    small = [image.shape[0] * image.shape[1] <= MOST_PIXELS for image in found.images]
-    grey = sum(grey and fits for grey, fits in zip(found.grey, small, strict=True))
-    alphas = sum(a is not None and a.size <= MOST_PIXELS for a in found.alphas)
+    small = [one for one in found.pictures if one.image[:, :, 0].size <= MOST_PIXELS]
+    grey = sum(one.grey for one in small)
+    alphas = sum(one.alpha is not None for one in small)
     shares = {}
-    if 2 * grey >= len(found.images):
+    if 2 * grey >= len(found.pictures):
         shares["grey"] = GREY_SHARE
     if alphas >= LEAST_ALPHAS:
         shares["alpha"] = ALPHA_SHARE
@@ -202,8 +200,7 @@ def causal_shares(found: Collection) -> dict[str, float]:
 
 def _with_causal(
     codec: Codec,
-    found: Collection,
-    learned: Sequence[int],
+    learned: Sequence[Read],
     shares: Mapping[str, float],
     *,
     training: TrainingConfig,
@@ -219,10 +216,10 @@ def _with_causal(
             log=log_line and _part(log_line, spent, share),
         )
         if name == "grey":
-            images = [found.images[i][:, :, :1] for i in learned if found.grey[i]]
+            images = [one.image[:, :, :1] for one in learned if one.grey]
             codec = with_grey(codec, images, plan)
         else:
-            planes = [plane for i in learned if (plane := found.alphas[i]) is not None]
+            planes = [one.alpha for one in learned if one.alpha is not None]
             codec = with_alpha(codec, planes, plan)
         spent += share
     return codec
