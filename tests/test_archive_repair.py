@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from kinpack.archive.archive import Archive
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.segments import segment_stream as stream_module
@@ -134,6 +135,20 @@ def test_a_revision_of_another_archive_hides_nothing(tmp_path: Path) -> None:
     }
     assert [name for name, _ in report.lost] == ["?"] * 3
     assert any("revision 1 is of another archive" in note for note in report.notes)
+
+
+def test_a_revision_of_another_codec_is_left_out_with_a_line(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.kin", make(tmp_path / "other.kin", pictures(3))
+    with reopened(other) as archive:
+        archive.add(pictures(1, first=50))
+    with Archive.create(path, FakeCodec(1)) as archive:
+        archive.add(pictures(2, seed=9))
+    for file in other.rglob("*.*"):
+        if file.name != "0000000001.json":  # the newest revision is the other archive's
+            shutil.copy(file, path / file.relative_to(other))
+    report = mended(path)
+    assert saved(path) == {**expected(pictures(3)), **expected(pictures(1, first=50))}
+    assert [note for note in report.notes if "2 images of another codec" in note]
 
 
 def test_what_is_left_out_gets_a_line(tmp_path: Path) -> None:

@@ -8,19 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.care.recoding import Recoder, find_codec, find_describer
+from kinpack.archive.care.whole_images import WholeImages
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.record import Record
-from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.stored_codec import Codec
-from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import StoredImage
-from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
-from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
-from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
-from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, KinpackError
@@ -95,8 +90,8 @@ class _Repair:
         self._store = store
         self._given = codec
         self._given_describer = describer
-        self._progress = progress
-        self._report = RepairReport()
+        self._whole = WholeImages(store, progress)
+        self._report = RepairReport(notes=self._whole.notes)
         self._saved: set[str] = set()
 
     def write(self, target: str | os.PathLike[str]) -> RepairReport:
@@ -125,17 +120,17 @@ class _Repair:
                 store.create(unborn.describer_file, describer.to_bytes())
             newer = SegmentStream(store, codec_id)
             for name in strays:
-                self._take(newer, self._whole_rows(name), recoder)
+                self._take(newer, self._whole.unnamed(name, codec_id), recoder)
             newer.flush()
             stream = SegmentStream(store, codec_id)
             for entry in revision.segments if revision else ():
-                self._take(stream, self._rows(entry), recoder)
+                self._take(stream, self._whole.named(entry), recoder)
             if revision is not None:
                 self._search(stream, revision, records, strays, recoder)
             stream.flush()
             self._report.notes += recoder.notes() if recoder else []
             self._report.lost = [
-                (name, reason) for name, reason in self._report.lost if name not in self._saved
+                (name, reason) for name, reason in self._whole.lost if name not in self._saved
             ]
             self._report.images = newer.rows + stream.rows
             change = {
@@ -195,10 +190,25 @@ class _Repair:
         recoder: Recoder | None,
     ) -> None:
         """Look through earlier revisions and unnamed segments for what the newest lacks."""
-        lost, self._report.lost = self._report.lost, []  # what they lack themselves is no loss
+        lost, self._whole.lost = self._whole.lost, []  # what they lack themselves is no loss
         missing = {name for name, _ in lost} - self._saved
         every = "?" in missing
         known = {entry.file for entry in revision.segments}.union(strays)
+
+        def take(images: Iterator[StoredImage], *, all_of_them: bool = every) -> tuple[int, int]:
+            """Take what is missing, or all that is not there yet; gives how many, and the rest."""
+            before, seen = stream.rows, 0
+
+            def wanted() -> Iterator[StoredImage]:
+                nonlocal seen
+                for image in images:
+                    seen += 1
+                    if all_of_them or image.id in missing:
+                        yield image
+
+            self._take(stream, wanted(), recoder)
+            return stream.rows - before, seen - (stream.rows - before)
+
         later: Record | Manifest = revision
         for record in sorted(records.values(), key=lambda one: -one.number):
             if record.number >= revision.number:
@@ -208,63 +218,43 @@ class _Repair:
             )
             later = later if strange else record
             try:
-                entries = load_manifest(self._store, record.number).segments
+                manifest = load_manifest(self._store, record.number)
+                entries, codec = manifest.segments, manifest.codec
             except KinpackError:
-                entries = record.segments
+                entries, codec = record.segments, record.codec or revision.codec
             entries = tuple(entry for entry in entries if entry.file not in known)
             known.update(entry.file for entry in entries)
-            if not (strange or missing):
-                continue
-            images = (image for entry in entries for image in self._rows(entry))
-            taken, left = self._take_missing(
-                stream, images, None if strange or every else missing, recoder
-            )
+            images = (image for entry in entries for image in self._whole.named(entry))
             place = f"revision {record.number}"
-            if strange:
-                lost += self._report.lost
+            if strange and codec != revision.codec:
+                count = sum(entry.live for entry in entries)
+                self._report.notes.append(
+                    f"{place} is of another archive, and its {count} images of another codec: they "
+                    f"are left out; save them with: kinpack copy --at {record.number}"
+                )
+            elif strange:
+                taken, left = take((replace(one, code=None) for one in images), all_of_them=True)
+                lost += self._whole.lost
                 self._report.notes.append(
                     f"{place} is of another archive, or of another history of this one: {taken} "
                     f"images of it are taken, {left} left out, whose ids are there already"
                 )
-            elif taken:
+            elif missing and (taken := take(images)[0]):
                 self._report.notes.append(f"{taken} images that were lost are those of {place}")
-            self._report.lost = []
+            self._whole.lost = []
         for name in self._store.list("segments/"):
-            if not name.endswith(".parquet") or name in known:
-                continue
-            taken, left = self._take_missing(
-                stream, self._whole_rows(name), None if every else missing, recoder
-            )
-            self._report.notes.append(
-                f"{self._store.where(name)}: no revision names it; of its whole images {taken} "
-                f"that were lost are taken, {left} left out"
-            )
+            if name.endswith(".parquet") and name not in known:
+                taken, left = take(self._whole.unnamed(name, revision.codec))
+                self._report.notes.append(
+                    f"{self._store.where(name)}: no revision names it; of its whole images {taken} "
+                    f"that were lost are taken, {left} left out"
+                )
         if every:
             self._report.notes.append(
                 "which images were lost is not known in full: what was taken for them may have "
                 "been deleted before"
             )
-        self._report.lost = lost
-
-    def _take_missing(
-        self,
-        stream: SegmentStream,
-        images: Iterator[StoredImage],
-        wanted: set[str] | None,
-        recoder: Recoder | None,
-    ) -> tuple[int, int]:
-        """Take images of some ids, or all, that are not there yet; gives how many, and the rest."""
-        before, seen = stream.rows, 0
-
-        def chosen() -> Iterator[StoredImage]:
-            nonlocal seen
-            for image in images:
-                seen += 1
-                if wanted is None or image.id in wanted:
-                    yield image
-
-        self._take(stream, chosen(), recoder)
-        return stream.rows - before, seen - (stream.rows - before)
+        self._whole.lost = lost
 
     def _identity(
         self, revision: Manifest | None, records: dict[int, Record]
@@ -325,74 +315,3 @@ class _Repair:
             if image.id not in self._saved:
                 self._saved.add(image.id)
                 stream.take(image if recoder else replace(image, code=b""))
-
-    def _rows(self, entry: SegmentEntry) -> Iterator[StoredImage]:
-        """The whole images of a segment that a manifest names."""
-        segment = Segment(self._store, entry)
-        rows = live_rows(entry).tolist()
-        try:
-            index = segment.index
-        except KinpackError as error:
-            for name in self._guess(entry, rows):
-                self._lose(name, str(error))
-            return
-        ids = index.ids.to_pylist()
-        codes = None
-        try:
-            codes = segment.describer_codes
-        except KinpackError as error:
-            self._report.notes.append(str(error))
-        for row, packet in packets_or_errors(segment, rows):
-            if isinstance(packet, KinpackError):
-                self._lose(ids[row], str(packet))
-                continue
-            code = None if codes is None else codes[row].tobytes()
-            yield StoredImage(ids[row], columns_of(index, row), packet, code)
-            self._step()
-
-    def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
-        """The ids of a segment whose index is damaged, as far as they can be read."""
-        try:
-            tail = Tail(
-                self._store.read_range(
-                    entry.file, entry.index_offset, entry.bytes - entry.index_offset
-                ),
-                offset=entry.index_offset,
-                rows=entry.rows,
-            )
-            ids = tail.columns("id")["id"].to_pylist()
-            return [ids[row] for row in rows]
-        except (KinpackError, AttributeError, *UNREADABLE):
-            return ["?"] * len(rows)
-
-    def _whole_rows(self, name: str) -> Iterator[StoredImage]:
-        """The whole images of a segment of which no manifest says anything."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            file = pq.ParquetFile(pa.BufferReader(self._store.read(name)))
-            table = file.read(use_threads=False).to_pylist()
-        except (KinpackError, *UNREADABLE) as error:
-            reason = " ".join(str(error).split())
-            self._report.notes.append(f"{self._store.where(name)}: cannot be read ({reason})")
-            return
-        for row in table:
-            try:
-                packet = checked_packet(row, row["code"], row["payload"])
-                if not row["id"]:
-                    raise ValueError("this is no row of a segment")
-            except (KinpackError, *UNREADABLE) as error:
-                self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
-                continue
-            columns = {column.name: row.get(column.name) for column in optional_columns()}
-            yield StoredImage(row["id"], columns, packet, None)
-            self._step()
-
-    def _lose(self, name: str, reason: str) -> None:
-        self._report.lost.append((name, reason))
-        self._step()
-
-    def _step(self) -> None:
-        if self._progress:
-            self._progress(1)

@@ -1,0 +1,115 @@
+"""Whole images: those of a segment that can be read and hold, and what is to be told of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kinpack.archive.revisions.snapshot import live_rows
+from kinpack.archive.segments.guard.column_table import optional_columns
+from kinpack.archive.segments.image_entry import StoredImage
+from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
+from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
+from kinpack.archive.segments.tolerant_reading import packets_or_errors
+from kinpack.archive.stores.store import Store
+from kinpack.errors import KinpackError
+from kinpack.progress import Progress
+
+
+class WholeImages:
+    """Reads the images of segments, whatever else of them is damaged.
+
+    Args:
+        store: where they lie.
+        progress: called with the number of images just looked at.
+
+    Attributes:
+        lost: ids of the images that are not whole, each with the reason; ``"?"`` where that is
+            damaged too.
+        notes: what else is to be told, a line each.
+    """
+
+    def __init__(self, store: Store, progress: Progress | None) -> None:
+        self.lost: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self._store = store
+        self._progress = progress
+
+    def named(self, entry: SegmentEntry) -> Iterator[StoredImage]:
+        """The whole images of a segment that a manifest names."""
+        segment = Segment(self._store, entry)
+        rows = live_rows(entry).tolist()
+        try:
+            index = segment.index
+        except KinpackError as error:
+            for name in self._guess(entry, rows):
+                self._lose(name, str(error))
+            return
+        ids = index.ids.to_pylist()
+        codes = None
+        try:
+            codes = segment.describer_codes
+        except KinpackError as error:
+            self.notes.append(str(error))
+        for row, packet in packets_or_errors(segment, rows):
+            if isinstance(packet, KinpackError):
+                self._lose(ids[row], str(packet))
+                continue
+            code = None if codes is None else codes[row].tobytes()
+            yield StoredImage(ids[row], columns_of(index, row), packet, code)
+            self._step()
+
+    def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
+        """The ids of a segment whose index is damaged, as far as they can be read."""
+        try:
+            tail = Tail(
+                self._store.read_range(
+                    entry.file, entry.index_offset, entry.bytes - entry.index_offset
+                ),
+                offset=entry.index_offset,
+                rows=entry.rows,
+            )
+            ids = tail.columns("id")["id"].to_pylist()
+            return [ids[row] for row in rows]
+        except (KinpackError, AttributeError, *UNREADABLE):
+            return ["?"] * len(rows)
+
+    def unnamed(self, name: str, codec: str) -> Iterator[StoredImage]:
+        """The whole images of a segment of which no manifest says anything.
+
+        Args:
+            name: of the file.
+            codec: SHA-256 of the codec file; a segment that names another one is left alone.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(pa.BufferReader(self._store.read(name)))
+            made_by = (file.metadata.metadata or {}).get(b"kinpack.codec", codec.encode())
+            if made_by != codec.encode():
+                raise KinpackError("its images are those of another codec")
+            table = file.read(use_threads=False).to_pylist()
+        except (KinpackError, *UNREADABLE) as error:
+            reason = " ".join(str(error).split())
+            self.notes.append(f"{self._store.where(name)}: cannot be read ({reason})")
+            return
+        for row in table:
+            try:
+                packet = checked_packet(row, row["code"], row["payload"])
+                if not row["id"]:
+                    raise ValueError("this is no row of a segment")
+            except (KinpackError, *UNREADABLE) as error:
+                self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
+                continue
+            columns = {column.name: row.get(column.name) for column in optional_columns()}
+            yield StoredImage(row["id"], columns, packet, None)
+            self._step()
+
+    def _lose(self, name: str, reason: str) -> None:
+        self.lost.append((name, reason))
+        self._step()
+
+    def _step(self) -> None:
+        if self._progress:
+            self._progress(1)
