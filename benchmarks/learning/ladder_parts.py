@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
+from kinpack.codec.learned.lattice_file import table_arrays
 from kinpack.describers.describing import product_codes
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.scales import BINS_PER_OCTAVE
@@ -41,11 +42,7 @@ def without_learned_tables(arrays: Arrays) -> dict[str, NDArray[Any]]:
     tables: FrequencyTables = gaussian_tables(
         2.0 ** (SCALE_LOW + (numbers + 0.5) / BINS_PER_OCTAVE)
     )
-    return {
-        "table_counts": tables.counts.astype(np.int32),
-        "table_starts": tables.starts.astype(np.int32),
-        "table_lows": tables.lows.astype(np.int32),
-    }
+    return table_arrays(tables)
 
 
 PARTS: Mapping[str, Callable[[Arrays], dict[str, NDArray[Any]]]] = {

@@ -16,17 +16,16 @@ from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
-from kinpack.codec.learned.lattice_file import LatticeLatents, latents_from
+from kinpack.codec.learned.lattice_file import LatticeLatents, latents_from, tables_from
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.learned.self_test import learned_test
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.descriptor import LinearDescriptor, NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
-from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError, KinpackError
 from kinpack.networks.byte_layers import ByteLayers
-from kinpack.networks.container import Container
+from kinpack.networks.container import Container, array_of, integers_of
 from kinpack.networks.graphs.network_graph import network_fault
 from kinpack.networks.integer_layers import MOST_READ, IntegerLayers
 from kinpack.networks.integer_network import ByteNetwork, ExactNetwork, IntegerNetwork
@@ -58,11 +57,11 @@ class CodecParts:
         engine: Engine | None = None,
         optimise: bool = True,
     ) -> None:
-        self._container, self._threads = container, threads
+        self._blobs, self._arrays, self._threads = container.blobs, container.arrays, threads
         self._engine, self._optimise = engine, optimise
         self._header = container.header
         self._name = str(self._header.get("name", "unnamed"))
-        self.quantiser = ProductQuantiser(self._array("codebooks").astype(np.float32))
+        self.quantiser = ProductQuantiser(array_of(self._arrays, "codebooks").astype(np.float32))
 
     def payloads(self) -> Payloads:
         """All ways of coding that the codec has, a line for each, in the order they are tried."""
@@ -94,9 +93,9 @@ class CodecParts:
     def _latents(self, engine: Engine) -> LatentCoder | LatticeLatents:
         """What codes latents: on a lattice, or in the steps of a checkerboard."""
         if "lattice" in self._header:
-            return latents_from(self._header, self._container.arrays)
+            return latents_from(self._header, self._arrays)
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
-        code_context = self._integers("code_context")
+        code_context = integers_of(self._arrays, "code_context")
         if code_context.shape[:2] != (self.quantiser.M, self.quantiser.K):
             raise CodecError(
                 f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
@@ -109,15 +108,11 @@ class CodecParts:
                 for i in range(len(latent.steps))
             ],
             code_context=code_context,
-            tables=FrequencyTables(
-                counts=self._integers("table_counts"),
-                starts=self._integers("table_starts"),
-                lows=self._integers("table_lows"),
-            ),
-            step_units=self._integers("step_units"),
-            table_shift=self._integers("table_shift"),
-            inward_shifts=self._integers("inward_shifts"),
-            error_bits=self._array("error_bits").astype(np.float64),
+            tables=tables_from(self._arrays),
+            step_units=integers_of(self._arrays, "step_units"),
+            table_shift=integers_of(self._arrays, "table_shift"),
+            inward_shifts=integers_of(self._arrays, "inward_shifts"),
+            error_bits=array_of(self._arrays, "error_bits").astype(np.float64),
         )
 
     def _tested_learned(self) -> LearnedImages:
@@ -137,9 +132,9 @@ class CodecParts:
         Raises:
             CodecError: its parts do not fit together.
         """
-        if "causal_steps" not in self._container.arrays:
+        if "causal_steps" not in self._arrays:
             return None
-        model = CausalModel.from_arrays(self._container.arrays, "grey")
+        model = CausalModel.from_arrays(self._arrays, "grey")
         shape = model.code_context.shape
         if shape[2] and shape[:2] != (self.quantiser.M, self.quantiser.K):
             raise CodecError(
@@ -148,7 +143,7 @@ class CodecParts:
         return CausalImages(
             CausalCoder(model),
             self._integer_network("restoration", engine, MOST_READ),
-            self._integers("causal_steps"),
+            integers_of(self._arrays, "causal_steps"),
             self.quantiser,
         )
 
@@ -179,9 +174,9 @@ class CodecParts:
         raise failures[0]
 
     def _causal_alpha(self) -> CausalAlpha | None:
-        if "alpha_code" not in self._container.arrays:
+        if "alpha_code" not in self._arrays:
             return None
-        model = CausalModel.from_arrays(self._container.arrays, "alpha")
+        model = CausalModel.from_arrays(self._arrays, "alpha")
         if model.code_context.shape[2]:
             raise CodecError(f"codec {self._name!r} has an alpha network of codes; make it anew")
         return CausalAlpha(CausalCoder(model))
@@ -196,13 +191,13 @@ class CodecParts:
             return NetworkDescriptor(self._network("code"), self.quantiser.D)
         arrays = {
             key.removeprefix("descriptor_"): value
-            for key, value in self._container.arrays.items()
+            for key, value in self._arrays.items()
             if key.startswith("descriptor_")
         }
         return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays)
 
     def _network(self, name: str) -> Network:
-        graph = self._container.blobs.get(name)
+        graph = self._blobs.get(name)
         if graph is None:
             raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
         return OnnxNetwork(graph, name=name, threads=self._threads, optimise=self._optimise)
@@ -229,23 +224,9 @@ class CodecParts:
         if not isinstance(stored, Mapping) or name not in stored:
             raise CodecError(f"codec {self._name!r} lacks the network {name!r}; make it anew")
         try:
-            return read(stored[name], self._container.arrays, name)
+            return read(stored[name], self._arrays, name)
         except CodecError as error:
             raise network_fault(str(error), name=name, owner="codec") from error
 
     def _running(self, engine: Engine) -> dict[str, Any]:
         return {"threads": self._threads, "engine": engine, "optimise": self._optimise}
-
-    def _array(self, name: str) -> NDArray[Any]:
-        array = self._container.arrays.get(name)
-        if array is None:
-            raise CodecError(f"codec {self._name!r} lacks the array {name!r}; make it anew")
-        return array
-
-    def _integers(self, name: str) -> NDArray[np.int64]:
-        array = self._array(name)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise CodecError(
-                f"the array {name!r} of codec {self._name!r} does not hold integers; make it anew"
-            )
-        return array.astype(np.int64)

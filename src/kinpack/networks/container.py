@@ -157,6 +157,30 @@ def read_container(data: bytes, *, where: str, kind: FileKind = CODEC_FILE) -> C
         ) from error
 
 
+def array_of(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """An array of a codec file.
+
+    Raises:
+        CodecError: there is none of that name.
+    """
+    array = arrays.get(name)
+    if array is None:
+        raise CodecError(f"the codec lacks the array {name!r}; make it anew")
+    return array
+
+
+def integers_of(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.int64]:
+    """An array of integers of a codec file, as int64.
+
+    Raises:
+        CodecError: there is none of that name.
+    """
+    array = array_of(arrays, name)
+    if array.dtype.kind not in "iu":
+        raise CodecError(f"the codec's array {name!r} does not hold integers; make it anew")
+    return array.astype(np.int64)
+
+
 def _a(kind: FileKind) -> str:
     """The file's sort with its article."""
     return f"{'an' if kind.what[0] in 'aeiou' else 'a'} {kind.what}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kinpack.codec.causal.causal_context import PLACES, PLANES
 from kinpack.codec.causal.logistic_mixture import PARTS
 from kinpack.errors import CodecError
+from kinpack.networks.container import integers_of
 
 LAYERS = 3
 HIDDEN = 4095
@@ -80,10 +81,7 @@ class CausalModel:
         found = {}
         names = [f"{part}{i}" for i in range(LAYERS) for part in ("weight", "bias", "shift")]
         for name in (*names, "code"):
-            array = arrays.get(f"{prefix}_{name}")
-            if array is None or not np.issubdtype(array.dtype, np.integer):
-                raise CodecError(f"the codec lacks the integers {prefix}_{name}; make it anew")
-            found[name] = array.astype(np.int64)
+            found[name] = integers_of(arrays, f"{prefix}_{name}")
         made = cls(
             tuple(
                 Layer(

@@ -21,7 +21,7 @@ from kinpack.codec.learned.lattice_contexts import (
 )
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.tables import FrequencyTables
-from kinpack.errors import CodecError
+from kinpack.networks.container import array_of, integers_of
 
 MAX_GROUPS = 64
 """Most groups that a codec file may state."""
@@ -108,18 +108,14 @@ def latents_from(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
         CodecError: a part is missing, or the parts do not fit together.
     """
     latent = LatticeFormat.from_dict(header.get("lattice", {}))
-    shifts = _integers(arrays, "inward_shifts")
+    shifts = integers_of(arrays, "inward_shifts")
     choice = SymbolChoice(
-        tables=FrequencyTables(
-            counts=_integers(arrays, "table_counts"),
-            starts=_integers(arrays, "table_starts"),
-            lows=_integers(arrays, "table_lows"),
-        ),
-        count=len(shifts),
-        step_units=_integers(arrays, "step_units"),
-        table_shift=_integers(arrays, "table_shift"),
+        tables=tables_from(arrays),
+        count=shifts.size,
+        step_units=integers_of(arrays, "step_units"),
+        table_shift=integers_of(arrays, "table_shift"),
         inward_shifts=shifts,
-        error_bits=_array(arrays, "error_bits").astype(np.float64),
+        error_bits=array_of(arrays, "error_bits").astype(np.float64),
         limit=latent.limit,
     )
     coder = LatticeCoder(
@@ -138,9 +134,7 @@ def latent_arrays(
     """What `latents_from` reads, as it is stored."""
     return {
         **arrays_of(levels, contexts),
-        "table_counts": choice.tables.counts.astype(np.int32),
-        "table_starts": choice.tables.starts.astype(np.int32),
-        "table_lows": choice.tables.lows.astype(np.int32),
+        **table_arrays(choice.tables),
         "step_units": choice.step_units.astype(np.int32),
         "table_shift": choice.table_shift.astype(np.int32),
         "inward_shifts": choice.inward_shifts.astype(np.int32),
@@ -148,15 +142,19 @@ def latent_arrays(
     }
 
 
-def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    array = arrays.get(name)
-    if array is None:
-        raise CodecError(f"a codec lacks the array {name!r}; make it anew")
-    return array
+def tables_from(arrays: Mapping[str, NDArray[Any]]) -> FrequencyTables:
+    """The frequency tables in a codec file.
+
+    Raises:
+        CodecError: a part is missing, or the parts do not fit together.
+    """
+    counts, starts, lows = (integers_of(arrays, f"table_{part}") for part in _TABLES)
+    return FrequencyTables(counts, starts, lows)
 
 
-def _integers(arrays: Mapping[str, NDArray[Any]], name: str) -> Ints:
-    array = _array(arrays, name)
-    if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise CodecError(f"the array {name!r} of a codec does not hold integers; make it anew")
-    return array.astype(np.int64)
+def table_arrays(tables: FrequencyTables) -> dict[str, NDArray[Any]]:
+    """What `tables_from` reads, as it is stored."""
+    return {f"table_{part}": getattr(tables, part).astype(np.int32) for part in _TABLES}
+
+
+_TABLES = ("counts", "starts", "lows")

@@ -299,13 +299,16 @@ class LearnedImages:
         payloads, drawn = self.coder.encode(pictures, codes, quality=qualities, draw=draw)
         made = []
         for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
-            picture = drawn[i] if draw else image
             if image.shape[2] == 4:
                 payload = join(encode_alpha(image[:, :, 3]), payload)
-                picture = np.dstack([picture[:, :, :3], image[:, :, 3]])
-            elif image.shape[2] == 1 and draw:
-                picture = _grey(picture)
-            error = squared_error(image, picture) if draw else 0.0
+            error = 0.0
+            if draw:
+                picture = drawn[i]
+                if image.shape[2] == 4:
+                    picture = np.dstack([picture, image[:, :, 3]])
+                elif image.shape[2] == 1:
+                    picture = _grey(picture)
+                error = squared_error(image, picture)
             made.append(Candidate(Kind.LEARNED, payload, error))
         return made
 

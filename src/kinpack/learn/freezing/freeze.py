@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_format import LatentFormat
+from kinpack.codec.learned.lattice_file import table_arrays
 from kinpack.codec.learned.self_test import make_test
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.classic_rule import with_rule
@@ -105,12 +106,8 @@ def freeze(
     }
 
     def build(tables: FrequencyTables, **more: Any) -> Codec:
-        counts = {
-            "table_counts": tables.counts.astype(np.int32),
-            "table_starts": tables.starts.astype(np.int32),
-            "table_lows": tables.lows.astype(np.int32),
-        }
-        return Codec.from_container(Container({**header, **more}, blobs, {**arrays, **counts}))
+        stored = {**arrays, **table_arrays(tables)}
+        return Codec.from_container(Container({**header, **more}, blobs, stored))
 
     first = gaussian_tables(deviations())
     coder = build(first).parts.untested_coder()
