@@ -10,7 +10,6 @@ header) and 5.9 (frame header).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 BASE_Q_IDX = (*range(0, 245, 4), 249, 255)
 """The quantiser indices of libaom's 64 quantiser steps; a packed frame stores the place in it."""
@@ -108,12 +107,9 @@ def pack_frame(frame: bytes, width: int, height: int, sequence: Sequence) -> tup
     Raises:
         Unusual: The header holds what the packed form cannot; the frame must be stored whole.
     """
-    tape = _Pack(frame)
-    _walk(tape, width, height, sequence)
-    if tape.full.take(-tape.full.place % 8):
-        raise Unusual
-    rest = frame[tape.full.place // 8 :]
-    return tape.packed.value, tape.packed.length, rest
+    full = _Reader(frame)
+    packed = _walk(_Tape(full, packing=True), width, height, sequence)
+    return packed.value, packed.length, frame[full.place // 8 :]
 
 
 def unpack_frame(packed: bytes, place: int, width: int, height: int, sequence: Sequence) -> bytes:
@@ -124,11 +120,9 @@ def unpack_frame(packed: bytes, place: int, width: int, height: int, sequence: S
     Raises:
         Unusual: The bits are no packed header: they end early, or their padding is not zero.
     """
-    tape = _Unpack(packed, place)
-    _walk(tape, width, height, sequence)
-    if tape.packed.take(-tape.packed.place % 8):
-        raise Unusual
-    return tape.full.to_bytes() + packed[tape.packed.place // 8 :]
+    bits = _Reader(packed, place)
+    full = _walk(_Tape(bits, packing=False), width, height, sequence)
+    return full.to_bytes() + packed[bits.place // 8 :]
 
 
 class _Writer:
@@ -165,77 +159,57 @@ class _Reader:
         return self.value >> (self.length - self.place) & ((1 << count) - 1)
 
 
-class _Tape(Protocol):
-    """One header read and another written side by side."""
+class _Tape:
+    """One header read and another written side by side: the full one and the packed one.
+
+    Args:
+        read: the header that is there.
+        packing: whether that is the full one.
+    """
+
+    def __init__(self, read: _Reader, *, packing: bool) -> None:
+        self.read, self.written, self._packing = read, _Writer(), packing
 
     def known(self, count: int, number: int) -> None:
         """``count`` bits that are always ``number``: only in the full header."""
+        if not self._packing:
+            self.written.put(count, number)
+        elif self.read.take(count) != number:
+            raise Unusual
 
     def kept(self, count: int) -> int:
         """``count`` bits that are in both headers."""
+        number = self.read.take(count)
+        self.written.put(count, number)
+        return number
 
     def rare(self, count: int) -> int:
         """``count`` bits that are mostly zero: one bit of the packed header says so."""
+        if not self._packing:
+            number = self.read.take(count) if self.read.take(1) else 0
+            self.written.put(count, number)
+            return number
+        number = self.read.take(count)
+        self.written.put(1, int(number != 0))
+        if number:
+            self.written.put(count, number)
+        return number
 
     def quantiser(self) -> int:
         """``base_q_idx``: eight bits, or six of the packed header."""
-
-
-class _Pack:
-    def __init__(self, full: bytes) -> None:
-        self.full = _Reader(full)
-        self.packed = _Writer()
-
-    def known(self, count: int, number: int) -> None:
-        if self.full.take(count) != number:
-            raise Unusual
-
-    def kept(self, count: int) -> int:
-        number = self.full.take(count)
-        self.packed.put(count, number)
-        return number
-
-    def rare(self, count: int) -> int:
-        number = self.full.take(count)
-        self.packed.put(1, int(number != 0))
-        if number:
-            self.packed.put(count, number)
-        return number
-
-    def quantiser(self) -> int:
-        number = self.full.take(8)
+        number: int = self.read.take(8) if self._packing else BASE_Q_IDX[self.read.take(6)]
         if number not in BASE_Q_IDX:
             raise Unusual
-        self.packed.put(6, BASE_Q_IDX.index(number))
+        self.written.put(*((6, BASE_Q_IDX.index(number)) if self._packing else (8, number)))
         return number
 
 
-class _Unpack:
-    def __init__(self, packed: bytes, place: int) -> None:
-        self.packed = _Reader(packed, place)
-        self.full = _Writer()
+def _walk(tape: _Tape, width: int, height: int, sequence: Sequence) -> _Writer:
+    """Go through a frame header once, the same way for packing and for unpacking.
 
-    def known(self, count: int, number: int) -> None:
-        self.full.put(count, number)
-
-    def kept(self, count: int) -> int:
-        number = self.packed.take(count)
-        self.full.put(count, number)
-        return number
-
-    def rare(self, count: int) -> int:
-        number = self.packed.take(count) if self.packed.take(1) else 0
-        self.full.put(count, number)
-        return number
-
-    def quantiser(self) -> int:
-        number: int = BASE_Q_IDX[self.packed.take(6)]
-        self.full.put(8, number)
-        return number
-
-
-def _walk(tape: _Tape, width: int, height: int, sequence: Sequence) -> None:
-    """Go through a frame header once, the same way for packing and for unpacking."""
+    Returns:
+        What was written; what was read is followed by zero bits up to the next byte.
+    """
     planes = 3 if sequence.chroma else 1
     one_block = width <= 64 and height <= 64
     tape.known(1, 0)  # disable_cdf_update
@@ -283,6 +257,9 @@ def _walk(tape: _Tape, width: int, height: int, sequence: Sequence) -> None:
     else:
         tape.kept(1)
     tape.known(1, 0)  # reduced_tx_set
+    if tape.read.take(-tape.read.place % 8):
+        raise Unusual
+    return tape.written
 
 
 def _tile_bits(width: int, height: int, large_blocks: bool) -> int:
