@@ -49,12 +49,6 @@ def test_psnr_of_the_widest_error() -> None:
     assert metrics.psnr(black, white) == 0.0
 
 
-def test_mean_psnr_is_the_mean_over_images() -> None:
-    a = [np.zeros((2, 3, 3), np.uint8), np.zeros((5, 1, 1), np.uint8)]
-    b = [np.ones((2, 3, 3), np.uint8), np.zeros((5, 1, 1), np.uint8)]
-    assert metrics.mean_psnr(a, b) == pytest.approx((20 * math.log10(255) + 60) / 2)
-
-
 @pytest.mark.parametrize(
     ("a", "b"),
     [
@@ -66,22 +60,6 @@ def test_mean_psnr_is_the_mean_over_images() -> None:
 def test_psnr_refuses_what_is_not_two_images_of_one_size(a: np.ndarray, b: np.ndarray) -> None:
     with pytest.raises(MetricError, match="PSNR"):
         metrics.psnr(a, b)
-
-
-def test_mean_psnr_refuses_unequal_counts() -> None:
-    image = np.zeros((1, 1, 1), np.uint8)
-    with pytest.raises(MetricError):
-        metrics.mean_psnr([image], [image, image])
-    with pytest.raises(MetricError):
-        metrics.mean_psnr([], [])
-
-
-def test_bits_per_pixel() -> None:
-    assert metrics.bits_per_pixel(128, 1024) == 1.0
-    with pytest.raises(MetricError):
-        metrics.bits_per_pixel(1, 0)
-    with pytest.raises(MetricError):
-        metrics.bits_per_pixel(-1, 10)
 
 
 def loop_average_precision(hits: list[bool], at: int) -> float:

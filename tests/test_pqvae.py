@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 
 from kinpack.errors import KinpackError, SourceError  # noqa: E402
-from kinpack.search.distances.distance import symmetric_tables  # noqa: E402
 from papers.datasets import DataSet, LabelledPictures  # noqa: E402
 from papers.pqvae import __main__ as command  # noqa: E402
 from papers.pqvae import evaluation, measures, models, rivals, run, table, training  # noqa: E402
 from papers.pqvae.models import FULL, ModelConfig, Plan  # noqa: E402
 from papers.pqvae.outcomes import trend  # noqa: E402
 from papers.pqvae.own_plan import METHODS  # noqa: E402
+from tests.distance_tables import symmetric_tables  # noqa: E402
 
 pytestmark = pytest.mark.learn
 

@@ -16,7 +16,6 @@ from PIL import Image as Pillow
 
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import ImageError, SourceError
-from kinpack.search.distances.distance import symmetric_tables
 from papers.datasets import DataSet, LabelledPictures, load_data_set
 from papers.pqvae import product_rivals, retrieval, rivals
 from papers.pqvae.gist import GistSettings, gabor_bank, gist, whiten
@@ -24,6 +23,7 @@ from papers.pqvae.hashing import itq, lsh, spectral, spherical
 from papers.pqvae.hashing.hasher import Hasher, HashingError
 from papers.pqvae.hashing.principal import principal_components
 from papers.pqvae.rival_settings import METHODS
+from tests.distance_tables import symmetric_tables
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from kinpack.search.distances.distance import (
     SearchError,
     asymmetric_table,
     symmetric_table,
-    symmetric_tables,
 )
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
 from kinpack.search.engines.table import ENGINES
 from kinpack.search.index import Hits, Index
+from tests.distance_tables import symmetric_tables
 
 
 def top_k(codes: NDArray[np.uint8], table: DistanceTable, k: int, **options: Any) -> Hits:
@@ -79,9 +79,9 @@ def test_table_distance_is_that_of_the_decoded_vectors(
     symmetric = symmetric_table(quantiser, indices[0])
     for table, point in ((asymmetric, query.astype(np.float64)), (symmetric, decoded[0])):
         expected = np.square(decoded - point).sum(axis=1)
-        assert table.distances(indices) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        assert table.in_units(table.steps(indices)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
         assert table.values.shape == table.integers.shape == (quantiser.M, quantiser.K)
-    assert symmetric.distances(indices[:1]).tolist() == [0.0]
+    assert symmetric.in_units(symmetric.steps(indices[:1])).tolist() == [0.0]
 
 
 @settings(deadline=None, max_examples=30)

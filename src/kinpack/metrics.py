@@ -1,8 +1,6 @@
-"""Figures of merit: PSNR, bits a pixel, BD-rate."""
+"""Figures of merit: PSNR and BD-rate."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,32 +37,6 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     if squares == 0:
         return EXACT_PSNR
     return min(EXACT_PSNR, float(10.0 * np.log10(255.0**2 * a.size / squares)))
-
-
-def mean_psnr(a: Sequence[NDArray[np.uint8]], b: Sequence[NDArray[np.uint8]]) -> float:
-    """Mean over images of each image's own PSNR, in dB (not the PSNR of the mean error).
-
-    Args:
-        a: n images, n ≥ 1, each uint8; sizes may differ between images.
-        b: n images, ``b[i]`` of the size of ``a[i]``.
-
-    Raises:
-        MetricError: the counts or sizes differ, or there are no images.
-    """
-    if len(a) != len(b) or len(a) == 0:
-        raise MetricError(f"mean PSNR needs equally many images, not {len(a)} and {len(b)}")
-    return float(np.mean([psnr(x, y) for x, y in zip(a, b, strict=True)]))
-
-
-def bits_per_pixel(n_bytes: int, n_pixels: int) -> float:
-    """Bits a pixel: 8 · bytes / pixels, a pixel being one place of the picture, not a channel.
-
-    Raises:
-        MetricError: there are no pixels, or fewer than 0 bytes.
-    """
-    if n_pixels < 1 or n_bytes < 0:
-        raise MetricError(f"{n_bytes} bytes over {n_pixels} pixels have no rate")
-    return 8.0 * n_bytes / n_pixels
 
 
 def bd_rate(

@@ -83,30 +83,9 @@ class DistanceTable:
         )
         return sums
 
-    def distances(self, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Give the squared distances to codes.
-
-        Args:
-            indices: uint8 (n, M), sub-indices below K.
-
-        Returns:
-            float32 (n,).
-        """
-        return self.in_units(self.steps(indices))
-
     def in_units(self, steps: NDArray[np.int32]) -> NDArray[np.float32]:
         """Turn whole steps into squared distances, float32 of the same shape."""
         return (steps.astype(np.float64) * self.scale).astype(np.float32)
-
-
-def symmetric_tables(quantiser: ProductQuantiser) -> NDArray[np.float32]:
-    """Look-up tables LT_m between the words of each book.
-
-    Returns:
-        float32 (M, K, K); entry [m, j, k] is the squared distance of words j and k of book m.
-    """
-    words = quantiser.codebooks
-    return _squared_distances(words[:, :, None, :], words[:, None, :, :])
 
 
 def symmetric_table(quantiser: ProductQuantiser, code: NDArray[np.uint8]) -> DistanceTable:
