@@ -114,54 +114,45 @@ class _Graph:
             return "x"
         if node.op == "get_attr":
             return self._constant(operator.attrgetter(str(node.target))(self._traced))
+        what: Any = node.target
         if node.op == "call_module":
-            return self._module(node)
-        return self._function(node)
-
-    def _module(self, node: fx.Node) -> str:
-        module = self._modules[str(node.target)]
-        at = self._value(node.args[0])
+            what = self._modules[str(node.target)]
         write = self._writer.node
-        match module:
+        if what in _ARITHMETIC and not node.kwargs:
+            return write(_ARITHMETIC[what], *map(self._value, node.args[:2]))
+        at = self._value(node.args[0])
+        match what:
             case nn.Conv2d() | nn.Linear():
-                return self._layer(node, module, at)
+                return self._layer(node, what, at)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
-                return self._norm(module, at, rank=len(_shape(node)))
-            case nn.ReLU():
-                return write("Relu", at)
+                return self._norm(what, at, rank=len(_shape(node)))
             case nn.GELU(approximate="none"):
                 return self._gelu(at)
             case nn.MaxPool2d():
-                return self._maximum(module, at)
+                return self._maximum(what, at)
             case nn.Flatten() | nn.Unflatten():
                 return self._reshape(node, at)
             case nn.Identity() | nn.Dropout():
                 return at
-        raise _unknown(type(module).__name__)
-
-    def _function(self, node: fx.Node) -> str:
-        target: Any = node.target
-        if target in _ARITHMETIC and not node.kwargs:
-            return self._writer.node(_ARITHMETIC[target], *map(self._value, node.args[:2]))
-        at = self._value(node.args[0])
-        if target in _RELU:
-            return self._writer.node("Relu", at)
-        if target is functional.gelu and node.kwargs.get("approximate", "none") == "none":
+        if what in _RELU or isinstance(what, nn.ReLU):
+            return write("Relu", at)
+        if what is functional.gelu and node.kwargs.get("approximate", "none") == "none":
             return self._gelu(at)
-        if target in _REDUCTIONS:
+        if what in _REDUCTIONS:
             axes = _axes(_argument(node, 1, "dim", None), rank=len(_shape(node.args[0])))
             kept = int(bool(_argument(node, 2, "keepdim", False)))
-            return self._writer.node(_REDUCTIONS[target], at, axes=axes, keepdims=kept)
-        if target in _NEW_SHAPES:
+            return write(_REDUCTIONS[what], at, axes=axes, keepdims=kept)
+        if what in _NEW_SHAPES:
             return self._reshape(node, at)
-        if target in ("flip", torch.flip):
+        if what in ("flip", torch.flip):
             given = node.args[1] if len(node.args) == 2 else node.args[1:]
             return self._flip(at, _axes(given, rank=len(_shape(node))))
-        if target is functional.normalize:
+        if what is functional.normalize:
             return self._unit_length(node, at)
-        if target in ("contiguous", "float"):
+        if what in ("contiguous", "float"):
             return at
-        raise _unknown(getattr(target, "__name__", str(target)))
+        named = type(what) if isinstance(what, nn.Module) else what
+        raise _unknown(getattr(named, "__name__", str(named)))
 
     def _layer(self, node: fx.Node, layer: Layer, at: str) -> str:
         users = list(node.users)
