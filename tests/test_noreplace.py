@@ -88,6 +88,7 @@ def test_one_at_a_time_writes_where_there_is_neither(
 ) -> None:
     monkeypatch.setattr(os, "link", refusing(errno.EPERM))
     without_rename(monkeypatch, number)
+    monkeypatch.setattr(handles, "WAIT_SECONDS", 0.1)
     handles._note_lock.cache_clear()
     path = make(tmp_path / "a.kin")
     with reopened(path) as archive, reopened(path) as rival:

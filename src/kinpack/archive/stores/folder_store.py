@@ -104,7 +104,11 @@ class FolderStore:
             with self._within(name) as (handle, last):
                 try:
                     write_synchronised(temporary, data, handle)
-                    created = publish_file(temporary, last, handle, self._held)
+                    try:
+                        created = publish_file(temporary, last, handle, self._held)
+                    except FileNotFoundError:  # others took it for a dead writer's, but are done
+                        write_synchronised(temporary, data, handle)
+                        created = publish_file(temporary, last, handle, self._held)
                 finally:
                     with suppress(OSError):  # else the next writer cleans up
                         system.unlink(temporary, dir_fd=handle)

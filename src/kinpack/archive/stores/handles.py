@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,11 @@ _NO_LOCKS = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 )
 _LARGE = 1 << 20
+_PAUSE = 0.05
 _log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 30.0
+"""So long a writer waits for others, where one at a time may write."""
 
 
 def _flags(*names: str) -> int:
@@ -300,7 +305,8 @@ def publish_file(temporary: str, final: str, within: int, held: int | None = Non
 
     Raises:
         NoReplaceUnsupportedError: the file system has neither way, and no locks.
-        BlockingIOError: it has neither way, and somebody else is writing.
+        BlockingIOError: it has neither way, and somebody else goes on writing.
+        FileNotFoundError: somebody who wrote meanwhile took the temporary file for a dead one's.
         OSError: any other refusal of the system.
     """
     try:
@@ -318,15 +324,18 @@ def publish_file(temporary: str, final: str, within: int, held: int | None = Non
     try:
         return rename_alone(temporary, final, within)
     except NoReplaceUnsupportedError:
-        alone = None if held is None else lock_alone(held)
-        if alone is None:
+        if held is None or (alone := lock_alone(held)) is None:
             raise
-        if not alone:
-            raise BlockingIOError(errno.EAGAIN, "somebody else is writing", final) from None
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not alone and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        alone = lock_alone(held)
     _note_lock(os.fstat(within).st_dev)
     with suppress(FileNotFoundError):
         system.lstat(final, dir_fd=within)
         return False
+    if not alone:
+        raise BlockingIOError(errno.EAGAIN, "somebody else is writing", final)
     system.rename(temporary, final, src_dir_fd=within, dst_dir_fd=within)
     return True
 
