@@ -35,6 +35,7 @@ NOT_RUN = {
     "README.md": ("make ", "pip install "),
     "CONTRIBUTING.md": ("make ", "git clone ", "cd ", "python3 -m venv ", ".venv"),
     "docs/demo.md": ("make ",),
+    "docs/installing.md": ("pip install ",),
 }
 
 
