@@ -122,6 +122,7 @@ def test_one_at_a_time_writes_where_there_is_neither(
     assert "one process at a time writes there" in notes[0]
 
 
+@pytest.mark.slow
 def test_of_many_that_write_where_there_is_neither_each_is_acknowledged_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
