@@ -291,6 +291,28 @@ def test_few_bytes_become_no_gibibyte(tmp_path: Path, dictionary: bool) -> None:
     assert pa.default_memory_pool().max_memory() == most
 
 
+@pytest.mark.slow
+def test_few_bytes_of_an_arrow_file_become_no_gibibyte(tmp_path: Path) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    for name, size in (("bomb", 1 << 28), ("small", 1 << 20)):
+        content = pa.table({"img": [{"bytes": bytes(size), "path": None}]})
+        with pa.ipc.new_stream(tmp_path / f"{name}.arrow", content.schema, options=options) as file:
+            file.write_table(content)
+    del content
+    most = pa.default_memory_pool().max_memory()
+    with pytest.raises(SourceError, match=r"268435\d+"):
+        open_source(tmp_path)
+    assert pa.default_memory_pool().max_memory() == most
+    (tmp_path / "bomb.arrow").unlink()
+    assert len(open_source(tmp_path)) == 1
+    whole = (tmp_path / "small.arrow").read_bytes()
+    for place in range(0, len(whole), 7):
+        broken = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        (tmp_path / "small.arrow").write_bytes(broken)
+        with suppress(KinpackError):
+            open_source(tmp_path)
+
+
 def test_large_entries_of_a_dictionary_are_read_one_by_one(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, 3 << 20, dtype=np.uint8).tobytes()
     kept = png(7, tmp_path)

@@ -18,7 +18,7 @@ from typing import Any
 from kinpack.errors import MissingExtraError, SourceError, shown
 from kinpack.pictures.images import Image, load_image
 from kinpack.sources.items import Item, Source, refuse
-from kinpack.sources.table_limits import ROWS, rows_at_once
+from kinpack.sources.table_limits import ROWS, check_buffers, rows_at_once
 
 # The words for a split that a file or a folder is called by, and the split they mean.
 _SPLIT_WORDS = {
@@ -182,7 +182,7 @@ def open_tables(
             _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], columns))
             for one in wanted
         ]
-    except (pa.ArrowException, OSError, MemoryError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _unreadable(name, error) from error
     return _DatasetSource(name, splits, columns, size=size, follow_paths=False)
 
@@ -273,11 +273,14 @@ def _find_columns(schema: Any, name: str) -> _Columns:
 
 def _about(path: Path) -> tuple[Any, int]:
     """The schema of a table, and how many rows it has."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if path.suffix.lower() == ".parquet":
         with pq.ParquetFile(path) as file:
             return file.schema_arrow, file.metadata.num_rows
+    with pa.memory_map(os.fspath(path)) as stream:
+        check_buffers(stream)
     with _open_arrow(path) as reader:
         return reader.schema, sum(batch.num_rows for batch in reader)
 
