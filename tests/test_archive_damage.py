@@ -154,3 +154,16 @@ def test_a_short_run_of_the_trials_of_damage(tmp_path: Path) -> None:
     for name in ("folder", "sealed"):
         assert result[name]["bytes_changed"]["found"] > 20
         assert result[name]["lengths_cut_to"]["found"] > 20
+
+
+@pytest.mark.parametrize("folder", ["segments", "codecs"])
+def test_an_open_archive_misses_files_that_it_has_read_already(tmp_path: Path, folder: str) -> None:
+    path = make(tmp_path / "a.kin")
+    with reopened(path) as archive:
+        archive.read("set/00001")
+        assert archive.verify().ok
+        (file,) = (path / folder).iterdir()
+        file.unlink()
+        report = archive.verify()
+    assert not report.ok
+    assert any(file.name in problem for problem in report.problems)

@@ -122,9 +122,6 @@ class FolderStore:
     def size(self, name: str) -> int:
         """Bytes of a file."""
         try:
-            with self._lock:
-                if (descriptor := self._descriptors.get(name)) is not None:
-                    return os.fstat(descriptor).st_size
             with self._within(name) as (handle, last):
                 found = system.stat(last, dir_fd=handle)
                 check_regular(found, last)
