@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -25,8 +25,8 @@ SECONDS_BETWEEN_LINES = 10.0
 """Pause between two lines of progress where there is no terminal to draw a bar on."""
 
 
-class Meter(Protocol):
-    """Shows how far a long job has come."""
+class Meter:
+    """Shows how far a long job has come; this one shows nothing."""
 
     def advance(self, count: int) -> None:
         """Count images that are done."""
@@ -84,7 +84,7 @@ class Report:
             total: how many images there are, None where that is not known.
         """
         if self.json or self.quiet:
-            yield _Silent()
+            yield Meter()
         elif not sys.stderr.isatty():
             yield _Lines(doing, total)
         else:
@@ -170,17 +170,7 @@ def working(
         yield opened, meter.advance
 
 
-class _Silent:
-    """Shows nothing."""
-
-    def advance(self, count: int) -> None:
-        pass
-
-    def move(self, share: float, text: str) -> None:
-        pass
-
-
-class _Lines:
+class _Lines(Meter):
     """Prints a line now and then."""
 
     def __init__(self, doing: str, total: int | None) -> None:
@@ -202,7 +192,7 @@ class _Lines:
             typer.echo(f"kinpack: {self._doing}: {status}", err=True)
 
 
-class _Bar:
+class _Bar(Meter):
     """Moves a bar on a terminal."""
 
     def __init__(self, bar: Progress, task: TaskID, total: int | None) -> None:
