@@ -56,6 +56,8 @@ def test_an_object_larger_than_it_may_be_is_refused(place: Backend) -> None:
     assert store.read("manifests/1.json", 1 << 28) == b"x" * 10
     with pytest.raises(ArchiveError, match=r"1\.json: damaged: it has more than 9 bytes"):
         store.read("manifests/1.json", 9)
+    store.create("manifests/2.json", b"")
+    assert store.read("manifests/2.json", 9) == b""
 
 
 @pytest.mark.parametrize("name", ["a b/ü#?%41+&=.kin", "x"])
