@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,42 +10,52 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+import torch
+from torch import nn
+
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.integer_networks import (
     ACTIVATION,
     WEIGHT,
+    Floats,
     least_unit,
-    quantise_layer,
+    quantised,
 )
 from kinpack.networks.integer_layers import EXACT
 
 pytestmark = pytest.mark.learn
 
 
-def real_layers(draw_seed: int) -> dict[str, Any]:
+def convolution(weight: Floats, bias: Floats) -> nn.Conv2d:
+    outputs, inputs, k, _ = weight.shape
+    made = nn.Conv2d(inputs, outputs, k).double()
+    made.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+    return made
+
+
+def real_layers(draw_seed: int) -> tuple[Floats, Floats, Floats]:
+    """Weights, biases and units of the inputs."""
     rng = np.random.default_rng(draw_seed)
     channels_in, channels_out = int(rng.integers(1, 12)), int(rng.integers(1, 8))
     k = int(rng.choice([1, 3]))
     spread = 10.0 ** rng.uniform(-4, 2, (channels_out, 1, 1, 1))
-    return {
-        "weight": rng.normal(size=(channels_out, channels_in, k, k)) * spread,
-        "bias": rng.normal(size=channels_out) * 10.0 ** rng.uniform(-4, 3, channels_out),
-        "input_unit": 10.0 ** rng.uniform(-3, 1, channels_in),
-    }
+    return (
+        rng.normal(size=(channels_out, channels_in, k, k)) * spread,
+        rng.normal(size=channels_out) * 10.0 ** rng.uniform(-4, 3, channels_out),
+        10.0 ** rng.uniform(-3, 1, channels_in),
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 1 << 30), largest=st.sampled_from((63, WEIGHT, 2047)))
 def test_quantised_layers_fit_and_follow_the_real_ones(seed: int, largest: int) -> None:
-    real = real_layers(seed)
-    weight, bias, input_unit = real["weight"], real["bias"], real["input_unit"]
+    weight, bias, input_unit = real_layers(seed)
+    real = convolution(weight, bias)
     rng = np.random.default_rng(seed + 1)
-    output_unit = least_unit(**real) * 10.0 ** rng.uniform(0, 4, len(bias))
+    output_unit = least_unit(real, input_unit=input_unit) * 10.0 ** rng.uniform(0, 4, len(bias))
     if largest < WEIGHT:
         output_unit *= 2 * WEIGHT / largest
-    layer = quantise_layer(
-        **real, output_unit=output_unit, low=-EXACT, high=EXACT, largest_weight=largest
-    )
+    layer = quantised(real, input_unit, output_unit, -EXACT, EXACT, largest_weight=largest)
     assert layer.largest_sum(ACTIVATION) < EXACT
     assert layer.weight.dtype == (np.int8 if largest <= WEIGHT else np.int16)
     assert np.abs(layer.weight).max() <= largest
@@ -68,21 +76,20 @@ def test_quantised_layers_fit_and_follow_the_real_ones(seed: int, largest: int) 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 1 << 30))
 def test_the_least_unit_is_the_least(seed: int) -> None:
-    real = real_layers(seed)
-    unit = least_unit(**real)
-    quantise_layer(**real, output_unit=unit, low=0, high=ACTIVATION)
+    weight, bias, input_unit = real_layers(seed)
+    real = convolution(weight, bias)
+    unit = least_unit(real, input_unit=input_unit)
+    quantised(real, input_unit, unit, 0, ACTIVATION)
     for o in range(len(unit)):
         finer = unit.copy()
         finer[o] /= 2
         with pytest.raises(CodecError, match="leave exact arithmetic"):
-            quantise_layer(**real, output_unit=finer, low=0, high=ACTIVATION)
+            quantised(real, input_unit, finer, 0, ACTIVATION)
 
 
 def test_shifts_are_as_large_as_they_can_be() -> None:
     weight = np.array([[[[1.0]]], [[[0.3]]], [[[1e-9]]]])
-    layer = quantise_layer(
-        weight, np.zeros(3), input_unit=np.ones(1), output_unit=np.ones(3), low=-9, high=9
-    )
+    layer = quantised(convolution(weight, np.zeros(3)), np.ones(1), np.ones(3), -9, 9)
     assert layer.shift.tolist() == [6, 8, 22]
     assert layer.weight.ravel().tolist() == [64, 77, 0]
     # The half that makes floor round.

@@ -148,7 +148,7 @@ class _Trunk:
         self.layers.append(replace(made, shuffle=shuffle, grow=grow, adds=adds))
 
     def _finest(self, layer: nn.Conv2d) -> Floats:
-        return least_unit(*real_weights(layer), input_unit=self._unit, largest_weight=MOST_WEIGHT)
+        return least_unit(layer, input_unit=self._unit, largest_weight=MOST_WEIGHT)
 
     def _quantised(self, layer: nn.Conv2d, unit: Floats, *, low: int, reads: bool) -> ByteLayer:
         high = low + _BYTE

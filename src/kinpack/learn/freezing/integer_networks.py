@@ -27,42 +27,36 @@ MAX_SHIFT = 22
 Floats = NDArray[np.float64]
 
 
-def quantise_layer(
-    weight: Floats,
-    bias: Floats,
-    *,
+def quantised(
+    layer: nn.Conv2d,
     input_unit: Floats,
     output_unit: Floats,
     low: int,
     high: int,
-    largest_input: int = ACTIVATION,
+    *,
     largest_weight: int = WEIGHT,
 ) -> IntegerLayer:
-    """Integer stand-in of a real convolution.
+    """Integer stand-in of a convolution of torch.
 
     Each output channel takes the largest shift at which its weights fit and its sums 24 bits.
 
     Args:
-        weight: (out, in, k, k) real weights.
-        bias: (out,) real biases.
-        input_unit: (in,) real value of one unit of each input.
+        layer: the convolution.
+        input_unit: (in,) real value of one unit of each input, which is within ±ACTIVATION units.
         output_unit: (out,) real value of one unit of each output.
         low: smallest result in units.
         high: largest result in units.
-        largest_input: bound on the size of the inputs, in units.
         largest_weight: bound on the size of the weights; above 127 they are int16.
 
     Raises:
         CodecError: the unit of an output is so fine that its weights do not fit even unshifted;
             ``least_unit`` says how coarse it has to be.
     """
+    weight, bias = real_weights(layer)
     scaled: Floats = weight * input_unit[None, :, None, None] / output_unit[:, None, None, None]
     offset: Floats = bias / output_unit
     shift = np.array(
-        [
-            _shift(w, float(b), largest_input, largest_weight)
-            for w, b in zip(scaled, offset, strict=True)
-        ],
+        [_shift(w, float(b), largest_weight) for w, b in zip(scaled, offset, strict=True)],
         dtype=np.int64,
     )
     factor: Floats = np.exp2(shift.astype(np.float64))
@@ -74,26 +68,6 @@ def quantise_layer(
         shift=shift.astype(np.uint8),
         low=low,
         high=high,
-    )
-
-
-def quantised(
-    layer: nn.Conv2d,
-    input_unit: Floats,
-    output_unit: Floats,
-    low: int,
-    high: int,
-    *,
-    largest_weight: int = WEIGHT,
-) -> IntegerLayer:
-    """Integer stand-in of a layer of torch: see `quantise_layer`."""
-    return quantise_layer(
-        *real_weights(layer),
-        input_unit=input_unit,
-        output_unit=output_unit,
-        low=low,
-        high=high,
-        largest_weight=largest_weight,
     )
 
 
@@ -129,29 +103,21 @@ def quantised_chain(
     return [*made, last]
 
 
-def least_unit(
-    weight: Floats,
-    bias: Floats,
-    *,
-    input_unit: Floats,
-    largest_input: int = ACTIVATION,
-    largest_weight: int = WEIGHT,
-) -> Floats:
+def least_unit(layer: nn.Conv2d, *, input_unit: Floats, largest_weight: int = WEIGHT) -> Floats:
     """Finest unit of each output at which a convolution fits exact arithmetic.
 
     Args:
-        weight: (out, in, k, k) real weights.
-        bias: (out,) real biases.
+        layer: the convolution.
         input_unit: (in,) real value of one unit of each input.
-        largest_input: bound on the size of the inputs, in units.
         largest_weight: bound on the size of the weights.
 
     Returns:
         (out,) real value of one unit of each output.
     """
+    weight, bias = real_weights(layer)
     size: Floats = np.abs(weight * input_unit[None, :, None, None]).reshape(len(weight), -1)
-    room = EXACT - 2 - size.shape[1] * largest_input / 2
-    sums = size.sum(1) * largest_input + np.abs(bias)
+    room = EXACT - 2 - size.shape[1] * ACTIVATION / 2
+    sums = size.sum(1) * ACTIVATION + np.abs(bias)
     finest: Floats = np.maximum(size.max(1) / largest_weight, sums / room)
     return finest * (1 + 1e-6)
 
@@ -163,7 +129,7 @@ def hidden_unit(hidden: Tensor, layer: nn.Conv2d, input_unit: Floats) -> Floats:
     arithmetic; it gets the finest that does not.
     """
     reach: Floats = hidden.amax((0, 2, 3)).double().numpy()
-    finest = least_unit(*real_weights(layer), input_unit=input_unit)
+    finest = least_unit(layer, input_unit=input_unit)
     # A channel without weights has no finest unit: any above 0 will do.
     return np.maximum(reach / ACTIVATION, finest).clip(1e-12)
 
@@ -188,18 +154,12 @@ def real_weights(layer: nn.Conv2d) -> tuple[Floats, Floats]:
     return layer.weight.detach().double().numpy(), bias.detach().double().numpy()
 
 
-def _shift(weight: Floats, bias: float, largest_input: int, largest_weight: int) -> int:
+def _shift(weight: Floats, bias: float, largest_weight: int) -> int:
     """Largest shift at which the weights of one output fit and its sums 24 bits."""
     for shift in range(MAX_SHIFT, -1, -1):
-        if np.abs(weight).max() * 2.0**shift <= largest_weight and _summable(
-            weight, bias, shift, largest_input
-        ):
+        factor = 2.0**shift
+        # The last half unit of each weight is for rounding.
+        total = (np.abs(weight * factor) + 0.5).sum() * ACTIVATION + abs(bias) * factor + factor
+        if np.abs(weight).max() * factor <= largest_weight and total < EXACT:
             return shift
     raise CodecError("a context network would leave exact arithmetic; learn the codec again")
-
-
-def _summable(weight: Floats, bias: float, shift: int, largest_input: int) -> bool:
-    factor = 2.0**shift
-    # The last half unit of each weight is for rounding.
-    total = (np.abs(weight * factor) + 0.5).sum() * largest_input + abs(bias) * factor + factor
-    return bool(total < EXACT)

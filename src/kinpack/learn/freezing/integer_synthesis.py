@@ -173,18 +173,14 @@ def _stream_units(
     As fine as the calibration's reach lets them be, and coarser where the weights that lead there
     would leave exact arithmetic.
     """
-    finest = (
-        least_unit(*real_weights(part.layer), input_unit=unit_in)
-        .reshape(-1, part.upscale**2)
-        .max(1)
-    )
+    finest = least_unit(part.layer, input_unit=unit_in).reshape(-1, part.upscale**2).max(1)
     unit = np.maximum(np.maximum(reach / (ACTIVATION * _READ), finest), 1e-12)
     for _ in range(_ROUNDS):
         hidden_units, coarser = [], unit
         for block, hidden in zip(part.blocks, hidden_reach, strict=True):
-            finest = least_unit(*real_weights(block.down), input_unit=unit * _READ)
+            finest = least_unit(block.down, input_unit=unit * _READ)
             hidden_units.append(np.maximum(np.maximum(hidden / ACTIVATION, finest), 1e-12))
-            finest = least_unit(*real_weights(block.up), input_unit=hidden_units[-1])
+            finest = least_unit(block.up, input_unit=hidden_units[-1])
             coarser = np.maximum(coarser, finest)
         if (coarser <= unit).all():
             return unit, hidden_units
