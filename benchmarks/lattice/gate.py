@@ -110,7 +110,7 @@ def bits_of(model: CodecModel, image: Image, quality: int, lattice: LatticeConte
     for index, step in enumerate(model.config.steps):
         if index < REPLACED and lattice is not None:
             continue
-        mask = parity_mask(step, y.shape[2], y.shape[3])
+        mask = parity_mask(step.parity, y)
         mean, scale = model.predict(index, y_hat, e, q)
         part = y[:, step.start : step.stop]
         y_hat[:, step.start : step.stop] += quantise_about(part, mean, scale, delta) * mask

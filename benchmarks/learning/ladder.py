@@ -138,7 +138,7 @@ class Context:
         y_hat = torch.zeros_like(part.y)
         made: list[Made] = []
         for index, step in enumerate(self.rung.steps):
-            mask = parity_mask(step, y_hat.shape[2], y_hat.shape[3])
+            mask = parity_mask(step.parity, y_hat)
             mean, scale = self.model.predict(index, y_hat, e, part.quality)
             y = part.y[:, step.start : step.stop]
             made.append((y, mean, scale, mask.expand_as(y)))

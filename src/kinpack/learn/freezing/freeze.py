@@ -36,9 +36,7 @@ from kinpack.learn.freezing.scales import (
     watched,
 )
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
-from kinpack.learn.models.bottlenecks import quantise_about
-from kinpack.learn.models.model import CodecModel, pictures_of, quality_plane, quantiser_step
-from kinpack.learn.models.networks import parity_mask
+from kinpack.learn.models.model import CodecModel, pictures_of, quality_plane, reduced_to_32
 from kinpack.networks.container import Container
 from kinpack.networks.integer_layers import IntegerLayers
 
@@ -92,7 +90,14 @@ def freeze(
         "error_bits": bits.astype(np.float32),
         **{name: values.astype(np.int32) for name, values in by_quality().items()},
     }
-    blobs = _float_networks(model)
+    blobs = {
+        "analysis": float_graph(
+            model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
+        ),
+        "code": float_graph(
+            model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
+        ),
+    }
     stored = {}
     for name, layers in _integer_networks(model, patches, code_unit).items():
         stored[name], some = layers.to_parts(name)
@@ -139,18 +144,6 @@ def rule_patches(calibration: int) -> int:
     return min(RULE_PATCHES, max(1, calibration // 4))
 
 
-def _float_networks(model: CodecModel) -> dict[str, bytes]:
-    config = model.config
-    return {
-        "analysis": float_graph(
-            model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
-        ),
-        "code": float_graph(
-            model.code_network, inputs=["n", 3, 32, 32], outputs=["n", config.M * config.code_dim]
-        ),
-    }
-
-
 def _integer_networks(
     model: CodecModel, patches: NDArray[np.uint8], code_unit: Floats
 ) -> dict[str, IntegerLayers]:
@@ -165,10 +158,7 @@ def _integer_networks(
 
 @torch.no_grad()
 def _descriptors(model: CodecModel, patches: NDArray[np.uint8]) -> Tensor:
-    n, channels, side, _ = patches.shape
-    f = side // 32
-    reduction = pictures_of(patches).view(n, channels, 32, f, 32, f).mean((3, 5))
-    return model.descriptor(reduction)
+    return model.descriptor(reduced_to_32(pictures_of(patches)))
 
 
 @torch.no_grad()
@@ -204,13 +194,10 @@ def _context_networks(
         last = np.concatenate(
             [np.full(channels, 1 / (8 * UNIT)), np.full(channels, 1 / BINS_PER_OCTAVE)]
         )
-        layers = quantised_chain(_convolutions(network), seen, input_unit, last, LIMIT)
+        convolutions = [layer for layer in network.children() if isinstance(layer, nn.Conv2d)]
+        layers = quantised_chain(convolutions, seen, input_unit, last, LIMIT)
         made.append(integer_network(layers, input_shift=shift))
     return made
-
-
-def _convolutions(network: nn.Module) -> list[nn.Conv2d]:
-    return [layer for layer in network.children() if isinstance(layer, nn.Conv2d)]
 
 
 def _seen(
@@ -225,14 +212,7 @@ def _seen(
     with watched(list(model.context)) as seen:
         for q in CALIBRATION_QUALITIES:
             quality = torch.full((len(patches),), float(q))
-            delta = quantiser_step(quality).view(-1, 1, 1, 1)
-            y = model.latent(picture, quality)
-            y_hat = torch.zeros_like(y)
-            for index, step in enumerate(model.config.steps):
-                mask = parity_mask(step, y.shape[2], y.shape[3])
-                mean, scale = model.predict(index, y_hat, e, quality)
-                part = quantise_about(y[:, step.start : step.stop], mean, scale, delta) * mask
-                y_hat[:, step.start : step.stop] += part
-            plane = quality_plane(quality, y.shape[2], y.shape[3])
+            y_hat, _ = model.code(model.latent(picture, quality), e, quality)
+            plane = quality_plane(quality, y_hat.shape[2], y_hat.shape[3])
             latents.append(torch.cat([y_hat / model.config.gain, plane], 1)[:SYNTHESIS_PATCHES])
     return [torch.cat(store) for store in seen], latents

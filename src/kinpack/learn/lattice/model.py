@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from kinpack.learn.lattice.context import LatticeContext
 from kinpack.learn.lattice.networks import LatticeAnalysis, LatticeSynthesis
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 from kinpack.learn.models.model import TransformModel, quality_plane, quantiser_step
-from kinpack.learn.models.networks import ContextNetwork
+from kinpack.learn.models.networks import ContextNetwork, parity_mask
 
 
 class LatticeForward(NamedTuple):
@@ -77,7 +77,8 @@ class LatticeModel(TransformModel):
         for group in self.config.groups:
             part, own = y[:, group.start : group.stop], y_hat.new_zeros(())
             total = y.new_zeros(len(y))
-            for mask in _masks(y) if group.halves else (torch.ones_like(y[:1, :1]),):
+            for parity in (0, 1) if group.halves else (-1,):
+                mask = parity_mask(parity, y)
                 known = torch.cat([y_hat, own.expand_as(part)], 1)[:, : group.known]
                 x = torch.cat([known.clamp(-64, 64) / 8, plane], 1)
                 mean, log2_scale = next(networks)(x).float().chunk(2, 1)
@@ -87,14 +88,6 @@ class LatticeModel(TransformModel):
             y_hat = torch.cat([y_hat, own], 1)
             bits.append(total)
         return y_hat, torch.stack(bits, 1)
-
-
-def _masks(y: Tensor) -> Iterator[Tensor]:
-    """Positions of the halves of a checkerboard, (1, 1, h, w), 1 where coded."""
-    rows = torch.arange(y.shape[2], device=y.device)[:, None]
-    columns = torch.arange(y.shape[3], device=y.device)[None, :]
-    for parity in (0, 1):
-        yield ((rows + columns) % 2 == parity).to(y)[None, None]
 
 
 @torch.no_grad()

@@ -163,36 +163,40 @@ class CodecModel(TransformModel):
             The reconstruction, the bits, and what the losses need.
         """
         y = self.latent(picture, quality)
-        z = self.descriptor(_reduce_to_32(picture))
+        z = self.descriptor(reduced_to_32(picture))
         with torch.autocast("cpu", enabled=False):
             quantised = self.product(z)
             e = self.code_context(quantised.z_q)
             drawn = self.code_picture(quantised.z_q).view(-1, 3, 16, 16)
-            y_hat, bits = self._code_latents(y, e, quality)
+            y_hat, bits = self.code(y, e, quality)
         return Forward(self.draw(y_hat, quality), bits, z, drawn, quantised.loss)
 
-    def _code_latents(self, y: Tensor, e: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+    def code(self, y: Tensor, e: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantise latents step by step.
+
+        Args:
+            y: (n, latent, h, w).
+            e: (n, code_context), the code's contribution.
+            quality: (n,).
+
+        Returns:
+            ŷ, like ``y``, and bits (n,).
+        """
         delta = quantiser_step(quality).view(-1, 1, 1, 1)
         y_hat = torch.zeros_like(y)
         bits = y.new_zeros(y.shape[0])
         for index, step in enumerate(self.config.steps):
-            mask = parity_mask(step, y.shape[2], y.shape[3]).to(y)
+            mask = parity_mask(step.parity, y)
             mean, log2_scale = self.predict(index, y_hat, e, quality)
             part = y[:, step.start : step.stop]
             coded = quantise_about(part, mean, log2_scale, delta) * mask
             bits = bits + (gaussian_bits(part, mean, log2_scale, delta) * mask).sum((1, 2, 3))
-            y_hat = torch.cat(
-                [
-                    y_hat[:, : step.start],
-                    y_hat[:, step.start : step.stop] + coded,
-                    y_hat[:, step.stop :],
-                ],
-                1,
-            )
+            own = y_hat[:, step.start : step.stop] + coded
+            y_hat = torch.cat([y_hat[:, : step.start], own, y_hat[:, step.stop :]], 1)
         return y_hat, bits
 
 
-def _reduce_to_32(picture: Tensor) -> Tensor:
+def reduced_to_32(picture: Tensor) -> Tensor:
     """Area reduction (n, 3, 32, 32) of square pictures whose side is a multiple of 32."""
     n, channels, side, _ = picture.shape
     f = side // 32

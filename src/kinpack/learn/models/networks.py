@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kinpack.learn.models.config import NetworkConfig, Step
+from kinpack.learn.models.config import NetworkConfig
 
 
 class Residual(nn.Module):
@@ -196,9 +196,17 @@ class CodePicture(nn.Linear):
         super().__init__(config.M * config.code_dim, 3 * 16 * 16)
 
 
-def parity_mask(step: Step, height: int, width: int) -> Tensor:
-    """Positions that a step codes: (1, 1, height, width) float32, 1 where coded."""
-    if step.parity < 0:
-        return torch.ones(1, 1, height, width)
-    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None, :]
-    return ((rows + columns) % 2 == step.parity).float()[None, None]
+def parity_mask(parity: int, like: Tensor) -> Tensor:
+    """Positions that are coded where `Step` has some parity.
+
+    Args:
+        parity: as there.
+        like: latents (n, channels, h, w), of whose type and device the mask is.
+
+    Returns:
+        (1, 1, h, w), 1 where coded.
+    """
+    rows = torch.arange(like.shape[2], device=like.device)[:, None]
+    columns = torch.arange(like.shape[3], device=like.device)
+    coded = (rows + columns) % 2 == parity if parity >= 0 else torch.ones_like(rows + columns)
+    return coded.to(like)[None, None]
