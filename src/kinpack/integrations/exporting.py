@@ -100,24 +100,16 @@ _Pictures: TypeAlias = Iterator[tuple[ImageEntry, bytes]]
 
 
 def _pictures(
-    archive: Reader,
-    format: Format,  # noqa: A002
-    threads: int | None,
-    progress: Progress | None,
+    archive: Reader, picture: Format, threads: int | None, progress: Progress | None
 ) -> _Pictures:
     for entry, image in archive.images(threads=threads):
         where = f"{archive.where}: image {entry.id!r}"
-        yield entry, encode_image(image, format=format, where=where)
+        yield entry, encode_image(image, format=picture, where=where)
         if progress:
             progress(1)
 
 
-def _write_parquet(
-    archive: Reader,
-    folder: Path,
-    format: Format,  # noqa: A002
-    pictures: _Pictures,
-) -> int:
+def _write_parquet(archive: Reader, folder: Path, suffix: Format, pictures: _Pictures) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,7 +138,7 @@ def _write_parquet(
             for group in _groups(shard):
                 rows: list[dict[str, Any]] = []
                 for entry, data in group:
-                    picture = {"bytes": data, "path": f"{count:09d}.{format}"}
+                    picture = {"bytes": data, "path": f"{count:09d}.{suffix}"}
                     label = None if entry.label is None else class_number[entry.label]
                     known = {**entry.columns, "label": label}
                     rows.append({"image": picture, "id": entry.id, **known})
@@ -218,18 +210,14 @@ def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
     return batches(pictures, GROUP, n_bytes=lambda one: len(one[1]), full=SHARD_BYTES)
 
 
-def _write_tars(
-    folder: Path,
-    format: Format,  # noqa: A002
-    pictures: _Pictures,
-) -> int:
+def _write_tars(folder: Path, picture: Format, pictures: _Pictures) -> int:
     count = 0
     for number, shard in enumerate(_shards(pictures)):
         path = folder / f"shard-{number:06d}.tar"
         with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
             for entry, data in shard:
                 about = json.dumps({"id": entry.id, **entry.columns}).encode()
-                for suffix, content in ((format, data), ("json", about)):
+                for suffix, content in ((picture, data), ("json", about)):
                     info = tarfile.TarInfo(f"{count:09d}.{suffix}")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))

@@ -81,7 +81,10 @@ def unpack(
     with opened(archive) as reader:
         ids = reader.ids
         files = file_names(ids if names is None else names, format, where=reader.where)
-        _write_files(reader, files, root, format, force, threads, progress)
+        _prepare(root, force)
+        for folder_name in sorted({file.rpartition("/")[0] for file in files}):
+            _make(root, folder_name)
+        _write_files(reader, files, root, format, threads, progress)
         _write_table(root / TABLE, files, reader.entries())
     return len(files)
 
@@ -90,23 +93,18 @@ def _write_files(
     reader: Reader,
     files: Sequence[str],
     root: Path,
-    format: Format,  # noqa: A002 (as above)
-    force: bool,
+    picture: Format,
     threads: int | None,
     progress: Progress | None,
 ) -> None:
     """Write every image under its name."""
-    _prepare(root, force)
-    for folder_name in sorted({file.rpartition("/")[0] for file in files}):
-        _make(root, folder_name)
-
     waiting: deque[tuple[Future[None], int]] = deque()
     waiting_bytes = 0
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         try:
             images = reader.images(threads=threads)
             for file, (_, image) in zip(files, images, strict=True):
-                write = partial(save_image, image, root / file, format=format)
+                write = partial(save_image, image, root / file, format=picture)
                 waiting.append((pool.submit(write), image.nbytes))
                 waiting_bytes += image.nbytes
                 while len(waiting) > _WAITING or waiting_bytes > _WAITING_BYTES:
@@ -118,12 +116,7 @@ def _write_files(
             raise
 
 
-def file_names(
-    ids: Sequence[str],
-    format: Format,  # noqa: A002
-    *,
-    where: str,
-) -> list[str]:
+def file_names(ids: Sequence[str], picture: Format, *, where: str) -> list[str]:
     """Name the files that ids become: their paths below the folder, with "/" between.
 
     The suffix of a picture gives way to that of the format. Where ids would then share a file,
@@ -133,7 +126,7 @@ def file_names(
 
     Args:
         ids: of the images, in the order of positions.
-        format: of the files.
+        picture: format of the files.
         where: what messages call the archive.
 
     Raises:
@@ -145,9 +138,9 @@ def file_names(
                 f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
                 "images one by one: kinpack get ARCHIVE ID -o FILE"
             )
-    if format not in _SUFFIXES:
-        raise ArchiveError(f"there is no format {format!r}; it is one of {', '.join(_SUFFIXES)}")
-    suffix = _SUFFIXES[format]
+    if picture not in _SUFFIXES:
+        raise ArchiveError(f"there is no format {picture!r}; it is one of {', '.join(_SUFFIXES)}")
+    suffix = _SUFFIXES[picture]
     short = [_without_suffix(name) + suffix for name in ids]
     often = Counter(map(_key, short))
     wanted = [
