@@ -105,8 +105,8 @@ def bits_of(model: CodecModel, image: Image, quality: int, lattice: LatticeConte
     delta = quantiser_step(q).view(-1, 1, 1, 1)
     y_hat, low, others = torch.zeros_like(y), 0.0, 0.0
     if lattice is not None:
-        coded = lattice(y[:, :LOW], told(q), delta.view(-1))
-        y_hat[:, :LOW], low = coded.y_hat, float(coded.bits.sum())
+        y_hat[:, :LOW], lattice_bits = lattice(y[:, :LOW], told(q), delta.view(-1))
+        low = float(lattice_bits.sum())
     for index, step in enumerate(model.config.steps):
         if index < REPLACED and lattice is not None:
             continue
@@ -133,8 +133,8 @@ def train(model: CodecModel, patches: PatchFiles, budget: Budget) -> LatticeCont
         quality = torch.randint(TRAINED[0], TRAINED[1] + 1, (len(picture),)).float()
         with torch.no_grad():
             y = model.latent(picture, quality)[:, :LOW]
-        coded = lattice(y, told(quality), quantiser_step(quality))
-        return {"loss": coded.bits.sum() / (LOW * y[:, 0].numel())}
+        _, bits = lattice(y, told(quality), quantiser_step(quality))
+        return {"loss": bits.sum() / (LOW * y[:, 0].numel())}
 
     TrainingRun(lattice, losses, budget).finish()
     return lattice

@@ -74,7 +74,7 @@ class LatticeCoder:
     ) -> None:
         self.low, self.groups, self.choice = low, tuple(groups), choice
         self.channels = self.groups[-1].stop if self.groups else low
-        self._levels, self._contexts = list(levels), list(contexts)
+        self.levels, self.contexts = list(levels), list(contexts)
         if not self._fits():
             raise CodecError("the codec's context networks do not fit its steps; make it anew")
 
@@ -189,7 +189,7 @@ class LatticeCoder:
         self, level: Level, known: Ints, neighbours: Ints, quality: Ints
     ) -> tuple[Ints, Ints]:
         """Means and tables (n, p, low) of a level's positions."""
-        context = self._levels[network_of(level)]
+        context = self.levels[network_of(level)]
         n, p, low = len(known), len(neighbours), self.low
         there = neighbours > 0
         around = known[:, neighbours]
@@ -247,11 +247,11 @@ class LatticeCoder:
         """The networks of a group, and the positions that each codes."""
         first = sum(2 if group.halves else 1 for group in self.groups[:index])
         if not self.groups[index].halves:
-            yield self._contexts[first], np.ones((h, w), dtype=np.bool_)
+            yield self.contexts[first], np.ones((h, w), dtype=np.bool_)
             return
         odd = (np.arange(h)[:, None] + np.arange(w)) % 2
         for half in (0, 1):
-            yield self._contexts[first + half], odd == half
+            yield self.contexts[first + half], odd == half
 
     def _held_table(self, quality: Ints) -> Ints:
         """Table of how many groups a message holds, (n,)."""
@@ -268,8 +268,8 @@ class LatticeCoder:
         inputs = (NEIGHBOURS + 1) * self.low + NEIGHBOURS + 2
         return (
             self.low > 0
-            and len(self._levels) == 1 + 2 * SPACINGS
-            and len(self._contexts) == len(networks)
+            and len(self.levels) == 1 + 2 * SPACINGS
+            and len(self.contexts) == len(networks)
             and len(self.choice.tables) == self.choice.count + 100 // QUALITIES_PER_TABLE + 1
             and self.choice.error_bits.shape == (self.channels,)
             and all(
@@ -277,13 +277,13 @@ class LatticeCoder:
                 and level.network.outputs == 2 * self.low
                 and _shifts(level.difference_shift, self.low)
                 and _shifts(level.mean_shift, self.low)
-                for level in self._levels
+                for level in self.levels
             )
             and all(
                 context.network.inputs == _TAPS * (group.known + 1)
                 and context.network.outputs == 2 * (group.stop - group.start)
                 and _shifts(context.shift, group.known)
-                for context, group in zip(self._contexts, networks, strict=True)
+                for context, group in zip(self.contexts, networks, strict=True)
             )
         )
 

@@ -12,7 +12,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays
 from kinpack.codec.learned.self_test import make_test
 from kinpack.learn.freezing.byte_synthesis import byte_synthesis
-from kinpack.learn.freezing.lattice_freeze import Patches, frozen_parts
+from kinpack.learn.freezing.lattice_freeze import Patches, frozen_coder
 from kinpack.learn.freezing.onnx_graph import float_graph
 from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, LIMIT, UNIT
 from kinpack.learn.lattice.model import LatticeModel
@@ -43,7 +43,7 @@ def freeze_lattice(
         CodecError: a network leaves exact arithmetic.
     """
     config = model.eval().config
-    levels, contexts, choice = frozen_parts(model, patches)
+    coder = frozen_coder(model, patches)
     latent = LatticeFormat(
         low=config.low, groups=config.groups, unit=UNIT, limit=LIMIT, gain=config.gain
     )
@@ -67,7 +67,7 @@ def freeze_lattice(
         for name, array in given.arrays.items()
         if name == "codebooks" or name.startswith("descriptor_")
     }
-    arrays |= stored | latent_arrays(levels, contexts, choice)
+    arrays |= stored | latent_arrays(coder.levels, coder.contexts, coder.choice)
 
     def build(**more: Any) -> Codec:
         return Codec.from_container(Container({**header, **more}, blobs, arrays))

@@ -55,15 +55,7 @@ _LATENT = 1 / (8 * UNIT)  # the real value that networks see of one unit
 def frozen_coder(
     model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = CHROMA
 ) -> LatticeCoder:
-    """Coder of a model's latents: see `frozen_parts`."""
-    levels, contexts, choice = frozen_parts(model, patches, chroma=chroma)
-    return _coder(model, levels, contexts, choice)
-
-
-def frozen_parts(
-    model: LatticeModel, patches: Patches, *, chroma: tuple[float, float] = CHROMA
-) -> tuple[list[LevelContext], list[GroupContext], SymbolChoice]:
-    """Integer context networks of a model, and tables learned from the symbols they lead to.
+    """Coder of a model's latents: integer context networks, and tables of the symbols they lead to.
 
     Args:
         model: trained.
@@ -73,10 +65,10 @@ def frozen_parts(
     Raises:
         CodecError: a network leaves exact arithmetic.
     """
-    model = model.eval()
+    config = model.eval().config
     seen = _seen(model, patches)
     levels = [
-        _level(network, rows, model.config.low)
+        _level(network, rows, config.low)
         for network, rows in zip(model.lattice.networks, seen, strict=False)
     ]
     contexts = [
@@ -84,9 +76,7 @@ def frozen_parts(
         for network, rows in zip(model.context, seen[len(levels) :], strict=True)
     ]
     count = len(deviations())
-    held = [np.ones(len(model.config.groups) + 2, dtype=np.int64)] * (
-        100 // QUALITIES_PER_TABLE + 1
-    )
+    held = [np.ones(len(config.groups) + 2, dtype=np.int64)] * (100 // QUALITIES_PER_TABLE + 1)
     first = gaussian_tables(deviations())
     weights = torch.tensor([1.0, *chroma]).sqrt().view(1, 3, 1, 1)
     choice = SymbolChoice(
@@ -99,29 +89,21 @@ def frozen_parts(
         limit=LIMIT,
     )
 
+    def coder() -> LatticeCoder:
+        return LatticeCoder(
+            low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
+        )
+
     # What the encoder chooses depends on the tables, and they on what it chooses.
     for _ in range(TABLE_ROUNDS):
-        symbols, tables = _symbols(_coder(model, levels, contexts, choice), model, patches)
+        symbols, tables = _symbols(coder(), model, patches)
         latents = tables < count
         fitted = refit_tables(first, deviations(), symbols[latents], tables[latents])
         held = [
-            _held_counts(symbols[tables == count + k], len(model.config.groups))
-            for k in range(len(held))
+            _held_counts(symbols[tables == count + k], len(config.groups)) for k in range(len(held))
         ]
         choice = replace(choice, tables=_joined(fitted, held))
-    return levels, contexts, choice
-
-
-def _coder(
-    model: LatticeModel,
-    levels: Sequence[LevelContext],
-    contexts: Sequence[GroupContext],
-    choice: SymbolChoice,
-) -> LatticeCoder:
-    config = model.config
-    return LatticeCoder(
-        low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
-    )
+    return coder()
 
 
 @torch.no_grad()

@@ -105,13 +105,3 @@ class LatticeTraining(Plain):
     chroma: tuple[float, float] = CHROMA
     structure: float = 60.0
     average: float = 0.999
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain values."""
-        return {**super().to_dict(), "chroma": list(self.chroma)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build a configuration from ``to_dict``'s values."""
-        blue, red = values.get("chroma", cls.chroma)
-        return super().from_dict({**values, "chroma": (float(blue), float(red))})

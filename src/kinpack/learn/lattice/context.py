@@ -7,8 +7,6 @@ neighbours differ from the mean of the nearest four, and predicts its own differ
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -19,18 +17,6 @@ from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 REACH = 64.0
 """Latents further from 0 than this are read as if they were there."""
 _SCALE = 8.0
-
-
-class Coded(NamedTuple):
-    """Latents as the decoder knows them.
-
-    Attributes:
-        y_hat: (n, channels, h, w).
-        bits: (n, levels) of each image and level.
-    """
-
-    y_hat: Tensor
-    bits: Tensor
 
 
 class LevelNetwork(nn.Sequential):
@@ -75,7 +61,7 @@ class LatticeContext(nn.Module):
             LevelNetwork(channels, inner) for _ in range(1 + 2 * SPACINGS)
         )
 
-    def forward(self, y: Tensor, quality_plane: Tensor, step: Tensor) -> Coded:
+    def forward(self, y: Tensor, quality_plane: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Quantise latents level by level, with training's stand-ins for rounding.
 
         Args:
@@ -84,7 +70,7 @@ class LatticeContext(nn.Module):
             step: (n,) quantiser step.
 
         Returns:
-            The latents as decoded, and bits.
+            The latents as the decoder knows them, like ``y``, and bits (n, levels).
         """
         n, channels, h, w = y.shape
         order = order_of(h, w)
@@ -104,7 +90,7 @@ class LatticeContext(nn.Module):
             bits.append(gaussian_bits(part, mean, log2_scale, delta).sum((1, 2)))
             known, start = torch.cat([known, coded], 1), start + count
         ranked = known.index_select(1, 1 + torch.from_numpy(order.rank))
-        return Coded(ranked.mT.reshape(n, channels, h, w), torch.stack(bits, 1))
+        return ranked.mT.reshape(n, channels, h, w), torch.stack(bits, 1)
 
     def predict(
         self, level: Level, known: Tensor, neighbours: Tensor, quality_plane: Tensor

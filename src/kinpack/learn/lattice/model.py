@@ -71,8 +71,8 @@ class LatticeModel(TransformModel):
         """
         step = quantiser_step(quality)
         plane = quality_plane(quality, y.shape[2], y.shape[3])
-        coded = self.lattice(y[:, : self.config.low], plane[:, 0, 0, 0], step)
-        y_hat, bits = coded.y_hat, [coded.bits.sum(1)]
+        y_hat, lattice_bits = self.lattice(y[:, : self.config.low], plane[:, 0, 0, 0], step)
+        bits = [lattice_bits.sum(1)]
         networks = iter(self.context)
         for group in self.config.groups:
             part, own = y[:, group.start : group.stop], y_hat.new_zeros(())
