@@ -200,6 +200,7 @@ def _context_networks(
     return made
 
 
+@torch.no_grad()
 def _seen(
     model: CodecModel, patches: NDArray[np.uint8]
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:

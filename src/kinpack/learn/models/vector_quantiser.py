@@ -241,60 +241,36 @@ class VectorQuantiser(nn.Module):
             means = chosen.mT @ parts / number.clamp_min(1)[..., None]
             self.words.copy_(torch.where(number[..., None] > 0, means, self.words))
         elif c.update == "average":
-            dead_below = 0.0 if c.epsilon and c.prior == "learned" else c.dead_below
-            move_by_average(
-                self.words,
-                self.counts,
-                self.sums,
-                parts,
-                chosen,
-                decay=c.decay,
-                dead_below=dead_below,
-            )
+            self._move_by_average(parts, chosen)
+
+    def _move_by_average(self, parts: Tensor, chosen: Tensor) -> None:
+        """Move words to the moving average of the sub-vectors assigned to them.
+
+        ``counts`` (M, K) are moving averages of the counts, 1 where a word is as often chosen as in
+        a uniform use; ``sums`` (M, K, d) are those of the sums, on the same scale. A word whose
+        average count falls below ``dead_below`` restarts at a sub-vector of the batch, its averages
+        reset with it.
+
+        Args:
+            parts: (M, n, d) sub-vectors.
+            chosen: (M, n, K), 1 at the word of each sub-vector, else 0.
+        """
+        c, n = self.config, parts.shape[1]
+        share = c.K / n
+        self.counts.lerp_(chosen.sum(1) * share, 1 - c.decay)
+        self.sums.lerp_(chosen.mT @ parts * share, 1 - c.decay)
+        dead = self.counts < (0.0 if c.epsilon and c.prior == "learned" else c.dead_below)
+        if bool(dead.any()):
+            rows = torch.randint(n, (c.M, c.K))
+            fresh = torch.gather(parts, 1, rows[..., None].expand(-1, -1, c.d))
+            self.sums[dead] = fresh[dead]
+            self.counts[dead] = 1.0
+        # Averages that have decayed to nothing say nothing: the word stays where it was.
+        known = (self.counts > 1e-9)[..., None]
+        means = self.sums / self.counts.clamp_min(1e-9)[..., None]
+        self.words.copy_(torch.where(known, means, self.words))
 
 
 def by_book(z: Tensor, M: int, d: int) -> Tensor:
     """Cut latent vectors (..., M·d) into sub-vectors (M, n, d), a book after the other."""
     return z.reshape(-1, M, d).transpose(0, 1)
-
-
-@torch.no_grad()
-def move_by_average(
-    words: Tensor,
-    counts: Tensor,
-    sums: Tensor,
-    parts: Tensor,
-    chosen: Tensor,
-    *,
-    decay: float,
-    dead_below: float,
-) -> None:
-    """Move words, in place, to the moving average of the sub-vectors assigned to them.
-
-    A word whose average count falls below ``dead_below`` restarts at a sub-vector of the batch, its
-    averages reset with it.
-
-    Args:
-        words: (M, K, d).
-        counts: (M, K) moving averages of the counts; 1 where a word is as often chosen as in a
-            uniform use.
-        sums: (M, K, d) moving averages of the sums, on the scale of ``counts``.
-        parts: (M, n, d) sub-vectors.
-        chosen: (M, n, K), 1 at the word of each sub-vector, else 0.
-        decay: of the averages.
-        dead_below: average count; 0 restarts none.
-    """
-    M, K, d = words.shape
-    n = parts.shape[1]
-    share = K / n
-    counts.lerp_(chosen.sum(1) * share, 1 - decay)
-    sums.lerp_(chosen.mT @ parts * share, 1 - decay)
-    dead = counts < dead_below
-    if bool(dead.any()):
-        rows = torch.randint(n, (M, K))
-        fresh = torch.gather(parts, 1, rows[..., None].expand(-1, -1, d))
-        sums[dead] = fresh[dead]
-        counts[dead] = 1.0
-    # Averages that have decayed to nothing say nothing: the word stays where it was.
-    known = (counts > 1e-9)[..., None]
-    words.copy_(torch.where(known, sums / counts.clamp_min(1e-9)[..., None], words))
