@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinpack.codec.classic.payloads import candidates
 from kinpack.codec.codec import Codec
-from kinpack.codec.packets.payload import Candidate
 from kinpack.errors import KinpackError
 from kinpack.metrics import bd_rate
 from kinpack.pictures.images import Image
@@ -126,16 +124,12 @@ def learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
 
 def avif_curve(images: Sequence[Image]) -> Curve:
     """Mean bytes and mean PSNR of AVIF payloads, at each quality."""
-    return [_point(images, [candidates(i, quality=q)[0] for i in images]) for q in QUALITIES]
-
-
-def _point(images: Sequence[Image], made: Sequence[Candidate]) -> tuple[float, float]:
-    """Mean bytes and mean PSNR."""
-    psnrs: NDArray[np.float64] = np.array(
-        [
+    curve = []
+    for quality in QUALITIES:
+        made = [candidates(image, quality=quality)[0] for image in images]
+        psnrs = [
             c.psnr(image.shape[0] * image.shape[1]) if c.error else _EXACT_PSNR
             for image, c in zip(images, made, strict=True)
         ]
-    )
-    sizes = [len(candidate.payload) for candidate in made]
-    return float(np.mean(sizes)), float(psnrs.mean())
+        curve.append((float(np.mean([len(c.payload) for c in made])), float(np.mean(psnrs))))
+    return curve

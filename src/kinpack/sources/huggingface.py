@@ -168,12 +168,12 @@ def open_tables(
         configurations.add(configuration)
     if len(configurations) > 1:
         raise SourceError(
-            f"{name}: several data sets lie there, in {_listed(sorted(configurations))}; give the "
-            "folder of one"
+            f"{name}: several data sets lie there, in {', '.join(sorted(configurations))}; give "
+            "the folder of one"
         )
     names = sorted(by_split, key=lambda s: (_ORDER.index(s) if s in _ORDER else len(_ORDER), s))
     if split is not None and split not in by_split:
-        raise SourceError(f"{name}: no split {split!r}; there are {_listed(names)}")
+        raise SourceError(f"{name}: no split {split!r}; there are {', '.join(names)}")
     try:
         wanted = {one: by_split[one] for one in names if split in (None, one)}
         about = {one: [_about(path) for path in paths] for one, paths in wanted.items()}
@@ -257,7 +257,7 @@ def _find_columns(schema: Any, name: str) -> _Columns:
     ]
     if not pictures:
         raise SourceError(
-            f"{name}: no column holds pictures, only {_listed(list(types))}; give a data set with "
+            f"{name}: no column holds pictures, only {', '.join(types)}; give a data set with "
             "a feature of type Image"
         )
     classes = [key for key in kinds if kinds[key] == "ClassLabel" and key in types]
@@ -311,10 +311,6 @@ def _open_arrow(path: Path) -> Any:
 
     alone = pa.ipc.IpcReadOptions(use_threads=False)  # as for Parquet: nothing runs on after a read
     return pa.ipc.open_stream(pa.memory_map(os.fspath(path)), options=alone)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def _unreadable(where: str, error: Exception) -> SourceError:

@@ -188,13 +188,9 @@ def frozen(network: CausalNetwork, x: Tensor, codes: Tensor | None) -> CausalMod
             weight[PLACES] = 0
         layers.append(_quantised(weight, bias, units, hidden))
         units = hidden
-    weight, bias = (
-        linear[-1].weight.T.double().numpy().copy(),
-        linear[-1].bias.double().numpy().copy(),
-    )
-    means = slice(PARTS, 2 * PARTS)
+    last, means = linear[-1], slice(PARTS, 2 * PARTS)
+    weight, bias = last.weight.T.double().numpy().copy(), last.bias.double().numpy().copy()
     weight[:, means] *= _MEAN_SPAN
-    bias = bias.copy()
     bias[means] = _MEAN_SPAN * bias[means] + _MEAN
     per = (1 / (WEIGHTS_PER_OCTAVE * math.log2(math.e)), 1 / MEAN_UNITS, 1 / SCALES_PER_OCTAVE)
     layers.append(_quantised(weight, bias, units, np.repeat(per, PARTS)))

@@ -95,12 +95,6 @@ def train_restoration(
 
     TrainingRun(network, losses, replace(budget, learning_rate=LEARNING_RATE)).finish()
     seen, _ = batch(1 << 40, CALIBRATION)
-    return frozen_restoration(network, seen)
-
-
-@torch.no_grad()
-def frozen_restoration(network: nn.Sequential, seen: Tensor) -> IntegerLayers:
-    """The network in integers, calibrated on what it sees."""
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     first, last = np.full(3, 1 / ACTIVATION), np.array([1 / PARTS_OF_STEP])
     layers = quantised_chain(convolutions, seen, first, last, _OUTPUT)

@@ -64,7 +64,11 @@ def integer_synthesis(
         CodecError: a bound of exact arithmetic does not hold.
     """
     layers: list[IntegerLayer] = []
-    reading, unit, values = _entrance(list(seen), input_unit)
+    # Latents are read in 8 bits and a sign.
+    values = list(seen)
+    reach = reach_of(values) / input_unit
+    shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
+    reading, unit = Reading(shift.astype(np.uint8), -ACTIVATION), input_unit * np.exp2(shift)
     for part in trunk_parts(synthesis.trunk):
         reading, unit, values = _append_part(layers, reading, unit, part, values)
     layers.append(_last(reading, unit, synthesis))
@@ -122,13 +126,6 @@ def trunk_parts(trunk: nn.Sequential) -> list[TrunkPart]:
         else:
             raise CodecError(f"a {type(layer).__name__} layer has no place in the trunk")
     return parts
-
-
-def _entrance(seen: list[Tensor], input_unit: Floats) -> tuple[Reading, Floats, list[Tensor]]:
-    """The reading of latents in 8 bits and a sign."""
-    reach = reach_of(seen) / input_unit
-    shift = np.maximum(0, np.ceil(np.log2(np.maximum(reach, 1) / ACTIVATION)))
-    return Reading(shift.astype(np.uint8), -ACTIVATION), input_unit * np.exp2(shift), seen
 
 
 @torch.no_grad()
