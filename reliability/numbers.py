@@ -185,6 +185,21 @@ def fuzz(result: dict[str, Any]) -> list[str]:
     return _table("changed | cases | refused | read", rows)
 
 
+def memory(result: dict[str, Any]) -> list[str]:
+    """Memory that was refused to every sort of commit, and to reading."""
+    names = ("done", "MemoryError", "refused", "lost", "died", "hung")
+    head = (
+        "act | done all the same | MemoryError | refused | reason lost by a library "
+        "| ended by a library | Python waits for a thread"
+    )
+    rows: list[list[Any]] = [
+        [f"`{act}`", *(sum(counts.get(name, 0) for counts in ways.values()) for name in names)]
+        for act, ways in result["acts"].items()
+    ]
+    sums = [sum(row[column] for row in rows) for column in range(1, len(names) + 1)]
+    return _table(head, [*rows, ["**all**", *sums]])
+
+
 #: name -> what makes the table of its result file
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
@@ -194,6 +209,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "soak": soak,
     "damage": damage,
     "object-faults": object_faults,
+    "memory": memory,
     "fuzz": fuzz,
     "fuzz-hour": fuzz,
 }

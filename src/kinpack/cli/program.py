@@ -83,6 +83,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}; check the place and try again", 1
+    if isinstance(error, MemoryError):
+        return "memory ran out; try again where more is free", 1
     return (
         f"this should not have happened ({type(error).__name__}: {error}); run again with --debug "
         "and report what it shows",

@@ -9,7 +9,7 @@ from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
+from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.store import Store
 from kinpack.errors import KinpackError
@@ -91,8 +91,7 @@ class WholeImages:
                 raise KinpackError("its images are those of another codec")
             table = file.read(use_threads=False).to_pylist()
         except (KinpackError, *UNREADABLE) as error:
-            reason = " ".join(str(error).split())
-            self.notes.append(f"{self._store.where(name)}: cannot be read ({reason})")
+            self.notes.append(f"{self._store.where(name)}: cannot be read ({reason_of(error)})")
             return
         for row in table:
             try:
@@ -100,7 +99,9 @@ class WholeImages:
                 if not row["id"]:
                     raise ValueError("this is no row of a segment")
             except (KinpackError, *UNREADABLE) as error:
-                self._lose(str(row.get("id") or "?"), f"{self._store.where(name)}: {error}")
+                self._lose(
+                    str(row.get("id") or "?"), f"{self._store.where(name)}: {reason_of(error)}"
+                )
                 continue
             columns = {column.name: row.get(column.name) for column in optional_columns()}
             yield StoredImage(row["id"], columns, packet, None)

@@ -14,7 +14,7 @@ from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_tail import UNREADABLE, Tail
+from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError
@@ -315,11 +315,13 @@ class Segment:
                 )
             return decode(tail)
         except (AttributeError, *UNREADABLE) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ArchiveError(
-                f"{self.where}: this is no segment of a kinpack archive ({reason}); restore the "
-                "file from a copy"
-            ) from error
+            reason = reason_of(error)
+            if not isinstance(error, MemoryError):
+                reason = (
+                    f"this is no segment of a kinpack archive ({reason}); restore the file from a "
+                    "copy"
+                )
+            raise ArchiveError(f"{self.where}: {reason}") from error
 
     def _read_tail(self) -> bytes:
         entry = self.manifest_entry

@@ -14,6 +14,13 @@ UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, Val
 """What the Parquet library raises on files that are damaged, or none of its."""
 
 
+def reason_of(error: Exception) -> str:
+    """Why something cannot be read, in one line: memory that runs out is no damage."""
+    if isinstance(error, MemoryError):
+        return "memory ran out; try again where more is free"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class Tail:
     """The end of a segment's file, from which columns are decoded when they are asked for.
 
