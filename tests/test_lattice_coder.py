@@ -23,6 +23,7 @@ from kinpack.codec.learned.lattice_contexts import (
     network_of,
 )
 from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays, latents_from
+from kinpack.codec.learned.symbol_choice import MAX_STEP
 from kinpack.errors import CodecError, PayloadError
 from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers, parts
 
@@ -224,6 +225,11 @@ def test_parts_that_do_not_fit_are_refused() -> None:
             LatticeCoder(**{**given, **change})  # type: ignore[arg-type]
     with pytest.raises(CodecError):
         replace(made.choice, step_units=np.zeros(101, dtype=np.int64))
+    for number in (MAX_STEP, -MAX_STEP, -(1 << 63)):
+        shift = made.choice.table_shift.copy()
+        shift[50] = number
+        with pytest.raises(CodecError):
+            replace(made.choice, table_shift=shift)
 
 
 def test_the_levels_have_networks_of_their_own_up_to_a_spacing() -> None:

@@ -48,7 +48,7 @@ class SymbolChoice:
             and 0 < self.limit < MAX_STEP
             and self.step_units[1:].min() >= 1
             and self.step_units.max() < MAX_STEP
-            and np.abs(self.table_shift).max() < MAX_STEP
+            and -MAX_STEP < self.table_shift.min() <= self.table_shift.max() < MAX_STEP
             and self.inward_shifts.min() >= 0
             and self.inward_shifts.max() <= CELL // 2
             and self.error_bits.ndim == 1
