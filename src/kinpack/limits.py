@@ -1,9 +1,10 @@
-"""Limits of memory: pixels of an image, pixels held at a time, depth of JSON values."""
+"""Limits of memory, and work cut by them: pixels of an image, pixels held, depth of JSON values."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import PIL.Image
@@ -84,6 +85,31 @@ def batches(
 
 DEEPEST = 64
 """Lists and objects within each other, the outermost counted."""
+
+
+def in_parts(
+    function: Callable[..., Iterable[T]],
+    *columns: Any,
+    size: int,
+    threads: int | None,
+    **options: Any,
+) -> list[T]:
+    """Apply a function to parts of columns, in threads: while one codes, another's networks run.
+
+    Args:
+        function: takes a part of each column, and gives a result for each row.
+        columns: sequences or arrays of equal lengths.
+        size: most rows of a part.
+        threads: most threads; None takes as many as there are cores.
+        options: that the function takes by their names.
+    """
+    n = len(columns[0])
+    parts = [[column[i : i + size] for column in columns] for i in range(0, n, size)]
+    if threads == 1 or len(parts) < 2:
+        return [one for part in parts for one in function(*part, **options)]
+    with ThreadPoolExecutor(threads) as pool:
+        made = pool.map(lambda part: function(*part, **options), parts)
+        return [one for some in made for one in some]
 
 
 def too_deep(value: Any) -> bool:

@@ -22,14 +22,13 @@ from kinpack.codec.packets.payload import (
     Candidate,
     Choice,
     Payloads,
-    in_parts,
     psnr_of,
 )
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, ImageError
-from kinpack.limits import most_pixels, too_many
+from kinpack.limits import in_parts, most_pixels, too_many
 from kinpack.pictures.images import Image, squared_error
 
 _BATCH = 256

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,8 @@ from numpy.typing import NDArray
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.target import lam
 from kinpack.errors import CodecError, PayloadError
-from kinpack.limits import most_pixels, too_many
+from kinpack.limits import in_parts, most_pixels, too_many
 from kinpack.pictures.images import Image
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,28 +245,3 @@ class Payloads:
             made = self._makers[kinds]() if kinds else None
             self._made.update(dict.fromkeys(kinds or (kind,), made))
         return self._made[kind]
-
-
-def in_parts(
-    function: Callable[..., Iterable[T]],
-    *columns: Any,
-    size: int,
-    threads: int | None,
-    **options: Any,
-) -> list[T]:
-    """Apply a function to parts of columns, in threads: while one codes, another's networks run.
-
-    Args:
-        function: takes a part of each column, and gives a result for each row.
-        columns: sequences or arrays of equal lengths.
-        size: most rows of a part.
-        threads: most threads; None takes as many as there are cores.
-        options: that the function takes by their names.
-    """
-    n = len(columns[0])
-    parts = [[column[i : i + size] for column in columns] for i in range(0, n, size)]
-    if threads == 1 or len(parts) < 2:
-        return [one for part in parts for one in function(*part, **options)]
-    with ThreadPoolExecutor(threads) as pool:
-        made = pool.map(lambda part: function(*part, **options), parts)
-        return [one for some in made for one in some]
