@@ -20,9 +20,9 @@ CLASSIC = (Kind.AVIF, Kind.WEBP, Kind.WEBP_LOSSLESS)
 
 @pytest.fixture(autouse=True)
 def as_in_a_new_process() -> Iterator[None]:
-    check_library.cache_clear()
+    forget()
     yield
-    check_library.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize("kind", CLASSIC)
@@ -33,10 +33,15 @@ def test_nothing_is_said_of_the_libraries_here(
     assert caplog.text == ""
 
 
+def forget() -> None:
+    check_library.cache_clear()
+    library_check.WARNED.clear()
+
+
 def packets() -> list[Packet]:
     codec = Codec.load("classic")
     found = codec.encode([waves(20, 24, 3), waves(20, 24, 1)], quality=60)
-    check_library.cache_clear()
+    forget()
     return [packet for packet in found if packet.kind is Kind.AVIF]
 
 

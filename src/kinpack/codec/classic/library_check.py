@@ -79,6 +79,10 @@ _STORED: Mapping[Kind, tuple[_Stored, ...]] = {
 }
 
 
+WARNED: dict[Kind, object] = {}
+"""Kinds that were warned of in this process."""
+
+
 @cache
 def check_library(kind: Kind) -> None:
     """Draw the stored payloads of a kind, once in a process, and warn if they look otherwise."""
@@ -90,6 +94,10 @@ def check_library(kind: Kind) -> None:
         except KinpackError as error:
             found = str(error)
         if not found.startswith(stored.pixels):
+            mine = object()
+            # Threads that come first at the same time all draw; one of them warns.
+            if WARNED.setdefault(kind, mine) is not mine:
+                return
             _log.warning(
                 "kinpack: Pillow's library draws a stored %s payload otherwise than it was drawn "
                 "elsewhere; pictures of that kind may look otherwise here too: install a wheel of "
