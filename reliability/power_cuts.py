@@ -26,7 +26,7 @@ import signal
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,27 +110,28 @@ class Step:
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
             if self.verb in ("seal", "copy") and is_there(folder / VERBS[self.verb]):
                 return False  # an earlier step has made it
+            # Named once: what a refused try has removed after all is not to cost another image.
+            first = archive.ids[:1]
             try:
-                self._change(archive, folder)
+                self._change(archive, folder, first)
             except KinpackError:
                 if self.verb in ("seal", "copy") and is_there(folder / VERBS[self.verb]):
                     return False
-                self._change(archive, folder)
+                self._change(archive, folder, first)
         return True
 
     def _create(self, folder: Path) -> None:
         with Archive.create(folder / ARCHIVE, CODEC) as archive:
             archive.add(pictures(4))
 
-    def _change(self, archive: Archive, folder: Path) -> None:
-        first = 10 * self.number
+    def _change(self, archive: Archive, folder: Path, first: Sequence[str]) -> None:
         if self.verb == "add":
-            archive.add(pictures(4, first=first), on_duplicate="skip")
+            archive.add(pictures(4, first=10 * self.number), on_duplicate="skip")
         elif self.verb == "replace":
             archive.add(pictures(2, first=0, seed=self.number), on_duplicate="replace")
         elif self.verb == "rm":
             archive.refresh()
-            archive.remove(archive.ids[:1])
+            archive.remove(set(first) & set(archive.ids))
         elif self.verb == "purge":
             archive.refresh()
             archive.remove({self.victim[0]} & set(archive.ids), purge=True)
