@@ -24,19 +24,23 @@ from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
 from kinpack.networks.graphs.graph_shapes import MAX_LIVE, MAX_STORED, MAX_TOTAL, MAX_WORK
-from kinpack.networks.integer_layers import EXACT, numbers_of, require, shifts_fit, stored_array
+from kinpack.networks.integer_layers import (
+    EXACT,
+    MAX_LAYERS,
+    check_form,
+    halo_of,
+    numbers_of,
+    require,
+    shifts_fit,
+    stored_array,
+)
 
 MOST_WEIGHT = 63
 """Largest size of a weight."""
 SIGNED = -128
 """Smallest byte where bytes have a sign."""
 
-_MAX_LAYERS = 64
-_MAX_CHANNELS = 1 << 12
-_MAX_SHIFT = 22
-_MAX_SHUFFLE = 16
 _MAX_GROW = 12
-_SIDES = (1, 3, 5, 7)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +79,9 @@ class ByteLayer:
 
     def check(self, channels: int, low: int) -> None:
         """See that it fits bytes of so many channels, from ``low`` on, and stays exact."""
-        shape, k = self.weight.shape, self.weight.shape[-1]
-        require(self.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
-        require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
-        require(shape[1] == channels, f"takes {shape[1]} channels, not {channels}")
-        require(shape[2] == k and k in _SIDES, f"has windows of {shape[2]}×{k}")
-        require(self.bias.shape == shape[:1], "has a bias that does not fit its weights")
-        require(shifts_fit(self.shift, shape[0], most=_MAX_SHIFT), "has shifts out of range")
+        check_form(self, channels)
+        require(shifts_fit(self.shift, len(self.weight)), "has shifts out of range")
         require(self.low in (0, SIGNED), "gives bytes from a bound that is neither 0 nor −128")
-        block = self.shuffle
-        require(
-            0 < block <= _MAX_SHUFFLE and shape[0] % block**2 == 0, "cannot shuffle its channels"
-        )
         weight = self.weight.astype(np.int64)
         require(np.abs(weight).max() <= MOST_WEIGHT, f"has weights beyond ±{MOST_WEIGHT}")
         # Engines may take bytes with a sign as those from 0 to 255, and take 128 away in the end.
@@ -154,11 +149,7 @@ class ByteLayers:
     @property
     def halo(self) -> int:
         """Positions of the input beyond its own that a position of the output depends on."""
-        seen = 0
-        for layer in reversed(self.layers):
-            # What is added was seen through fewer layers.
-            seen = -(-seen // layer.shuffle) + layer.weight.shape[2] // 2
-        return seen
+        return halo_of(self.layers)
 
     def check(self, reach: int) -> None:
         """See that all layers fit together, and that every sum is exact.
@@ -170,7 +161,7 @@ class ByteLayers:
             CodecError: they do not, or a sum may not be.
         """
         count = len(self.layers)
-        require(0 < count <= _MAX_LAYERS, f"has {count} layers, not 1 to {_MAX_LAYERS}")
+        require(0 < count <= MAX_LAYERS, f"has {count} layers, not 1 to {MAX_LAYERS}")
         stored = sum(layer.weight.size for layer in self.layers) + 4 * self.block.weight.size
         require(stored <= MAX_STORED, "has too many weights")
         try:
@@ -295,7 +286,7 @@ def _follow(
         layer.check(*given)
     else:
         require(at == up, "reads a stream of other positions")
-        require(shifts_fit(layer.reads, channels, most=_MAX_SHIFT), "reads by shifts out of range")
+        require(shifts_fit(layer.reads, channels), "reads by shifts out of range")
         require(layer.reads_low in (0, SIGNED), "reads from a bound that is neither 0 nor −128")
         require(reach + (1 << int(layer.reads.max())) < EXACT, "reads what is no exact integer")
         layer.check(channels, layer.reads_low)

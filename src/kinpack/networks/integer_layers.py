@@ -13,9 +13,9 @@ of each layer, from its weights and from bounds on its input, before anything is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ MOST_READ = 255
 HIGH, SPLIT = 256, 128
 """A whole input is high · 256 + low, a whole weight high · 128 + low."""
 
-_MAX_LAYERS = 64
+MAX_LAYERS = 64
+"""Most layers of a network."""
 _MAX_CHANNELS = 1 << 12
 _MAX_SHIFT = 22
 _MAX_SHUFFLE = 16
@@ -91,20 +92,10 @@ class IntegerLayer:
 
     def check(self, channels: int, reach: int) -> None:
         """See that it fits an input of so many channels, within ±reach, and stays exact."""
-        shape = self.weight.shape
-        require(self.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
-        require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
-        require(shape[1] == channels, f"takes {shape[1]} channels, not {channels}")
-        require(
-            shape[2] == shape[3] and shape[2] in _SIDES, f"has windows of {shape[2]}×{shape[3]}"
-        )
-        require(self.bias.shape == shape[:1], "has a bias that does not fit its weights")
-        require(shifts_fit(self.shift, shape[0]), "has shifts that do not fit, or are out of range")
+        check_form(self, channels)
+        fits = shifts_fit(self.shift, len(self.weight))
+        require(fits, "has shifts that do not fit, or are out of range")
         require(-EXACT < self.low <= self.high < EXACT, "has bounds that are out of range")
-        block = self.shuffle
-        require(
-            0 < block <= _MAX_SHUFFLE and shape[0] % block**2 == 0, "cannot shuffle its channels"
-        )
         if self.reading is not None:
             shift = self.reading.shift
             require(shifts_fit(shift, channels), "reads by shifts that do not fit")
@@ -210,11 +201,7 @@ class IntegerLayers:
     @property
     def halo(self) -> int:
         """Positions of the input beyond its own that a position of the output depends on."""
-        seen = 0
-        for layer in reversed(self.layers):
-            # What is added was seen through fewer layers.
-            seen = -(-seen // layer.shuffle) + layer.weight.shape[2] // 2
-        return seen
+        return halo_of(self.layers)
 
     def check(self, reach: int) -> None:
         """See that all layers fit together, and that every sum is exact.
@@ -226,7 +213,7 @@ class IntegerLayers:
             CodecError: they do not, or a sum may not be.
         """
         count = len(self.layers)
-        require(0 < count <= _MAX_LAYERS, f"has {count} layers, not 1 to {_MAX_LAYERS}")
+        require(0 < count <= MAX_LAYERS, f"has {count} layers, not 1 to {MAX_LAYERS}")
         stored = sum(layer.weight.size for layer in self.layers)
         stored += 0 if self.whole is None else 2 * self.whole.weight.size
         require(stored <= MAX_STORED, "has too many weights")
@@ -343,6 +330,43 @@ class IntegerLayers:
 _LAYER = ("low", "high", "shuffle", "adds")
 _WHOLE = ("shift", "shuffle", "drop", "low", "high")
 _ARRAYS = {"weight": "int8", "bias": "int32", "shift": "uint8"}
+
+
+class Convolution(Protocol):
+    """What layers of integers and of bytes have in common; `IntegerLayer` says what each is."""
+
+    @property
+    def weight(self) -> NDArray[np.int8]:
+        """Weights (out, in, k, k)."""
+
+    @property
+    def bias(self) -> NDArray[np.int32]:
+        """Biases (out,)."""
+
+    @property
+    def shuffle(self) -> int:
+        """Block of the shuffle that follows."""
+
+
+def check_form(layer: Convolution, channels: int) -> None:
+    """See that a layer takes so many channels, and that its weights, bias and shuffle fit."""
+    shape = layer.weight.shape
+    require(layer.weight.ndim == 4 and 0 not in shape, "has no (out, in, k, k) weights")
+    require(max(shape[:2]) <= _MAX_CHANNELS, f"has more than {_MAX_CHANNELS} channels")
+    require(shape[1] == channels, f"takes {shape[1]} channels, not {channels}")
+    require(shape[2] == shape[3] and shape[2] in _SIDES, f"has windows of {shape[2]}×{shape[3]}")
+    require(layer.bias.shape == shape[:1], "has a bias that does not fit its weights")
+    block = layer.shuffle
+    require(0 < block <= _MAX_SHUFFLE and shape[0] % block**2 == 0, "cannot shuffle its channels")
+
+
+def halo_of(layers: Sequence[Convolution]) -> int:
+    """Positions of the input beyond its own that a position of the output depends on."""
+    seen = 0
+    for layer in reversed(layers):
+        # What is added was seen through fewer layers.
+        seen = -(-seen // layer.shuffle) + layer.weight.shape[2] // 2
+    return seen
 
 
 def require(condition: bool, otherwise: str) -> None:

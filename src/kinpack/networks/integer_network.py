@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -18,34 +18,7 @@ from kinpack.networks.numpy_engine import numpy_step
 from kinpack.networks.onnx_writer import PlainGraph
 from kinpack.networks.tiling import Tiling
 
-
-class Layers(Protocol):
-    """Layers of a network whose numbers are exact; `IntegerLayers` says what each member is."""
-
-    @property
-    def channels(self) -> tuple[int, int]:
-        """Channels that it takes, and that it gives."""
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """Smallest and largest number that it gives."""
-
-    @property
-    def up(self) -> int:
-        """Positions that it gives for each of its input, along a side."""
-
-    @property
-    def halo(self) -> int:
-        """Positions of the input beyond its own that a position of the output depends on."""
-
-    def check(self, reach: int) -> None:
-        """See that all layers fit together, and that every sum is exact."""
-
-    def check_run(self, shape: tuple[int, ...]) -> None:
-        """Check what a run takes, given an input's shape."""
-
-
-L = TypeVar("L", bound=Layers)
+L = TypeVar("L", bound=IntegerLayers | ByteLayers)
 
 
 class ExactNetwork(Network, Generic[L]):
