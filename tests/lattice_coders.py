@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from kinpack.codec.learned.dense_layers import DenseLayer, DenseLayers
 from kinpack.codec.learned.lattice import NEIGHBOURS
 from kinpack.codec.learned.lattice_coder import LatticeCoder
-from kinpack.codec.learned.lattice_contexts import SPACINGS, Group, GroupContext, LevelContext
+from kinpack.codec.learned.lattice_contexts import (
+    SPACINGS,
+    Group,
+    GroupContext,
+    LatticeFormat,
+    LevelContext,
+)
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.tables import FrequencyTables
 
@@ -19,6 +25,7 @@ GROUPS = (Group(2, 5, True), Group(5, 9, False))
 CHANNELS = 9
 BINS = 6
 LIMIT = 4000
+LATENT = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=LIMIT, gain=8.0)
 
 
 def layers(rng: np.random.Generator, inputs: int, outputs: int) -> DenseLayers:
@@ -61,7 +68,7 @@ class Parts(NamedTuple):
 
 def coder(seed: int = 0) -> LatticeCoder:
     """A coder of nine channels, two of them on the lattice."""
-    return LatticeCoder(low=LOW, groups=GROUPS, **parts(seed)._asdict())
+    return LatticeCoder(LATENT, **parts(seed)._asdict())
 
 
 def parts(seed: int = 0) -> Parts:

@@ -169,7 +169,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     assert len(np.unique(contexts)) > 3
     deviations = 2.0 ** (-4 + (np.arange(40) + 0.5) / 4)
     first = gaussian_tables(deviations.astype(np.float64))
-    fitted = latents_in_steps(coder).tables.cross_entropy(symbols, contexts)
+    fitted = latents_in_steps(coder).choice.tables.cross_entropy(symbols, contexts)
     assert fitted < 0.95 * first.cross_entropy(symbols, contexts)
     # And they are what payloads cost.
     payloads = encode_latents(coder, new, product_codes(codec, list(new)), quality=55)[1]

@@ -16,16 +16,13 @@ from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.lattice_contexts import (
     Group,
     GroupContext,
+    LatticeFormat,
     LevelContext,
-    arrays_of,
-    contexts_from,
-    levels_from,
     network_of,
 )
-from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays, latents_from
 from kinpack.codec.learned.symbol_choice import MAX_STEP
 from kinpack.errors import CodecError, PayloadError
-from tests.lattice_coders import CHANNELS, GROUPS, LOW, coder, latents, layers, parts
+from tests.lattice_coders import CHANNELS, LATENT, LOW, coder, latents, layers, parts
 
 
 @settings(max_examples=40, deadline=None)
@@ -68,8 +65,7 @@ def test_groups_of_zeros_cost_next_to_nothing() -> None:
     # A coarse step leaves nothing of the groups.
     y[:, LOW:] = 0
     made = LatticeCoder(
-        low=LOW,
-        groups=GROUPS,
+        LATENT,
         levels=own.levels,
         contexts=[_silent(context) for context in own.contexts],
         choice=own.choice,
@@ -174,25 +170,6 @@ def test_damaged_messages_are_refused_or_drawn() -> None:
             assert np.abs(y_hat).max() <= made.choice.limit
 
 
-def test_networks_survive_as_arrays() -> None:
-    made, own = coder(3), parts(3)
-    arrays = arrays_of(own.levels, own.contexts)
-    again = LatticeCoder(
-        low=LOW,
-        groups=GROUPS,
-        levels=levels_from(arrays),
-        contexts=contexts_from(arrays, GROUPS),
-        choice=made.choice,
-    )
-    y, quality = latents(0, 2, 5, 8), np.array([30, 70])
-    assert again.encode(y, quality=quality)[1] == made.encode(y, quality=quality)[1]
-    for name in ("level3.0.weight", "context1.1.bias", "level0.mean", "context2.latents"):
-        without = {key: value for key, value in arrays.items() if key != name}
-        for damaged in (without, {**arrays, name: arrays[name].astype(np.float32)}):
-            with pytest.raises(CodecError):
-                (levels_from(damaged), contexts_from(damaged, GROUPS))
-
-
 def test_networks_that_could_leave_exact_arithmetic_are_refused() -> None:
     made = layers(np.random.default_rng(0), 4, 2)
     first = made.layers[0]
@@ -208,15 +185,14 @@ def test_networks_that_could_leave_exact_arithmetic_are_refused() -> None:
 def test_parts_that_do_not_fit_are_refused() -> None:
     made = parts()
     for change in (
-        {"low": 3},
-        {"groups": (Group(2, 5, True),)},
+        {"latent": replace(LATENT, groups=(Group(2, 5, True),))},
+        {"latent": replace(LATENT, limit=LATENT.limit - 1)},
         {"levels": made.levels[:-1]},
         {"contexts": made.contexts[::-1]},
         {"choice": replace(made.choice, error_bits=np.ones(3))},
     ):
         given = {
-            "low": LOW,
-            "groups": GROUPS,
+            "latent": LATENT,
             "levels": made.levels,
             "contexts": made.contexts,
             "choice": made.choice,
@@ -238,10 +214,9 @@ def test_the_levels_have_networks_of_their_own_up_to_a_spacing() -> None:
 
 
 def test_formats_survive_as_plain_values_and_odd_ones_are_refused() -> None:
-    latent = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=4000, gain=8.0)
-    values = latent.to_dict()
-    assert LatticeFormat.from_dict(values) == latent
-    assert latent.channels == CHANNELS
+    values = LATENT.to_dict()
+    assert LatticeFormat.from_dict(values) == LATENT
+    assert LATENT.channels == CHANNELS
     for change in (
         {"low": 0},
         {"low": 3},
@@ -261,17 +236,19 @@ def test_formats_survive_as_plain_values_and_odd_ones_are_refused() -> None:
 
 
 def test_a_coder_survives_as_header_and_arrays() -> None:
-    made, own = coder(1), parts(1)
-    latent = LatticeFormat(low=LOW, groups=GROUPS, unit=64, limit=4000, gain=8.0)
-    arrays = latent_arrays(own.levels, own.contexts, own.choice)
-    again = latents_from({"lattice": latent.to_dict()}, arrays)
+    made, header = coder(1), {"lattice": LATENT.to_dict()}
+    arrays = made.to_arrays()
+    again = LatticeCoder.from_file(header, arrays)
     y, quality = latents(2, 2, 7, 4), np.array([33, 66])
     codes = np.zeros((2, 4), dtype=np.uint8)
     y_hat, messages = again.encode(y, codes, quality=quality)
     assert messages == made.encode(y, quality=quality)[1]
     assert (again.decode(messages, codes + 1, size=(7, 4), quality=quality) == y_hat).all()
     for name in arrays:
-        with pytest.raises(CodecError):
-            latents_from(
-                {"lattice": latent.to_dict()}, {k: v for k, v in arrays.items() if k != name}
-            )
+        without = {key: value for key, value in arrays.items() if key != name}
+        damaged = [without]
+        if name != "error_bits":
+            damaged.append({**arrays, name: arrays[name].astype(np.float32)})
+        for some in damaged:
+            with pytest.raises(CodecError):
+                LatticeCoder.from_file(header, some)

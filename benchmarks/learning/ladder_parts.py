@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.lattice_file import table_arrays
+from kinpack.codec.learned.symbol_choice import table_arrays
 from kinpack.describers.describing import product_codes
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.scales import BINS_PER_OCTAVE

@@ -16,9 +16,10 @@ from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
-from kinpack.codec.learned.lattice_file import LatticeLatents, latents_from, tables_from
+from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.learned.self_test import learned_test
+from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
 from kinpack.describers.descriptor import LinearDescriptor, NetworkDescriptor
@@ -90,10 +91,10 @@ class CodecParts:
             synthesis=self._synthesis(engine, reach),
         )
 
-    def _latents(self, engine: Engine) -> LatentCoder | LatticeLatents:
+    def _latents(self, engine: Engine) -> LatentCoder | LatticeCoder:
         """What codes latents: on a lattice, or in the steps of a checkerboard."""
         if "lattice" in self._header:
-            return latents_from(self._header, self._arrays)
+            return LatticeCoder.from_file(self._header, self._arrays)
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
         code_context = integers_of(self._arrays, "code_context")
         if code_context.shape[:2] != (self.quantiser.M, self.quantiser.K):
@@ -108,11 +109,7 @@ class CodecParts:
                 for i in range(len(latent.steps))
             ],
             code_context=code_context,
-            tables=tables_from(self._arrays),
-            step_units=integers_of(self._arrays, "step_units"),
-            table_shift=integers_of(self._arrays, "table_shift"),
-            inward_shifts=integers_of(self._arrays, "inward_shifts"),
-            error_bits=array_of(self._arrays, "error_bits").astype(np.float64),
+            choice=SymbolChoice.from_arrays(self._arrays, limit=latent.limit),
         )
 
     def _tested_learned(self) -> LearnedImages:

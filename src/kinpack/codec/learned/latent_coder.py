@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.learned.latent_format import MAX_LIMIT, LatentFormat
+from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
-from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
 from kinpack.networks.integer_arithmetic import powers
 from kinpack.networks.integer_layers import MOST_READ, IntegerLayer, Reading
@@ -31,8 +31,6 @@ from kinpack.networks.tiling import Tiling
 
 CONTEXT = Tiling(tile=64, halo=1)
 
-_CELL = 256
-"""Parts of a step in which the inward shift counts."""
 _SIDE = 3
 _TAPS = _SIDE * _SIDE
 COLUMNS = 1 << 22
@@ -49,11 +47,7 @@ class LatentCoder:
         context: one network for each step; input (n, stop + E + 1, h, w) of integers, output
             (n, 2·(stop − start), h, w): means in units, then numbers of the widest table that fits.
         code_context: (M, K, E) integers; a code contributes the sum of its words' rows.
-        tables: frequency tables, narrowest first.
-        step_units: (101,) quantiser step of each quality, in units.
-        table_shift: (101,) what each quality adds to the context network's table number.
-        inward_shifts: (tables,) how far ŷ lies inward of its cell's middle, in 1/256 of a step.
-        error_bits: (channels,) what one squared step of error is worth in bits, for the encoder.
+        choice: symbols, tables and steps; all its tables are of latents.
 
     Raises:
         CodecError: the parts do not fit together, or hold numbers out of range.
@@ -65,36 +59,19 @@ class LatentCoder:
         *,
         context: Sequence[IntegerNetwork],
         code_context: Ints,
-        tables: FrequencyTables,
-        step_units: Ints,
-        table_shift: Ints,
-        inward_shifts: Ints,
-        error_bits: NDArray[np.float64],
+        choice: SymbolChoice,
     ) -> None:
         if len(context) != len(latent.steps) or code_context.ndim != 3:
             raise CodecError("the codec's context networks do not fit its steps; make it anew")
-        if step_units.shape != (101,) or table_shift.shape != (101,) or step_units[1:].min() < 1:
-            raise CodecError("the codec's quality tables are out of range; make it anew")
-        for name, values in (
-            ("code context", code_context),
-            ("quantiser steps", step_units),
-            ("table numbers", table_shift),
-        ):
-            if values.size and _size(values) >= MAX_LIMIT:
-                raise CodecError(f"the codec's {name} are out of range; make it anew")
-        inner = inward_shifts.shape == (len(tables),)
-        if not inner or inward_shifts.min() < 0 or inward_shifts.max() > _CELL // 2:
-            raise CodecError("the codec's inward shifts are out of range; make it anew")
-        if error_bits.shape != (latent.channels,) or not (error_bits >= 0).all():
-            raise CodecError("the codec's weights of errors are out of range; make it anew")
+        if code_context.size and _size(code_context) >= MAX_LIMIT:
+            raise CodecError("the codec's code context is out of range; make it anew")
+        if choice.count != len(choice.tables) or choice.error_bits.shape != (latent.channels,):
+            raise CodecError("the codec's tables and weights do not fit its latents; make it anew")
         for (start, stop, _), network in zip(latent.steps, context, strict=True):
             takes = stop + code_context.shape[2] + 1
             network.check_fits(CONTEXT, takes=takes, gives=2 * (stop - start))
-        self.latent, self.tables = latent, tables
-        self._last_table = len(tables) - 1
+        self.latent, self.choice = latent, choice
         self.context, self._code_context = list(context), code_context
-        self._step_units, self._table_shift = step_units, table_shift
-        self._inward_shifts, self._error_bits = inward_shifts, error_bits
 
     def encode(
         self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
@@ -109,7 +86,7 @@ class LatentCoder:
         Returns:
             ŷ (n, channels, h, w) in units, and the messages.
         """
-        writers = [RangeWriter(self.tables) for _ in y]
+        writers = [RangeWriter(self.choice.tables) for _ in y]
         y_hat, steps = self._quantise(y, codes, quality)
         for symbols, table in steps:
             push_all(writers, symbols, table)
@@ -137,13 +114,14 @@ class LatentCoder:
         Raises:
             PayloadError: a message is damaged.
         """
-        readers = [RangeReader(message, self.tables) for message in messages]
+        readers = [RangeReader(message, self.choice.tables) for message in messages]
         y_hat = np.zeros((len(messages), self.latent.channels, *size), dtype=np.int64)
         planes = self._planes(codes, quality)
-        for index in range(len(self.latent.steps)):
+        for index, (start, stop, _) in enumerate(self.latent.steps):
             where, mean, table = self._predict(index, y_hat, planes, quality)
             symbols = pull_all(readers, table.reshape(len(readers), -1)).reshape(table.shape)
-            self._place(index, y_hat, where, mean, table, symbols, quality)
+            value = self.choice.value(mean, table, symbols, quality)
+            y_hat[:, start:stop][:, :, where] = value
         return y_hat
 
     def symbols(
@@ -170,13 +148,14 @@ class LatentCoder:
         """ŷ, and of each step the symbols and tables, a row for each message."""
         n, steps = len(y), []
         y_hat = np.zeros(y.shape, dtype=np.int64)
-        step, planes = self._step_units[quality][:, None, None], self._planes(codes, quality)
+        planes = self._planes(codes, quality)
         for index, (start, stop, _) in enumerate(self.latent.steps):
             where, mean, table = self._predict(index, y_hat, planes, quality)
-            distance = (y[:, start:stop][:, :, where] - mean) / step
-            symbols = self.tables.cheapest(distance, table, self._error_bits[start:stop, None])
+            part, worth = y[:, start:stop][:, :, where], self.choice.error_bits[start:stop, None]
+            symbols = self.choice.cheapest(part, mean, table, quality, worth)
             steps.append((symbols.reshape(n, -1), table.reshape(n, -1)))
-            self._place(index, y_hat, where, mean, table, symbols, quality)
+            value = self.choice.value(mean, table, symbols, quality)
+            y_hat[:, start:stop][:, :, where] = value
         return y_hat, steps
 
     def _planes(self, codes: NDArray[np.uint8], quality: Ints) -> Array:
@@ -205,8 +184,7 @@ class LatentCoder:
         else:
             out = self._convolved(index, y_hat, planes, where)
         channels = stop - start
-        table: Ints = out[:, channels:] + self._table_shift[quality][:, None, None]
-        return where, out[:, :channels], table.clip(0, self._last_table)
+        return where, out[:, :channels], self.choice.table(out[:, channels:], quality)
 
     def _convolved(
         self, index: int, y_hat: Ints, planes: NDArray[np.float32], where: NDArray[np.bool_]
@@ -228,22 +206,6 @@ class LatentCoder:
             made.append(ContextColumns.of(network, known=min(known, stop), stop=stop))
             known = max(known, stop)
         return made
-
-    def _place(
-        self,
-        index: int,
-        y_hat: Ints,
-        where: NDArray[np.bool_],
-        mean: Ints,
-        table: Ints,
-        symbols: Ints,
-        quality: Ints,
-    ) -> None:
-        start, stop, _ = self.latent.steps[index]
-        step = self._step_units[quality][:, None, None]
-        shift = (self._inward_shifts[table] * step + _CELL // 2) // _CELL
-        value = mean + symbols * step - np.sign(symbols) * shift
-        y_hat[:, start:stop][:, :, where] = value.clip(-self.latent.limit, self.latent.limit)
 
 
 class ContextColumns:

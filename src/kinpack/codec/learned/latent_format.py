@@ -28,11 +28,19 @@ class LatentNumbers(ABC):
         unit: integer units in one unit of ``y``.
         limit: dequantised latents are clipped to ±limit units.
         gain: constant factor between analysis output and ``y``.
+
+    Raises:
+        CodecError: the numbers are out of range.
     """
 
     unit: int
     limit: int
     gain: float
+
+    def __post_init__(self) -> None:
+        numbers = 0 < self.unit <= MAX_UNIT and 0 < self.limit < MAX_LIMIT
+        if not (numbers and 0 < self.gain < math.inf and self._fits()):
+            raise CodecError("the codec's latent format is out of range; make it anew")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -42,7 +50,7 @@ class LatentNumbers(ABC):
             CodecError: the values do not fit together.
         """
         try:
-            made = cls(
+            return cls(
                 unit=int(values["unit"]),
                 limit=int(values["limit"]),
                 gain=float(values["gain"]),
@@ -52,10 +60,6 @@ class LatentNumbers(ABC):
             raise CodecError(
                 f"the codec's latent format is unreadable ({error}); make it anew"
             ) from error
-        numbers = 0 < made.unit <= MAX_UNIT and 0 < made.limit < MAX_LIMIT
-        if not (numbers and 0 < made.gain < math.inf and made._fits()):
-            raise CodecError("the codec's latent format is out of range; make it anew")
-        return made
 
     @staticmethod
     @abstractmethod

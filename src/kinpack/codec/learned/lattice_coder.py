@@ -11,8 +11,8 @@ quality alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,11 @@ from kinpack.codec.learned.lattice_contexts import (
     SPACINGS,
     Group,
     GroupContext,
+    LatticeFormat,
     LevelContext,
+    arrays_of,
     network_of,
+    networks_from,
 )
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.range_coder import RangeReader, RangeWriter, pull_all, push_all
@@ -39,6 +42,7 @@ QUALITIES_PER_TABLE = 16
 _TAPS = 9
 
 Ints = NDArray[np.int64]
+Codes = NDArray[np.uint8] | None
 
 
 class _Step(NamedTuple):
@@ -52,8 +56,7 @@ class LatticeCoder:
     """Codes latents on their integer grid.
 
     Args:
-        low: channels on the lattice.
-        groups: the others, in order.
+        latent: numbers of the latent format.
         levels: the networks of `network_of`.
         contexts: the networks of the groups, of each half.
         choice: symbols, tables and steps; after the tables of latents there is one for each 16
@@ -65,24 +68,46 @@ class LatticeCoder:
 
     def __init__(
         self,
+        latent: LatticeFormat,
         *,
-        low: int,
-        groups: Sequence[Group],
         levels: Sequence[LevelContext],
         contexts: Sequence[GroupContext],
         choice: SymbolChoice,
     ) -> None:
-        self.low, self.groups, self.choice = low, tuple(groups), choice
-        self.channels = self.groups[-1].stop if self.groups else low
+        self.latent, self.choice = latent, choice
+        self.low, self.groups = latent.low, latent.groups
         self.levels, self.contexts = list(levels), list(contexts)
         if not self._fits():
             raise CodecError("the codec's context networks do not fit its steps; make it anew")
 
-    def encode(self, y: NDArray[np.float64], *, quality: Ints) -> tuple[Ints, list[bytes]]:
+    @classmethod
+    def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Read a codec file.
+
+        Args:
+            header: whose ``lattice`` holds the numbers of the latent format.
+            arrays: as `to_arrays` gives them, and others.
+
+        Raises:
+            CodecError: a part is missing, or the parts do not fit together.
+        """
+        latent = LatticeFormat.from_dict(header.get("lattice", {}))
+        levels, contexts = networks_from(arrays, latent.groups)
+        choice = SymbolChoice.from_arrays(arrays, limit=latent.limit)
+        return cls(latent, levels=levels, contexts=contexts, choice=choice)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the networks, tables and steps, as they are stored."""
+        return arrays_of(self.levels, self.contexts) | self.choice.to_arrays()
+
+    def encode(
+        self, y: NDArray[np.float64], codes: Codes = None, *, quality: Ints
+    ) -> tuple[Ints, list[bytes]]:
         """Quantise and code latents.
 
         Args:
             y: (n, channels, h, w) in units, within ±limit.
+            codes: (n, M), which `LatentCoder` is told; left out here.
             quality: (n,) 1 to 99.
 
         Returns:
@@ -96,11 +121,19 @@ class LatticeCoder:
             push_all([writers[i] for i in rows], *(_flat(part[rows]) for part in step))
         return y_hat, [writer.finish() for writer in writers]
 
-    def decode(self, messages: Sequence[bytes], *, size: tuple[int, int], quality: Ints) -> Ints:
+    def decode(
+        self,
+        messages: Sequence[bytes],
+        codes: Codes = None,
+        *,
+        size: tuple[int, int],
+        quality: Ints,
+    ) -> Ints:
         """Decode messages of latents of one size.
 
         Args:
             messages: as ``encode`` gave them.
+            codes: left out.
             size: (h, w) of the latents.
             quality: (n,) at which each was encoded.
 
@@ -112,7 +145,7 @@ class LatticeCoder:
         """
         readers = [RangeReader(message, self.choice.tables) for message in messages]
         n, (h, w) = len(readers), size
-        y_hat = np.zeros((n, h, w, self.channels), dtype=np.int64)
+        y_hat = np.zeros((n, h, w, self.latent.channels), dtype=np.int64)
         held = pull_all(readers, self._held_table(quality)[:, None])[:, 0]
         if n and not (held.min() >= 0 and held.max() <= len(self.groups)):
             raise PayloadError.of("a payload", "it states groups that its codec does not have")
@@ -135,11 +168,14 @@ class LatticeCoder:
             y_hat[rows] = part
         return np.ascontiguousarray(y_hat.transpose(0, 3, 1, 2))
 
-    def symbols(self, y: NDArray[np.float64], *, quality: Ints) -> tuple[Ints, Ints]:
+    def symbols(
+        self, y: NDArray[np.float64], codes: Codes = None, *, quality: Ints
+    ) -> tuple[Ints, Ints]:
         """Symbols and their tables, as the tables are learned from them.
 
         Args:
             y: (n, channels, h, w) in units.
+            codes: left out.
             quality: (n,) 1 to 99.
 
         Returns:
@@ -161,13 +197,13 @@ class LatticeCoder:
         wanted = y.transpose(0, 2, 3, 1)
         y_hat = np.zeros(wanted.shape, dtype=np.int64)
         steps: list[tuple[int, _Step]] = []
-        order = order_of(h, w)
-        low = wanted.reshape(n, h * w, self.channels)[:, order.places, : self.low]
+        order, error_bits = order_of(h, w), self.choice.error_bits
+        low = wanted.reshape(n, h * w, self.latent.channels)[:, order.places, : self.low]
         known = np.zeros((n, 1 + h * w, self.low), dtype=np.int64)
         for level, places, neighbours in self._lattice(h, w):
             mean, table = self.predict_level(level, known, neighbours, quality)
             part = low[:, places.start - 1 : places.stop - 1]
-            symbols = self.choice.cheapest(part, mean, table, quality, slice(0, self.low))
+            symbols = self.choice.cheapest(part, mean, table, quality, error_bits[: self.low])
             known[:, places] = self.choice.value(mean, table, symbols, quality)
             steps.append((-1, _Step(symbols, table)))
         y_hat[..., : self.low] = self._placed(known, h, w)
@@ -177,7 +213,7 @@ class LatticeCoder:
             for context, where in self._halves(index, h, w):
                 mean, table = self._predict_group(context, group, y_hat, where, quality)
                 part = wanted[:, where, channels]
-                symbols = self.choice.cheapest(part, mean, table, quality, channels)
+                symbols = self.choice.cheapest(part, mean, table, quality, error_bits[channels])
                 y_hat[:, where, channels] = self.choice.value(mean, table, symbols, quality)
                 steps.append((index, _Step(symbols, table)))
                 held[symbols.any((1, 2))] = index + 1
@@ -245,7 +281,7 @@ class LatticeCoder:
         self, index: int, h: int, w: int
     ) -> Iterator[tuple[GroupContext, NDArray[np.bool_]]]:
         """The networks of a group, and the positions that each codes."""
-        first = sum(2 if group.halves else 1 for group in self.groups[:index])
+        first = sum(group.networks for group in self.groups[:index])
         if not self.groups[index].halves:
             yield self.contexts[first], np.ones((h, w), dtype=np.bool_)
             return
@@ -259,19 +295,14 @@ class LatticeCoder:
         return table
 
     def _fits(self) -> bool:
-        at, networks = self.low, []
-        for group in self.groups:
-            if group.start != at or group.stop <= at:
-                return False
-            at = group.stop
-            networks += [group] * (2 if group.halves else 1)
+        networks = [group for group in self.groups for _ in range(group.networks)]
         inputs = (NEIGHBOURS + 1) * self.low + NEIGHBOURS + 2
         return (
-            self.low > 0
+            self.choice.limit == self.latent.limit
             and len(self.levels) == 1 + 2 * SPACINGS
             and len(self.contexts) == len(networks)
             and len(self.choice.tables) == self.choice.count + 100 // QUALITIES_PER_TABLE + 1
-            and self.choice.error_bits.shape == (self.channels,)
+            and self.choice.error_bits.shape == (self.latent.channels,)
             and all(
                 level.network.inputs == inputs
                 and level.network.outputs == 2 * self.low

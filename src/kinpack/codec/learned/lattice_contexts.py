@@ -1,20 +1,23 @@
-"""The context networks of a codec with a lattice, as arrays of its file."""
+"""A codec with a lattice as its file holds it: numbers of its header, networks in its arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.learned.dense_layers import DenseLayers
+from kinpack.codec.learned.latent_format import MAX_CHANNELS, LatentNumbers
 from kinpack.codec.learned.lattice import Level
 from kinpack.errors import CodecError
 
 SPACINGS = 3
 """Pairs of levels with networks of their own: spacing 1, 2, and all from 4 on."""
+MAX_GROUPS = 64
+"""Most groups that a codec file may state."""
 
 Ints = NDArray[np.int64]
 
@@ -37,6 +40,44 @@ class Group:
     def known(self) -> int:
         """Latent channels, from the first on, that its networks read."""
         return self.stop if self.halves else self.start
+
+    @property
+    def networks(self) -> int:
+        """How many networks it has, one for each half."""
+        return 2 if self.halves else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatticeFormat(LatentNumbers):
+    """Numbers of latents that are coded on a lattice.
+
+    Attributes:
+        low: channels on the lattice.
+        groups: the other channels, in the order of coding.
+    """
+
+    low: int
+    groups: tuple[Group, ...]
+
+    @property
+    def channels(self) -> int:
+        """Latent channels."""
+        return self.groups[-1].stop if self.groups else self.low
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain values."""
+        return {**asdict(self), "groups": [list(astuple(group)) for group in self.groups]}
+
+    @staticmethod
+    def _others(values: Mapping[str, Any]) -> dict[str, Any]:
+        groups = tuple(Group(int(a), int(b), bool(c)) for a, b, c in values["groups"])
+        return {"low": int(values["low"]), "groups": groups}
+
+    def _fits(self) -> bool:
+        ends = [self.low, *(group.stop for group in self.groups)]
+        chained = all(g.start == end < g.stop for g, end in zip(self.groups, ends, strict=False))
+        few = self.channels <= MAX_CHANNELS and len(self.groups) <= MAX_GROUPS
+        return chained and few and self.low > 0
 
 
 class LevelContext(NamedTuple):
@@ -74,13 +115,15 @@ def network_of(level: Level) -> int:
     return 1 + 2 * spacing + (level.kind == "cross")
 
 
-def levels_from(arrays: Mapping[str, NDArray[Any]]) -> list[LevelContext]:
-    """The networks of the lattice in a codec file's arrays.
+def networks_from(
+    arrays: Mapping[str, NDArray[Any]], groups: Sequence[Group]
+) -> tuple[list[LevelContext], list[GroupContext]]:
+    """The networks of the lattice and those of the groups in a codec file's arrays.
 
     Raises:
         CodecError: one is missing or unreadable.
     """
-    return [
+    levels = [
         LevelContext(
             DenseLayers.from_arrays(arrays, f"level{index}"),
             _integers(arrays, f"level{index}.differences"),
@@ -88,29 +131,20 @@ def levels_from(arrays: Mapping[str, NDArray[Any]]) -> list[LevelContext]:
         )
         for index in range(1 + 2 * SPACINGS)
     ]
-
-
-def contexts_from(
-    arrays: Mapping[str, NDArray[Any]], groups: Sequence[Group]
-) -> list[GroupContext]:
-    """The networks of the groups in a codec file's arrays.
-
-    Raises:
-        CodecError: one is missing or unreadable.
-    """
-    return [
+    contexts = [
         GroupContext(
             DenseLayers.from_arrays(arrays, f"context{index}"),
             _integers(arrays, f"context{index}.latents"),
         )
-        for index in range(sum(2 if group.halves else 1 for group in groups))
+        for index in range(sum(group.networks for group in groups))
     ]
+    return levels, contexts
 
 
 def arrays_of(
     levels: Sequence[LevelContext], contexts: Sequence[GroupContext]
 ) -> dict[str, NDArray[Any]]:
-    """What `levels_from` and `contexts_from` read."""
+    """What `networks_from` reads."""
     arrays: dict[str, NDArray[Any]] = {}
     for index, level in enumerate(levels):
         arrays |= level.network.to_arrays(f"level{index}")

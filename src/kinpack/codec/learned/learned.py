@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
 from kinpack.codec.learned.latent_coder import Ints, LatentCoder
-from kinpack.codec.learned.lattice_file import LatticeLatents
+from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.synthesis_window import SynthesisWindow
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
@@ -65,7 +65,7 @@ class LearnedCoder:
 
     def __init__(
         self,
-        latents: LatentCoder | LatticeLatents,
+        latents: LatentCoder | LatticeCoder,
         *,
         analysis: Network,
         synthesis: ExactNetwork[Any],

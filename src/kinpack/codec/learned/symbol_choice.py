@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.errors import CodecError
+from kinpack.networks.container import array_of, integers_of
 
 CELL = 256
 """Parts of a step in which the inward shift counts."""
 MAX_STEP = 1 << 20
 """Steps, limits and table numbers stay below this."""
+_TABLES = ("counts", "starts", "lows")
 
 Ints = NDArray[np.int64]
 
@@ -21,6 +25,8 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True)
 class SymbolChoice:
     """How latents become symbols.
+
+    In every array (n, …, …) a row is of one message, and the other axes lie as the caller's do.
 
     Attributes:
         tables: frequency tables of latents, narrowest first; more may follow that are of others.
@@ -30,6 +36,9 @@ class SymbolChoice:
         inward_shifts: (count,) how far ŷ lies inward of its cell's middle, in 1/256 of a step.
         error_bits: (channels,) what one squared step of error is worth in bits, for the encoder.
         limit: ŷ is clipped to ±limit units.
+
+    Raises:
+        CodecError: numbers are out of range.
     """
 
     tables: FrequencyTables
@@ -55,36 +64,82 @@ class SymbolChoice:
             and bool((self.error_bits >= 0).all())
         )
         if not fits:
-            raise CodecError("the codec's tables of qualities are out of range; make it anew")
+            raise CodecError(
+                "the codec's quality tables, inward shifts or weights of errors are out of range; "
+                "make it anew"
+            )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], *, limit: int) -> Self:
+        """Read a codec file's arrays.
+
+        Args:
+            arrays: as `to_arrays` gives them, and others.
+            limit: of ŷ, in units.
+
+        Raises:
+            CodecError: one is missing, or numbers are out of range.
+        """
+        counts, starts, lows = (integers_of(arrays, f"table_{part}") for part in _TABLES)
+        shifts = integers_of(arrays, "inward_shifts")
+        return cls(
+            tables=FrequencyTables(counts, starts, lows),
+            count=shifts.size,
+            step_units=integers_of(arrays, "step_units"),
+            table_shift=integers_of(arrays, "table_shift"),
+            inward_shifts=shifts,
+            error_bits=array_of(arrays, "error_bits").astype(np.float64),
+            limit=limit,
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all but the limit, as it is stored."""
+        return {
+            **table_arrays(self.tables),
+            "step_units": self.step_units.astype(np.int32),
+            "table_shift": self.table_shift.astype(np.int32),
+            "inward_shifts": self.inward_shifts.astype(np.int32),
+            "error_bits": self.error_bits.astype(np.float32),
+        }
 
     def table(self, number: Ints, quality: Ints) -> Ints:
         """Tables of latents.
 
         Args:
-            number: (n, p, c) as networks give them.
+            number: (n, …, …) as networks give them.
             quality: (n,).
         """
         table: Ints = number + self.table_shift[quality][:, None, None]
         return table.clip(0, self.count - 1)
 
     def value(self, mean: Ints, table: Ints, symbols: Ints, quality: Ints) -> Ints:
-        """ŷ of symbols, all (n, p, c), in units; quality (n,)."""
+        """ŷ of symbols, all (n, …, …), in units; quality (n,)."""
         step = self.step_units[quality][:, None, None]
         shift = (self.inward_shifts[table] * step + CELL // 2) // CELL
         value: Ints = mean + symbols * step - np.sign(symbols) * shift
         return value.clip(-self.limit, self.limit)
 
     def cheapest(
-        self, y: NDArray[np.float64], mean: Ints, table: Ints, quality: Ints, channels: slice
+        self,
+        y: NDArray[np.float64],
+        mean: Ints,
+        table: Ints,
+        quality: Ints,
+        error_bits: NDArray[np.float64],
     ) -> Ints:
         """Symbols that cost least: the nearest, or one step nearer to 0 where bits outweigh error.
 
         Args:
-            y: (n, p, c) latents, in units.
-            mean: (n, p, c) predicted, in units.
-            table: (n, p, c) of each.
+            y: (n, …, …) latents, in units.
+            mean: (n, …, …) predicted, in units.
+            table: (n, …, …) of each.
             quality: (n,).
-            channels: which latent channels these are.
+            error_bits: of the channels that these are, along their axis.
         """
         distance = (y - mean) / self.step_units[quality][:, None, None]
-        return self.tables.cheapest(distance, table, self.error_bits[channels])
+        return self.tables.cheapest(distance, table, error_bits)
+
+
+def table_arrays(tables: FrequencyTables) -> dict[str, NDArray[Any]]:
+    """Frequency tables as a codec file holds them."""
+    return {f"table_{part}": getattr(tables, part).astype(np.int32) for part in _TABLES}

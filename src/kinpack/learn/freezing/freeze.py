@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_format import LatentFormat
-from kinpack.codec.learned.lattice_file import table_arrays
 from kinpack.codec.learned.self_test import make_test
+from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.classic_rule import with_rule
 from kinpack.learn.freezing.integer_networks import (
@@ -83,12 +84,19 @@ def freeze(
         steps=tuple((s.start, s.stop, s.parity) for s in config.steps),
     )
     code_context, code_unit = _code_context(model)
-    bits = error_bits(model, [patches[:SENSITIVITY_PATCHES]], lambda picture: picture / 3**0.5)
+    first = gaussian_tables(deviations())
+    choice = SymbolChoice(
+        tables=first,
+        count=len(first),
+        **by_quality(),
+        error_bits=error_bits(
+            model, [patches[:SENSITIVITY_PATCHES]], lambda picture: picture / 3**0.5
+        ),
+        limit=LIMIT,
+    )
     arrays: dict[str, NDArray[Any]] = {
         "codebooks": model.product.words.detach().numpy().astype(np.float32),
         "code_context": code_context,
-        "error_bits": bits.astype(np.float32),
-        **{name: values.astype(np.int32) for name, values in by_quality().items()},
     }
     blobs = {
         "analysis": float_graph(
@@ -111,10 +119,9 @@ def freeze(
     }
 
     def build(tables: FrequencyTables, **more: Any) -> Codec:
-        stored = {**arrays, **table_arrays(tables)}
+        stored = arrays | replace(choice, tables=tables).to_arrays()
         return Codec.from_container(Container({**header, **more}, blobs, stored))
 
-    first = gaussian_tables(deviations())
     coder = build(first).parts.untested_coder()
     codes = model.product.indices(_descriptors(model, patches)).numpy().astype(np.uint8)
     pictures = np.ascontiguousarray(patches.transpose(0, 2, 3, 1))

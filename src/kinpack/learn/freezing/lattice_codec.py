@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.lattice_file import LatticeFormat, latent_arrays
 from kinpack.codec.learned.self_test import make_test
 from kinpack.learn.freezing.byte_synthesis import byte_synthesis
 from kinpack.learn.freezing.lattice_freeze import Patches, frozen_coder
 from kinpack.learn.freezing.onnx_graph import float_graph
-from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, LIMIT, UNIT
+from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, UNIT
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.models.model import pictures_of, quality_plane
 from kinpack.networks.byte_layers import ByteLayers
@@ -44,14 +43,11 @@ def freeze_lattice(
     """
     config = model.eval().config
     coder = frozen_coder(model, patches)
-    latent = LatticeFormat(
-        low=config.low, groups=config.groups, unit=UNIT, limit=LIMIT, gain=config.gain
-    )
     synthesis, stored = byte_synthesis_of(model, patches).to_parts("synthesis")
     header: dict[str, Any] = {
         **description,
         "sort": "learned",
-        "lattice": latent.to_dict(),
+        "lattice": coder.latent.to_dict(),
         "byte_networks": {"synthesis": synthesis},
     }
     header |= {key: base.header[key] for key in ("code", "descriptor") if key in base.header}
@@ -67,7 +63,7 @@ def freeze_lattice(
         for name, array in given.arrays.items()
         if name == "codebooks" or name.startswith("descriptor_")
     }
-    arrays |= stored | latent_arrays(coder.levels, coder.contexts, coder.choice)
+    arrays |= stored | coder.to_arrays()
 
     def build(**more: Any) -> Codec:
         return Codec.from_container(Container({**header, **more}, blobs, arrays))

@@ -19,7 +19,7 @@ from kinpack.codec.learned.lattice_coder import (
     THERE,
     LatticeCoder,
 )
-from kinpack.codec.learned.lattice_contexts import GroupContext, LevelContext
+from kinpack.codec.learned.lattice_contexts import GroupContext, LatticeFormat, LevelContext
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.integer_networks import ACTIVATION, Floats, quantised_chain
@@ -66,6 +66,9 @@ def frozen_coder(
         CodecError: a network leaves exact arithmetic.
     """
     config = model.eval().config
+    latent = LatticeFormat(
+        low=config.low, groups=config.groups, unit=UNIT, limit=LIMIT, gain=config.gain
+    )
     seen = _seen(model, patches)
     levels = [
         _level(network, rows, config.low)
@@ -90,9 +93,7 @@ def frozen_coder(
     )
 
     def coder() -> LatticeCoder:
-        return LatticeCoder(
-            low=config.low, groups=config.groups, levels=levels, contexts=contexts, choice=choice
-        )
+        return LatticeCoder(latent, levels=levels, contexts=contexts, choice=choice)
 
     # What the encoder chooses depends on the tables, and they on what it chooses.
     for _ in range(TABLE_ROUNDS):
