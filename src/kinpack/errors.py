@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from typing import Self
 
 
@@ -49,6 +51,44 @@ class PositionError(NotFoundError, IndexError):
 
 class MissingExtraError(KinpackError):
     """An optional package is needed; the message says which extra installs it."""
+
+
+LOW_MEMORY = "memory ran out; try again where more is free"
+"""What is said of it."""
+
+_NO_MEMORY = re.compile(
+    r"bad_alloc|(cannot|failed to) allocate memory|pixel allocation failed", re.I
+)
+
+
+def is_low_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, of whatever library and type it is."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or bool(_NO_MEMORY.search(str(error)))
+    )
+
+
+def see_memory(error: BaseException, where: str, need: int = 0) -> None:
+    """Let an error pass as ``MemoryError`` if it is one: memory that runs out is no damage.
+
+    Args:
+        error: what a library raised.
+        where: what messages call what was read.
+        need: bytes that it may have asked for, where it does not say what it lacked. They are asked
+            for again, and not touched.
+
+    Raises:
+        MemoryError: that is what it says, or so much is not to be had.
+    """
+    lacks = is_low_memory(error)
+    try:
+        bytes(need)
+    except MemoryError:
+        lacks = True
+    if lacks:
+        raise MemoryError(f"{where}: {LOW_MEMORY}") from error
 
 
 def shown(path: str | os.PathLike[str]) -> str:

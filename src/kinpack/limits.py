@@ -19,6 +19,9 @@ _LARGEST = 65535**2
 PIXEL_BYTES = 64 << 20
 """Most bytes of decoded pixels held at a time, beyond one image."""
 
+DECODING = 16
+"""Bytes that a decoder takes for a pixel, at most, as a rule."""
+
 T = TypeVar("T")
 
 

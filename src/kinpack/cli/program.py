@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from kinpack.cli.reporting import one_line
-from kinpack.errors import KinpackError
+from kinpack.errors import LOW_MEMORY, KinpackError, is_low_memory
 
 RENAMED = {
     "--escape": "--classic now: auto, never (for off) or always",
@@ -80,11 +80,11 @@ def _explained(error: Exception) -> tuple[str, int]:
         if (option := getattr(error, "option_name", None)) in RENAMED:
             said = f"{option} is called {RENAMED[option]}"
         return f"{said}; see: {context.command_path if context else 'kinpack'} --help", 2
+    if is_low_memory(error):
+        return (str(error) if isinstance(error, MemoryError) else "") or LOW_MEMORY, 1
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}; check the place and try again", 1
-    if isinstance(error, MemoryError):
-        return "memory ran out; try again where more is free", 1
     return (
         f"this should not have happened ({type(error).__name__}: {error}); run again with --debug "
         "and report what it shows",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from kinpack import __version__
-from kinpack.errors import CodecError, shown
+from kinpack.errors import CodecError, see_memory, shown
 from kinpack.networks.container import Container, FileKind, read_container
 
 
@@ -83,6 +83,7 @@ class FileContent:
         try:
             data = Path(spec).read_bytes()
         except (OSError, TypeError, ValueError) as error:
+            see_memory(error, where)
             reason = getattr(error, "strerror", None) or error
             raise CodecError(
                 f"{where}: cannot read the {what} ({reason}); name {kind.examples}"

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.errors import CodecError
+from kinpack.errors import CodecError, see_memory
 from kinpack.networks.graph_session import GraphSession
 from kinpack.networks.graphs.graph_shapes import check_run
 from kinpack.networks.graphs.network_graph import Graph, network_fault
@@ -101,6 +101,7 @@ class Network(ABC):
         try:
             y = session.run(None, inputs)[0]
         except Exception as error:  # onnxruntime's errors share no base class
+            see_memory(error, f"the network {self.name} of a {self._owner}")
             raise self.fault(f"does not run ({_line(error)})") from error
         if not isinstance(y, np.ndarray) or y.dtype != np.float32:
             raise self.fault("gives something else than one float32 array")
@@ -142,6 +143,7 @@ class Network(ABC):
                 graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
+            see_memory(error, f"the network {self.name} of a {self._owner}")
             raise self.fault(f"does not load ({_line(error)})") from error
         return session
 

@@ -8,6 +8,7 @@ premultiplied), in sRGB, upright. ``load_image`` makes one of whatever a picture
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -19,8 +20,8 @@ import numpy.typing as npt
 import PIL.Image
 
 from kinpack.arguments import path_of, whole_number
-from kinpack.errors import ImageError, shown
-from kinpack.limits import VARIABLE, most_pixels, too_many
+from kinpack.errors import ImageError, see_memory, shown
+from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
 from kinpack.pictures.colour import to_plain_mode
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
 
@@ -100,6 +101,7 @@ def load_image(
     Raises:
         ImageError: the file is missing, empty, no picture, damaged, cut short or too large, or
             holds samples of no known range.
+        MemoryError: memory ran out, which says nothing of the picture.
     """
     if size is not None:
         whole_number(size, "size", ImageError)
@@ -119,6 +121,7 @@ def load_image(
     except FileNotFoundError:
         raise ImageError(f"{where}: no such file; check the path") from None
     except (OSError, ValueError) as error:
+        see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{where}: cannot be read ({reason}); check it and its rights") from error
 
@@ -157,7 +160,7 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
         _refuse_bomb(full, where)
         if 0 in full:
             raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
-        upright = _UPRIGHT.get(_orientation(picture))
+        upright = _UPRIGHT.get(_orientation(picture, where))
         wanted = None if size is None or max(full) <= size else _reduced(full, size)
         if is_large(picture.size):
             array = in_strips(picture, wanted, where)
@@ -173,7 +176,7 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise _bomb(where) from error
     except Exception as error:  # decoders raise whatever damaged data lead them to
-        raise _damaged(where, error) from error
+        raise _damaged(where, error, math.prod(full)) from error
     return validate_image(array, where)
 
 
@@ -184,10 +187,11 @@ def _reduced(full: tuple[int, int], size: int) -> tuple[int, int]:
     return max(1, width), max(1, height)
 
 
-def _orientation(picture: PIL.Image.Image) -> int:
+def _orientation(picture: PIL.Image.Image, where: str) -> int:
     try:
         return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF that cannot be parsed says nothing
+    except Exception as error:  # EXIF that cannot be parsed says nothing
+        see_memory(error, where)
         return 1
 
 
@@ -203,8 +207,15 @@ def _bomb(where: str) -> ImageError:
     )
 
 
-def _damaged(where: str, error: Exception) -> ImageError:
+def _damaged(where: str, error: Exception, pixels: int = 0) -> ImageError:
+    """The error for a picture that a decoder refuses, unless it only lacked memory."""
+    see_memory(error, where, max(PIXEL_BYTES, DECODING * pixels))
     reason = " ".join(str(error).split()) or type(error).__name__
+    if "out of memory" in reason:  # decoders say so too where a picture asks for absurdly much
+        return ImageError(
+            f"{where}: its decoder had too little memory; try again where more is free, or leave "
+            "it out"
+        )
     return ImageError(
         f"{where}: the picture is damaged or cut short ({reason}); replace it or leave it out"
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import PIL.Image
 
 from kinpack.arguments import path_of
-from kinpack.errors import ImageError, shown
+from kinpack.errors import ImageError, see_memory, shown
 from kinpack.pictures.images import Image, composite_on_white, to_pil, validate_image
 
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
@@ -63,6 +63,7 @@ def save_image(
             part.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as error:
+        see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise ImageError(
             f"{where}: cannot be written ({reason}); check the folder, its rights and free space"
@@ -84,6 +85,7 @@ def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa:
     try:
         _to_write(image, format, where).save(buffer, format, **_OPTIONS[format])
     except (OSError, ValueError) as error:
+        see_memory(error, where)
         raise ImageError(f"{where}: cannot be written as {format} ({error})") from error
     return buffer.getvalue()
 

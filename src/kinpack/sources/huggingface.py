@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kinpack.errors import MissingExtraError, SourceError, shown
+from kinpack.errors import MissingExtraError, SourceError, see_memory, shown
 from kinpack.pictures.images import Image, load_image
 from kinpack.sources.items import Item, Source, refuse
 from kinpack.sources.table_limits import ROWS, check_buffers, rows_at_once
@@ -209,6 +209,7 @@ def open_hub(name: str, *, size: int | None, split: str | None) -> Source:
     try:
         loaded = datasets.load_dataset(name, split=split)
     except Exception as error:  # whatever its network, cache and builders raise
+        see_memory(error, name)
         reason = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
         raise SourceError(
             f"{name}: no such file or folder here, and not to be had from the Hugging Face hub "
@@ -314,5 +315,7 @@ def _open_arrow(path: Path) -> Any:
 
 
 def _unreadable(where: str, error: Exception) -> SourceError:
+    """The error for a table that cannot be read, unless it only lacked memory."""
+    see_memory(error, where)
     reason = shown(str(error).strip().partition("\n")[0]) or type(error).__name__
     return SourceError(f"{where}: the table cannot be read ({reason}); fetch or write it again")

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import PIL.Image
 
 from kinpack.arguments import whole_number
-from kinpack.errors import SourceError, shown
+from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.images import (
     SUFFIXES,
     Image,
@@ -232,6 +232,7 @@ def _open_path(spec: str | os.PathLike[str], *, size: int | None, split: str | N
     except (FileNotFoundError, NotADirectoryError):
         return _open_missing(spec, where, size=size, split=split)
     except (OSError, ValueError) as error:
+        see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
@@ -314,6 +315,7 @@ def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
                     else:
                         others[suffix] += 1
         except OSError as error:
+            see_memory(error, shown(folder))
             raise SourceError(
                 f"{shown(folder)}: the folder cannot be read ({error.strerror}); check its rights"
             ) from error

@@ -17,7 +17,7 @@ from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
-from kinpack.errors import ArchiveError, PayloadError
+from kinpack.errors import ArchiveError, PayloadError, is_low_memory
 
 _READ_BYTES = 4 << 20
 
@@ -316,7 +316,7 @@ class Segment:
             return decode(tail)
         except (AttributeError, *UNREADABLE) as error:
             reason = reason_of(error)
-            if not isinstance(error, MemoryError):
+            if not is_low_memory(error):
                 reason = (
                     f"this is no segment of a kinpack archive ({reason}); restore the file from a "
                     "copy"

@@ -9,6 +9,7 @@ import numpy as np
 
 from kinpack.archive.segments.guard.column_table import COLUMNS, Column, most_text
 from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes
+from kinpack.errors import LOW_MEMORY, is_low_memory
 
 UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
 """What the Parquet library raises on files that are damaged, or none of its."""
@@ -16,8 +17,8 @@ UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, Val
 
 def reason_of(error: Exception) -> str:
     """Why something cannot be read, in one line: memory that runs out is no damage."""
-    if isinstance(error, MemoryError):
-        return "memory ran out; try again where more is free"
+    if is_low_memory(error):
+        return LOW_MEMORY
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from kinpack.archive.stores.handles import leads_to, open_file, read_at
 from kinpack.archive.stores.system_errors import closed, refusal, truncated
-from kinpack.errors import ArchiveError, shown
+from kinpack.errors import ArchiveError, see_memory, shown
 
 TAIL_BYTES = 1 << 16
 """Bytes of the end of a file that are read when it is opened over HTTP, and kept."""
@@ -216,6 +216,7 @@ class HttpFile:
                 trouble = f"{status} {shown(reason)}"
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
+                see_memory(error, self.where)
                 trouble = shown(str(error) or type(error).__name__)
                 if not fresh:
                     continue  # the server has closed a connection that was kept open

@@ -6,7 +6,7 @@ import errno
 import os
 
 from kinpack.archive.stores.handles import IrregularFileError, NoReplaceUnsupportedError
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, see_memory
 
 _CURES = {
     errno.ENOSPC: "the disk is full; free some space or choose another place",
@@ -41,6 +41,7 @@ def refusal(error: OSError, path: str | os.PathLike[str], action: str) -> Archiv
     elif isinstance(error, IrregularFileError):
         cure = "it is no regular file; restore the file from a copy"
     else:
+        see_memory(error, os.fspath(path))
         reason = error.strerror or type(error).__name__
         cure = _CURES.get(error.errno or 0, f"{reason}; check the place and try again")
     return ArchiveError(f"{os.fspath(path)}: cannot {action}: {cure}")

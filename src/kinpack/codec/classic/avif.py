@@ -28,7 +28,8 @@ import PIL.Image
 
 from kinpack.codec.classic.av1 import Sequence, Unusual, level, pack_frame, unpack_frame
 from kinpack.entropy.varint import read_varint, write_varint
-from kinpack.errors import CodecError, PayloadError
+from kinpack.errors import CodecError, PayloadError, see_memory
+from kinpack.limits import DECODING
 from kinpack.pictures.images import Image
 
 _WHAT = "an AVIF payload"
@@ -109,9 +110,10 @@ def decode_avif(payload: bytes, *, width: int, height: int, channels: int) -> Im
             raise PayloadError.of(_WHAT, f"it holds {size[0]}×{size[1]} pixels, mode {mode}")
         data = decoder.get_frame(0)[0]
         picture = np.frombuffer(data, dtype=np.uint8).reshape(height, width, -1)
-    except (PayloadError, MemoryError):
+    except PayloadError:
         raise
     except Exception as error:  # the decoder raises whatever comes to its mind
+        see_memory(error, _WHAT, DECODING * width * height)
         raise PayloadError.of(_WHAT, error) from error
     if picture.shape[2] < channels:
         raise PayloadError.of(_WHAT, "it holds a grey picture in place of a coloured one")

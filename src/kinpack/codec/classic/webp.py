@@ -20,7 +20,8 @@ from collections.abc import Iterable
 import numpy as np
 import PIL.Image
 
-from kinpack.errors import CodecError, PayloadError
+from kinpack.errors import CodecError, PayloadError, see_memory
+from kinpack.limits import DECODING
 from kinpack.pictures.images import Image
 
 _WHAT = "a WebP payload"
@@ -193,9 +194,10 @@ def _load(file: bytes, width: int, height: int, mode: str) -> Image:
             if picture.size != (width, height):
                 raise PayloadError.of(_WHAT, f"it holds {picture.width}×{picture.height} pixels")
             return np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    except (PayloadError, MemoryError):
+    except PayloadError:
         raise
     except Exception as error:  # the decoder raises whatever comes to its mind
+        see_memory(error, _WHAT, DECODING * width * height)
         raise PayloadError.of(_WHAT, error) from error
 
 
