@@ -98,8 +98,8 @@ class LatticeTraining(Plain):
     hours: float = 8.0
     seed: int = 0
     pixels: int = 1 << 16
-    learning_rate: float = 8e-4
-    decay_from: float = 0.6
+    learning_rate: float = 4e-4
+    decay_from: float = 0.15
     quality_low: int = 24
     quality_high: int = 88
     chroma: tuple[float, float] = CHROMA
