@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from benchmarks.measuring.product_books import learn_books
 from kinpack.describers.descriptor import LinearDescriptor, area_reduction, blocks
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, PayloadError
@@ -86,17 +87,17 @@ def test_a_vector_has_one_code_in_any_batch(rng: np.random.Generator) -> None:
 def test_fit_finds_clusters_and_repeats(rng: np.random.Generator) -> None:
     centres = rng.normal(size=(8, 4)).astype(np.float32) * 10
     x = centres[rng.integers(0, 8, 2000)] + rng.normal(size=(2000, 4)).astype(np.float32) * 0.01
-    first = ProductQuantiser.fit(x, M=2, K=8, seed=3)
-    again = ProductQuantiser.fit(x, M=2, K=8, seed=3)
+    first = learn_books(x, M=2, K=8, seed=3)
+    again = learn_books(x, M=2, K=8, seed=3)
     assert np.array_equal(first.codebooks, again.codebooks)
-    assert not np.array_equal(first.codebooks, ProductQuantiser.fit(x, M=2, K=8, seed=4).codebooks)
+    assert not np.array_equal(first.codebooks, learn_books(x, M=2, K=8, seed=4).codebooks)
     error = np.abs(first.decode(first.encode(x)) - x).max()
     assert error < 0.1
 
 
 def test_fit_leaves_no_word_dead(rng: np.random.Generator) -> None:
     x = np.concatenate([rng.normal(size=(5000, 2)) * 0.01, rng.normal(size=(50, 2)) * 100])
-    quantiser = ProductQuantiser.fit(x, M=1, K=16, seed=0)
+    quantiser = learn_books(x, M=1, K=16, seed=0)
     used = np.bincount(quantiser.encode(x)[:, 0], minlength=16)
     assert (used > 0).all()
 
@@ -105,7 +106,7 @@ def test_more_rounds_of_fit_do_not_raise_the_error(rng: np.random.Generator) -> 
     x = rng.normal(size=(1000, 8)).astype(np.float32)
     errors = []
     for iterations in (0, 1, 5, 25):
-        quantiser = ProductQuantiser.fit(x, M=4, K=16, seed=0, iterations=iterations)
+        quantiser = learn_books(x, M=4, K=16, seed=0, iterations=iterations)
         errors.append(float(np.square(quantiser.decode(quantiser.encode(x)) - x).mean()))
     assert errors == sorted(errors, reverse=True)
 
@@ -113,7 +114,7 @@ def test_more_rounds_of_fit_do_not_raise_the_error(rng: np.random.Generator) -> 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fit_takes_fewer_vectors_than_words(n: int, rng: np.random.Generator) -> None:
     x = rng.normal(size=(n, 4)).astype(np.float32)
-    quantiser = ProductQuantiser.fit(x, M=2, K=16, seed=0)
+    quantiser = learn_books(x, M=2, K=16, seed=0)
     assert np.allclose(quantiser.decode(quantiser.encode(x)), x)
 
 
@@ -159,10 +160,10 @@ def test_the_byte_order_of_a_packed_code() -> None:
         (lambda: ProductQuantiser(np.zeros((2, 3), np.float32)), "shape"),
         (lambda: ProductQuantiser(np.zeros((2, 300, 1), np.float32)), "256"),
         (lambda: ProductQuantiser(np.full((2, 3, 1), np.inf, np.float32)), "finite"),
-        (lambda: ProductQuantiser.fit(np.zeros((0, 16))), "at least one"),
-        (lambda: ProductQuantiser.fit(np.zeros((3, 17))), "multiple of M"),
-        (lambda: ProductQuantiser.fit(np.zeros((3, 16)), K=0), "K goes"),
-        (lambda: ProductQuantiser.fit(np.zeros((3, 16)), M=0), "books"),
+        (lambda: learn_books(np.zeros((0, 16))), "at least one"),
+        (lambda: learn_books(np.zeros((3, 17))), "multiple of M"),
+        (lambda: learn_books(np.zeros((3, 16)), K=0), "K goes"),
+        (lambda: learn_books(np.zeros((3, 16)), M=0), "books"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from benchmarks.measuring.product_books import learn_books
 from fakes.tiny_describer import tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
@@ -37,7 +38,6 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.target import Classic, Target
 from kinpack.describers.describing import product_codes
 from kinpack.describers.descriptor import LinearDescriptor
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import Container
 from kinpack.pictures.images import Image
@@ -203,7 +203,7 @@ def wide_archive(path: Path) -> None:
     )
     images = [(f"{i}", None, waves(10 + i, 14, 3, seed=30 + i)) for i in range(5)]
     seen = descriptor.describe([waves(20, 20, 3, seed=seed) for seed in range(60)])
-    books = ProductQuantiser.fit(seen, M=3, K=20)
+    books = learn_books(seen, M=3, K=20)
     arrays = {f"descriptor_{name}": value for name, value in descriptor.arrays().items()}
     header = {"name": "wide", "sort": "classic", "code": "linear", "data": ["synthetic"]}
     codec = Codec.from_container(

@@ -1,1 +1,1 @@
-"""What all measurements share: pictures, the machine, result files, pages filled from them."""
+"""What all measurements share: pictures, books of codes, the machine, result files, pages."""

@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring.product_books import learn_books
 from benchmarks.measuring.retrieval import mean_average_precision
 from benchmarks.search.exact_hits import exact_hits
 from kinpack.describers.descriptor import LinearDescriptor, area_reduction
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
 from kinpack.search.index import Index
 from kinpack.sources.opening import open_source
@@ -192,9 +192,7 @@ def measure(
 ) -> dict[str, Any]:
     """Learn on ``learn`` and give mAP@1000 in percent: not quantised, asymmetric, symmetric."""
     descriptor = learn_descriptor(learn, setting)
-    quantiser = ProductQuantiser.fit(
-        describe(descriptor, learn), M=M, K=K, seed=seed, iterations=iterations
-    )
+    quantiser = learn_books(describe(descriptor, learn), M=M, K=K, seed=seed, iterations=iterations)
     z, z_query = describe(descriptor, database[0]), describe(descriptor, queries[0])
     index = Index(quantiser.pack(quantiser.encode(z)), quantiser)
     asymmetric = (asymmetric_table(quantiser, q) for q in z_query)
@@ -259,9 +257,7 @@ def main() -> None:
     test_rows = [measure(s, learn, (cells, labels), test, seed=seed, iterations=25) for s in shown]
 
     descriptor = learn_descriptor(learn, setting)
-    quantiser = ProductQuantiser.fit(
-        describe(descriptor, learn), M=M, K=K, seed=seed, iterations=25
-    )
+    quantiser = learn_books(describe(descriptor, learn), M=M, K=K, seed=seed, iterations=25)
     config = json.dumps(descriptor.to_dict(), sort_keys=True)
     fields: dict[str, Any] = {
         "config": np.frombuffer(config.encode(), np.uint8),

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring import machine
+from benchmarks.measuring.product_books import learn_books
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures
@@ -73,7 +74,7 @@ def coder_of(network: QuantisedAutoencoder, latents: NDArray[np.float32]) -> Cod
     if c.quantised:
         return Coder(network, ProductQuantiser(network.quantiser.books(c.N).numpy()))
     M, K = c.N * c.quantiser.M, c.quantiser.K
-    return Coder(network, ProductQuantiser.fit(latents, M=M, K=K, seed=0, iterations=10))
+    return Coder(network, learn_books(latents, M=M, K=K, seed=0, iterations=10))
 
 
 def latents_of(network: QuantisedAutoencoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

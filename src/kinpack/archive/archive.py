@@ -12,7 +12,7 @@ from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_ite
 from kinpack.archive.care.changeable import Changeable
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_codec
+from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_files
 from kinpack.archive.stores.opening import new_store, open_store, place_of
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
@@ -71,7 +71,13 @@ class Archive(Changeable):
             codec, describer = as_codec(codec), as_describer(describer)
             store.begin()
             try:
-                manifest = store_codec(store, codec, metadata, describer)
+                found = describer.to_bytes() if describer else b""
+                manifest = store_files(store, codec.to_bytes(), found, metadata)
+                if manifest.codec != codec.codec_id:
+                    raise ArchiveError(
+                        f"{store.where('')}: the codec calls itself {codec.codec_id}, but its "
+                        f"bytes are {manifest.codec}; load it again from its file"
+                    )
             except BaseException:
                 store.end(born=False)
                 raise

@@ -34,7 +34,7 @@ def rm(
     report: Report,
     archive: ArchiveArgument,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="The images, as ls names them.")
+        list[str] | None, typer.Argument(metavar="ID", help="The images, as ls names them.")
     ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="Delete all images of this label.")
@@ -101,7 +101,9 @@ def gc(
     min_age: Annotated[
         float,
         typer.Option(
-            metavar="MINUTES", min=0, help="Keep revisions that were the newest so recently."
+            metavar="MINUTES",
+            min=0,
+            help="Keep revisions that were still the newest so many minutes ago.",
         ),
     ] = 60,
     orphan_age: Annotated[
@@ -109,7 +111,8 @@ def gc(
         typer.Option(
             metavar="HOURS",
             min=0,
-            help="Keep files that no revision ever named: in object stores for 24, else for 0.",
+            help="Keep younger files that no revision ever named.  "
+            "[default: 24 in object stores, else 0]",
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -180,7 +183,7 @@ def copy(
 def merge(
     report: Report,
     archives: Annotated[
-        list[str], typer.Argument(metavar="ARCHIVE...", help="Archives of one codec and describer.")
+        list[str], typer.Argument(metavar="ARCHIVE", help="Archives of one codec and describer.")
     ],
     output: ArchiveOutput,
     on_duplicate: OnDuplicate = "error",

@@ -1,10 +1,10 @@
-"""The product code: M sub-indices of K words each, learned by k-means, packed into few bytes."""
+"""The product code: M sub-indices of K words each, packed into few bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,8 @@ class ProductQuantiser:
         if books.ndim != 3 or 0 in books.shape:
             raise CodecError(f"codebooks have shape (M, K, d), not {books.shape}: learn them again")
         M, K, d = books.shape
-        _check_words(K)
+        if K > 256:
+            raise CodecError(f"a book of K = {K} words cannot be indexed: K goes from 1 to 256")
         if not np.isfinite(books).all():
             raise CodecError("codebooks hold numbers that are not finite: learn them again")
         books.flags.writeable = False
@@ -52,52 +53,6 @@ class ProductQuantiser:
         for name, value in {"M": M, "K": K, "D": M * d, "code_bytes": code_bytes}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "codebooks", books)
-
-    @classmethod
-    def fit(
-        cls,
-        x: NDArray[Any],
-        *,
-        M: int = 16,
-        K: int = 16,
-        seed: int = 0,
-        iterations: int = 25,
-    ) -> Self:
-        """Learn the books by k-means, each on its own components.
-
-        Starts from k-means++; a word that loses all its vectors restarts at the vector that is
-        worst served. The same arguments give the same books.
-
-        Args:
-            x: (n, D) vectors to learn from, n ≥ 1, D a multiple of M.
-            M: number of books.
-            K: number of words in each book, 1 to 256.
-            seed: of the random choices.
-            iterations: most rounds of k-means; it stops earlier once nothing moves.
-
-        Raises:
-            CodecError: ``x`` has another shape, is empty, or holds numbers that are not finite.
-        """
-        _check_words(K)
-        if M < 1 or iterations < 0:
-            raise CodecError(f"M = {M} books, {iterations} rounds: at least 1 and 0 are needed")
-        x = _as_vectors(x)
-        n, D = x.shape
-        if n == 0 or D == 0 or D % M:
-            raise CodecError(
-                f"{n} vectors of {D} components cannot be learned by {M} books: "
-                "give at least one vector, of a multiple of M components"
-            )
-        seeds = np.random.SeedSequence(seed).spawn(M)
-        parts = np.split(x, M, axis=1)
-        return cls(
-            np.stack(
-                [
-                    _k_means(np.ascontiguousarray(part), K, np.random.default_rng(s), iterations)
-                    for part, s in zip(parts, seeds, strict=True)
-                ]
-            )
-        )
 
     def encode(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Name the nearest word of every book; the lowest index wins a tie.
@@ -111,7 +66,7 @@ class ProductQuantiser:
         Raises:
             CodecError: ``x`` has another shape or holds numbers that are not finite.
         """
-        x = _as_vectors(x)
+        x = as_vectors(x)
         if x.shape[1] != self.D:
             raise CodecError(
                 f"vectors of {x.shape[1]} components do not fit this code of {self.D}: "
@@ -120,7 +75,7 @@ class ProductQuantiser:
         d = self.codebooks.shape[2]
         indices = np.empty((len(x), self.M), np.uint8)
         for m, words in enumerate(self.codebooks):
-            indices[:, m] = _nearest(x[:, m * d : (m + 1) * d], words)[0]
+            indices[:, m] = nearest_words(x[:, m * d : (m + 1) * d], words)[0]
         return indices
 
     def decode(self, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -218,12 +173,12 @@ class ProductQuantiser:
             )
 
 
-def _check_words(K: int) -> None:
-    if not 1 <= K <= 256:
-        raise CodecError(f"a book of K = {K} words cannot be indexed: K goes from 1 to 256")
+def as_vectors(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Give vectors (n, D) as float32.
 
-
-def _as_vectors(x: NDArray[Any]) -> NDArray[np.float32]:
+    Raises:
+        CodecError: ``x`` has another shape, or holds numbers that are not finite.
+    """
     x = np.asarray(x, dtype=np.float32)
     if x.ndim != 2:
         raise CodecError(f"vectors have shape (n, D), not {x.shape}")
@@ -232,14 +187,21 @@ def _as_vectors(x: NDArray[Any]) -> NDArray[np.float32]:
     return x
 
 
-def _nearest(
+def nearest_words(
     x: NDArray[np.float32], words: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Find the nearest of ``words`` (K, d) to each of ``x`` (n, d), and its squared distance.
+    """Find the nearest word to each vector, the lowest of several.
 
     Differences are squared and added component by component, not through a matrix product: each
     step is one rounding of its own, so a vector gets the same index on every machine and in every
     batch.
+
+    Args:
+        x: (n, d) vectors.
+        words: (K, d).
+
+    Returns:
+        (n,) numbers of words, and (n,) squared distances from them.
     """
     nearest = np.empty(len(x), np.intp)
     distance = np.empty(len(x), np.float32)
@@ -255,39 +217,3 @@ def _nearest(
         nearest[start : start + step] = index
         distance[start : start + step] = np.take_along_axis(total, index[:, None], axis=1)[:, 0]
     return nearest, distance
-
-
-def _first_words(x: NDArray[np.float32], K: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Choose K of the vectors by k-means++: each with probability of its squared distance."""
-    words = np.empty((K, x.shape[1]), np.float32)
-    words[0] = x[rng.integers(len(x))]
-    distance = _nearest(x, words[:1])[1]
-    for k in range(1, K):
-        mass = np.cumsum(distance, dtype=np.float64)
-        # With no distance left there are fewer different vectors than words: repeat any.
-        pick = (
-            np.searchsorted(mass, rng.random() * mass[-1], side="right")
-            if mass[-1] > 0
-            else rng.integers(len(x))
-        )
-        words[k] = x[min(int(pick), len(x) - 1)]
-        distance = np.minimum(distance, _nearest(x, words[k : k + 1])[1])
-    return words
-
-
-def _k_means(
-    x: NDArray[np.float32], K: int, rng: np.random.Generator, iterations: int
-) -> NDArray[np.float32]:
-    words = _first_words(x, K, rng)
-    for _ in range(iterations):
-        nearest, distance = _nearest(x, words)
-        counts = np.bincount(nearest, minlength=K)
-        sums = np.stack([np.bincount(nearest, x[:, j], K) for j in range(x.shape[1])], axis=1)
-        moved = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
-        empty = np.flatnonzero(counts == 0)
-        worst = np.argsort(-distance, kind="stable")[np.arange(len(empty)) % len(x)]
-        moved[empty] = x[worst]
-        if np.array_equal(moved, words):
-            break
-        words = moved
-    return words

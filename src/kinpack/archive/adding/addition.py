@@ -173,19 +173,14 @@ class Addition:
         )
         if not report.added and not report.replaced:
             return None, report
-        new = list(old)
-        first = 0
-        for entry in stream.segments:
-            dead = np.flatnonzero(~living[first : first + entry.rows])
-            new.append(entry.without(dead.tolist()) if len(dead) else entry)
-            first += entry.rows
+        new = (*old, *(stream.segments if living.all() else stream.living(living)))
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
         asked = self._options.target.asked
         if not self._psnr:
-            return base.manifest.following(tuple(new), {**change, **asked}), report
+            return base.manifest.following(new, {**change, **asked}), report
         reached = MeasuredQuality.of(np.frombuffer(self._psnr, np.float64)[living])
         report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
-        return measured_commit(base.manifest, tuple(new), change, asked, reached), report
+        return measured_commit(base.manifest, new, change, asked, reached), report
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What a revision holds of the images: their rows, and their positions there.

@@ -120,10 +120,8 @@ class _Compaction:
     def copy(self, progress: Progress | None) -> None:
         """Store the new segments; nobody sees them before the commit."""
         for segment in self._old:
-            for image in segment.stored(live_rows(segment.manifest_entry).tolist()):
-                self._stream.take(image)
-                if progress:
-                    progress(1)
+            rows = live_rows(segment.manifest_entry).tolist()
+            self._stream.take(segment.stored(rows), progress)
         self._stream.flush()
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, bool]:
@@ -171,12 +169,7 @@ class _Compaction:
                 for segment in self._old
             ]
         )
-        new, at = [], 0
-        for entry in self._stream.segments:
-            dead = np.flatnonzero(~alive[at : at + entry.rows])
-            new.append(entry.without(dead.tolist()) if len(dead) else entry)
-            at += entry.rows
-        return new
+        return self._stream.living(alive)
 
 
 def _runs(segments: Sequence[SegmentEntry], merge: bool = True) -> list[list[SegmentEntry]]:

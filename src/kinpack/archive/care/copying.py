@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.source_reading import Duplicates
-from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import live_rows
-from kinpack.archive.revisions.stored_codec import read_codec, read_describer
+from kinpack.archive.revisions.stored_codec import read_codec, read_describer, store_files
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -119,17 +118,10 @@ def _write(
     with building(target) as store:
         chosen, report = _choose(sources, on_duplicate)
         codec = read_codec(sources[0].store, first)
-        manifest = Manifest.unborn(
-            first.codec,
-            len(codec),
-            # What one of several has reached says nothing of all of them together.
-            {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1},
-            describer=first.describer,
-            describer_bytes=first.describer_bytes,
-        )
-        store.create(manifest.codec_file, codec)
-        if first.describer:
-            store.create(manifest.describer_file, read_describer(sources[0].store, first))
+        describer = read_describer(sources[0].store, first) if first.describer else b""
+        # What one of several has reached says nothing of all of them together.
+        kept = {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1}
+        manifest = store_files(store, codec, describer, kept)
         transfer = Transfer(store, first.codec)
         for source, choice in zip(sources, chosen, strict=True):
             for segment, rows in choice:
@@ -223,10 +215,7 @@ class Transfer:
             if progress:
                 progress(len(rows))
             return
-        for image in segment.stored(rows.tolist()):
-            self._stream.take(image)
-            if progress:
-                progress(1)
+        self._stream.take(segment.stored(rows.tolist()), progress)
 
     def finish(self) -> tuple[SegmentEntry, ...]:
         """Store what is left, and give all new segments in order."""

@@ -13,7 +13,7 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.record import Record
-from kinpack.archive.revisions.stored_codec import Codec
+from kinpack.archive.revisions.stored_codec import Codec, store_files
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import open_store
@@ -108,16 +108,8 @@ class _Repair:
         describer = self._describer(revision, records)
         recoder = self._recoder(data, describer) if describer else None
         with building(target) as store:
-            unborn = Manifest.unborn(
-                codec_id,
-                len(data),
-                metadata,
-                describer=describer.describer_id if describer else "",
-                describer_bytes=describer.n_bytes if describer else 0,
-            )
-            store.create(unborn.codec_file, data)
-            if describer:
-                store.create(unborn.describer_file, describer.to_bytes())
+            found = describer.to_bytes() if describer else b""
+            unborn = store_files(store, data, found, metadata)
             newer = SegmentStream(store, codec_id)
             for name in strays:
                 self._take(newer, self._whole.unnamed(name, codec_id), recoder)
@@ -314,4 +306,4 @@ class _Repair:
         for image in recoder.complete(images) if recoder else images:
             if image.id not in self._saved:
                 self._saved.add(image.id)
-                stream.take(image if recoder else replace(image, code=b""))
+                stream.take([image if recoder else replace(image, code=b"")])

@@ -132,8 +132,7 @@ def _rewritten(
     """Rows of a segment as one of their own, or several; named after their content."""
     shelf = _Shelf(segment.where)
     stream = SegmentStream(shelf, codec)
-    for image in segment.stored(rows):
-        stream.take(image)
+    stream.take(segment.stored(rows))
     stream.flush()
     for entry in stream.segments:
         data, *code = (shelf.files[file] for file in entry.files)

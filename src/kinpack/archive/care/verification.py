@@ -207,18 +207,14 @@ class _Verification:
                 self._file(name, match.group(1) or match.group(2), sizes.get(name))
 
     def _segments(self, records: dict[int, Record]) -> None:
-        entries = {
-            (entry.file, entry.sha256, entry.bytes)
+        files = {
+            (file.file, file.sha256, file.bytes)
             for record in records.values()
             for entry in record.segments
+            for file in (entry, entry.codes)
+            if file
         }
-        entries.update(
-            (entry.codes.file, entry.codes.sha256, entry.codes.bytes)
-            for record in records.values()
-            for entry in record.segments
-            if entry.codes
-        )
-        for name, sha256, n_bytes in sorted(entries):
+        for name, sha256, n_bytes in sorted(files):
             self._file(name, sha256, n_bytes)
 
     def _file(self, name: str, sha256: str, n_bytes: int | None) -> None:

@@ -76,43 +76,33 @@ def as_describer(given: Describer | str | os.PathLike[str] | None) -> Describer 
     return Describer.load(given)
 
 
-def store_codec(
-    store: Store,
-    codec: Codec,
-    metadata: Mapping[str, Any] | None = None,
-    describer: Describer | None = None,
+def store_files(
+    store: Store, codec: bytes, describer: bytes, metadata: Mapping[str, Any] | None = None
 ) -> Manifest:
-    """Write a codec's file, and a describer's, into a new archive.
+    """Write the files of a codec and of a describer into a new archive.
 
     Args:
         store: the archive's store.
-        codec: the codec.
+        codec: the codec file.
+        describer: the describer file; empty for none.
         metadata: JSON values that the archive is to keep.
-        describer: what makes codes for searching, if any.
 
     Returns:
-        The revision of an archive of this codec before its first commit.
+        The revision of an archive of them before its first commit.
 
     Raises:
-        ArchiveError: the file cannot be written, or the codec's identity is not that of its bytes.
+        ArchiveError: a file cannot be written, or the metadata are no JSON values.
     """
-    data = codec.to_bytes()
-    codec_id = hashlib.sha256(data).hexdigest()
-    if codec_id != codec.codec_id:
-        raise ArchiveError(
-            f"{store.where('')}: the codec calls itself {codec.codec_id}, but its bytes are "
-            f"{codec_id}; load it again from its file"
-        )
     manifest = Manifest.unborn(
-        codec_id,
-        len(data),
+        hashlib.sha256(codec).hexdigest(),
+        len(codec),
         metadata,
-        describer=describer.describer_id if describer else "",
-        describer_bytes=describer.n_bytes if describer else 0,
+        describer=hashlib.sha256(describer).hexdigest() if describer else "",
+        describer_bytes=len(describer),
     )
-    store.create(manifest.codec_file, data)
+    store.create(manifest.codec_file, codec)
     if describer:
-        store.create(manifest.describer_file, describer.to_bytes())
+        store.create(manifest.describer_file, describer)
     return manifest
 
 

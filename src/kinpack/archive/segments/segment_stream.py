@@ -6,11 +6,12 @@ import hashlib
 import inspect
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kinpack.archive.segments.code_file import code_file
 from kinpack.archive.segments.guard.column_table import (
@@ -26,6 +27,7 @@ from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import FORMAT
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError
+from kinpack.progress import Progress
 
 PAYLOAD_BYTES = 32 << 20
 """A segment is full with this many bytes of payload."""
@@ -150,9 +152,30 @@ class SegmentStream:
         self.rows += 1
         return len(self.segments), rows
 
-    def take(self, image: StoredImage) -> None:
-        """Append one image that an archive keeps already; raises as ``add`` does."""
-        self.add(image.id, image.columns, image.packet, image.code or b"")
+    def take(self, images: Iterable[StoredImage], progress: Progress | None = None) -> None:
+        """Append images that an archive keeps already; raises as ``add`` does.
+
+        Args:
+            images: in order.
+            progress: called with the number of images just appended.
+        """
+        for image in images:
+            self.add(image.id, image.columns, image.packet, image.code or b"")
+            if progress:
+                progress(1)
+
+    def living(self, alive: NDArray[np.bool_]) -> list[SegmentEntry]:
+        """The segments that are stored, without images that are not wanted any more.
+
+        Args:
+            alive: (rows,), whether each image of them is wanted.
+        """
+        living, first = [], 0
+        for entry in self.segments:
+            dead = np.flatnonzero(~alive[first : first + entry.rows])
+            living.append(entry.without(dead.tolist()) if len(dead) else entry)
+            first += entry.rows
+        return living
 
     def flush(self) -> None:
         """Store what has been gathered, and begin another segment.
