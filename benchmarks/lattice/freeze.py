@@ -14,23 +14,41 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import kinpack
-from benchmarks.lattice.curves import calibration
 from kinpack.codec.codec import Codec
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.lattice_codec import freeze_lattice
 from kinpack.learn.lattice.run import averaged_model
 from kinpack.learn.training.loop import read_checkpoint
 
+CALIBRATION = (("patches-128", 16), ("patches-64", 24), ("patches-32", 48), ("thumbnails-32", 48))
 
-def run(arguments: argparse.Namespace) -> None:
-    """Freeze and write."""
+
+def calibration(folder: Path) -> list[NDArray[np.uint8]]:
+    """Patches to freeze the context with: the first of each file."""
+    found = []
+    for name, count in CALIBRATION:
+        patches = np.load(folder / f"{name}.npy", mmap_mode="r")[:count]
+        found.append(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
+    return found
+
+
+def frozen(checkpoint: Path, patches: Path, *, name: str) -> Codec:
+    """The codec of a state of a training run.
+
+    Args:
+        checkpoint: of `train.py`.
+        patches: folder of the files that it learns from.
+        name: of the codec.
+    """
     torch.set_num_threads(1)
-    state = read_checkpoint(arguments.checkpoint)
+    state = read_checkpoint(checkpoint)
     description = {
-        "name": arguments.name,
+        "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
         "kinpack": kinpack.__version__,
         "torch": torch.__version__,
@@ -39,12 +57,17 @@ def run(arguments: argparse.Namespace) -> None:
         "training": state["training"],
         "network": state["network"],
     }
-    codec = freeze_lattice(
-        averaged_model(arguments.checkpoint),
-        calibration(arguments.patches),
+    return freeze_lattice(
+        averaged_model(checkpoint),
+        calibration(patches),
         base=Codec.load("default"),
         description=description,
     )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Freeze and write."""
+    codec = frozen(arguments.checkpoint, arguments.patches, name=arguments.name)
     part = arguments.output.with_suffix(".part")
     part.write_bytes(codec.to_bytes())
     part.replace(arguments.output)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.lattice.curves import calibration
+from benchmarks.lattice.freeze import calibration
 from benchmarks.lattice.gate import padded
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results

@@ -96,6 +96,41 @@ def smooth(number: int, side: int) -> Image:
     return levels
 
 
+def grey_surface(number: int, side: int) -> Image:
+    """One grey surface as cameras over a production line see them: smooth, with fine lines.
+
+    Args:
+        number: which one.
+        side: of the picture, in pixels.
+
+    Returns:
+        uint8 (side, side, 1).
+    """
+    rng = np.random.default_rng((number, 3))
+    low, high = np.sort(rng.uniform(30, 220, size=2))
+    share = _clouds(rng, side) if rng.random() < 0.6 else _gradient(rng, side)
+    picture = (low + (high - low) * share)[:, :, None]
+    _fine_lines(rng, picture)
+    picture += rng.normal(0, rng.uniform(0.3, 1.5), size=picture.shape)
+    levels: Image = np.rint(picture).clip(0, 255).astype(np.uint8)
+    return levels
+
+
+def flat(number: int, side: int) -> Image:
+    """One flat colour, uint8 (side, side, 3)."""
+    colour = np.random.default_rng((number, 4)).integers(0, 256, size=3)
+    return np.full((side, side, 3), colour, dtype=np.uint8)
+
+
+def gradient(number: int, side: int) -> Image:
+    """One gradient between two colours, uint8 (side, side, 3)."""
+    rng = np.random.default_rng((number, 5))
+    start, end = rng.uniform(0, 255, size=(2, 3))
+    picture = start + _gradient(rng, side)[:, :, None] * (end - start)
+    levels: Image = np.rint(picture).clip(0, 255).astype(np.uint8)
+    return levels
+
+
 def _gradient(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
     """Shares of 0 to 1, (side, side): along a line, or from a point outward."""
     down, across = np.mgrid[:side, :side] / side
@@ -121,7 +156,7 @@ def _clouds(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 
 def _fine_lines(rng: np.random.Generator, picture: NDArray[np.float64]) -> None:
-    """Draw scratches, cracks or a grid into a picture (side, side, 3), in place."""
+    """Draw scratches, cracks or a grid into a picture (side, side, channels), in place."""
     side = len(picture)
     mask = Pillow.new("L", (side, side))
     draw = ImageDraw.Draw(mask)

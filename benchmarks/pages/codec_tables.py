@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.measuring.filled_page import UNMEASURED, fill_page
+from benchmarks.measuring.measures import NAMES
 from benchmarks.measuring.places import RESULTS, ROOT
 
 PAGES = ROOT / "docs" / "codec.md", ROOT / "docs" / "codec-rates.md"
@@ -36,11 +37,25 @@ COLLECTIONS = {
     "thumbs64": "photographs of 64 pixels",
     "fashion-mnist": "grey clothes of 28 pixels (Fashion-MNIST), a codec of their own",
     "emoji": "emoji with alpha, a codec of their own",
-    "photographs-whole": "whole photographs",
-    "photographs-256": "photographs of 256 pixels",
-    "photographs-128": "photographs of 128 pixels",
-    "photographs-64": "photographs of 64 pixels",
 }
+
+#: How pages call codecs that are compared at each size, and the kinds of pictures there.
+CODECS = {
+    "kinpack-auto-payload": "**kinpack**",
+    "kinpack-never-payload": "kinpack, learned payloads alone",
+    "avif-payload-s6": "AVIF speed 6, header stripped",
+    "avif-file": "AVIF files",
+    "webp-file": "WebP files",
+    "jxl-file": "JPEG XL files",
+    "jpeg-file": "JPEG files",
+}
+KINDS = {
+    "photographs": "photographs",
+    "pages": "rendered pages",
+    "greys": "rendered grey surfaces",
+    "emoji": "emoji on white",
+}
+OURS = ("kinpack-auto-payload", "kinpack-never-payload")
 
 
 def percent(value: float | None) -> str:
@@ -53,11 +68,41 @@ def rates(found: Results) -> str:
     return _by_collection(found, "disk", ("kinpack-classic", "avif-file", "webp-file", "jpeg-file"))
 
 
-def photographs(found: Results) -> str:
-    """Payloads against other codecs', a row for each size."""
-    return _by_collection(
-        found, "payload", ("avif-payload-s4", "webp-file", "jpeg-file", "jxl-file")
-    )
+def sizes(found: Results) -> str:
+    """Ours against AVIF's payloads by each measure, at every size."""
+    return by_size(found, OURS)
+
+
+def all_sizes(found: Results) -> str:
+    """All codecs against AVIF's payloads by each measure, at every size."""
+    return by_size(found, tuple(CODECS))
+
+
+def by_size(found: Results, codecs: tuple[str, ...], side: int | None = None) -> str:
+    """BD-rates against AVIF's payloads, a row for each kind, size and codec.
+
+    Args:
+        found: results of `benchmarks.rates.sizes`.
+        codecs: those that are shown.
+        side: the only size that is shown; all of them where None.
+    """
+    lines = [
+        "| bytes at equal quality, against AVIF speed 4, header stripped, % | pixels | images | "
+        + " | ".join(NAMES.values())
+        + " |",
+        "|---|--:|--:|" + "--:|" * len(NAMES),
+    ]
+    for row in found["rows"]:
+        if row["codec"] in codecs and side in (None, row["side"]):
+            head = f"{CODECS[row['codec']]}, {KINDS[row['data']]}"
+            cells = [head, str(row["side"]), str(row["images"]), *measures(row["bd_rate"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def measures(found: Results) -> list[str]:
+    """The BD-rate by each measure, as pages write it."""
+    return [percent(found[name]["percent"] if name in found else None) for name in NAMES]
 
 
 def _by_collection(found: Results, table: str, anchors: tuple[str, ...]) -> str:
@@ -74,13 +119,16 @@ def _by_collection(found: Results, table: str, anchors: tuple[str, ...]) -> str:
 
 
 def all_rates(found: Results) -> str:
-    """Every BD-rate."""
-    lines = ["| data | table | classic | against | dB | BD-rate, % |", "|---|---|---|---|---|--:|"]
+    """Every BD-rate: by PSNR over a range, by the other measures over what both curves cover."""
+    lines = [
+        f"| data | table | classic | against | dB | {' | '.join(NAMES.values())} |",
+        "|---|---|---|---|---|" + "--:|" * len(NAMES),
+    ]
     for row in found["rows"]:
         (low, high), value = _bd_rate(row)
         lines.append(
             f"| {row['data']} | {row['table']} | {row['classic']} | {ANCHORS[row['anchor']]} "
-            f"| {low:g}–{high:g} | {value} |"
+            f"| {low:g}–{high:g} | {' | '.join([value, *measures(row.get('seen', {}))[1:]])} |"
         )
     return "\n".join(lines)
 
@@ -176,21 +224,21 @@ def exactness_cost(found: Results) -> str:
 
 
 def speed(found: Results) -> str:
-    """Images a second."""
+    """Milliseconds of the processor an image."""
     lines = [
-        "| codec | classic | threads | dB | encode, images/s | × AVIF | decode, images/s "
-        "| × AVIF |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        "| images | pixels | codec | classic | threads | dB | encode, ms | × AVIF's "
+        "| decode, ms | × AVIF's |",
+        "|---|--:|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in found["rows"]:
         cells = [
             form.format(row[f"{verb}_{key}"])
             for verb in ("encode", "decode")
-            for key, form in (("images_per_s", "{:,.0f}"), ("over_avif", "{:.1f}"))
+            for key, form in (("ms", "{:,.2f}"), ("ms_over_avif", "{:.2f}"))
         ]
         lines.append(
-            f"| {row['codec']} | {row['classic'] or ''} | {row['threads']} "
-            f"| {row['psnr_mean']:.2f} | " + " | ".join(cells) + " |"
+            f"| {row['data']} | {row['side']} | {row['codec']} | {row['classic'] or ''} "
+            f"| {row['threads']} | {row['psnr_mean']:.2f} | " + " | ".join(cells) + " |"
         )
     return "\n".join(lines)
 
@@ -213,19 +261,37 @@ def memory(found: Results) -> str:
 
 
 def own(found: Results) -> str:
-    """What codecs of one's own gain."""
+    """What codecs of one's own gain; measures other than PSNR are taken against AVIF alone."""
     lines = [
-        "| collection | start | images | minutes | against | BD-rate, % | pays from, images |",
-        "|---|---|--:|--:|---|--:|--:|",
+        f"| collection | start | images | minutes | against | {' | '.join(NAMES.values())} "
+        "| pays from, images |",
+        "|---|---|--:|--:|---|" + "--:|" * len(NAMES) + "--:|",
     ]
     for row in found["rows"]:
         for gain in row["gains"]:
             pays = "never" if gain["pays_from"] is None else f"{gain['pays_from']:,}"
+            of_avif = gain["against"] == "AVIF without its header"
+            seen = row.get("seen", {}).get(OURS[1], {}) if of_avif else {}
+            cells = [percent(gain["bd_rate_percent"]), *measures(seen)[1:]]
             lines.append(
                 f"| {row['data']} | {row['start']} | {row['images']:,} | {row['minutes']:.1f} "
-                f"| {gain['against']} "
-                f"| {percent(gain['bd_rate_percent'])} | {pays} |"
+                f"| {gain['against']} | {' | '.join(cells)} | {pays} |"
             )
+    return "\n".join(lines)
+
+
+def flats(found: Results) -> str:
+    """Flat colours and gradients."""
+    lines = [
+        f"| {found['side']}², the lowest quality of {found['wanted_db']:g} dB or more | pictures "
+        "| learned payload, bytes | the largest | AVIF speed 4, header stripped, bytes |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for row in found["summary"]:
+        values = (
+            "–" if row[key] is None else f"{row[key]:,}" for key in ("learned", "most", "avif")
+        )
+        lines.append(f"| {row['kind']} | {row['reached']} | {' | '.join(values)} |")
     return "\n".join(lines)
 
 
@@ -249,8 +315,8 @@ def alphas(found: Results) -> str:
 TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
     "rates": ("bd_rate.json", rates),
     "all-rates": ("bd_rate.json", all_rates),
-    "photographs": ("photographs.json", photographs),
-    "all-photographs": ("photographs.json", all_rates),
+    "sizes": ("sizes.json", sizes),
+    "all-sizes": ("sizes.json", all_sizes),
     "ladder": ("ladder.json", ladder),
     "variable": ("variable_rate.json", variable),
     "exactness": ("exactness.json", exactness),
@@ -258,6 +324,7 @@ TABLES: dict[str, tuple[str, Callable[[Results], str]]] = {
     "speed": ("speed.json", speed),
     "memory": ("speed.json", memory),
     "own": ("own_collections.json", own),
+    "flats": ("flat_pictures.json", flats),
     "alpha": ("alpha_planes.json", alphas),
 }
 

@@ -29,9 +29,9 @@ from benchmarks.measuring.machine import machine, run_head
 from benchmarks.measuring.result_file import load_results, save_results
 from benchmarks.rates.bd_rows import CLASSIC, CLASSIC_RULES, RANGES, bd_rows, curve_points, own_name
 from benchmarks.rates.contenders import AvifSheet, Contender, Ours, Theirs
+from benchmarks.rates.measured_curves import Plan, measured_rows
 from benchmarks.rates.point_store import PointStore, Remembered, source_fingerprint
 from benchmarks.rates.rate_curves import Row
-from benchmarks.rates.rate_distortion import Plan, measured_rows
 from benchmarks.rates.rate_table import console, print_row
 from benchmarks.rates.rivals import (
     AVIF,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.measuring.measures import MEASURES
 from benchmarks.rates.rate_curves import Curve, Row, curve
 from kinpack.codec.packets.target import Classic
 from kinpack.metrics import MetricError, bd_rate
@@ -84,8 +86,8 @@ def bd_rows(
 
     Returns:
         JSON values, a row for each table, anchor and rule for classic payloads: ``data``,
-        ``table``, ``codec``, ``classic``, ``anchor``, ``range_db``, ``bd_rate_percent`` and
-        ``points`` of both curves.
+        ``table``, ``codec``, ``classic``, ``anchor``, ``range_db``, ``bd_rate_percent``,
+        ``points`` of both curves, and ``seen``: BD-rates by the other measures (`by_measure`).
         Where a curve does not cover the range the BD-rate is None; ``why`` tells it, and
         ``covered`` gives that of the part that both cover. Where a limit is set and this variant
         counts for it, ``must_percent``, ``goal_percent`` and ``reached``: "goal", "must", "no" or
@@ -111,6 +113,7 @@ def bd_rows(
                     "range_db": [low, high],
                     "bd_rate_percent": value,
                     "points": [len(b), len(a)],
+                    "seen": by_measure(rows, ours, theirs, MEASURES[1:]),
                 }
                 if why:
                     one["why"] = why
@@ -156,6 +159,30 @@ def _covered(a: Curve, b: Curve, low: float, high: float) -> dict[str, Any] | No
     return {"range_db": [round(low, 2), round(high, 2)], "bd_rate_percent": value}
 
 
+def by_measure(
+    rows: Sequence[Row], codec: str, anchor: str, measures: Sequence[str] = MEASURES
+) -> dict[str, dict[str, Any]]:
+    """BD-rates of a codec against another, each over what both curves cover.
+
+    Args:
+        rows: measurements of one data set.
+        codec: name of the one.
+        anchor: name of the other.
+        measures: by which qualities are equal.
+
+    Returns:
+        Measure -> ``percent`` and ``range`` of `quality_of`; none of a measure that was not taken,
+        or over which the curves have nothing in common.
+    """
+    found = {}
+    for measure in measures:
+        a, b = curve(rows, anchor, measure), curve(rows, codec, measure)
+        part = _covered(a, b, -math.inf, math.inf)
+        if part is not None:
+            found[measure] = {"percent": part["bd_rate_percent"], "range": part["range_db"]}
+    return found
+
+
 def curve_points(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
     """Measured points of each codec of one data set, by PSNR: what the BD-rates are made of."""
     points: dict[str, list[dict[str, Any]]] = {}
@@ -165,6 +192,11 @@ def curve_points(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
             "psnr_db": round(row["psnr_mean"], 4),
             "bits_per_pixel": round(8 * row["bytes"] / row["pixels"], 6),
             "bytes": row["bytes"],
+        }
+        point |= {
+            f"{name}_mean": round(row[f"{name}_mean"], 5)
+            for name in MEASURES[1:]
+            if f"{name}_mean" in row
         }
         if "kinds" in row:
             point["kinds"] = row["kinds"]

@@ -9,17 +9,15 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from benchmarks.measuring.data import Pictures
+from benchmarks.measuring.measures import MEASURES, mean_likeness, mean_psnr
 from benchmarks.rates.rate_curves import Row
-from benchmarks.rates.rivals import AVIF, Rival, measure, measure_sheet, png_bytes
+from benchmarks.rates.rivals import AVIF, Rival, measure, measure_sheet
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic
 from kinpack.errors import KinpackError
-from kinpack.metrics import EXACT_PSNR, psnr
-from kinpack.pictures.images import Image, composite_on_white
+from kinpack.pictures.images import Image
 
 
 class Contender(Protocol):
@@ -41,15 +39,6 @@ def row(pictures: Pictures, codec: str, table: str, **values: Any) -> Row:
     return {**head, **values, "pixels": pictures.pixels, "images": len(pictures)}
 
 
-def mean_visible_psnr(a: Sequence[Image], b: Sequence[Image]) -> float:
-    """Mean PSNR of what is seen: RGBA composited on white."""
-
-    def seen(image: Image) -> Image:
-        return composite_on_white(image) if image.shape[2] == 4 else image
-
-    return float(np.mean([psnr(seen(x), seen(y)) for x, y in zip(a, b, strict=True)]))
-
-
 class Ours:
     """Archives of one codec: on disk, and their payloads with product codes."""
 
@@ -60,7 +49,10 @@ class Ours:
 
     def probe(self, images: Sequence[Image], quality: int) -> float:
         """Mean PSNR of a few pictures, in dB."""
-        return coded(self._codec, images, quality, self._classic, self._threads)[2]
+        packets = self._codec.encode(
+            images, quality=quality, classic=self._classic, threads=self._threads
+        )
+        return mean_psnr(images, self._codec.decode(packets, threads=self._threads))
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Pack a real archive, read it back, and count: a row for disk, one for payloads."""
@@ -83,7 +75,7 @@ class Ours:
         values = {
             "setting": f"quality {quality}",
             "quality": quality,
-            "psnr_mean": mean_visible_psnr(pictures.images, drawn),
+            **mean_likeness(pictures.images, drawn),
             "codec_bytes": info["codec_bytes"],
             "payload_bytes": info["payload_bytes"],
             "kinds": info["kinds"],
@@ -103,51 +95,6 @@ class Ours:
         ]
 
 
-class LearnedPayloads:
-    """Learned payloads alone, no classic one standing in, with product codes."""
-
-    name = "kinpack-learned-payload"
-    qualities = (1, 99)
-
-    def __init__(self, codec: Codec, *, threads: int) -> None:
-        self._codec, self._threads = codec, threads
-
-    def probe(self, images: Sequence[Image], quality: int) -> float:
-        """Mean PSNR of a few pictures, in dB."""
-        return coded(self._codec, images, quality, "never", self._threads)[2]
-
-    def rows(self, pictures: Pictures, quality: int) -> list[Row]:
-        """Encode and decode: one row, of payloads with codes."""
-        began = time.perf_counter()
-        payloads, codes, value = coded(
-            self._codec, pictures.images, quality, "never", self._threads
-        )
-        return [
-            row(
-                pictures,
-                self.name,
-                "payload",
-                setting=f"quality {quality}, learned only",
-                quality=quality,
-                bytes=payloads + codes,
-                payload_bytes=payloads,
-                codec_bytes=self._codec.n_bytes,
-                psnr_mean=value,
-                seconds=round(time.perf_counter() - began, 3),
-            )
-        ]
-
-
-def coded(
-    codec: Codec, images: Sequence[Image], quality: int, classic: Classic, threads: int
-) -> tuple[int, int, float]:
-    """Bytes of payloads, bytes of product codes, and mean PSNR of the images decoded again."""
-    packets = codec.encode(images, quality=quality, classic=classic, threads=threads)
-    value = mean_visible_psnr(images, codec.decode(packets, threads=threads))
-    payloads = sum(len(packet.payload) for packet in packets)
-    return payloads, sum(len(packet.code) for packet in packets), value
-
-
 class Theirs:
     """A rival, each picture by itself: files and payloads of one coding."""
 
@@ -163,12 +110,12 @@ class Theirs:
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Code once, and count files and payloads."""
         rival = self._rival
-        measured = measure(pictures.images, rival, quality, self._workers)
+        measured = measure(pictures.images, rival, quality, self._workers, wanted=MEASURES)
         values = {
             "setting": f"quality {quality}, {rival.setting}",
             "quality": quality,
             "payload_bytes": measured.payload_bytes,
-            "psnr_mean": measured.psnr_mean,
+            **measured.means,
             "seconds": round(measured.seconds, 3),
         }
         rows = []
@@ -195,7 +142,7 @@ class AvifSheet:
 
     def rows(self, pictures: Pictures, quality: int) -> list[Row]:
         """Code the sheet: one row."""
-        measured = measure_sheet(pictures.images, self._rival, quality)
+        measured = measure_sheet(pictures.images, self._rival, quality, wanted=MEASURES)
         return [
             row(
                 pictures,
@@ -205,20 +152,7 @@ class AvifSheet:
                 quality=quality,
                 bytes=measured.file_bytes,
                 payload_bytes=measured.payload_bytes,
-                psnr_mean=measured.psnr_mean,
+                **measured.means,
                 seconds=round(measured.seconds, 3),
             )
         ]
-
-
-def png_row(pictures: Pictures) -> Row:
-    """The pictures as PNG files, which are exact."""
-    return row(
-        pictures,
-        "png-file",
-        "disk",
-        setting="optimised, exact",
-        bytes=png_bytes(pictures.images),
-        payload_bytes=None,
-        psnr_mean=EXACT_PSNR,
-    )

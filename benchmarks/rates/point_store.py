@@ -18,7 +18,7 @@ from benchmarks.rates.contenders import Contender
 from benchmarks.rates.rate_curves import Row
 from kinpack.pictures.images import Image
 
-METHOD = 1
+METHOD = 2
 """Raised when the same key would give other figures, because measuring itself has changed."""
 NOT_CODING = ("cli", "learn", "describers", "search")
 """Parts of kinpack that no rate or quality depends on."""

@@ -1,4 +1,4 @@
-"""Rate–distortion curves: where to measure them, and what they say at equal quality."""
+"""Curves of rate and quality: where to measure them, and what they say at equal quality."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from benchmarks.measuring.measures import quality_of
 from kinpack.metrics import MetricError, bd_rate
 
 Row: TypeAlias = dict[str, Any]
 """One measurement: data, codec, setting, bytes, codec_bytes, pixels, images, psnr_mean, table …"""
 
 Curve: TypeAlias = list[tuple[float, float]]
-"""Pairs (mean PSNR in dB, bits a pixel), the PSNR rising."""
-
-AT = (28, 29, 30, 31, 32)
-"""PSNR, in dB, at which codecs are compared."""
-FILES = "webp-file"
-"""The rival of the ratios."""
-PAYLOADS = "avif-payload-s4"
-"""The rival of the payloads' BD-rate."""
+"""Pairs (quality, bits a pixel), the quality rising: mean PSNR in dB, or by another measure."""
 
 
 def choose_qualities(
@@ -60,20 +54,20 @@ def choose_qualities(
     return sorted(chosen)
 
 
-def curve(rows: Iterable[Row], codec: str, *, with_codec: bool = False) -> Curve:
-    """The curve of a codec; of points of one PSNR the cheapest is kept.
+def curve(rows: Iterable[Row], codec: str, measure: str = "psnr") -> Curve:
+    """The curve of a codec; of points of one quality the cheapest is kept.
 
     Args:
         rows: measurements of one data set.
         codec: its name.
-        with_codec: whether the codec's own bytes are counted.
+        measure: whose qualities are taken, as `quality_of` gives them.
     """
     points: dict[float, float] = {}
     for row in rows:
-        if row["codec"] == codec:
-            total = row["bytes"] + (row["codec_bytes"] if with_codec else 0)
-            rate = 8 * total / row["pixels"]
-            points[row["psnr_mean"]] = min(rate, points.get(row["psnr_mean"], math.inf))
+        quality = quality_of(row, measure) if row["codec"] == codec else None
+        if quality is not None:
+            rate = 8 * row["bytes"] / row["pixels"]
+            points[quality] = min(rate, points.get(quality, math.inf))
     return sorted(points.items())
 
 
@@ -91,11 +85,6 @@ def rate_at(points: Curve, psnr: float) -> float | None:
     return math.exp(PchipInterpolator(x, y)(psnr))
 
 
-def ratio(a: float | None, b: float | None) -> float | None:
-    """Quotient of two rates; None where one was not measured."""
-    return None if a is None or b is None else a / b
-
-
 def bd_rate_or_none(a: Curve, b: Curve, span: tuple[float, float]) -> float | None:
     """BD-rate of b against a as a fraction; None where a curve has too few points or is short."""
     (psnr_a, rates_a), (psnr_b, rates_b) = (
@@ -105,53 +94,3 @@ def bd_rate_or_none(a: Curve, b: Curve, span: tuple[float, float]) -> float | No
         return bd_rate(rates_a, psnr_a, rates_b, psnr_b, low=span[0], high=span[1])
     except MetricError:
         return None
-
-
-def summarise(rows: Sequence[Row], span: tuple[float, float]) -> dict[str, Any]:
-    """What the rows of one data set say at equal quality.
-
-    Args:
-        rows: measurements of one data set.
-        span: range of PSNR, in dB, of the BD-rates.
-
-    Returns:
-        ``bits_per_pixel``: codec -> PSNR of ``AT`` -> rate; ``ratio_to_webp_file``: our codecs ->
-        PSNR -> bytes over those of WebP files, also "with the codec" (its own bytes counted) and
-        "without codes" (payloads bare); ``bd_rate_to_webp_file`` (disk) and
-        ``bd_rate_to_avif_payload_s4`` (payloads), as fractions, over ``bd_range``. None stands
-        for what was not measured.
-    """
-    codecs = list(dict.fromkeys(row["codec"] for row in rows))
-    curves = {codec: curve(rows, codec) for codec in codecs}
-    tables = {row["codec"]: row["table"] for row in rows}
-    ours = [codec for codec in codecs if codec.startswith("kinpack")]
-    compared = {codec: curves[codec] for codec in ours}
-    for codec in ours:
-        of_codec = [row for row in rows if row["codec"] == codec]
-        if tables[codec] == "disk":
-            compared[f"{codec}, with the codec"] = curve(of_codec, codec, with_codec=True)
-        else:
-            bare = [{**row, "bytes": row["payload_bytes"]} for row in of_codec]
-            compared[f"{codec}, without codes"] = curve(bare, codec)
-    files = curves.get(FILES, [])
-    return {
-        "bits_per_pixel": {
-            codec: {str(psnr): rate_at(points, psnr) for psnr in AT}
-            for codec, points in curves.items()
-        },
-        "ratio_to_webp_file": {
-            name: {str(psnr): ratio(rate_at(points, psnr), rate_at(files, psnr)) for psnr in AT}
-            for name, points in compared.items()
-        },
-        "bd_range": list(span),
-        "bd_rate_to_webp_file": {
-            codec: bd_rate_or_none(files, points, span)
-            for codec, points in curves.items()
-            if tables[codec] == "disk" and codec != FILES and len(points) > 1
-        },
-        "bd_rate_to_avif_payload_s4": {
-            codec: bd_rate_or_none(curves[PAYLOADS], points, span)
-            for codec, points in curves.items()
-            if PAYLOADS in curves and tables[codec] == "payload" and codec != PAYLOADS
-        },
-    }

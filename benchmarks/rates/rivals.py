@@ -1,12 +1,8 @@
 """Ordinary codecs, as whole files and as payloads without the head that all their files share.
 
 A payload is what must be kept of a file so that the file can be rebuilt, where all pictures have
-one size and setting:
-
-- AVIF: the frame, without boxes, temporal delimiter, sequence header and length;
-- WebP: the VP8 frame without start code and size, and alpha if there is some;
-- JPEG: the scan. For the payload the standard Huffman tables are used, which need not be kept;
-  files have tables of their own, which makes them smaller.
+one size and setting. AVIF alone has one: the frame, without boxes, temporal delimiter, sequence
+header and length.
 
 Alpha is lossless and counted: WebP holds it, to the others it is added as kinpack codes it.
 """
@@ -16,7 +12,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -26,44 +22,13 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from benchmarks.measuring.measures import mean_likeness
 from kinpack.codec.classic.alpha import encode_alpha, fill_transparent
 from kinpack.errors import ImageError
-from kinpack.metrics import psnr
-from kinpack.pictures.images import Image, composite_on_white, load_image, to_pil
+from kinpack.pictures.images import Image, load_image, to_pil
 
 TEMPORAL_DELIMITER, SEQUENCE_HEADER = 2, 1
 """Types of open bitstream units (OBU) of AV1 that are the same in every file."""
-
-
-def jpeg_payload(data: bytes) -> int:
-    """Bytes of a JPEG's scan, without the end marker.
-
-    Raises:
-        ImageError: the file has no scan.
-    """
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        length = int.from_bytes(data[place + 2 : place + 4], "big")
-        if data[place + 1] == 0xDA:
-            return len(data) - (place + 2 + length) - 2
-        place += 2 + length
-    raise ImageError("a JPEG file without a scan; report it as a bug of the benchmark")
-
-
-def webp_payload(data: bytes) -> int:
-    """Bytes of a WebP's VP8 frame after start code and size, with its tag, and of its alpha."""
-    place, total = 12, 0
-    while place + 8 <= len(data):
-        kind, length = (
-            data[place : place + 4],
-            int.from_bytes(data[place + 4 : place + 8], "little"),
-        )
-        if kind == b"VP8 ":
-            total += length - 7
-        elif kind in (b"ALPH", b"VP8L"):
-            total += length
-        place += 8 + length + length % 2
-    return total
 
 
 def avif_payload(data: bytes) -> int:
@@ -112,77 +77,73 @@ class Rival:
         format: Pillow's name of the format.
         options: Pillow's options for saving, without the quality.
         setting: the options in words.
-        payload: gives the bytes of a file's payload.
         file_name: what its files are called in the results; None if they are not counted.
         payload_name: what its payloads are called; None if they are not counted.
         qualities: lowest and highest quality.
         holds_alpha: whether files hold alpha, and losslessly.
+        payload: gives the bytes of a file's payload; by default all of them.
     """
 
     format: str
     options: dict[str, Any]
     setting: str
-    payload: Callable[[bytes], int]
     file_name: str | None = None
     payload_name: str | None = None
     qualities: tuple[int, int] = (0, 100)
     holds_alpha: bool = False
+    payload: Callable[[bytes], int] = len
 
 
 WEBP = Rival(
     "WEBP",
     {"method": 6},
     "method 6",
-    webp_payload,
     file_name="webp-file",
-    payload_name="webp-payload",
     holds_alpha=True,
 )
 AVIF = Rival(
     "AVIF",
     {"speed": 4, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}, "max_threads": 1},
     "speed 4, 4:4:4, tune=psnr",
-    avif_payload,
     file_name="avif-file",
     payload_name="avif-payload-s4",
     qualities=(0, 99),
+    payload=avif_payload,
 )
-AVIF_GREY = replace(
-    AVIF,
-    options={**AVIF.options, "subsampling": "4:0:0"},
-    setting="speed 4, 4:0:0, tune=psnr",
-)
-"""For grey pictures: without the two empty planes that 4:4:4 codes."""
-AVIF_SLOWEST = replace(
-    AVIF,
-    options={**AVIF.options, "speed": 0},
-    setting="speed 0, 4:4:4, tune=psnr",
-    file_name="avif-file-s0",
-    payload_name="avif-payload-s0",
-)
+
+
+def grey(rival: Rival) -> Rival:
+    """A rival for grey pictures: AVIF without the two empty planes that 4:4:4 codes."""
+    if rival.format != "AVIF":
+        return rival
+    options = {**rival.options, "subsampling": "4:0:0"}
+    return replace(rival, options=options, setting=rival.setting.replace("4:4:4", "4:0:0"))
+
+
+def avif_at(speed: int) -> Rival:
+    """AVIF at another speed."""
+    return replace(
+        AVIF,
+        options={**AVIF.options, "speed": speed},
+        setting=f"speed {speed}, 4:4:4, tune=psnr",
+        file_name=f"avif-file-s{speed}",
+        payload_name=f"avif-payload-s{speed}",
+    )
+
+
+AVIF_SLOWEST, AVIF_FASTER = avif_at(0), avif_at(6)
+AVIF_GREY = grey(AVIF)
 JPEG = Rival(
     "JPEG",
     {"optimize": True, "subsampling": "4:4:4"},
     "4:4:4, Huffman tables of each file",
-    jpeg_payload,
     file_name="jpeg-file",
     qualities=(1, 98),
 )
-JPEG_SCAN = Rival(
-    "JPEG",
-    {"subsampling": "4:4:4"},
-    "4:4:4, standard Huffman tables",
-    jpeg_payload,
-    payload_name="jpeg-payload",
-    qualities=(1, 98),
-)
-
-
 JPEG_XL = Rival(
     "JXL",
     {"effort": 7},
     "effort 7",
-    len,
     file_name="jxl-file",
     qualities=(1, 99),
 )
@@ -210,37 +171,48 @@ class Measured:
     Attributes:
         file_bytes: sum of the lengths of the files, and of alpha that they do not hold.
         payload_bytes: the same of the payloads.
-        psnr_mean: mean over the pictures, in dB.
+        means: of the measures, over the pictures, as `mean_likeness` gives them.
         seconds: wall time of coding and decoding.
     """
 
     file_bytes: int
     payload_bytes: int
-    psnr_mean: float
+    means: Mapping[str, float]
     seconds: float = field(compare=False)
+
+    @property
+    def psnr_mean(self) -> float:
+        """Mean PSNR, in dB."""
+        return self.means["psnr_mean"]
 
 
 def measure(
-    images: Sequence[Image], rival: Rival, quality: int, workers: Executor | None = None
+    images: Sequence[Image],
+    rival: Rival,
+    quality: int,
+    workers: Executor | None = None,
+    *,
+    wanted: Sequence[str] = ("psnr",),
 ) -> Measured:
     """Code pictures, each by itself, and decode them again.
 
     Args:
-        images: uint8 (H, W, C) each; PSNR is of RGB, composited on white, or of grey.
+        images: uint8 (H, W, C) each.
         rival: the codec.
         quality: its quality.
         workers: where to run; None for the calling thread.
+        wanted: measures to take.
     """
     began = time.perf_counter()
     run = map if workers is None else workers.map
-    coded = list(run(lambda image: _code(image, rival, quality), images))
-    files, payloads, values = zip(*coded, strict=True)
+    coded = list(run(lambda image: code(image, rival, quality), images))
+    files, payloads, drawn = zip(*coded, strict=True)
     seconds = time.perf_counter() - began
-    return Measured(sum(files), sum(payloads), float(np.mean(values)), seconds)
+    return Measured(sum(files), sum(payloads), mean_likeness(images, drawn, wanted), seconds)
 
 
-def _code(image: Image, rival: Rival, quality: int) -> tuple[int, int, float]:
-    """Bytes of the file, bytes of the payload, and PSNR."""
+def code(image: Image, rival: Rival, quality: int) -> tuple[int, int, Image]:
+    """Bytes of the file, bytes of the payload, and what is drawn of it."""
     beside, colour = 0, image
     if image.shape[2] == 4 and not rival.holds_alpha:
         alpha = image[:, :, 3]
@@ -250,12 +222,7 @@ def _code(image: Image, rival: Rival, quality: int) -> tuple[int, int, float]:
         drawn = load_image(decoded.convert({1: "L", 3: "RGB", 4: "RGBA"}[colour.shape[2]]))
     if colour is not image:
         drawn = np.dstack([drawn, image[:, :, 3]])
-    value = psnr(_visible(image), _visible(drawn))
-    return len(data) + beside, rival.payload(data) + beside, value
-
-
-def _visible(image: Image) -> Image:
-    return composite_on_white(image) if image.shape[2] == 4 else image
+    return len(data) + beside, rival.payload(data) + beside, drawn
 
 
 def _save(image: Image, rival: Rival, quality: int) -> bytes:
@@ -264,7 +231,9 @@ def _save(image: Image, rival: Rival, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def measure_sheet(images: Sequence[Image], rival: Rival, quality: int) -> Measured:
+def measure_sheet(
+    images: Sequence[Image], rival: Rival, quality: int, *, wanted: Sequence[str] = ("psnr",)
+) -> Measured:
     """Code pictures as the tiles of one contact sheet, as square as can be; no random access.
 
     Empty places of the last row repeat the last picture.
@@ -273,9 +242,10 @@ def measure_sheet(images: Sequence[Image], rival: Rival, quality: int) -> Measur
         images: uint8 (H, W, C), all of one shape, grey or RGB.
         rival: the codec.
         quality: its quality.
+        wanted: measures to take, of the tiles.
 
     Returns:
-        Bytes of the one file in both counts, and the mean of the tiles' PSNR.
+        Bytes of the one file in both counts, and the means over the tiles.
 
     Raises:
         ImageError: the pictures differ in shape, or have alpha.
@@ -294,15 +264,5 @@ def measure_sheet(images: Sequence[Image], rival: Rival, quality: int) -> Measur
         sheet = load_image(decoded.convert("L" if channels == 1 else "RGB"))
     drawn = sheet.reshape(rows, height, columns, width, channels).swapaxes(1, 2)
     drawn = drawn.reshape(-1, height, width, channels)
-    value = float(np.mean([psnr(image, tile) for image, tile in zip(images, drawn, strict=False)]))
-    return Measured(len(data), len(data), value, time.perf_counter() - began)
-
-
-def png_bytes(images: Sequence[Image]) -> int:
-    """Sum of the lengths of the pictures as optimised PNG files, which are exact."""
-    total = 0
-    for image in images:
-        buffer = io.BytesIO()
-        to_pil(image).save(buffer, "PNG", optimize=True)
-        total += buffer.tell()
-    return total
+    means = mean_likeness(images, drawn[: len(images)], wanted)
+    return Measured(len(data), len(data), means, time.perf_counter() - began)

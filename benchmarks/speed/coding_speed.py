@@ -2,6 +2,8 @@
 
 All codecs are measured at about the same PSNR, each at one quality for all images. Repetitions go
 round: each codec once, then each again, so that what slows the machine for a while slows them all.
+Times of the clock count what a user waits for; times of the processor, of all threads together, are
+those to compare on a machine that has other work.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
 from PIL import Image as Pillow
 
 from benchmarks.measuring.data import Pictures
-from benchmarks.rates.contenders import mean_visible_psnr
+from benchmarks.measuring.measures import mean_psnr
 from benchmarks.rates.rate_curves import choose_qualities
-from benchmarks.rates.rivals import AVIF, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
+from benchmarks.rates.rivals import AVIF, AVIF_FASTER, JPEG, JPEG_XL, WEBP, Rival, has_jpeg_xl
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic
 from kinpack.pictures.images import Image, load_image, to_pil
@@ -28,7 +31,23 @@ from kinpack.pictures.images import Image, load_image, to_pil
 REPETITIONS = 3
 SAMPLE, WARM_UP = 60, 16
 ANCHOR = "avif-s4"
-RIVALS = {ANCHOR: AVIF, "webp-m6": WEBP, "jpeg": JPEG}
+RIVALS = {ANCHOR: AVIF, "avif-s6": AVIF_FASTER, "webp-m6": WEBP, "jpeg": JPEG}
+
+
+@dataclass
+class Times:
+    """Each repetition's time of one direction, in seconds for all images."""
+
+    clock: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def run(self, work: Callable[[], list[Any]]) -> list[Any]:
+        """Do the work, and note how long it takes."""
+        clock, processor = time.perf_counter(), time.process_time()
+        found = work()
+        self.processor.append(time.process_time() - processor)
+        self.clock.append(time.perf_counter() - clock)
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,7 @@ def quality_for(coder: Coder, sample: Sequence[Image], psnr: float) -> int:
     """Quality at which a coder gives about a PSNR, in dB."""
 
     def probe(quality: int) -> float:
-        return mean_visible_psnr(sample, coder.decode(coder.encode(sample, quality)))
+        return mean_psnr(sample, coder.decode(coder.encode(sample, quality)))
 
     return choose_qualities(probe, coder.qualities, [psnr], close=0.1)[0]
 
@@ -125,23 +144,20 @@ def measure(
         seed: of the sample that qualities are chosen on.
 
     Returns:
-        JSON values, a row for each: medians of images a second and all repetitions, ratios to the
-        anchor, and the PSNR and bits a pixel that came out.
+        JSON values, a row for each: medians of images a second by the clock and all repetitions,
+        medians of milliseconds of the processor an image, ratios of both to the anchor's, and the
+        PSNR and bits a pixel that came out.
     """
     images = pictures.images
     sample = pictures.sample(SAMPLE, seed=seed).images
     qualities = [quality_for(coder, sample, psnr) for coder in listed]
-    rates: list[tuple[list[float], list[float]]] = [([], []) for _ in listed]
+    times = [{"encode": Times(), "decode": Times()} for _ in listed]
     rows: list[dict[str, Any]] = []
     for repetition in range(REPETITIONS):
-        for coder, quality, (coding, decoding) in zip(listed, qualities, rates, strict=True):
+        for coder, quality, both in zip(listed, qualities, times, strict=True):
             coder.decode(coder.encode(images[:WARM_UP], quality))
-            began = time.perf_counter()
-            coded = coder.encode(images, quality)
-            between = time.perf_counter()
-            drawn = coder.decode(coded)
-            coding.append(len(images) / (between - began))
-            decoding.append(len(images) / (time.perf_counter() - between))
+            coded = both["encode"].run(partial(coder.encode, images, quality))
+            drawn = both["decode"].run(partial(coder.decode, coded))
             if repetition == 0:
                 rows.append(
                     {
@@ -149,18 +165,22 @@ def measure(
                         "classic": coder.classic,
                         "threads": threads,
                         "quality": quality,
-                        "psnr_mean": round(mean_visible_psnr(images, drawn), 2),
+                        "psnr_mean": round(mean_psnr(images, drawn), 2),
                         "bits_per_pixel": round(
                             8 * sum(map(coder.size, coded)) / pictures.pixels, 3
                         ),
                     }
                 )
-    anchor = next(i for i, coder in enumerate(listed) if coder.name == ANCHOR)
-    for row, both in zip(rows, rates, strict=True):
-        for verb, own, its in zip(("encode", "decode"), both, rates[anchor], strict=True):
-            row[f"{verb}_images_per_s"] = round(median(own), 1)
-            row[f"{verb}_repetitions"] = [round(value, 1) for value in own]
-            row[f"{verb}_over_avif"] = round(median(own) / median(its), 3)
+    anchor = next(both for both, coder in zip(times, listed, strict=True) if coder.name == ANCHOR)
+    for row, both in zip(rows, times, strict=True):
+        for verb, own in both.items():
+            its = anchor[verb]
+            speeds = [len(images) / seconds for seconds in own.clock]
+            row[f"{verb}_images_per_s"] = round(median(speeds), 1)
+            row[f"{verb}_repetitions"] = [round(value, 1) for value in speeds]
+            row[f"{verb}_over_avif"] = round(median(its.clock) / median(own.clock), 3)
+            row[f"{verb}_ms"] = round(1000 * median(own.processor) / len(images), 3)
+            row[f"{verb}_ms_over_avif"] = round(median(own.processor) / median(its.processor), 2)
     return rows
 
 

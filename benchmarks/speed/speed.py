@@ -1,11 +1,14 @@
-"""How fast kinpack codes and decodes images of 32×32 beside other codecs, and what memory it takes.
+"""How fast kinpack codes and decodes images beside other codecs, and what memory it takes.
 
-    python -m benchmarks.speed.speed --cifar DIR --codec default -o benchmarks/results/speed.json
+    python -m benchmarks.speed.speed --cifar DIR --photographs DIR … --fonts DIR --codec default \
+        -o benchmarks/results/speed.json
 
-One and two threads, medians of three repetitions that go round, all on the toy database at about
-the same PSNR; each number of threads in a process that is kept to as many cores. JPEG XL takes part
-where the package ``pillow-jxl-plugin`` is installed. On a busy machine wall times say little: the
-load stands beside them, and ratios are of one run.
+Images of 32×32 of the toy database with one and two threads, larger ones (`CASES`) with one:
+medians of three repetitions that go round, all codecs at about the same PSNR, each case in a
+process that is kept to as many cores as it has threads. JPEG XL takes part where the package
+``pillow-jxl-plugin`` is installed. On a busy machine times of the clock say little: the load stands
+beside them, times of the processor say more, and ratios are of one run. Cases that a run leaves out
+stay as they were.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measuring.data import Folders, load_pictures
+from benchmarks.measuring.data import Folders, Pictures, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.places import module_of
-from benchmarks.measuring.result_file import save_results
+from benchmarks.measuring.result_file import load_results, save_results
+from benchmarks.rates.kept_pictures import Sources, kept_pictures
 from benchmarks.rates.rivals import jpeg_xl_version
 from benchmarks.speed.coding_speed import (
     ANCHOR,
@@ -41,7 +45,19 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic
 from kinpack.errors import KinpackError
 
-THREADS = (1, 2)
+TOY = "cifar10-toy"
+CASES = (
+    (TOY, 32, 1),
+    (TOY, 32, 2),
+    ("photographs", 64, 1),
+    ("photographs", 128, 1),
+    ("photographs", 256, 1),
+    ("photographs", 512, 1),
+    ("pages", 512, 1),
+)
+"""Kind of images, shorter side in pixels, and threads."""
+COUNTED = {64: 32, 128: 16, 256: 6, 512: 2}
+"""Images of each size that are timed; of the toy database as many as --images says."""
 CLASSIC_RULES: tuple[Classic, ...] = ("never", "auto")
 MEMORY_THREADS = 2
 LIMITS = {
@@ -51,17 +67,28 @@ LIMITS = {
 """What speeds are to reach, at least."""
 
 
-def speeds_here(arguments: argparse.Namespace, threads: int) -> list[dict[str, Any]]:
-    """Time all codecs in this process."""
-    pictures = load_pictures("cifar10-toy", Folders(cifar=arguments.cifar))
-    pictures = pictures.sample(arguments.images, seed=arguments.seed)
+def images_of(arguments: argparse.Namespace, kind: str, side: int) -> Pictures:
+    """The images of a case."""
+    if kind == TOY:
+        toy = load_pictures(TOY, Folders(cifar=arguments.cifar))
+        return toy.sample(arguments.images, seed=arguments.seed)
+    sources = Sources(photographs=arguments.photographs, fonts=arguments.fonts, seed=arguments.seed)
+    return kept_pictures(kind, side, sources, count=COUNTED[side])
+
+
+def speeds_here(
+    arguments: argparse.Namespace, kind: str, side: int, threads: int
+) -> list[dict[str, Any]]:
+    """Time all codecs in this process on the images of a case."""
+    pictures = images_of(arguments, kind, side)
     cores = cores_at_hand()[:threads]
     keep_to(cores)
     codec = load_codec(arguments.codec, threads)
     with ThreadPoolExecutor(threads) as workers:
         listed = coders(codec, workers, threads=threads)
         rows = measure(listed, pictures, psnr=arguments.psnr, threads=threads, seed=arguments.seed)
-    return [{**row, "cores": len(cores)} for row in rows]
+    about = {"data": kind, "side": side, "images": len(pictures), "cores": len(cores)}
+    return [{**about, **row} for row in rows]
 
 
 def memory_here(
@@ -92,8 +119,10 @@ def apart(arguments: argparse.Namespace, threads: int, *words: object) -> Any:
         "--images": arguments.images,
         "--psnr": arguments.psnr,
         "--seed": arguments.seed,
+        "--fonts": arguments.fonts,
     }
-    listed = [str(word) for pair in options.items() for word in pair]
+    listed = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
+    listed += [str(word) for word in ("--photographs", *arguments.photographs)]
     command = [sys.executable, "-m", module_of(__file__), *listed, "--here", *map(str, words)]
     count = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     done = subprocess.run(
@@ -108,11 +137,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print and write."""
     codec = Codec.load(arguments.codec)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    rows: list[dict[str, Any]] = []
-    for threads in THREADS:
-        rows += apart(arguments, threads, "speed", threads)
+    before = {} if arguments.output is None else load_results(arguments.output)
+    asked = [case for case in CASES if case[1] in arguments.sides]
+    rows = [row for row in before.get("rows", []) if "side" in row and case_of(row) not in asked]
+    for kind, side, threads in asked:
+        rows += apart(arguments, threads, "speed", kind, side, threads)
+        print_speeds(rows[-1:])
+    rows.sort(key=lambda row: CASES.index(case_of(row)))
     print_speeds(rows)
-    memory: list[dict[str, Any]] = []
+    memory: list[dict[str, Any]] = before.get("memory", []) if arguments.no_memory else []
     results = {
         "rows": rows,
         "anchor": ANCHOR,
@@ -135,7 +168,7 @@ def run(arguments: argparse.Namespace) -> None:
         for size in sizes
     ]
     cases += [("image", side, "always") for side in SIDES]  # what AVIF's own encoder takes
-    for case in [None, *([] if arguments.no_memory else cases)]:
+    for case in (None, *([] if arguments.no_memory else cases)):
         if case is not None:
             memory.append(apart(arguments, MEMORY_THREADS, *case))
             print(memory_line(memory[-1]), flush=True)
@@ -143,40 +176,48 @@ def run(arguments: argparse.Namespace) -> None:
             save_results(arguments.output, results)
 
 
+def case_of(row: dict[str, Any]) -> tuple[str, int, int]:
+    """The case that a row is of."""
+    return row["data"], row["side"], row["threads"]
+
+
 def limits_reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each limit beside the figure that counts for it."""
+    """Each limit beside the figure that counts for it, where that was measured."""
     found = []
     for key, limit in LIMITS.items():
-        row = next(
+        counts = [
             row
             for row in rows
-            if (row["codec"], row["classic"], row["threads"])
-            == ("kinpack", limit["classic"], limit["threads"])
-        )
-        figure, must, goal = row[key], limit["must"], limit["goal"]
+            if (row["codec"], row["classic"], *case_of(row))
+            == ("kinpack", limit["classic"], TOY, 32, limit["threads"])
+        ]
+        if not counts:
+            continue
+        figure, must, goal = counts[0][key], limit["must"], limit["goal"]
         reached = "goal" if figure >= goal else "must" if figure >= must else "no"
         found.append({"figure": key, **limit, "measured": figure, "reached": reached})
     return found
 
 
 def print_speeds(rows: list[dict[str, Any]]) -> None:
-    """Images a second, and how many times AVIF's."""
-    table = Table(title="images a second", title_justify="left")
-    for column in ("codec", "classic"):
+    """Milliseconds of the processor an image, and how many times AVIF's."""
+    table = Table(title="ms of the processor an image", title_justify="left")
+    for column in ("codec", "classic", "images"):
         table.add_column(column)
-    for column in ("threads", "dB", "bpp", "encode", "× AVIF", "decode", "× AVIF"):
+    for column in ("pixels", "threads", "dB", "encode", "× AVIF's", "decode", "× AVIF's"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["codec"],
             row["classic"] or "",
+            row["data"],
+            str(row["side"]),
             str(row["threads"]),
             f"{row['psnr_mean']:.2f}",
-            f"{row['bits_per_pixel']:.2f}",
             *(
                 form.format(row[f"{verb}_{key}"])
                 for verb in ("encode", "decode")
-                for key, form in (("images_per_s", "{:,.0f}"), ("over_avif", "{:.2f}"))
+                for key, form in (("ms", "{:,.2f}"), ("ms_over_avif", "{:.2f}"))
             ),
         )
     Console(highlight=False, width=100).print(table)
@@ -195,7 +236,10 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Speed and memory beside other codecs.")
     parser.add_argument("--cifar", type=Path, required=True, help="CIFAR-10 as Parquet files")
+    parser.add_argument("--photographs", type=Path, nargs="*", default=[], metavar="DIR")
+    parser.add_argument("--fonts", type=Path, metavar="DIR", help="for pages")
     parser.add_argument("--codec", default="default", help="a .kinc file, or default")
+    parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256, 512])
     parser.add_argument("--images", type=int, default=2000, help="of the toy database")
     parser.add_argument("--psnr", type=float, default=31.0, help="at which all are timed, dB")
     parser.add_argument("--seed", type=int, default=0, help="of samples")
@@ -205,11 +249,11 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         if arguments.here:
-            what, size, *rest = arguments.here
+            what, *rest = arguments.here
             made = (
-                speeds_here(arguments, int(size))
+                speeds_here(arguments, rest[0], *map(int, rest[1:]))
                 if what == "speed"
-                else memory_here(arguments, what, int(size), *rest)
+                else memory_here(arguments, what, int(rest[0]), *rest[1:])
             )
             json.dump(made, sys.stdout)
             return

@@ -1,7 +1,7 @@
-"""The plot of the rate–distortion results: a row of panels for each data set.
+"""The figure of the sizes: photographs at each size, by PSNR and as ssimulacra2 sees them.
 
-PSNR runs to the right and the rate upwards, so that at equal quality the lower curve is the better
-one and the distance between two curves is the ratio of their bytes.
+Quality runs to the right and the rate upwards, so that at equal quality the lower curve is the
+better one and the distance between two curves is the ratio of their bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.rates.rate_curves import FILES, Curve, Row, curve, rate_at, ratio
+from benchmarks.measuring.measures import NAMES, quality_of
+from benchmarks.rates.rate_curves import Curve, rate_at
 
 
 @dataclass(frozen=True)
@@ -30,29 +31,6 @@ class Style:
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, SKY, ORANGE, GREEN, GREY = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#777777"
 PURPLE = "#CC79A7"
-STYLES = {
-    "kinpack": Style("kinpack", BLUE, width=2.4),
-    "kinpack-classic": Style("kinpack, classic", SKY, width=2.4),
-    "webp-file": Style("WebP files", ORANGE),
-    "avif-file": Style("AVIF files", GREEN),
-    "jpeg-file": Style("JPEG files", GREY),
-    "kinpack-payload": Style("kinpack", BLUE, width=2.4),
-    "kinpack-learned-payload": Style("kinpack, learned only", BLUE, "--", 1.8),
-    "kinpack-classic-payload": Style("kinpack, classic", SKY, width=2.4),
-    "webp-payload": Style("WebP", ORANGE),
-    "avif-payload-s4": Style("AVIF", GREEN),
-    "avif-sheet-s4": Style("AVIF, one sheet", GREEN, ":"),
-    "jpeg-payload": Style("JPEG", GREY),
-}
-RATIOS = {
-    "kinpack": Style("kinpack on disk", BLUE, width=2.4),
-    "kinpack-classic": Style("kinpack, classic, on disk", SKY, width=2.4),
-    "kinpack-learned-payload": Style("learned payloads and codes", BLUE, "--", 1.8),
-}
-TITLES = {
-    "disk": "On disk: everything but the codec",
-    "payload": "Payloads: with product codes, without heads",
-}
 TICKS = (
     (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24),
     (*np.arange(0.1, 2, 0.1), *np.arange(2, 5, 0.25), *np.arange(5, 25)),
@@ -69,57 +47,85 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 """Matplotlib's settings for every figure of rates."""
+STYLES = {
+    "kinpack-auto-payload": Style("kinpack", BLUE, width=2.4),
+    "kinpack-never-payload": Style("kinpack, learned only", BLUE, "--", 1.8),
+    "avif-payload-s4": Style("AVIF, payloads", GREEN),
+    "webp-file": Style("WebP files", ORANGE),
+    "jxl-file": Style("JPEG XL files", PURPLE),
+    "jpeg-file": Style("JPEG files", GREY),
+}
+SHOWN = ("psnr", "ssimulacra2")
+DRAWN = "photographs-"
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """Draw the results as PNG and SVG beside the result file.
+    """Draw the curves of photographs as PNG and SVG beside the result file; nothing without any.
 
     Args:
-        results: ``rows``, and ``summary`` for each data set.
-        path: of the result file; the plots have its name with other suffixes.
+        results: ``curves`` and ``machine``, each by kind and size.
+        path: of the result file; the figures have its name with other suffixes.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    names = [name for name in results["curves"] if name.startswith(DRAWN)]
+    if not names:
+        return
+    names.sort(key=lambda name: int(name.removeprefix(DRAWN)))
     with mpl.rc_context(SETTINGS):
-        names = list(results["summary"])
-        figure = Figure(figsize=(15.5, 0.5 + 4.4 * len(names)), layout="constrained")
-        parts = figure.subfigures(len(names), 1, hspace=0.04, squeeze=False)
-        for part, name in zip(parts[:, 0], names, strict=True):
-            rows = [row for row in results["rows"] if row["data"] == name]
-            part.suptitle(
-                f"{name}, {rows[0]['images']:,} images: lower is better",
-                x=0.01,
-                ha="left",
-                weight="bold",
-            )
-            left, middle, right = part.subplots(1, 3)
-            span = results["summary"][name]["bd_range"]
-            _draw_rates(left, rows, "disk", span)
-            _draw_rates(middle, rows, "payload", span)
-            _draw_ratios(right, rows, span)
-        figure.savefig(path.with_suffix(".png"), dpi=140)
+        figure = Figure(figsize=(12.5, 0.5 + 4.4 * len(names)), layout="constrained")
+        figure.suptitle(
+            "Photographs: bits per pixel at equal quality, lower is better",
+            x=0.01,
+            ha="left",
+            weight="bold",
+        )
+        panels = figure.subplots(len(names), len(SHOWN), squeeze=False)
+        for row, name in zip(panels, names, strict=True):
+            images = results["machine"][name]["images"]
+            for axes, measure in zip(row, SHOWN, strict=True):
+                lines = [
+                    (style, points(results["curves"][name][codec], measure))
+                    for codec, style in STYLES.items()
+                    if codec in results["curves"][name]
+                ]
+                span = tuple(
+                    end([quality for _, each in lines for quality, _ in each]) for end in (min, max)
+                )
+                title = f"{images} photographs, shorter side {name.removeprefix(DRAWN)} pixels"
+                draw_lines(axes, lines, span, title=title, measure=NAMES[measure])
+        figure.savefig(path.with_suffix(".png"), dpi=100)
         # Without the date, so that the same results give the same file.
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def _draw_rates(axes: Any, rows: Sequence[Row], table: str, span: Sequence[float]) -> None:
-    """Rates over PSNR of the codecs of one table."""
-    present = dict.fromkeys(row["codec"] for row in rows if row["table"] == table)
-    lines = [(STYLES[codec], curve(rows, codec)) for codec in STYLES if codec in present]
-    draw_lines(axes, lines, span, title=TITLES[table])
+def points(measured: Sequence[Mapping[str, Any]], measure: str) -> Curve:
+    """A curve of measured points by a measure; of those of one quality the cheapest."""
+    cheapest: dict[float, float] = {}
+    for point in sorted(measured, key=lambda point: -point["bits_per_pixel"]):
+        quality = quality_of({**point, "psnr_mean": point["psnr_db"]}, measure)
+        if quality is not None:
+            cheapest[quality] = point["bits_per_pixel"]
+    return sorted(cheapest.items())
 
 
 def draw_lines(
-    axes: Any, lines: Sequence[tuple[Style, Curve]], span: Sequence[float], *, title: str
+    axes: Any,
+    lines: Sequence[tuple[Style, Curve]],
+    span: Sequence[float],
+    *,
+    title: str,
+    measure: str,
 ) -> None:
     """Draw curves, each named at its end.
 
     Args:
         axes: of a figure.
         lines: what they look like, and their points.
-        span: range of PSNR, in dB, that is shown.
+        span: range of quality that is shown.
         title: above the axes.
+        measure: of quality, in words.
     """
     grid = np.linspace(span[0], span[1], 101)
     axes.set_yscale("log")
@@ -132,36 +138,13 @@ def draw_lines(
         shown = [(psnr, rate) for psnr, rate in points if span[0] <= psnr <= span[1]]
         axes.plot(*zip(*shown, strict=True), "o", ms=3.2, color=style.colour) if shown else None
     axes.set_title(title)
-    axes.set_xlabel("mean PSNR, dB")
+    axes.set_xlabel(f"mean {measure}")
     axes.set_ylabel("bits per pixel")
     low, high = axes.get_ylim()
     choices = [[tick for tick in ticks if low <= tick <= high] for ticks in TICKS]
     ticks = next((ticks for ticks in choices if len(ticks) > 3), choices[-1])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    _label(axes, ends, span)
-
-
-def _draw_ratios(axes: Any, rows: Sequence[Row], span: Sequence[float]) -> None:
-    """Bytes of ours over those of WebP files of equal PSNR."""
-    files = curve(rows, FILES)
-    ends = []
-    for codec, style in RATIOS.items():
-        points = curve(rows, codec)
-        pairs = [
-            (float(psnr), ratio(rate_at(points, psnr), rate_at(files, psnr)))
-            for psnr in np.linspace(span[0], span[1], 101)
-        ]
-        known = [(psnr, value) for psnr, value in pairs if value is not None]
-        if known:
-            axes.plot(*zip(*known, strict=True), style.line, color=style.colour, lw=style.width)
-            ends.append((style, *known[-1]))
-    axes.axhline(1, color=ORANGE, lw=1.4)
-    ends.append((Style("WebP files", ORANGE), span[1], 1.0))
-    axes.set_title("Bytes over those of WebP files of equal PSNR")
-    axes.set_xlabel("mean PSNR, dB")
-    axes.set_ylabel("ratio")
-    axes.set_ylim(0, max(1.1, axes.get_ylim()[1]))
     _label(axes, ends, span)
 
 
@@ -177,9 +160,8 @@ def _label(axes: Any, ends: Sequence[tuple[Style, float, float]], span: Sequence
     axes.grid(color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     axes.set_xlim(span[0], span[1])
-    axes.set_xticks(
-        range(math.ceil(span[0]), math.floor(span[1]) + 1, 1 if span[1] - span[0] < 6 else 2)
-    )
+    step = next(step for step in (1, 2, 10, 1000) if span[1] - span[0] < 9 * step)
+    axes.set_xticks(range(math.ceil(span[0] / step) * step, math.floor(span[1]) + 1, step))
     to_fraction = axes.transData + axes.transAxes.inverted()
     ordered = sorted(ends, key=lambda end: end[2])
     wanted = [float(to_fraction.transform((x, y))[1]) for _, x, y in ordered]
