@@ -277,7 +277,7 @@ def test_the_least_quality_that_reaches_is_found() -> None:
         tried.append(quality)
         return 10 * quality, 30 + quality / 2 - (20 if quality == 99 else 0)
 
-    for wanted, quality in ((45.0, 30), (45.4, 31), (30.5, 1), (79.0, 98)):
+    for wanted, quality in ((45.0, 30), (45.4, 31), (30.5, 1), (78.5, 97)):
         tried.clear()
         found = flat_pictures.least_reaching(make, (1, 99), wanted)
         assert found == (quality, 10 * quality, 30 + quality / 2)

@@ -288,10 +288,9 @@ def flats(found: Results) -> str:
         "|---|--:|--:|--:|--:|",
     ]
     for row in found["summary"]:
-        values = (
-            "–" if row[key] is None else f"{row[key]:,}" for key in ("learned", "most", "avif")
-        )
-        lines.append(f"| {row['kind']} | {row['reached']} | {' | '.join(values)} |")
+        values = [row[key] for key in ("learned", "most", "avif")]
+        cells = ["–" if value is None else f"{value:,.0f}" for value in values]
+        lines.append(f"| {row['kind']} | {row['reached']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

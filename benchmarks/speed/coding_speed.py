@@ -30,6 +30,7 @@ from kinpack.pictures.images import Image, load_image, to_pil
 
 REPETITIONS = 3
 SAMPLE, WARM_UP = 60, 16
+"""Images that qualities are chosen on, and that are coded before each time, a quarter at most."""
 ANCHOR = "avif-s4"
 RIVALS = {ANCHOR: AVIF, "avif-s6": AVIF_FASTER, "webp-m6": WEBP, "jpeg": JPEG}
 
@@ -149,13 +150,14 @@ def measure(
         PSNR and bits a pixel that came out.
     """
     images = pictures.images
-    sample = pictures.sample(SAMPLE, seed=seed).images
+    quarter = -(-len(images) // 4)
+    sample = pictures.sample(min(SAMPLE, quarter), seed=seed).images
     qualities = [quality_for(coder, sample, psnr) for coder in listed]
     times = [{"encode": Times(), "decode": Times()} for _ in listed]
     rows: list[dict[str, Any]] = []
     for repetition in range(REPETITIONS):
         for coder, quality, both in zip(listed, qualities, times, strict=True):
-            coder.decode(coder.encode(images[:WARM_UP], quality))
+            coder.decode(coder.encode(images[: min(WARM_UP, quarter)], quality))
             coded = both["encode"].run(partial(coder.encode, images, quality))
             drawn = both["decode"].run(partial(coder.decode, coded))
             if repetition == 0:
