@@ -271,9 +271,12 @@ def test_grey_is_cheaper_without_chroma_planes(rng: np.random.Generator) -> None
     assert grey.payload_bytes < colour.payload_bytes
 
 
+@pytest.mark.learn
 def test_rivals_alone_are_measured_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
+    for name in ("pytorch_msssim", "ssimulacra2"):
+        pytest.importorskip(name, reason="needs the extra measure")
     walk = np.cumsum(rng.normal(0, 8, (3, 12, 12, 3)), axis=2) + 128
     smooth = list(walk.clip(0, 255).astype(np.uint8))
     items = [Item(str(i), None, lambda: smooth[0]) for i in range(3)]
