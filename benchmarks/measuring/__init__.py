@@ -1,1 +1,1 @@
-"""What all measurements share: pictures, measures of likeness, books of codes, the machine, result files, pages."""
+"""What all measurements share: pictures, measures, books of codes, the machine, results, pages."""
