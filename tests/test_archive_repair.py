@@ -192,6 +192,15 @@ def test_lost_images_are_looked_for_in_earlier_revisions(
     assert mended(path) == RepairReport(images=3)
 
 
+def test_segments_of_an_archive_that_lies_deeper_are_nobodys(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(10))
+    other = make(tmp_path / "b.kin", pictures(10, seed=5))
+    shutil.copytree(other, path / "segments" / "b.kin")
+    sorted((path / "segments").glob("*.parquet"))[0].unlink()
+    assert 0 < repair(path, tmp_path / "new.kin").images < 10
+    assert saved(path).items() <= expected(pictures(10)).items()
+
+
 def test_a_gap_between_manifests(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(3))
     with reopened(path) as archive:

@@ -17,6 +17,7 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
+from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
@@ -87,6 +88,18 @@ def test_odd_files_are_refused(tmp_path: Path, kind: str, odd: Callable[[Path], 
     name = "manifests" if (kind, odd) == ("manifests", folder) else file.name
     assert any(name in problem for problem in verify(path).problems)
     assert os.path.samestat(before, file.lstat())
+
+
+def test_what_cannot_be_listed_is_not_said_to_be_no_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "a.kin")
+
+    def refuse(*_: object) -> list[str]:
+        raise ArchiveError("the store cannot be reached")
+
+    monkeypatch.setattr(FolderStore, "list", refuse)
+    assert verify(path).problems == ["the store cannot be reached"]
 
 
 @pytest.mark.parametrize("odd", [pipe, zeros, device])

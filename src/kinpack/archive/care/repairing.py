@@ -165,13 +165,17 @@ class _Repair:
         for number, record in records.items():
             if revision is not None and number <= revision.number:
                 known.update(entry.file for entry in record.segments)
-        names = [name for name in self._store.list("segments/") if name.endswith(".parquet")]
-        strays = [name for name in names if name not in known]
+        strays = [name for name in self._segments() if name not in known]
         if strays and revision is None:
             self._report.notes.append(
                 "no revision can be read; all segments there are taken, in no certain order"
             )
         return strays
+
+    def _segments(self) -> list[str]:
+        """Every file that may be a segment: what lies deeper was put there by others."""
+        names = self._store.list("segments/")
+        return [name for name in names if name.endswith(".parquet") and name.count("/") == 1]
 
     def _search(
         self,
@@ -234,8 +238,8 @@ class _Repair:
             elif missing and (taken := take(images)[0]):
                 self._report.notes.append(f"{taken} images that were lost are those of {place}")
             self._whole.lost = []
-        for name in self._store.list("segments/"):
-            if name.endswith(".parquet") and name not in known:
+        for name in self._segments():
+            if name not in known:
                 taken, left = take(self._whole.unnamed(name, revision.codec))
                 self._report.notes.append(
                     f"{self._store.where(name)}: no revision names it; of its whole images {taken} "

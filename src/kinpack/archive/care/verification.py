@@ -131,6 +131,8 @@ class _Verification:
         with self._reporting():
             self._names = set(self._store.list())
             self.report.problems += self._store.faults()
+        if self.report.problems and not self._names:
+            return self.report  # what cannot be listed is not known to be no archive
         records = self._manifests()
         self._codecs(records)
         self._segments(records)
