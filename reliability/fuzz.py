@@ -1,4 +1,4 @@
-"""Fuzz whatever reads files of strangers: codec, network, archive, payload, picture.
+"""Fuzz whatever reads files of strangers: codec, network, archive, its folder, payload, picture.
 
     python -m reliability.fuzz --minutes 60 --seed 0 [--only NAME [--case N]]
 
@@ -46,7 +46,7 @@ _SLICE = 3.0  # seconds for one sort after the other
 _NAMES = (
     *("codec file", "network", "describer file", "manifest", "segment", "file of codes"),
     *("sealed archive", "learned payload", "causal payload", "AVIF payload", "WebP payload"),
-    *("lossless WebP payload", "alpha", "picture"),
+    *("lossless WebP payload", "alpha", "picture", "folder"),
 )
 
 
@@ -126,7 +126,7 @@ def _work(folder: str, seed: int, only: str | None, board: Board, to: Connection
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # native libraries write what they like
     warnings.simplefilter("ignore")
     os.environ["KINPACK_MAX_PIXELS"] = str(_PIXELS)
-    all_cases = cases(load_seeds(Path(folder) / "seeds"))
+    all_cases = cases(load_seeds(Path(folder) / "seeds"), Path(folder) / f"folder-{os.getpid()}")
     for case in all_cases.values():  # load what is loaded at the first need
         tried(case, random.Random(0))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -219,7 +219,9 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.case is not None:
         os.environ["KINPACK_MAX_PIXELS"] = str(_PIXELS)
-        cases(make_seeds())[chosen.only](chance_of(chosen.seed, chosen.only, chosen.case))
+        with tempfile.TemporaryDirectory() as folder:
+            case = cases(make_seeds(), Path(folder) / "folder")[chosen.only]
+            case(chance_of(chosen.seed, chosen.only, chosen.case))
         return
     # A shell that starts it in the background has Ctrl-C ignored: it is asked for here.
     signal.signal(signal.SIGINT, signal.default_int_handler)

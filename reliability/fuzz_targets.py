@@ -9,6 +9,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,6 +29,7 @@ from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
 from kinpack.networks.networks import OnnxNetwork
 from kinpack.pictures.images import load_image
+from reliability.fuzz_folder import folder_case
 from reliability.fuzz_seeds import Seeds
 from reliability.mutate import NUMBERS, mutated, mutated_json, mutated_part
 
@@ -131,10 +133,14 @@ class MemoryFile:
         """Nothing is open."""
 
 
-def cases(seeds: Seeds) -> dict[str, Case]:
+def cases(seeds: Seeds, folder: Path) -> dict[str, Case]:
     """What is fuzzed: by name, a function that makes a case by chance and reads it.
 
     A case raises a ``KinpackError`` where it is refused; any other error is a finding.
+
+    Args:
+        seeds: what is changed.
+        folder: one that is not there; it is to stay as long as there are cases.
     """
     codecs = seeds.codecs
     learned = Codec.from_bytes(codecs[1], where="tiny")
@@ -163,6 +169,7 @@ def cases(seeds: Seeds) -> dict[str, Case]:
         "lossless WebP payload": lambda c: _payload(classic, lossy[Kind.WEBP_LOSSLESS], c),
         "alpha": lambda c: _payload(classic, [p for p in seeds.classic if p.channels == 4], c, 60),
         "picture": lambda c: _picture(mutated(c.choice(seeds.pictures), c, seeds.pictures)),
+        "folder": folder_case(folder),
     }
 
 

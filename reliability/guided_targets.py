@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tempfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fakes.manifest_files import sealed
@@ -16,8 +18,10 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import KinpackError
 from reliability import fuzz_targets
+from reliability.fuzz_folder import folder_case
 from reliability.fuzz_seeds import Seeds, make_seeds
 from reliability.fuzz_targets import MemoryFile, MemoryStore
+from reliability.mutate import mutated_json
 
 
 def _chance() -> random.Random:
@@ -118,16 +122,70 @@ def _payload(seeds: Seeds) -> tuple[Callable[[bytes], None], list[bytes]]:
     ]
 
 
+class Drawn(random.Random):
+    """Chances that an input decides, byte after byte, and zeros when it is at its end."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(0)
+        self._data = data
+        self._at = 0
+
+    def getrandbits(self, k: int) -> int:
+        """An integer of so many bits."""
+        count = -(-k // 8)
+        part = self._data[self._at : self._at + count].ljust(count, b"\0")
+        self._at += count
+        return int.from_bytes(part) >> (8 * count - k)
+
+    def random(self) -> float:
+        """A number from 0 up to below 1."""
+        return self.getrandbits(8) / 256
+
+
+def _folder(seeds: Seeds) -> tuple[Callable[[bytes], None], list[bytes]]:
+    """An archive's folder, in which the input decides what is changed and what is done then."""
+    del seeds
+    _FOLDERS.append(tempfile.TemporaryDirectory())
+    case = folder_case(Path(_FOLDERS[-1].name))
+
+    return lambda data: case(Drawn(data)), [bytes(range(first, 256, 7)) for first in range(7)]
+
+
 TARGETS: dict[str, Callable[[Seeds], tuple[Callable[[bytes], None], list[bytes]]]] = {
     "manifest": _manifest,
     "segment": _segment,
     "sealed": _sealed,
     "codec": _codec,
     "payload": _payload,
+    "folder": _folder,
 }
 """By name: what gives the reader of an input, and the inputs to begin with."""
 
+
+def _manifest_changed(data: bytes, seed: int) -> bytes | None:
+    """A manifest with other values: as JSON it gets further than with other bytes."""
+    try:
+        return json.dumps(mutated_json(json.loads(data), random.Random(seed))).encode()
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _codec_changed(data: bytes, seed: int) -> bytes | None:
+    """A codec file with changes in its header or its sections, lengths made to fit."""
+    try:
+        return fuzz_targets._file(data + bytes(32), random.Random(seed), ())[:-32]
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError, zlib.error):
+        return None
+
+
+CHANGES: dict[str, Callable[[bytes, int], bytes | None]] = {
+    "manifest": _manifest_changed,
+    "codec": _codec_changed,
+}
+"""How inputs with an inner form are changed, by name: from a seed; ``None`` where one has none."""
+
 _CODECS: list[Codec] = []
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []  # there as long as this process is
 
 
 def _archive(store: Any) -> None:

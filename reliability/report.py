@@ -15,6 +15,7 @@ from benchmarks.measuring.machine import machine
 
 RESULTS = Path(__file__).with_name("results")
 
+_PLACES = ("--folder=", "--output=", "--corpus=")  # options that no result file notes
 _SHOWN = 10
 _SHOWN_FAILURES = 20
 
@@ -68,7 +69,14 @@ class Trials:
         Args:
             counts: what was counted, JSON values.
         """
-        words = [word for word in sys.argv[1:] if not word.startswith(("--folder=", "--output="))]
+        self.write(counts)
+        print(json.dumps({**counts, "failures": len(self.failures)}))
+        if self.failures:
+            sys.exit(1)
+
+    def write(self, counts: dict[str, Any]) -> None:
+        """Write the result file as far as the trial has come."""
+        words = [word for word in sys.argv[1:] if not word.startswith(_PLACES)]
         result = {
             "command": shlex.join(["python", "-m", f"reliability.{self._name}", *words]),
             "seed": self._options.seed,
@@ -81,6 +89,3 @@ class Trials:
         }
         self._options.output.parent.mkdir(parents=True, exist_ok=True)
         self._options.output.write_text(json.dumps(result, indent=2) + "\n")
-        print(json.dumps({**counts, "failures": len(self.failures)}))
-        if self.failures:
-            sys.exit(1)

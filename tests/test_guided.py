@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from kinpack.errors import KinpackError
+from reliability import guided
 from reliability.fuzz_seeds import Seeds, make_seeds
 from reliability.fuzz_targets import WrongError
 from reliability.guided import CORPUS
-from reliability.guided_targets import TARGETS, tried
+from reliability.guided_targets import CHANGES, TARGETS, Drawn, tried
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +34,57 @@ def test_no_input_of_the_corpus_is_a_finding(
         warnings.simplefilter("ignore")
         for data in first:
             read(data)  # whole: not even refused
-        kept = sorted((CORPUS / name).iterdir())
-        assert kept
+        kept = sorted((CORPUS / name).glob("*"))
         for data in [b"", b"\0" * 40, first[0][:-1], *(file.read_bytes() for file in kept)]:
             tried(read, data)
+
+
+def test_seeds_are_the_same_each_time(seeds: Seeds) -> None:
+    assert make_seeds() == seeds  # else what was kept would be refused for its names alone
+
+
+def test_an_input_decides_all_chances() -> None:
+    def drawn(data: bytes) -> list[object]:
+        chance = Drawn(data)
+        values = [chance.randrange(6), chance.choice("abc"), chance.random(), chance.randbytes(3)]
+        return [*values, chance.sample(range(9), 3)]
+
+    assert drawn(bytes(range(40))) == drawn(bytes(range(40)))
+    assert drawn(bytes(range(40))) != drawn(bytes(range(40, 80)))
+    assert drawn(b"") == drawn(bytes(99))
+
+
+def test_inputs_are_changed_in_their_own_form(seeds: Seeds) -> None:
+    for name, change in CHANGES.items():
+        whole = TARGETS[name](seeds)[1][0]
+        assert len({change(whole, seed) for seed in range(9)}) > 4
+        assert change(b"neither", 1) is None
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_turns_add_up_in_the_result_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: bool
+) -> None:
+    """Without atheris: a program in its place says what libFuzzer says."""
+    said = "stat::number_of_executed_units: 70\n#9 DONE cov: 12 ft: 3"
+    program = f"import sys; print({said!r}, file=sys.stderr); sum(range(9**7)); sys.exit({found:d})"
+    monkeypatch.setattr(guided, "COMMAND", [sys.executable, "-c", program])
+    monkeypatch.setattr(guided, "CORPUS", tmp_path / "corpus")
+    monkeypatch.setattr(guided, "find_spec", lambda _: True)
+    output = tmp_path / "guided.json"
+    words = ["--targets=manifest,codec", f"--output={output}", f"--folder={tmp_path}"]
+    counts = []
+    for minutes in (0.001, 0.002):
+        monkeypatch.setattr(sys, "argv", ["guided", f"--minutes={minutes}", *words])
+        with pytest.raises(SystemExit) if found else nullcontext():
+            guided.main()
+        counts.append(json.loads(output.read_text()))
+    first, second = (one["targets"]["manifest"] for one in counts)
+    assert first["inputs"] == 70 * first["turns"] > 0
+    assert second["inputs"] == 70 * second["turns"] > first["inputs"]
+    assert second["minutes"] >= first["minutes"]
+    assert second["covered"] == 12
+    assert [one["failures"] > 0 for one in counts] == [found, found]
 
 
 def test_a_refusal_of_several_lines_is_a_finding() -> None:
