@@ -124,11 +124,25 @@ def soak(result: dict[str, Any]) -> list[str]:
         "collections_refused": "collections refused, since somebody was writing",
         "verifications": "verifications of the whole archive while all went on",
         "images_at_the_end": "images in it at the end",
+        "store_not_there": "refused, since the store was not there",
+        "taken_for_dead": "refused, since others took it for dead: nothing was added, or it was "
+        "taken away again",
+        "seen_halfway": "openings and verifications in which a file was missing, of a commit that "
+        "was taken away next",
     }
     rows: list[list[Any]] = [["minutes", f"{result['minutes']:g}"]]
     rows += [["processes", result["processes"]]]
-    rows += [[f"kills of a {role}", count] for role, count in result["kills"].items()]
-    rows += [[text, result[name]] for name, text in names.items()]
+    rows += [[f"kills of a {role}", count] for role, count in sorted(result["kills"].items())]
+    rows += [
+        [f"times that a {role} stood still", n]
+        for role, n in sorted(result.get("stops", {}).items())
+    ]
+    if "outages" in result:
+        text = "of these longer than its lease counts, writers, compactor and collector"
+        rows += [[text, result["stops_longer_than_a_lease"]]]
+        rows += [["kills of the object store", result["outages"]]]
+    rows += [["steps of a clock", result.get("clock_steps", 0)]]
+    rows += [[text, result[name]] for name, text in names.items() if name in result]
     return _table("counted | number", rows)
 
 
@@ -200,6 +214,32 @@ def memory(result: dict[str, Any]) -> list[str]:
     return _table(head, [*rows, ["**all**", *sums]])
 
 
+def guided(result: dict[str, Any]) -> list[str]:
+    """Inputs that fuzzing guided by coverage has read."""
+    rows: list[list[Any]] = [
+        [name, f"{counts['minutes']:.1f}", counts["inputs"], counts["covered"]]
+        for name, counts in result["targets"].items()
+    ]
+    rows.append(["**all**", f"{result['minutes']:.1f}", result["inputs"], ""])
+    return _table("read | minutes of processor time | inputs | points reached", rows)
+
+
+def branches(result: dict[str, Any]) -> list[str]:
+    """Branches of the archive's code that its tests reach, by room."""
+    rooms: dict[str, list[int]] = {}
+    for module, counts in result["modules"].items():
+        room = f"`archive/{module.rpartition('/')[0]}`".replace("/`", "`")
+        for place, count in enumerate((counts["branches"], counts["reached"])):
+            rooms.setdefault(room, [0, 0])[place] += count
+    rows = [[room, *counts, _share(counts)] for room, counts in sorted(rooms.items())]
+    sums = [result["branches"], result["branches_reached"]]
+    return _table("room | branches | reached | share", [*rows, ["**all**", *sums, _share(sums)]])
+
+
+def _share(counts: list[int]) -> str:
+    return f"{100 * counts[1] / counts[0]:.1f} %"
+
+
 #: name -> what makes the table of its result file
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
@@ -207,11 +247,14 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "power-cuts": power_cuts,
     "census": census,
     "soak": soak,
+    "soak-bucket": soak,
     "damage": damage,
     "object-faults": object_faults,
     "memory": memory,
     "fuzz": fuzz,
     "fuzz-hour": fuzz,
+    "guided": guided,
+    "branches": branches,
 }
 
 
