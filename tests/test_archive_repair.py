@@ -211,6 +211,17 @@ def test_a_gap_between_manifests(tmp_path: Path) -> None:
     assert saved(path) == expected(pictures(9))
 
 
+def test_what_only_builds_on_what_is_lost_tells_of_its_archive(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(60))
+    with reopened(path) as archive:
+        archive.remove(["set/00001"])  # its manifest says what has changed since the first
+        assert archive.manifest.base is not None
+    damage(path / "manifests" / "0000000001.json", 40)
+    report = mended(path)
+    assert "no revision can be read" in "".join(report.notes)
+    assert saved(path) == expected(pictures(60))
+
+
 def test_a_damaged_codec(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(3))
     damage(path / "codecs" / f"{CODEC.codec_id}.kinc", 5)

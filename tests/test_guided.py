@@ -39,6 +39,26 @@ def test_no_input_of_the_corpus_is_a_finding(
             tried(read, data)
 
 
+@pytest.mark.slow
+def test_an_index_with_any_byte_changed_is_refused_or_read(
+    seeds: Seeds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All sums hold: what is behind them is reached, guard after guard."""
+    monkeypatch.setenv("KINPACK_MAX_PIXELS", str(1 << 20))
+    read, (index,) = TARGETS["segment"](seeds)
+    said = []
+    for place in range(0, len(index), 11):
+        for bits in (1, 0x80):
+            data = bytearray(index)
+            data[place] ^= bits
+            try:
+                read(bytes(data))
+            except KinpackError as error:
+                said.append(str(error))
+    assert len(said) > len(index) // 11
+    assert not [text for text in said if "\n" in text]
+
+
 def test_seeds_are_the_same_each_time(seeds: Seeds) -> None:
     assert make_seeds() == seeds  # else what was kept would be refused for its names alone
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import time
 import zlib
 from collections.abc import Callable
@@ -39,6 +40,7 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, ImageError, PayloadError
 from kinpack.integrations.unpacking import file_names, unpack
 from kinpack.limits import DEEPEST
+from tests.archive_checks import make
 
 ENTRY = SegmentEntry(
     name="0" * 32,
@@ -114,6 +116,20 @@ def test_rows_that_are_claimed_only_take_no_memory(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"\.parquet"):
         snapshot.entry(3)
     assert not any(segment.is_read for segment in snapshot.segments)
+
+
+def test_an_id_that_is_there_twice_is_found(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")
+    (file,) = (path / "segments").iterdir()
+    shutil.copyfile(file, file.with_stem("f" * 32))
+    first = path / "manifests" / "0000000001.json"
+    body = json.loads(first.read_bytes())
+    del body["checksum"]
+    body["segments"] += [{**body["segments"][0], "name": "f" * 32}]
+    first.write_bytes(sealed(body))
+    problems = verify(path).problems
+    assert len(problems) == 10
+    assert all("is there 2 times" in problem for problem in problems)
 
 
 @pytest.mark.parametrize("field", ["change", "metadata"])

@@ -86,6 +86,17 @@ def refuse(archive: Archive, change: str) -> None:
     assert "cannot" not in str(caught.value)
 
 
+@pytest.mark.parametrize("verb", CHANGES)
+def test_an_archive_that_was_emptied_is_gone(tmp_path: Path, verb: str) -> None:
+    path = make(tmp_path / "a.kin")
+    with reopened(path) as archive:
+        shutil.rmtree(path / "manifests")
+        with pytest.raises(ArchiveError, match="open it again") as caught:
+            CHANGES[verb](archive)
+    assert "\n" not in str(caught.value)
+    assert not list(path.glob("manifests/*"))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("commits", [(1, 1), (1, 3), (3, 1), (2, 2)])
 def test_an_archive_that_was_rebuilt(ground: Ground, change: str, commits: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,13 @@ from fakes.fake_bucket import FakeBucket
 from fakes.fake_codec import pictures
 from fakes.manifest_files import sealed
 from kinpack.archive.care.collecting import GcReport
+from kinpack.archive.care.repairing import repair
 from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.manifest import manifest_file
 from kinpack.archive.stores import buckets, leases
 from kinpack.archive.stores.object_store import ObjectStore
 from kinpack.errors import ArchiveError
-from tests.archive_checks import content, expected, make, reopened
+from tests.archive_checks import CODEC, content, expected, make, reopened
 
 PLACE = "memory://a.kin"
 DAY = 24 * 3600
@@ -300,6 +302,58 @@ def test_others_may_have_built_on_it_before_it_looks(bucket: FakeBucket, more: i
     for number in range(more):
         del wanted[f"set/{number:05d}"]
     assert content(PLACE) == wanted
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_what_others_added_to_a_commit_that_is_undone_stays(
+    bucket: FakeBucket, tmp_path: Path, forgotten: bool
+) -> None:
+    """Where the revision before it is forgotten, nothing can be given back, and it says so."""
+    make(PLACE, pictures(4))
+
+    def replace() -> None:
+        with reopened(PLACE) as archive:
+            archive.add(pictures(1, first=3, seed=9), on_duplicate="replace")
+
+    writer = Standing(bucket, replace, "HEAD .*segments/")  # its commit is there
+    with reopened(PLACE) as archive:
+        assert len(archive.ids) == 4  # it has read what is gone next
+        archive.store.delete(archive.manifest.segments[-1].file)
+        if forgotten:
+            bucket.now += 2 * DAY  # the writer's lease has ended
+            gc()
+        else:
+            archive.add(pictures(2, first=30))
+    writer.go_on()
+    assert "\n" not in str(writer.error)
+    if forgotten:
+        assert "kinpack repair" in str(writer.error)
+        assert repair(PLACE, tmp_path / "saved.kin", codec=CODEC).images == 3
+        assert content(tmp_path / "saved.kin") == expected(pictures(3))
+    else:
+        assert "the commit was undone, try again" in str(writer.error)
+        gc()
+        assert content(PLACE) == expected(pictures(4), pictures(2, first=30))
+
+
+def test_two_collectors_do_not_meet(bucket: FakeBucket) -> None:
+    one, other = ObjectStore(PLACE), ObjectStore(PLACE)
+    with one.alone(), pytest.raises(ArchiveError, match="already"), other.alone():
+        pass
+    with other.alone():
+        assert len(other.leases()) == 1
+
+
+def test_a_writer_waits_for_a_collector(
+    bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "WAIT_SECONDS", 60.0)
+    make(PLACE, pictures(3))
+    with ExitStack() as collecting:
+        collecting.enter_context(ObjectStore(PLACE).alone())
+        monkeypatch.setattr(time, "sleep", lambda _: collecting.close())
+        add(20)()
+    assert content(PLACE) == expected(pictures(3), pictures(2, first=20))
 
 
 def test_others_may_have_built_on_a_compaction(bucket: FakeBucket) -> None:
