@@ -16,22 +16,12 @@ from typing import Any
 
 from benchmarks.measuring.filled_page import UNMEASURED, fill_page
 from benchmarks.measuring.places import RESULTS, ROOT
-from benchmarks.rates.rate_curves import rate_at
+from benchmarks.pages.codec_tables import CODECS, by_size
 
 README = ROOT / "README.md"
 
-#: The data sets and qualities (mean PSNR in dB) of the table of rates.
-DATA = {"cifar10-toy": "CIFAR-10, 32 × 32", "thumbs64": "photographs, 64 × 64"}
-PSNR = (28, 30, 32, 34)
-
-#: How the table of rates calls each curve of the results, in its order.
-CODECS = {
-    "kinpack-auto": "kinpack",
-    "kinpack-classic": "kinpack, classic payloads only",
-    "avif-file": "AVIF files",
-    "webp-file": "WebP files",
-    "jpeg-file": "JPEG files",
-}
+SIDE = 256
+"""Shorter side, in pixels, of the pictures in the table of rates."""
 
 
 def demo_table(path: Path) -> str:
@@ -54,25 +44,14 @@ def demo_table(path: Path) -> str:
 
 
 def rate_table(path: Path) -> str:
-    """Bits a pixel of every codec at the same mean PSNR, between the points of its curve."""
-    curves: dict[str, Any] = json.loads(path.read_text())["curves"]
-    rows = [
-        "| bits a pixel at | images | " + " | ".join(f"{psnr} dB" for psnr in PSNR) + " |",
-        "|---|---|" + "--:|" * len(PSNR),
-    ]
-    for data, images in DATA.items():
-        for codec, name in CODECS.items():
-            points = sorted((p["psnr_db"], p["bits_per_pixel"]) for p in curves[data][codec])
-            values = [rate_at(points, psnr) for psnr in PSNR]
-            cells = " | ".join("–" if value is None else f"{value:.2f}" for value in values)
-            rows.append(f"| {name} | {images} | {cells} |")
-    return "\n".join(rows)
+    """Bytes at equal quality at 256 pixels, of every codec and by every measure."""
+    return by_size(json.loads(path.read_text()), tuple(CODECS), SIDE)
 
 
 #: name -> (result file, what makes the table of it)
 TABLES: dict[str, tuple[Path, Callable[[Path], str]]] = {
     "demo": (RESULTS / "demo.json", demo_table),
-    "rates": (RESULTS / "bd_rate.json", rate_table),
+    "rates": (RESULTS / "sizes.json", rate_table),
 }
 
 
