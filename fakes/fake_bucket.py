@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,10 +32,12 @@ class FakeBucket:
         now: seconds of its clock.
         gates: by the name of a thread what is called before each of its requests, with method and
             key; whoever is to stand still waits there.
+        careless: a pattern of the keys that are written though there is an object.
     """
 
     now: float = 0.0
     gates: dict[str, Gate] = field(default_factory=dict)
+    careless: str = "(?!)"
     _held: dict[str, FakeObject] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.RLock)
 
@@ -52,7 +55,7 @@ class FakeBucket:
         del use_multipart
         self._pass("PUT", key)
         with self._lock:
-            if mode == "create" and key in self._held:
+            if mode == "create" and key in self._held and not re.search(self.careless, key):
                 raise AlreadyExistsError(key)
             time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=int(self.now))
             meta = {"path": key, "size": len(data), "last_modified": time}

@@ -461,7 +461,7 @@ def kind(seen: Seen) -> str:
 
 
 WRITE = ["PUT lock", "LIST locks", "HEAD manifest", "GET manifest"]
-COMMIT = ["GET manifest", "PUT manifest", "GET manifest"]
+COMMIT = ["GET manifest", "PUT manifest", "PUT manifest", "GET manifest"]
 
 
 @pytest.mark.usefixtures("small_segments")
@@ -469,7 +469,7 @@ def test_what_it_costs(proxy: FaultProxy) -> None:
     address = f"s3://kin/{uuid.uuid4().hex}/a.kin"
     assert costs(proxy, lambda: make(address, pictures(12))) == [
         "LIST manifests", "PUT lock", "PUT lock", "LIST locks", "PUT codec",
-        "PUT segment", "PUT segment", "PUT segment", "PUT manifest",
+        "PUT segment", "PUT segment", "PUT segment", "PUT manifest", "PUT manifest",
         "LIST manifests", "HEAD segment", "HEAD segment", "HEAD segment", "DELETE",
     ]  # fmt: skip
 

@@ -95,7 +95,7 @@ def test_one_fault_at_any_request_of_a_commit_is_made_good(
     proxy: FaultProxy, record_property: Record
 ) -> None:
     asked = requests_of(proxy, add)
-    assert len(asked) == 17
+    assert len(asked) == 18
     tried = 0
     for number, request in enumerate(asked):
         writes = request.startswith("PUT") and "/locks/" not in request

@@ -134,7 +134,7 @@ def test_a_put_is_made_on_the_condition_that_there_is_none(bucket: tuple[Stub, O
     assert objects.get("manifests/0000000001.json", 4, 7) == (b"fir", 9)
     assert objects.find("manifests/0000000001.json") == 9
     assert objects.find("manifests/0000000002.json") is None
-    objects.see_conditions("manifests/0000000001.json")
+    assert objects.honours_conditions("manifests/0000000001.json", b"the first")
     with pytest.raises(ArchiveError, match="is missing"):
         objects.get("manifests/0000000002.json")
 

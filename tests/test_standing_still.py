@@ -403,6 +403,43 @@ def test_a_first_commit_whose_files_are_gone_makes_no_archive(bucket: FakeBucket
         reopened(PLACE)
 
 
+@pytest.mark.parametrize("careless", ["manifests/", "manifests/.*[02468].json", "."])
+def test_a_store_that_ignores_conditions_of_some_names_is_found_out(
+    bucket: FakeBucket, careless: str
+) -> None:
+    """By every commit, whoever else commits meanwhile: what was acknowledged is there."""
+    make(PLACE, pictures(3))
+    bucket.careless = careless
+    first = Standing(bucket, add(10), "PUT .*manifests/")
+    second = Standing(bucket, add(20), "PUT .*manifests/", after=1)
+    for writer in (first, second):
+        writer.go_on()
+        assert "If-None-Match" in str(writer.error)
+    with pytest.raises(ArchiveError, match="If-None-Match"):
+        add(30)()
+    bucket.careless = "(?!)"
+    assert content(PLACE) == expected(pictures(3))
+
+
+def test_a_commit_that_was_forgotten_meanwhile_shows_no_careless_store(bucket: FakeBucket) -> None:
+    make(PLACE, pictures(3))
+    writer = Standing(bucket, add(10), "PUT .*manifests/", after=1)
+    bucket.now += 2 * DAY
+    with reopened(PLACE) as archive:
+        archive.compact()
+        archive.gc(min_age=0)
+    writer.go_on()
+    assert "If-None-Match" not in str(writer.error)
+    assert content(PLACE) == expected(pictures(3), pictures(2, first=10))
+
+
+def test_no_archive_is_born_where_conditions_of_manifests_are_ignored(bucket: FakeBucket) -> None:
+    bucket.careless = "manifests/"
+    with pytest.raises(ArchiveError, match="If-None-Match"):
+        make(PLACE, pictures(3))
+    assert ObjectStore(PLACE).list() == []
+
+
 def test_a_slow_clock_does_not_forget_what_is_new(bucket: FakeBucket, tmp_path: Path) -> None:
     make(PLACE, pictures(3))
     make(tmp_path / "a.kin", pictures(3))

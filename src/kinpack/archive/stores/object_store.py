@@ -77,7 +77,12 @@ class ObjectStore:
     def create(self, name: str, data: bytes | memoryview) -> bool:
         """Put an object, only if there is none of that name; False if it was taken.
 
-        Where the store does not answer, the error leaves open whether the object is there.
+        A manifest decides who has won, and a store may honour conditions of some names alone: so
+        each is put again, and counts if that is refused. Where the store does not answer, the error
+        leaves open whether the object is there.
+
+        Raises:
+            ArchiveError: the store cannot be written, or writes one though there is one.
         """
         objects = self._opened
         if self._lease is not None:
@@ -91,6 +96,11 @@ class ObjectStore:
             raise
         if created:
             self._sizes[name] = len(data)
+            careless = name.startswith(FOLDER) and not objects.honours_conditions(name, data)
+            # Or it was forgotten, while this one stood still: that shows in what is there.
+            if careless and (self._lease is None or self._lease.holds()):
+                made.remove(name)
+                raise self._careless()
         else:
             made.remove(name)
         return created
@@ -115,6 +125,10 @@ class ObjectStore:
         return sorted(
             name for name in found if name.startswith(prefix) and not name.startswith(leases.LOCKS)
         )
+
+    def rename(self, name: str, other: str) -> bool:
+        """Do nothing: objects are not renamed. Their ages count in its place."""
+        return False
 
     def delete(self, *names: str) -> None:
         """Remove objects; one that is not there is no error.
@@ -229,7 +243,8 @@ class ObjectStore:
         """
         self._opened.create(name, text)
         if not self._conditional:
-            self._objects.see_conditions(name)
+            if not self._objects.honours_conditions(name, text):
+                raise self._careless()
             self._conditional = True
 
     def leases(self) -> dict[str, datetime]:
@@ -246,6 +261,12 @@ class ObjectStore:
         if self._closed:
             raise closed(self.where(""))
         return self._objects
+
+    def _careless(self) -> ArchiveError:
+        return ArchiveError(
+            f"{self.where('')}: this store writes an object though there is one (it ignores "
+            "If-None-Match), so that writers would destroy each other's work; use another store"
+        )
 
     def _piece(self, name: str, start: int, stop: int) -> bytes:
         data = b""

@@ -129,17 +129,17 @@ class Objects:
         """Put an object, whether there is one or not."""
         self._asked(lambda: self._small.put(self._key(name), data, mode="overwrite"), name, "write")
 
-    def see_conditions(self, name: str) -> None:
-        """See that the store honours the condition of a put: else two writers would both win.
+    def honours_conditions(self, name: str, data: bytes | memoryview) -> bool:
+        """Tell whether the store refuses to put an object of a name that is taken.
 
         Args:
-            name: of an object that is there.
+            name: of an object that is there; where the store puts another, it is removed.
+            data: what it holds, so that nobody ever finds anything else there.
         """
-        if self._put(name, b"nobody's", uuid.uuid4().hex):
-            raise ArchiveError(
-                f"{self.where('')}: this store writes an object though there is one (it ignores "
-                "If-None-Match), so that writers would destroy each other's work; use another store"
-            )
+        if self._put(name, data, uuid.uuid4().hex):
+            self.delete([name])
+            return False
+        return True
 
     def delete(self, names: Sequence[str]) -> None:
         """Remove objects, in no certain order; one that is not there is no error."""
