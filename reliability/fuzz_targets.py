@@ -93,7 +93,7 @@ class MemoryStore:
         """Refuse whatever would change it."""
         raise ArchiveError(f"{self.where('')}: it is only read")
 
-    create = delete = writing = alone = ages = begin = refuse
+    create = rename = delete = writing = alone = ages = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Nothing is ever begun."""

@@ -11,8 +11,10 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
+from itertools import count
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import pytest
@@ -164,45 +166,116 @@ def test_locks_that_lock_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert content(path) == kept  # what was acknowledged
 
 
-def test_locks_that_lock_nobody_and_a_slow_collection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So an acknowledged commit is lost: the collector had looked before. `verify` says it."""
-    path = make(tmp_path / "a.kin", pictures(3))
-    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    create, delete = FolderStore.create, FolderStore.delete
-    written, go = Event(), Event()
+class Slow(Thread):
+    """Work on an archive that stands still before some of its steps: calls of its store.
 
-    def waiting(self: Any, name: str, data: Any) -> bool:
-        if name.startswith("manifests/"):
-            monkeypatch.setattr(FolderStore, "create", create)
-            written.set()
-            go.wait()
-        return bool(create(self, name, data))
+    Args:
+        work: what it does.
+    """
 
-    def slow(self: Any, *names: str) -> None:
-        monkeypatch.setattr(FolderStore, "delete", delete)
-        go.set()
-        writer.join()
-        delete(self, *names)
+    def __init__(self, work: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.work, self.error, self.steps = work, "", 0
+        self.stop: int | str | None = None
+        self.stands, self.go = Event(), Event()
 
-    def write() -> None:
-        with reopened(path) as archive:
-            reports.append(archive.add(pictures(2, first=20)))
+    def run(self) -> None:
+        try:
+            self.work()
+        except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"
+        finally:
+            self.stands.set()
 
-    reports: list[Any] = []
-    writer = Thread(target=write)
-    monkeypatch.setattr(FolderStore, "create", waiting)
-    writer.start()
-    written.wait()
-    monkeypatch.setattr(FolderStore, "delete", slow)
-    reopened(path).gc(min_age=0)
-    assert reports[0].added == 2
+    def until(self, stop: int | str | None) -> None:
+        """Let it go on to the step that is wanted, by its number or its begin, or to its end."""
+        self.stop = stop
+        self.stands.clear()
+        if self.ident is None:
+            self.start()
+        elif self.is_alive():
+            self.go.set()
+        else:
+            return
+        assert self.stands.wait(30)
+
+    def step(self, what: str) -> None:
+        """Stand still here if this is the step."""
+        if self.stop == self.steps or (isinstance(self.stop, str) and what.startswith(self.stop)):
+            self.go.clear()
+            self.stands.set()
+            assert self.go.wait(30)
+        self.steps += 1
+
+
+OURS = {"", "ArchiveError", "NotFoundError"}
+DONE: dict[str, Callable[[set[str]], bool]] = {
+    "collects": lambda there: "set/00000" in there,
+    "adds": lambda there: {"set/00000", "set/00070"} <= there,
+    "purges": lambda there: "set/00000" not in there,
+}
+
+
+def add_two(path: Path) -> None:
     with reopened(path) as archive:
-        assert any(archive.manifest.segments[-1].file in line for line in verify(path).problems)
-    with reopened(path, at=1) as before:
-        assert len(list(before.images())) == 3
-    assert repair(path, tmp_path / "b.kin").images == 3
+        archive.add(pictures(2, first=20))
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks lock nobody, and each call of a store by somebody slow is a step."""
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    for name in ("ages", "create", "delete", "exists", "list", "read", "rename", "size"):
+        call = getattr(FolderStore, name)
+
+        def stepping(self: Any, *given: Any, call: Any = call, name: str = name) -> Any:
+            if isinstance(worker := current_thread(), Slow):
+                worker.step(f"{name} {given[:1] and given[0]}")
+            return call(self, *given)
+
+        monkeypatch.setattr(FolderStore, name, stepping)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("act", MEANWHILE)
+def test_locks_that_lock_nobody_and_whoever_is_slow(tmp_path: Path, act: str) -> None:
+    """Wherever the one that cleans up and the one that commits stand still: nothing is lost.
+
+    The segments are there when the other begins. It stands before its n-th step while the commit
+    goes on up to its m-th, then ends, and then the commit does.
+    """
+    whole = make(tmp_path / "whole.kin", pictures(3))
+    with reopened(whole) as archive:
+        archive.remove(["set/00002"])
+    acknowledged = set()
+    for ahead in count():
+        for cleaned in count(ahead % 2, 2):
+            path = tmp_path / f"{ahead}-{cleaned}.kin"
+            shutil.copytree(whole, path)
+            writer = Slow(partial(add_two, path))
+            cleaner = Slow(partial(MEANWHILE[act], path))
+            writer.until("create manifests/")
+            begun = writer.steps
+            cleaner.until(cleaned)
+            beyond_its_end = cleaner.steps < cleaned
+            writer.until(begun + 1 + ahead)
+            cleaner.until(None)
+            writer.until(None)
+            there, told = content(path), (ahead, cleaned, writer.error, cleaner.error)
+            assert {writer.error.partition(": ")[0], cleaner.error.partition(": ")[0]} <= OURS, told
+            others = expected(pictures(2), pictures(1, first=70), pictures(2, first=20))
+            assert there.items() <= others.items(), told
+            assert writer.error or {"set/00020", "set/00021"} <= set(there), told
+            assert cleaner.error or DONE[act](set(there)), told
+            assert {"set/00001"} <= set(there), told
+            acknowledged.add(not writer.error)
+            shutil.rmtree(path)
+            if beyond_its_end:
+                break
+        if writer.steps < begun + 1 + ahead:
+            break
+    assert acknowledged == {True, False}
 
 
 def test_without_locks_all_is_written_and_nothing_collected(

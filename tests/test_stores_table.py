@@ -62,6 +62,12 @@ class Shelf:
     def list(self, prefix: str = "") -> list[str]:
         return sorted(name for name in self._files if name.startswith(prefix))
 
+    def rename(self, name: str, other: str) -> bool:
+        if name not in self._files:
+            return False
+        self._files[other] = self._files.pop(name)
+        return True
+
     def delete(self, *names: str) -> None:
         for name in names:
             self._files.pop(name, None)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinpack.archive.care.summary import summary
+from kinpack.archive.revisions.leftovers import remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.manifest_chain import commit, refreshed, remove_leftovers
+from kinpack.archive.revisions.manifest_chain import commit, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec

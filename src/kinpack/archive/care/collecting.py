@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from numbers import Real
 
+from kinpack.archive.revisions.leftovers import remove_unnamed
 from kinpack.archive.revisions.manifest import TIME, codec_file, describer_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
@@ -121,11 +122,16 @@ def sweep(
     report.young = sorted(young)
     others = [name for name in others if name not in young]
     report.files = manifests + others
-    report.bytes = sum(store.size(name) for name in report.files)
+    sizes = dict.fromkeys(report.files, 0)
+    for name in sizes:
+        with suppress(ArchiveError):  # a link or a pipe goes like all others
+            sizes[name] = store.size(name)
     if not dry_run:
         # Revisions go first, oldest first: whatever interrupts this leaves a whole later part.
         store.delete(*manifests)
-        store.delete(*others)
+        stay = remove_unnamed(store, others, numbers[-1])
+        report.files = [name for name in report.files if name not in stay]
+    report.bytes = sum(sizes[name] for name in report.files)
     return report
 
 

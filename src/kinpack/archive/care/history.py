@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kinpack.archive.revisions.manifest import manifest_file
-from kinpack.archive.revisions.manifest_chain import load_record, manifest_numbers
+from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 
@@ -40,7 +40,7 @@ def history(store: Store) -> list[Revision]:
         store: where the archive lies.
 
     Raises:
-        ArchiveError: a manifest is damaged.
+        ArchiveError: a manifest is damaged, or there is none.
     """
     revisions: dict[int, Revision] = {}
     for number in manifest_numbers(store):
@@ -64,4 +64,6 @@ def history(store: Store) -> list[Revision]:
             segments=segments + len(record.segments),
             change=record.change,
         )
+    if not revisions:
+        load_manifest(store)  # says that it is no archive, or no longer one
     return list(revisions.values())

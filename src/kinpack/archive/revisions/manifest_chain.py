@@ -15,7 +15,7 @@ from kinpack.archive.revisions.manifest import (
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.segments.segment import Segment
-from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED, Store
+from kinpack.archive.stores.store import FOLDER, UNFINISHED, Store
 from kinpack.archive.stores.system_errors import existing
 from kinpack.errors import ArchiveError
 
@@ -271,8 +271,8 @@ def put_next(
         if not base.manifest.number:
             raise existing(store.where(""))
         base = Snapshot(store, load_manifest(store, known=base.manifest), base)
-        if base.manifest.number < manifest.number:
-            break
+        if base.manifest.number < manifest.number and store.exists(manifest.file):
+            break  # else somebody's commit had the name, and was taken back
     place = store.where(manifest_file(base.manifest.number + 1))
     raise ArchiveError(
         f"{place}: something has this name and is no revision, or others commit without end; look "
@@ -302,7 +302,7 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             for entry in manifest.segments
             if entry.name not in known
             for file, n_bytes in entry.files.items()
-            if not (store.exists(file) and store.size(file) == n_bytes)
+            if not _is_whole(store, file, n_bytes)
         ]
     except ArchiveError as error:
         raise ArchiveError(
@@ -314,6 +314,18 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             store.delete(manifest.file)
         raise replaced(store)
     return missing
+
+
+def _is_whole(store: Store, file: str, n_bytes: int) -> bool:
+    """Whether a file is there, of so many bytes, though it may be going just now."""
+    if not store.exists(file):
+        return False
+    try:
+        return store.size(file) == n_bytes
+    except ArchiveError:
+        if store.exists(file):
+            raise
+        return False
 
 
 def _is_oldest(store: Store, manifest: Manifest) -> bool:
@@ -330,35 +342,3 @@ def cleaned_up(store: Store, missing: list[str]) -> ArchiveError:
         f"{store.where(missing[0])}: this was written just now and is gone: its writer stood still "
         "for so long that others took it for dead and cleaned up; the commit was undone, try again"
     )
-
-
-def remove_leftovers(store: Store, known: Manifest) -> None:
-    """Delete what dead writers left: temporary files, and segments or codes no manifest names.
-
-    To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
-
-    Args:
-        store: where the archive lies.
-        known: a revision that has been read already.
-
-    Raises:
-        ArchiveError: the store cannot be read or written.
-    """
-    names = store.list()
-    store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
-    unnamed = {
-        name
-        for name in names
-        if (name.startswith("segments/") and name.endswith(".parquet"))
-        or (name.startswith("codes/") and name.endswith(".bin"))
-    }
-    unnamed.difference_update(*(entry.files for entry in known.segments))
-    numbers = manifest_numbers(store) if unnamed else []
-    if not numbers:
-        return
-    unnamed.difference_update(*(entry.files for entry in load_manifest(store).segments))
-    for number in reversed(numbers):
-        if not unnamed:
-            return
-        unnamed.difference_update(*(entry.files for entry in load_record(store, number).segments))
-    store.delete(*sorted(unnamed))

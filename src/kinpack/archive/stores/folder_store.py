@@ -148,7 +148,7 @@ class FolderStore:
         """
         names: list[str] = []
         folders = [prefix.rpartition("/")[0]]
-        try:
+        with self._told(prefix, "read the folder"):
             while folders:
                 folder = folders.pop()
                 before = f"{folder}/" if folder else ""
@@ -156,9 +156,15 @@ class FolderStore:
                     # No Path for each file: an archive may have many.
                     for name, below in self._entries(folder):
                         (folders if below else names).append(before + name)
-        except OSError as error:
-            raise refusal(error, self.where(prefix), "read the folder") from error
         return sorted(name for name in names if name.startswith(prefix))
+
+    def rename(self, name: str, other: str) -> bool:
+        """Give a file another name in its folder; False where it is not there."""
+        gone, to = suppress(FileNotFoundError), other.rpartition("/")[2]
+        with self._told(name, "rename"), gone, self._within(name) as (handle, last):
+            system.rename(last, to, src_dir_fd=handle, dst_dir_fd=handle)
+            return True
+        return False
 
     def delete(self, *names: str) -> None:
         """Remove files in this order; one that is not there is no error."""
@@ -166,11 +172,9 @@ class FolderStore:
             with self._lock:
                 if (descriptor := self._descriptors.pop(name, None)) is not None:
                     release(descriptor)
-            try:
-                with suppress(FileNotFoundError), self._within(name) as (handle, last):
-                    system.unlink(last, dir_fd=handle)
-            except OSError as error:
-                raise refusal(error, self.where(name), "delete") from error
+            gone = suppress(FileNotFoundError)
+            with self._told(name, "delete"), gone, self._within(name) as (handle, last):
+                system.unlink(last, dir_fd=handle)
             if name.startswith(FOLDER):  # a power cut must not take one before those before it
                 self._synchronise(FOLDER)
         for folder in dict.fromkeys(name.rpartition("/")[0] + "/" for name in names):
@@ -179,11 +183,9 @@ class FolderStore:
 
     def _synchronise(self, folder: str) -> None:
         """Make the names in a folder durable; one that is not there has none."""
-        try:
-            with suppress(FileNotFoundError), self._within(folder) as (handle, _):
-                system.fsync(handle)
-        except OSError as error:
-            raise refusal(error, self.where(folder), "synchronise") from error
+        gone = suppress(FileNotFoundError)
+        with self._told(folder, "synchronise"), gone, self._within(folder) as (handle, _):
+            system.fsync(handle)
 
     @contextmanager
     def writing(self, tidy: Callable[[], None]) -> Iterator[None]:
@@ -227,10 +229,8 @@ class FolderStore:
                 cannot be opened, locked or synchronised.
         """
         with self._opened() as descriptor:
-            try:
+            with self._told("", "lock"):
                 alone = lock_alone(descriptor)
-            except OSError as error:
-                raise refusal(error, self.where(""), "lock") from error
             if not alone:
                 raise ArchiveError(
                     f"{self.where('')}: somebody is writing to the archive, or the file system "
@@ -322,11 +322,8 @@ class FolderStore:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """A descriptor of the folder, to lock it by; whatever lock it holds ends with the block."""
-        try:
-            with self._within("") as (handle, _):
-                descriptor = open_folder(".", handle)
-        except OSError as error:
-            raise refusal(error, self.where(""), "open") from error
+        with self._told("", "open"), self._within("") as (handle, _):
+            descriptor = open_folder(".", handle)
         try:
             self._held = descriptor
             yield descriptor
@@ -380,15 +377,21 @@ class FolderStore:
 
     def _settle(self) -> None:
         """Make the names of all files durable: a writer that died may not have come to it."""
-        try:
+        with self._told("", "synchronise"):
             folders = [name for name, below in self._entries("") if below]
             with self._within("") as (handle, _):
                 for folder in [*folders, "."]:
                     synchronise(folder, handle)
             self._anchored.update(folders)
             self._anchor("")
+
+    @contextmanager
+    def _told(self, name: str, action: str) -> Iterator[None]:
+        """A block in which a refusal of the system is told in one line."""
+        try:
+            yield
         except OSError as error:
-            raise refusal(error, self.where(""), "synchronise") from error
+            raise refusal(error, self.where(name), action) from error
 
     def _reading(self, error: OSError, name: str) -> ArchiveError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):

@@ -107,7 +107,7 @@ class SealedStore:
             "kinpack unseal ARCHIVE -o FOLDER"
         )
 
-    create = delete = writing = alone = ages = begin = refuse
+    create = rename = delete = writing = alone = ages = begin = refuse
 
     def end(self, *, born: bool) -> None:
         """Do nothing: nothing is ever begun here."""

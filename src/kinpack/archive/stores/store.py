@@ -66,6 +66,13 @@ class Store(Protocol):
         """Sorted names of all files that begin with ``prefix``, temporary ones included."""
         ...
 
+    def rename(self, name: str, other: str) -> bool:
+        """Give a file another name in its folder, at once, for everybody.
+
+        False where it is not there, or the store can do no such thing.
+        """
+        ...
+
     def delete(self, *names: str) -> None:
         """Remove files, durably; one that is not there is no error.
 

@@ -1,0 +1,81 @@
+"""Leftovers: files that no revision names, removed so that no commit loses what it has named."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
+from kinpack.archive.stores.store import TEMPORARY, Store
+
+
+def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]:
+    """Remove files that no revision names, but for what was committed meanwhile.
+
+    Locks and leases keep others from committing now. Where they keep nobody out, this does: files
+    are moved aside first, then what was committed is looked at, and what that names moved back. Who
+    commits does it the other way round, the manifest first, and then looks whether its files are
+    there. So one of the two sees the other, whatever stands still where.
+
+    Args:
+        store: where the archive lies.
+        names: of the files; in a store that cannot rename they go after the look.
+        newest: number of the newest revision that was looked at.
+
+    Returns:
+        The names of those that stay.
+
+    Raises:
+        ArchiveError: the store cannot be read or written; what was moved aside is moved back.
+    """
+    aside: dict[str, str] = {}
+    named = set(names)
+    try:
+        for name in names:
+            folder, _, last = name.rpartition("/")
+            other = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}"
+            if not last.startswith(TEMPORARY) and store.rename(name, other):
+                aside[name] = other
+        numbers = (number for number in manifest_numbers(store) if number > newest)
+        records = [load_record(store, number) for number in numbers]
+        named = {file for record in records for entry in record.segments for file in entry.files}
+    finally:
+        stay = [name for name in names if name in named]
+        for name in stay:
+            if name in aside:
+                store.rename(aside.pop(name), name)
+    store.delete(*aside.values(), *(name for name in names if name not in named))
+    return stay
+
+
+def remove_leftovers(store: Store, known: Manifest) -> None:
+    """Delete what dead writers left: temporary files, and segments or codes no manifest names.
+
+    To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
+
+    Args:
+        store: where the archive lies.
+        known: a revision that has been read already.
+
+    Raises:
+        ArchiveError: the store cannot be read or written.
+    """
+    names = store.list()
+    store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
+    unnamed = {
+        name
+        for name in names
+        if (name.startswith("segments/") and name.endswith(".parquet"))
+        or (name.startswith("codes/") and name.endswith(".bin"))
+    }
+    unnamed.difference_update(*(entry.files for entry in known.segments))
+    numbers = manifest_numbers(store) if unnamed else []
+    if not numbers:
+        return
+    unnamed.difference_update(*(entry.files for entry in load_manifest(store).segments))
+    for number in reversed(numbers):
+        if not unnamed:
+            return
+        unnamed.difference_update(*(entry.files for entry in load_record(store, number).segments))
+    remove_unnamed(store, sorted(unnamed), numbers[-1])
