@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,56 @@ def test_packing_adding_searching_sealing_and_verifying(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "a.kin", "a.zip", "b.kin", "first", "more", "out",
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_without_locks_nothing_is_cleaned_up(tmp_path: Path) -> None:
+    """What docs/how-to-corrupt.md says of a system that has no locks."""
+    path, orphan = tmp_path / "a.kin", tmp_path / "a.kin/segments" / f"{'0' * 32}.parquet"
+    photos = pictures(tmp_path / "photos", 1, 2, 3)
+    works(tmp_path, "pack", photos, "-o", path, "--codec", "classic")
+    works(tmp_path, "rm", path, "2.png")
+    orphan.write_text("of a killed writer, or of one that writes")
+    before = {file: file.read_bytes() for file in path.rglob("*.*")}
+    for words in (
+        ("gc", path, "--min-age", "0"),
+        ("rm", path, "1.png", "--purge"),
+        ("compact", path, "--purge"),
+    ):
+        code, _, errors = run(tmp_path, *words)
+        assert (code, len(errors.splitlines())) == (1, 1)
+        assert "kinpack copy" in errors
+    assert {file: file.read_bytes() for file in path.rglob("*.*")} == before
+    works(tmp_path, "add", path, pictures(tmp_path / "more", 4))
+    works(tmp_path, "compact", path)
+    assert orphan.exists()
+    with Archive.open(path) as archive:  # what came meanwhile is built on
+        archive.remove(["4.png"])
+    works(tmp_path, "copy", path, "-o", tmp_path / "b.kin")
+    works(tmp_path, "verify", tmp_path / "b.kin", "--deep")
+    with Archive.open(tmp_path / "b.kin") as archive:
+        assert sorted(archive.ids) == ["1.png", "3.png"]
+        assert len(archive.history()) == 1
+    assert len(list((tmp_path / "b.kin").glob("segments/*"))) == 1
+
+
+@pytest.mark.slow
+def test_without_locks_what_a_killed_writer_began_is_named(tmp_path: Path) -> None:
+    photos = pictures(tmp_path / "photos", 1)
+    works(tmp_path, "pack", photos, "-o", tmp_path / "a.kin", "--codec", "classic")
+    (tmp_path / "b.kin").mkdir()
+    (tmp_path / "b.kin" / f".tmp-unfinished-{'0' * 32}").touch()
+    (tmp_path / f".a.zip.{'0' * 32}.partial").touch()
+    pack = ("pack", photos, "-o", tmp_path / "b.kin", "--codec", "classic")
+    seal = ("seal", tmp_path / "a.kin", "-o", tmp_path / "a.zip")
+    for words in (pack, seal):
+        code, _, errors = run(tmp_path, *words)
+        assert code == 1
+        assert "remove" in errors
+    shutil.rmtree(tmp_path / "b.kin")
+    (tmp_path / f".a.zip.{'0' * 32}.partial").unlink()
+    for words in (pack, seal):
+        works(tmp_path, *words)
 
 
 def test_a_link_in_an_archive_is_not_followed(tmp_path: Path) -> None:
