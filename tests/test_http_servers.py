@@ -41,6 +41,10 @@ class OddServer(RangeServer):
         match self.manner:
             case "no suffix" if asked.startswith("bytes=-"):
                 self._send(request, 416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            case "endless size":
+                self._send(request, 416, b"", {"Content-Range": f"bytes */{'9' * 5000}"})
+            case "moved nowhere":
+                self._send(request, 302, b"", {"Location": "http://[::1/a.kin.zip"})
             case "login" if not self.logins[-1]:
                 self._send(request, 401, b"", {"WWW-Authenticate": "Basic"})
             case "drip":
@@ -104,6 +108,8 @@ def test_odd_servers_work(manner: str, sealed: Path) -> None:
         ("gzip", r"the server compresses what it gives \(gzip\)"),
         ("new tag", "the file has changed meanwhile"),
         ("login", "the server answers 401"),
+        ("endless size", "does not give parts of a file"),
+        ("moved nowhere", "no address of a file"),
     ],
 )
 def test_others_are_named_rightly(manner: str, told: str, sealed: Path) -> None:
@@ -147,7 +153,15 @@ def test_addresses_of_any_letters(sealed: Path) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["http://[::1/x", "http://h:port/x", "http://h:99999/x", "https:///x", "http://.é./x"],
+    [
+        "http://[::1/x",
+        "http://h:port/x",
+        "http://h:99999/x",
+        "https:///x",
+        "http://.é./x",
+        "http://a b/x",
+        "http://h/\udcff",
+    ],
 )
 def test_what_is_no_address_is_one_line(address: str) -> None:
     with pytest.raises(ArchiveError, match="no address of a file"):

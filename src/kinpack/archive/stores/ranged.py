@@ -30,8 +30,10 @@ _REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _SLOWEST = 1 << 14  # bytes a second that a server has to give in the end
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
+_NUMBER = "([0-9]{1,19})"  # of bytes; Python refuses to read thousands of digits
+_RANGE = re.compile(rf"bytes {_NUMBER}-{_NUMBER}/(?:{_NUMBER}|\*)")
+_UNSATISFIED = re.compile(rf"bytes \*/{_NUMBER}")
+_NO_HOST = re.compile(r"[\x00-\x20\x7f]")
 
 
 class RangedFile(Protocol):
@@ -184,7 +186,7 @@ class HttpFile:
         match = _RANGE.fullmatch(headers.get("Content-Range", ""))
         if status == 206 and match and int(match[2]) - int(match[1]) + 1 == len(data):
             end = int(match[2]) + 1
-            if match[3] in ("*", str(end)):
+            if match[3] in (None, str(end)):
                 return data, end, _version(headers)
         elif status == 200:  # the whole of a small file
             return data, len(data), _version(headers)
@@ -254,7 +256,10 @@ class HttpFile:
     def _follow(self, location: str) -> None:
         """Go on at another address; a password goes to no other host, nothing to plain HTTP."""
         before = self._url
-        self._url, login = _split(urljoin(before.geturl(), location))
+        try:
+            self._url, login = _split(urljoin(before.geturl(), location))
+        except ValueError:
+            raise _no_address(location) from None
         if before.scheme == "https" and self._url.scheme != "https":
             raise ArchiveError(
                 f"{self.where}: it leads from https to {shown(self._url.geturl())}, which anybody "
@@ -311,18 +316,22 @@ def _split(url: str) -> tuple[SplitResult, dict[str, str]]:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"
         host = (parts.hostname or "").encode("idna").decode()
+        path, query = (quote(one, safe="/%:@!$&'()*+,;=?~") for one in (parts.path, parts.query))
     except (ValueError, UnicodeError):
         host = ""
-    if not host or parts.scheme not in ("http", "https"):
-        told = shown(re.sub(r"//[^/@]*@", "//", url))
-        raise ArchiveError(f"{told}: no address of a file; it is like http://host/photos.kin.zip")
+    if not host or _NO_HOST.search(host) or parts.scheme not in ("http", "https"):
+        raise _no_address(url)
     login = {}
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         login = {"Authorization": f"Basic {b64encode(pair).decode()}"}
     host = f"[{host}]" if ":" in host else host
-    path, query = (quote(part, safe="/%:@!$&'()*+,;=?~") for part in (parts.path, parts.query))
     return SplitResult(parts.scheme, host + port, path, query, ""), login
+
+
+def _no_address(url: str) -> ArchiveError:
+    told = shown(re.sub(r"//[^/@]*@", "//", url))
+    return ArchiveError(f"{told}: no address of a file; it is like http://host/photos.kin.zip")
 
 
 def _host(url: SplitResult) -> tuple[str, int]:
