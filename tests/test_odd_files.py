@@ -18,7 +18,9 @@ from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.stores.folder_store import FolderStore
-from kinpack.errors import ArchiveError, KinpackError
+from kinpack.codec.codec import Codec
+from kinpack.describers.describer import Describer
+from kinpack.errors import ArchiveError, CodecError, KinpackError
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 
@@ -107,6 +109,31 @@ def test_an_odd_file_is_no_archive(tmp_path: Path, odd: Callable[[Path], None]) 
     odd(tmp_path / "a.kin.zip")
     with pytest.raises(ArchiveError, match="is a file, no archive"):
         Archive.open(tmp_path / "a.kin.zip")
+
+
+@pytest.mark.parametrize("odd", [pipe, zeros, device, folder, huge])
+@pytest.mark.parametrize("kind", [Codec, Describer])
+def test_an_odd_file_is_no_codec_or_describer(
+    tmp_path: Path, kind: type[Codec | Describer], odd: Callable[[Path], None]
+) -> None:
+    odd(tmp_path / "x")
+    with pytest.raises(CodecError, match="x: ") as caught:
+        kind.load(tmp_path / "x")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("purge", [False, True])
+def test_odd_leftovers_keep_nobody_from_cleaning_up(tmp_path: Path, purge: bool) -> None:
+    path, elsewhere = make(tmp_path / "a.kin"), make(tmp_path / "b.kin", pictures(2))
+    before = hashes(elsewhere)
+    (path / f".tmp-{'1' * 32}").symlink_to(elsewhere)
+    (path / "segments" / f"{'1' * 32}.parquet").symlink_to(min(elsewhere.glob("segments/*")))
+    os.mkfifo(path / "segments" / f"{'2' * 32}.parquet")
+    os.mkfifo(path / "codes")
+    with reopened(path) as archive:
+        archive.remove(["set/00001"], purge=True) if purge else archive.gc(min_age=0)
+    assert hashes(elsewhere) == before
+    assert not [name for name in path.rglob("*") if name.is_symlink() or name.name[0] == "2"]
 
 
 def test_reading_follows_links_to_single_files(tmp_path: Path) -> None:

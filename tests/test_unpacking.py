@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import unicodedata
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from kinpack.archive.archive import Archive
 from kinpack.errors import ArchiveError
 from kinpack.integrations.unpacking import TABLE, file_names, unpack
 from kinpack.pictures.images import load_image
+from kinpack.pictures.picture_writing import encode_image
 
 
 def names(*ids: str, format: str = "png") -> list[str]:  # noqa: A002
@@ -189,3 +191,29 @@ def test_an_empty_archive_unpacks_to_an_empty_table(tmp_path: Path) -> None:
     archive = Archive.open(tmp_path / "x.kin", codec=FakeCodec())
     assert unpack(archive, tmp_path / "out") == 0
     assert (tmp_path / "out" / TABLE).read_text() == "file,id,label\n"
+
+
+def test_no_link_that_comes_meanwhile_leads_out_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may write in the folder too: they put links in the place of what was just made."""
+    ids = [f"{folder}/{number}.png" for folder in "ab" for number in range(5)]
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    victim.mkdir()
+    for number in range(5):
+        (victim / f"{number}.png").write_text("another's")
+
+    def swapping(*given: Any, **options: Any) -> bytes:
+        if not (out / "b").is_symlink():
+            (out / "b").rename(tmp_path / "made")
+            (out / "b").symlink_to(victim)
+        return encode_image(*given, **options)
+
+    monkeypatch.setattr("kinpack.integrations.unpacking.encode_image", swapping)
+    with (
+        archive_of(tmp_path / "a.kin", [(name, None) for name in ids]) as archive,
+        pytest.raises(ArchiveError, match="a link is in the way"),
+    ):
+        unpack(archive, out, threads=1)
+    assert {file.read_text() for file in victim.iterdir()} == {"another's"}
+    assert len(list(victim.iterdir())) == 5

@@ -7,9 +7,11 @@ import io
 import os
 import re
 import unicodedata
+import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +19,13 @@ from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.stores.handles import create_file, open_folder, release, system
 from kinpack.archive.stores.staged_file import staged_file
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
-from kinpack.pictures.images import SUFFIXES
-from kinpack.pictures.picture_writing import Format, save_image
+from kinpack.pictures.images import SUFFIXES, Image
+from kinpack.pictures.picture_writing import Format, encode_image
 from kinpack.progress import Progress
 
 TABLE = "labels.csv"
@@ -72,19 +75,21 @@ def unpack(
         How many images were written.
 
     Raises:
-        ArchiveError: the folder is not empty or cannot be written, an id is no path below a
-            folder, or a file of the archive is missing or damaged.
-        ImageError: a file cannot be written.
+        ArchiveError: the folder is not empty or cannot be written, a link is in the way, an id is
+            no path below a folder, or a file of the archive is missing or damaged.
+        ImageError: the format cannot hold an image.
         PayloadError: a packet is damaged.
     """
     root = path_of(folder, "the folder", ArchiveError)
     with opened(archive) as reader:
         ids = reader.ids
         files = file_names(ids if names is None else names, format, where=reader.where)
-        _prepare(root, force)
-        for folder_name in sorted({file.rpartition("/")[0] for file in files}):
-            _make(root, folder_name)
-        _write_files(reader, files, root, format, threads, progress)
+        with _prepared(root, force) as within:
+            for folder_name in sorted({file.rpartition("/")[0] for file in files}):
+                with _told(root / folder_name), _below(within, folder_name):
+                    pass
+            write = partial(_write, root, within, format)
+            _write_files(reader, files, write, threads, progress)
         _write_table(root / TABLE, files, reader.entries())
     return len(files)
 
@@ -92,8 +97,7 @@ def unpack(
 def _write_files(
     reader: Reader,
     files: Sequence[str],
-    root: Path,
-    picture: Format,
+    write: Callable[[str, Image], None],
     threads: int | None,
     progress: Progress | None,
 ) -> None:
@@ -104,8 +108,7 @@ def _write_files(
         try:
             images = reader.images(threads=threads)
             for file, (_, image) in zip(files, images, strict=True):
-                write = partial(save_image, image, root / file, format=picture)
-                waiting.append((pool.submit(write), image.nbytes))
+                waiting.append((pool.submit(write, file, image), image.nbytes))
                 waiting_bytes += image.nbytes
                 while len(waiting) > _WAITING or waiting_bytes > _WAITING_BYTES:
                     waiting_bytes -= _settle(waiting, progress)
@@ -214,34 +217,65 @@ def _folders(files: Iterable[str]) -> set[str]:
     return folders
 
 
-def _prepare(root: Path, force: bool) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with os.scandir(root) as entries:
-            empty = next(entries, None) is None
-    except OSError as error:
-        if root.exists() and not root.is_dir():
-            raise ArchiveError(f"{shown(root)}: is a file; name a folder to unpack to") from error
-        raise refusal(error, shown(root), "unpack") from error
-    if not (empty or force):
-        raise ArchiveError(
-            f"{shown(root)}: the folder is not empty; name another one, or allow files to be "
-            "replaced with --force"
-        )
-
-
-def _make(root: Path, name: str) -> None:
-    """Make a folder below ``root``, where no link has its name or that of one above it."""
-    folder = root
-    for part in name.split("/") if name else ():
-        folder /= part
+@contextmanager
+def _prepared(root: Path, force: bool) -> Iterator[int]:
+    """Handle of the folder to unpack to, which is made if it is missing."""
+    with _told(root):
         try:
-            if not folder.is_symlink():
-                folder.mkdir(exist_ok=True)
-                continue
+            root.mkdir(parents=True, exist_ok=True)
+            within = open_folder(root)
         except OSError as error:
-            raise refusal(error, shown(folder), "unpack") from error
-        raise ArchiveError(f"{shown(folder)}: a link is in the way; unpack to an empty folder")
+            if root.exists() and not root.is_dir():
+                raise ArchiveError(
+                    f"{shown(root)}: is a file; name a folder to unpack to"
+                ) from error
+            raise
+    try:
+        if not force and system.listdir(within):
+            raise ArchiveError(
+                f"{shown(root)}: the folder is not empty; name another one, or allow files to be "
+                "replaced with --force"
+            )
+        yield within
+    finally:
+        release(within)
+
+
+@contextmanager
+def _below(within: int, name: str) -> Iterator[int]:
+    """Handle of a folder below another, made where it is missing; no link leads there."""
+    with ExitStack() as stack:
+        for part in name.split("/") if name else ():
+            with suppress(FileExistsError):
+                system.mkdir(part, dir_fd=within)
+            within = open_folder(part, within)
+            stack.callback(release, within)
+        yield within
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A block in which a refusal of the system is told in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, shown(path), "unpack") from error
+
+
+def _write(root: Path, within: int, picture: Format, file: str, image: Image) -> None:
+    """Write an image below a folder; what has its name gives way, and a link is not followed."""
+    folder, _, last = file.rpartition("/")
+    data = encode_image(image, format=picture, where=shown(root / file))
+    part = f".{uuid.uuid4().hex}.part"
+    with _told(root / file), _below(within, folder) as handle:
+        try:
+            with os.fdopen(create_file(part, handle), "wb") as written:
+                written.write(data)
+            system.replace(part, last, src_dir_fd=handle, dst_dir_fd=handle)
+        except BaseException:
+            with suppress(OSError):
+                system.unlink(part, dir_fd=handle)
+            raise
 
 
 def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from kinpack import __version__
 from kinpack.errors import CodecError, see_memory, shown
-from kinpack.networks.container import Container, FileKind, read_container
+from kinpack.networks.container import MAX_BYTES, Container, FileKind, read_container
 
 
 class FileContent:
@@ -81,13 +82,17 @@ class FileContent:
             return cls.from_bytes(data, where=f"the shipped {what} {spec!r}", **options)
         where = shown(str(spec))
         try:
-            data = Path(spec).read_bytes()
+            found = Path(spec).stat()
+            odd = not stat.S_ISREG(found.st_mode) or found.st_size > 2 * MAX_BYTES
+            data = b"" if odd else Path(spec).read_bytes()  # a pipe would be waited for
         except (OSError, TypeError, ValueError) as error:
             see_memory(error, where)
             reason = getattr(error, "strerror", None) or error
             raise CodecError(
                 f"{where}: cannot read the {what} ({reason}); name {kind.examples}"
             ) from error
+        if odd:
+            raise CodecError(f"{where}: no regular file, or a huge one; name {kind.examples}")
         return cls.from_bytes(data, where=where, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
