@@ -10,13 +10,21 @@ import pytest
 
 from kinpack.codec.choice import classic_trials
 from kinpack.codec.choice.classic_rule import FEATURES, ClassicRule, features
-from kinpack.codec.classic.payloads import DEFAULT_SPEED, ClassicImages, candidates
+from kinpack.codec.choice.efforts import EFFORTS
+from kinpack.codec.choice.first_look import SIGHTS, FirstLook, sights
+from kinpack.codec.choice.prediction import Prediction
+from kinpack.codec.classic.payloads import (
+    DEFAULT_SPEED,
+    ClassicImages,
+    candidates,
+    may_be_lossless,
+)
 from kinpack.codec.codec import Codec
 from kinpack.codec.encoding import Encoder
 from kinpack.codec.learned.learned import LearnedImages
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Candidate, Payload, Payloads
-from kinpack.codec.packets.target import Target, lam
+from kinpack.codec.packets.target import Effort, Target, lam
 from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image, squared_error
@@ -73,15 +81,15 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
     codec = Codec.load("default")
     tried: list[tuple[int, ...]] = []
 
-    def spy(image: Image, *, quality: int) -> list[object]:
+    def spy(image: Image, **options: Any) -> list[Candidate]:
         tried.append(image.shape)
-        return list(candidates(image, quality=quality))
+        return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", spy)
     codes = product_codes(codec, images())
     never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
-        encoder = Encoder(payloads_of(codec), codec, codec.quantiser, rule)
+        encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(rule))
         encoder.at_quality(images(), codes, [50] * 6, Target(threads=1))
         assert len(tried) == count
         tried.clear()
@@ -102,7 +110,7 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
     doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, doubtful)
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(doubtful))
     codes, qualities = product_codes(codec, many), [quality] * len(many)
     made = encoder.at_quality(many, codes, qualities, Target(threads=1))
     slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(classic_trials.QUICK_SPEED)
@@ -110,51 +118,153 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     assert slow < len(many)
     for image, mine, choice in zip(many, learned, made, strict=True):
         cost = choice.candidate.cost(quality)
-        if classic_trials.stands_a_chance(image, mine, quality=quality):
-            rivals = [mine, *candidates(image, quality=quality)]
-            assert cost == pytest.approx(min(c.cost(quality) for c in rivals))
-        else:
-            assert cost == pytest.approx(mine.cost(quality))
+        (hasty,) = candidates(image, quality=quality, speed=8, kinds=[Kind.AVIF])
+        most = classic_trials.QUICK_FACTOR * mine.cost(quality) + classic_trials.QUICK_BITS
+        rivals = [mine]
+        if hasty.cost(quality) < most or may_be_lossless(image, quality):
+            rivals += candidates(image, quality=quality)
+        assert cost == pytest.approx(min(one.cost(quality) for one in rivals))
     # Where the rule is sure of itself there is no quick one.
     speeds.clear()
     sure = ClassicRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, sure)
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(sure))
     encoder.at_quality(many, codes, qualities, Target(threads=1))
     assert speeds == [DEFAULT_SPEED] * len(many)
 
 
-@pytest.mark.parametrize("quality", [30, 75])
-def test_larger_images_are_tried_at_the_best_setting(
-    monkeypatch: pytest.MonkeyPatch, quality: int
+def looking(bias: float, *, spread: float = 1.0, pixels: int = 256 * 256) -> FirstLook:
+    """A prediction that is the same of all images."""
+    return FirstLook((bias, *(0.0,) * (SIGHTS - 1)), spread, pixels)
+
+
+@pytest.mark.parametrize(
+    ("effort", "score", "tried"),
+    [
+        ("fast", 0.2, {"classic"}),
+        ("fast", -0.2, {"own"}),
+        ("default", 0.9, {"classic"}),
+        ("default", -0.9, {"own"}),
+        ("default", 0.2, {"classic", "own"}),
+        ("default", -0.2, {"classic", "own"}),
+        ("best", 9.0, {"classic", "own"}),
+        ("best", -9.0, {"classic", "own"}),
+    ],
+)
+def test_larger_images_are_coded_in_the_way_that_is_clear(
+    monkeypatch: pytest.MonkeyPatch, effort: Effort, score: float, tried: set[str]
 ) -> None:
     codec = Codec.load("default")
-    small, large = waves(64, 64, 3, seed=1), waves(96, 80, 3, seed=1)
-    large[20:60, 10:70] = (250, 10, 10)  # edges, which AVIF draws for less
-    asked: list[tuple[int, int]] = []
+    large = waves(96, 80, 3, seed=1)
+    ways: set[str] = set()
 
-    def noted(image: Image, *, quality: int, **options: Any) -> list[Candidate]:
-        assert image is large
-        asked.append((quality, options.get("speed", DEFAULT_SPEED)))
-        return candidates(image, quality=quality, **options)
+    class Noting(LearnedImages):
+        def encode(self, *arguments: Any, **options: Any) -> list[Candidate]:
+            ways.add("own")
+            return super().encode(*arguments, **options)
+
+    def noted(image: Image, **options: Any) -> list[Candidate]:
+        ways.add("classic")
+        return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
-    never = ClassicRule((0.0,) * FEATURES, 1e9)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, never)
-    both = [small, large]
-    codes = product_codes(codec, both)
-    choices = encoder.at_quality(both, codes, [quality] * 2, Target(threads=1))
-    *quick, last = asked
-    settings = [min(quality + step, 99) for step in classic_trials.FINER]
-    assert quick == [(setting, classic_trials.QUICK_SPEED) for setting in sorted(set(settings))]
-    assert last[0] in settings
-    assert last[1] == DEFAULT_SPEED
-    assert [choice.quality for choice in choices] == [quality] * 2
-    (learned,) = LearnedImages(codec.learned_coder(), codec.quantiser).encode(
-        [large], codes[1:], [quality]
-    )
-    assert choices[1].candidate.cost(quality) < learned.cost(quality)
-    assert choices[1].candidate.kind is Kind.AVIF
-    assert choices[0].candidate.kind is Kind.LEARNED
+    makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
+        LearnedImages.kinds: lambda: Noting(codec.learned_coder(), codec.quantiser),
+        ClassicImages.kinds: ClassicImages,
+    }
+    payloads = Payloads(codec.name, makers, own=[LearnedImages.kinds])
+    encoder = Encoder(payloads, codec, codec.quantiser, Prediction(None, looking(score)))
+    codes = product_codes(codec, [large])
+    (choice,) = encoder.at_quality([large], codes, [50], Target(effort=effort, threads=1))
+    assert ways == tried
+    if len(tried) == 1:
+        assert (choice.candidate.kind is Kind.LEARNED) == (tried == {"own"})
+    # Beyond what it was calibrated with, nothing is said, and the learned payload is made.
+    ways.clear()
+    beyond = Prediction(None, looking(score, pixels=large.shape[0] * large.shape[1] // 5))
+    encoder = Encoder(payloads, codec, codec.quantiser, beyond)
+    encoder.at_quality([large], codes, [50], Target(effort=effort, threads=1))
+    assert ways == {"classic", "own"}
+
+
+@pytest.mark.parametrize("quality", [30, 60, 80])
+def test_more_effort_costs_no_more(quality: int) -> None:
+    """Bits and error together; the best is no worse than any that the others choose from."""
+    codec = Codec.load("default")
+    many = [waves(96, 80, 3, seed=1), waves(70, 64, 1, seed=2), *images()[:3]]
+    costs = {}
+    for effort in EFFORTS:
+        packets = codec.encode(many, quality=quality, effort=effort, threads=1)
+        costs[effort] = [
+            8 * len(p.payload) + lam(quality) * squared_error(image, picture)
+            for image, p, picture in zip(many, packets, codec.decode(packets), strict=True)
+        ]
+        assert all(quality - 4 <= packet.quality <= quality for packet in packets)
+    assert sum(costs["best"]) <= sum(costs["default"])
+    assert sum(costs["default"]) <= 1.05 * sum(costs["fast"])
+
+
+def test_the_best_effort_draws_what_it_counted() -> None:
+    codec = Codec.load("default")
+    many = [waves(40, 48, 3, seed=seed) for seed in range(4)]
+    packets, psnr = codec.encode_measured(many, quality=60, effort="best", classic="never")
+    assert {packet.kind for packet in packets} == {Kind.LEARNED}
+    assert any(packet.quality < 60 for packet in packets)
+    rates = codec.rates(many, [60], effort="best", classic="never")
+    assert rates.psnr[:, 0] == pytest.approx(psnr)
+
+
+def test_drawings_keep_all_shapes_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    photograph = waves(96, 80, 3, seed=1)
+    photograph += np.random.default_rng(0).integers(0, 9, photograph.shape).astype(np.uint8)
+    drawing = np.full((96, 80, 3), 240, np.uint8)
+    drawing[20:60, 10:70] = (250, 10, 10)
+    asked: list[bool] = []
+
+    def noted(image: Image, **options: Any) -> list[Candidate]:
+        asked.append(options["squares"])
+        return candidates(image, **options)
+
+    monkeypatch.setattr(classic_trials, "candidates", noted)
+    classic = Codec.load("classic")
+    for effort, squares in (
+        ("fast", [True, True]),
+        ("default", [True, False]),
+    ):
+        classic.encode([photograph, drawing], target=Target(effort=effort, threads=1))  # type: ignore[arg-type]
+        assert asked == squares
+        asked.clear()
+
+
+def test_sights_of_one_pixel_and_of_alpha() -> None:
+    pixel, alpha = np.zeros((1, 1, 3), np.uint8), np.full((5, 1, 4), 255, np.uint8)
+    assert np.isfinite(sights([pixel, alpha], [1, 99])).all()
+    assert sights([], []).shape == (0, SIGHTS)
+
+
+def test_a_first_look_finds_what_it_was_fitted_to() -> None:
+    rng = np.random.default_rng(0)
+    seen = np.column_stack([np.ones(200), rng.normal(size=(200, SIGHTS - 1))])
+    truth = rng.normal(size=SIGHTS) / 4
+    ratios = seen @ truth + rng.normal(0, 0.05, 200)
+    look = FirstLook.fitted(seen, ratios, np.arange(200) // 4, pixels=10_000)
+    assert np.array(look.weights) == pytest.approx(truth, abs=0.05)
+    assert look.spread == pytest.approx(0.05, abs=0.02)
+    assert FirstLook.from_dict(look.to_dict()) == look
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"weights": [1.0], "spread": 1, "pixels": 1},
+        {"weights": [0.0] * SIGHTS, "spread": 0, "pixels": 1},
+        {"weights": [0.0] * SIGHTS, "spread": 1, "pixels": 0},
+        {"weights": [float("nan")] * SIGHTS, "spread": 1, "pixels": 1},
+    ],
+)
+def test_a_first_look_of_nonsense_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(CodecError, match="first look"):
+        FirstLook.from_dict(values)
 
 
 @pytest.mark.slow
@@ -195,10 +305,10 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
         return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, None)
+    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction())
     encoder.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
     *quick, last = asked
-    assert quick == [((64, 72), classic_trials.QUICK_SPEED)] * 2 * len(classic_trials.FINER)
+    assert quick == [((64, 72), classic_trials.QUICK_SPEED)] * 2
     assert last == ((260, 72), DEFAULT_SPEED)
 
 

@@ -122,6 +122,10 @@ Classic: TypeAlias = Annotated[
     target.Classic,
     typer.Option(help="Try classic payloads, too: where they may serve better, never, or always."),
 ]
+Effort: TypeAlias = Annotated[
+    target.Effort,
+    typer.Option(help="Spend little time, some, or several times as much on fewer bytes."),
+]
 OnDuplicate: TypeAlias = Annotated[
     Literal["error", "skip", "replace"],
     typer.Option(help="If an id is there already, refuse all, keep the old, or take the new."),

@@ -15,6 +15,7 @@ from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
     Classic,
+    Effort,
     MaxBytes,
     MinPsnr,
     OnDuplicate,
@@ -28,6 +29,7 @@ from kinpack.cli.options import (
     refuse_several,
 )
 from kinpack.cli.reporting import Report
+from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, SourceError, shown
 from kinpack.sources.opening import subset
 
@@ -64,6 +66,7 @@ def pack(
     size: Size = None,
     split: Split = None,
     classic: Classic = "auto",
+    effort: Effort = "default",
     on_duplicate: OnDuplicate = "error",
     skip_broken: SkipBroken = False,
     threads: Threads = None,
@@ -101,14 +104,20 @@ def pack(
     else:
         loaded = kinpack.Codec.load(codec or "default")
     finder = None if describer is None else kinpack.Describer.load(describer)
-    target = kinpack.Target(
-        quality=quality, min_psnr=min_psnr, max_bytes=max_bytes, classic=classic, threads=threads
+    asked = kinpack.Target(
+        quality=quality,
+        min_psnr=min_psnr,
+        max_bytes=max_bytes,
+        classic=classic,
+        effort=effort,
+        threads=threads,
     )
     metadata = {
         "codec": loaded.name,
-        **target.asked,
+        **asked.asked,
         "size": size or None,
-        "classic": target.classic,
+        "classic": asked.classic,
+        "effort": asked.effort,
     }
     if finder:
         metadata["describer"] = finder.name
@@ -119,7 +128,7 @@ def pack(
         with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
                 images,
-                target,
+                asked,
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,
                 progress=packing,
@@ -144,6 +153,10 @@ def add(
     min_psnr: MinPsnr = None,
     size: Size = None,
     split: Split = None,
+    effort: Annotated[
+        target.Effort | None,
+        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+    ] = None,
     on_duplicate: OnDuplicate = "error",
     skip_broken: SkipBroken = False,
     threads: Threads = None,
@@ -176,6 +189,7 @@ def add(
                 quality=quality,
                 min_psnr=min_psnr,
                 classic=noted.get("classic", "auto"),
+                effort=effort or noted.get("effort", "default"),
                 threads=threads,
                 on_duplicate=on_duplicate,
                 skip_broken=skip_broken,

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.choice.classic_rule import ClassicRule
+from kinpack.codec.choice.first_look import FirstLook
+from kinpack.codec.choice.prediction import Prediction
 from kinpack.codec.encoding import Encoder
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.packets.packet import Packet
@@ -26,7 +28,7 @@ from kinpack.pictures.images import Image, ImageLike, as_images
 SHIPPED = CODEC_FILE.shipped
 """Codecs that come with the package."""
 
-_NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "causal_test")
+_NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "first_look", "causal_test")
 """Entries of the header that tell people nothing."""
 
 
@@ -229,7 +231,18 @@ class Codec(FileContent):
         return self.parts.payloads()
 
     @cached_property
+    def prediction(self) -> Prediction:
+        """What the codec predicts of images that it codes.
+
+        Raises:
+            CodecError: the file's numbers for that are damaged.
+        """
+        rule, look = self.header.get("classic_rule"), self.header.get("first_look")
+        return Prediction(
+            None if rule is None else ClassicRule.from_dict(rule),
+            None if look is None else FirstLook.from_dict(look),
+        )
+
+    @cached_property
     def _encoder(self) -> Encoder:
-        values = self.header.get("classic_rule")
-        rule = None if values is None else ClassicRule.from_dict(values)
-        return Encoder(self._payloads, self._descriptor, self.quantiser, rule)
+        return Encoder(self._payloads, self._descriptor, self.quantiser, self.prediction)

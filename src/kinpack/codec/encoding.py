@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.choice.classic_rule import ClassicRule
-from kinpack.codec.choice.classic_trials import RULE_PIXELS, ClassicTrials, exactly
+from kinpack.codec.choice.classic_trials import ClassicTrials, exactly
+from kinpack.codec.choice.efforts import EFFORTS
+from kinpack.codec.choice.prediction import Prediction
 from kinpack.codec.choice.psnr_search import PsnrSearch
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.payload import (
@@ -25,7 +26,7 @@ from kinpack.codec.packets.payload import (
     psnr_of,
 )
 from kinpack.codec.packets.rates import Rates
-from kinpack.codec.packets.target import Target
+from kinpack.codec.packets.target import Target, quality_for_psnr
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import in_parts, most_pixels, too_many
@@ -49,7 +50,7 @@ class Encoder:
         payloads: of the codec.
         descriptor: describes images.
         quantiser: makes product codes of what it gives.
-        rule: where a classic payload is worth a try beside a learned one; None for everywhere.
+        prediction: what the codec predicts of images.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class Encoder:
         payloads: Payloads,
         descriptor: Descriptor,
         quantiser: ProductQuantiser,
-        rule: ClassicRule | None,
+        prediction: Prediction,
     ) -> None:
         self._payloads, self._descriptor = payloads, descriptor
-        self._quantiser, self._rule = quantiser, rule
+        self._quantiser, self._prediction = quantiser, prediction
         self._trials = ClassicTrials(payloads)
 
     def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
@@ -136,19 +137,27 @@ class Encoder:
         Raises:
             ImageError: an image is too large for learned payloads, and no others are allowed.
         """
-        rule, threads = target.classic, target.threads
-        draw = measured or rule != "never"
-        own = self._payloads.encode_own(images, codes, qualities, draw=draw, threads=threads)
+        rule, threads, tries = target.classic, target.threads, EFFORTS[target.effort]
+        scores = self._prediction.scores(images, qualities, target)
+        chosen = self._own(
+            images,
+            codes,
+            qualities,
+            [i for i, score in enumerate(scores) if score is None or score <= tries.clear],
+            tries.lower,
+            draw=measured or rule != "never",
+            threads=threads,
+        )
         if rule == "never" and self._payloads.has_own:
-            for image, quality, one in zip(images, qualities, own, strict=True):
+            for image, quality, one in zip(images, qualities, chosen, strict=True):
                 if one is None and quality < 100:
                     height, width = image.shape[:2]
                     raise ImageError(
                         f"an image of {width}×{height} pixels is too large for learned payloads; "
                         "reduce it, or allow classic payloads"
                     )
-        known = [Choice(q, one) if one else None for q, one in zip(qualities, own, strict=True)]
-        likely = self._worth_trying(images, known, target)
+        likely = self._prediction.worth_trying(images, chosen, scores, target)
+        own = [None if one is None else one.candidate for one in chosen]
         tried = in_parts(
             self._trials.encode,
             [images[i] for i in likely],
@@ -158,17 +167,23 @@ class Encoder:
             list(likely.values()),
             size=1,
             threads=threads,
-            by_windows=rule == "auto",
+            tries=tries,
+            at_slope=rule == "auto",
         )
         found = [[one] if one else [] for one in own]
         for i, classic in zip(likely, tried, strict=True):
             found[i] = no_larger(found[i], classic) if rule == "always" else [*found[i], *classic]
         if self._payloads.alpha is not None:
             found = _shortened(found, self._payloads.alpha, images)
-        return [
-            Choice(quality, min(some, key=lambda one: one.cost(quality)))
-            for quality, some in zip(qualities, found, strict=True)
+        best = [
+            min(some, key=lambda one: one.cost(q)) for q, some in zip(qualities, found, strict=True)
         ]
+        # An own payload says at which quality it was made, which may be a lower one.
+        made_at = [
+            one.quality if one is not None and one.candidate.kind is kept.kind else quality
+            for one, kept, quality in zip(chosen, best, qualities, strict=True)
+        ]
+        return [Choice(quality, one) for quality, one in zip(made_at, best, strict=True)]
 
     def at_psnr(
         self, images: Sequence[Image], codes: NDArray[np.uint8], least: float, target: Target
@@ -187,11 +202,14 @@ class Encoder:
         Returns:
             One choice for each image.
         """
-        threads = target.threads
+        threads, tries = target.threads, EFFORTS[target.effort]
+        about = round(min(max(quality_for_psnr(least), 1), 99))
+        scores = self._prediction.scores(images, [about] * len(images), target)
         searches = {
             i: PsnrSearch(least, image.shape[0] * image.shape[1])
-            for i, image in enumerate(images)
-            if any(payload.takes(image) for payload in self._payloads.own)
+            for i, (image, score) in enumerate(zip(images, scores, strict=True))
+            if (score is None or score <= tries.clear)
+            and any(payload.takes(image) for payload in self._payloads.own)
         }
         while asked := {i: q for i, search in searches.items() if (q := search.next) is not None}:
             going, qualities = list(asked), list(asked.values())
@@ -203,13 +221,14 @@ class Encoder:
                 if one is not None:
                     searches[i].tell(quality, one)
         own = [searches[i].best if i in searches else None for i in range(len(images))]
-        likely = self._worth_trying(images, own, target)
+        likely = self._prediction.worth_trying(images, own, scores, target)
         tried = in_parts(
             self._trials.encode_to_psnr,
             [images[i] for i in likely],
             size=1,
             threads=threads,
             least=least,
+            tries=tries,
             exact=target.classic == "never" and self._payloads.has_own,
         )
         found = [[one] if one else [] for one in own]
@@ -260,23 +279,38 @@ class Encoder:
             for image, code, choice in zip(images, packed, choices, strict=True)
         ]
 
-    def _worth_trying(
-        self, images: Sequence[Image], own: Sequence[Choice | None], target: Target
-    ) -> dict[int, bool]:
-        """Images that a classic payload is tried for, and whether it rather wins than loses."""
-        if target.classic == "never" and self._payloads.has_own:
-            return {i: True for i, one in enumerate(own) if one is None}
-        if target.classic == "always" or self._rule is None:
-            return dict.fromkeys(range(len(images)), True)
-        known = [i for i, one in enumerate(own) if one is not None]
-        verdicts = self._rule.judge([images[i] for i in known], [one for one in own if one])
-        told = dict(zip(known, verdicts, strict=True))
-        sure = {i: told.get(i, (True, True)) for i in range(len(images))}
-        return {
-            i: likely
-            for i, (may, likely) in sure.items()
-            if may or images[i].shape[0] * images[i].shape[1] > RULE_PIXELS
-        }
+    def _own(
+        self,
+        images: Sequence[Image],
+        codes: NDArray[np.uint8],
+        qualities: Sequence[int],
+        rows: Sequence[int],
+        lower: Sequence[int],
+        *,
+        draw: bool,
+        threads: int | None,
+    ) -> list[Choice | None]:
+        """The codec's own payloads of some of the images, at the asked quality or somewhat lower.
+
+        What a quality is worth in bits is that of the asked one. The first of equal cost is kept.
+        """
+        best: list[Choice | None] = [None] * len(images)
+        for less in lower:
+            asked = [q if q == 100 else max(1, q - less) for q in (qualities[i] for i in rows)]
+            made = self._payloads.encode_own(
+                [images[i] for i in rows],
+                codes[list(rows)],
+                asked,
+                draw=draw or len(lower) > 1,
+                threads=threads,
+            )
+            for i, quality, one in zip(rows, asked, made, strict=True):
+                before = best[i]
+                if one is not None and (
+                    before is None or one.cost(qualities[i]) < before.candidate.cost(qualities[i])
+                ):
+                    best[i] = Choice(quality, one)
+        return best
 
 
 def _shortened(

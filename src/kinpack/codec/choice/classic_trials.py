@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.choice.efforts import Tries
+from kinpack.codec.choice.prediction import is_small
 from kinpack.codec.choice.psnr_search import PsnrSearch
+from kinpack.codec.classic.own_quality import avif_quality, avif_quality_at_slope
 from kinpack.codec.classic.payloads import candidates, lossy_kind, may_be_lossless
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Candidate, Choice, Payloads
@@ -23,15 +26,13 @@ QUICK_SPEED = 8
 32×32, for 9 ± 8 % more bits and error."""
 QUICK_FACTOR, QUICK_BITS = 1.1, 60
 """How much more than a learned payload a quick trial may cost, as a factor and in bits."""
-FINER = (0, 4, 8, 12)
-"""Qualities that are added for AVIF, for trial, where an image has more pixels."""
+DRAWN = 0.25
+"""Share of pixels like their left neighbour from which an image counts as drawn. Of photographs it
+is 0.15 at most."""
 WINDOW = 512
 """Side of a window, in pixels."""
 WHOLE_PIXELS = (2 * WINDOW) ** 2
 """Most pixels of an image that is tried whole."""
-RULE_PIXELS = 64 * 64
-"""Most pixels of an image that a rule is believed about: rules are calibrated on small pictures,
-and of larger ones AVIF takes fewer bytes more often."""
 
 
 class ClassicTrials:
@@ -52,7 +53,8 @@ class ClassicTrials:
         qualities: Sequence[int],
         likely: Sequence[bool],
         *,
-        by_windows: bool,
+        tries: Tries,
+        at_slope: bool,
     ) -> list[list[Candidate]]:
         """Make those that have a chance.
 
@@ -61,34 +63,56 @@ class ClassicTrials:
             own: the codec's own payload of each, if it has one.
             codes: (n, M) sub-indices of each.
             qualities: 1 to 100, of each.
-            likely: whether one rather wins than loses, so that no quick trial is needed.
-            by_windows: whether larger images are tried in windows, at several settings.
+            likely: whether one is made whatever a quick trial says.
+            tries: what is tried.
+            at_slope: whether larger images are tried at AVIF's setting of the slope that a quality
+                stands for; else at that of the PSNR, as small ones are.
         """
         found: list[list[Candidate]] = []
         for image, one, code, quality, sure in zip(
             images, own, codes, qualities, likely, strict=True
         ):
-            setting: int | None = quality
-            if one is not None and by_windows and _pixels(image) > RULE_PIXELS:
-                setting = self._finer_setting(image, one, code, quality)
-            elif one is not None and not sure and not stands_a_chance(image, one, quality=quality):
-                setting = None
-            found.append([] if setting is None else candidates(image, quality=setting))
+            larger = at_slope and not is_small(image)
+            setting = avif_quality_at_slope(quality) if larger else avif_quality(quality)
+            around = tries.settings if at_slope else (0,)
+            settings = sorted({min(max(setting + more, 0), 100) for more in around})
+            chance = True
+            if len(settings) > 1 or not sure:
+                setting, chance = self._quick_trial(image, one, code, quality, settings)
+            if not (chance or sure):
+                found.append([])
+                continue
+            squares = _in_squares(image, tries)
+            found.append(
+                candidates(
+                    image, quality=quality, speed=tries.speed, squares=squares, setting=setting
+                )
+            )
         return found
 
-    def encode_to_psnr(self, images: Sequence[Image], *, least: float, exact: bool) -> list[Choice]:
+    def encode_to_psnr(
+        self, images: Sequence[Image], *, least: float, exact: bool, tries: Tries
+    ) -> list[Choice]:
         """Make the smallest found of each image that reaches a PSNR.
 
         Args:
             images: uint8 (H, W, C) each.
             least: that PSNR, in dB.
             exact: whether only exact ones are wanted.
+            tries: what is tried.
         """
         found = []
         for image in images:
             search = PsnrSearch(least, _pixels(image))
             while not exact and (quality := search.next) is not None:
-                search.tell(quality, candidates(image, quality=quality, kinds=[lossy_kind()])[0])
+                (made,) = candidates(
+                    image,
+                    quality=quality,
+                    speed=tries.speed,
+                    squares=_in_squares(image, tries),
+                    kinds=[lossy_kind()],
+                )
+                search.tell(quality, made)
             lossy = search.best
             if lossy is None:
                 found.append(exactly(image))
@@ -98,42 +122,26 @@ class ClassicTrials:
                 found.append(lossy)
         return found
 
-    def _finer_setting(
-        self, image: Image, own: Candidate, code: NDArray[np.uint8], quality: int
-    ) -> int | None:
-        """The setting of AVIF, by kinpack's qualities, at which an image seems to cost least.
-
-        What a quality means to AVIF is set on small pictures; larger ones cost less at a finer
-        setting. None where AVIF stands no chance against the codec's own payload.
-        """
+    def _quick_trial(
+        self,
+        image: Image,
+        own: Candidate | None,
+        code: NDArray[np.uint8],
+        quality: int,
+        settings: Sequence[int],
+    ) -> tuple[int, bool]:
+        """The setting of AVIF that seems to cost least, and whether a slow one may win there."""
         if _tells_nothing(image, quality):
-            return quality
+            return settings[0], True
         windows = windows_of(image)
         rivals: Sequence[Candidate | None] = [own]
-        if len(windows) > 1:
+        if own is not None and len(windows) > 1:
             n = len(windows)
             rivals = self._payloads.encode_own(
                 windows, np.stack([code] * n), [quality] * n, draw=True, threads=1
             )
-        settings = sorted({min(quality + step, 99) for step in FINER})
         known = [one for one in rivals if one is not None]
         return _promising_setting(windows, known, quality=quality, settings=settings)
-
-
-def stands_a_chance(image: Image, learned: Candidate, *, quality: int) -> bool:
-    """Tell by a quick AVIF whether a slow one may cost less than a learned payload.
-
-    Of 250 pictures of four sorts at three qualities, nearly 100 % of the saving stays (99.3 % of
-    the emptiest, small grey clothes at quality 30), for a fifth to a half of the time on CIFAR-10.
-
-    Args:
-        image: uint8 (H, W, C).
-        learned: its learned payload.
-        quality: 1 to 99, of both.
-    """
-    if _tells_nothing(image, quality):
-        return True
-    return _promising_setting([image], [learned], quality=quality, settings=[quality]) is not None
 
 
 def exactly(image: Image) -> Choice:
@@ -174,25 +182,36 @@ def _tells_nothing(image: Image, quality: int) -> bool:
 
 def _promising_setting(
     windows: Sequence[Image],
-    learned: Sequence[Candidate],
+    own: Sequence[Candidate],
     *,
     quality: int,
     settings: Sequence[int],
-) -> int | None:
-    """The setting at which a quick AVIF costs least.
+) -> tuple[int, bool]:
+    """The setting at which a quick AVIF costs least, and whether a slow one may cost less than own.
 
-    None where a slow one would still cost more than the learned payloads.
+    Of 250 pictures of four sorts at three qualities, nearly 100 % of the saving stays (99.3 % of
+    the emptiest, small grey clothes at quality 30), for a fifth to a half of the time on CIFAR-10.
     """
     costs = {}
     for setting in settings:
         quick = [
-            candidates(window, quality=setting, speed=QUICK_SPEED, kinds=[Kind.AVIF])[0]
+            candidates(
+                window, quality=quality, setting=setting, speed=QUICK_SPEED, kinds=[Kind.AVIF]
+            )
             for window in windows
         ]
-        costs[setting] = sum(one.cost(quality) for one in quick)
+        costs[setting] = sum(one.cost(quality) for (one,) in quick)
     best = min(settings, key=lambda setting: costs[setting])
-    most = QUICK_FACTOR * sum(one.cost(quality) for one in learned) + QUICK_BITS
-    return best if costs[best] < most else None
+    most = QUICK_FACTOR * sum(one.cost(quality) for one in own) + QUICK_BITS
+    return best, not own or costs[best] < most
+
+
+def _in_squares(image: Image, tries: Tries) -> bool:
+    """Whether AVIF's blocks are to be squares: not those of drawings, which they cost most."""
+    if tries.small_squares:
+        return True
+    larger = tries.squares and not is_small(image)
+    return larger and float((image[:, 1:] == image[:, :-1]).all(2).mean()) < DRAWN
 
 
 def _pixels(image: Image) -> int:

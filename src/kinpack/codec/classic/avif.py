@@ -46,10 +46,16 @@ _BRAND = {0: b"", 1: b"MA1B", 2: b"MA1A"}
 _ONE_THREAD = 512 * 512  # pixels up to which threads cost an encoder more than they bring
 
 _SETTINGS = {"tune": "psnr", "enable-cdef": "1", "enable-restoration": "1"}
+_SQUARES = {"enable-rect-partitions": "0"}
 
 
 def encode_avif(
-    image: Image, *, avif_quality: int, speed: int = 4, subsampling: Subsampling = "4:4:4"
+    image: Image,
+    *,
+    avif_quality: int,
+    speed: int = 4,
+    squares: bool = False,
+    subsampling: Subsampling = "4:4:4",
 ) -> bytes:
     """Encode a picture.
 
@@ -57,6 +63,8 @@ def encode_avif(
         image: uint8 (H, W, 1) or (H, W, 3), sides up to 16,384.
         avif_quality: 0 (coarsest) to 100, as libavif counts.
         speed: 0 (slowest, fewest bytes) to 10.
+        squares: whether blocks are cut into squares alone, which at speed 4 takes 0.4 of the time
+            for 2.5 to 3.5 % more bytes on photographs, and 8 % on drawings and text.
         subsampling: size of the chroma planes; without meaning for grey.
 
     Returns:
@@ -77,7 +85,7 @@ def encode_avif(
         subsampling="4:0:0" if grey else subsampling,
         speed=speed,
         autotiling=False,
-        advanced=_SETTINGS,
+        advanced=_SETTINGS | (_SQUARES if squares else {}),
         **threads,
     )
     return strip(file.getvalue(), width=width, height=height, channels=channels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from kinpack.codec.packets.target import aimed_psnr
 
@@ -19,6 +20,24 @@ _WEBP = (
     (100, 37.93),
 )  # fmt: skip
 
+_AVIF_AT_SLOPE = (
+    (36, 29), (44, 38), (52, 46), (60, 55), (68, 65), (76, 75), (84, 85), (92, 94), (99, 100),
+)  # fmt: skip
+"""Kinpack's qualities, and AVIF's own whose bits are worth their error at each: the medians of some
+forty photographs, grey pictures, drawings and pages of 64 to 256 pixels, which lie within ±2."""
+
+
+def avif_quality_at_slope(quality: float) -> int:
+    """AVIF's own quality, 0 to 100, of the slope of bits over error that a quality stands for.
+
+    Finer than `avif_quality` in the middle, and much so at low qualities. With small pictures of
+    much detail, such as CIFAR-10's, both say about the same.
+    """
+    (first, at_first), *_ = _AVIF_AT_SLOPE
+    if quality < first:  # down to a setting of 0
+        return round(at_first * quality / first)
+    return _between(_AVIF_AT_SLOPE, quality)
+
 
 def avif_quality(quality: float) -> int:
     """AVIF's own quality, 0 to 100, that comes nearest to what a quality aims at."""
@@ -31,9 +50,13 @@ def webp_quality(quality: float) -> int:
 
 
 def _own_quality(curve: tuple[tuple[int, float], ...], quality: float) -> int:
-    target = aimed_psnr(quality)
-    place = bisect_right(curve, target, key=lambda point: point[1])
-    if place in (0, len(curve)):
-        return curve[min(place, len(curve) - 1)][0]
-    (low, at_low), (high, at_high) = curve[place - 1], curve[place]
-    return round(low + (high - low) * (target - at_low) / (at_high - at_low))
+    return _between([(psnr, own) for own, psnr in curve], aimed_psnr(quality))
+
+
+def _between(points: Sequence[tuple[float, int]], at: float) -> int:
+    """The second number of points, rising, where the first is ``at``; of the ends beyond them."""
+    place = bisect_right(points, at, key=lambda point: point[0])
+    if place in (0, len(points)):
+        return points[min(place, len(points) - 1)][1]
+    (low, at_low), (high, at_high) = points[place - 1], points[place]
+    return round(at_low + (at_high - at_low) * (at - low) / (high - low))

@@ -8,7 +8,8 @@ its payload is that of each tile in turn, its length before it (`varint`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ def candidates(
     *,
     quality: int,
     speed: int = DEFAULT_SPEED,
+    squares: bool = False,
+    setting: int | None = None,
     kinds: Sequence[Kind] | None = None,
 ) -> list[Candidate]:
     """Encode an image in each way that may cost least at a quality.
@@ -53,6 +56,8 @@ def candidates(
         image: uint8 (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, sides 1 to 65,535.
         quality: 1 to 100; 100 keeps every value, the colour under alpha 0 too.
         speed: of the AVIF encoder, 0 (slowest, fewest bytes) to 10.
+        squares: whether it cuts blocks into squares alone, see `encode_avif`.
+        setting: AVIF's own quality, 0 to 100; by default the one of about the PSNR aimed at.
         kinds: the classic ones to try; by default those that may cost least.
 
     Returns:
@@ -66,8 +71,10 @@ def candidates(
     kinds = _promising(image, quality) if kinds is None else list(kinds)
     for kind in kinds:
         check_library(kind)
+    own = avif_quality(quality) if setting is None else setting
+    avif = partial(encode_avif, avif_quality=own, speed=speed, squares=squares)
     tiles = [
-        _encode_tile(np.ascontiguousarray(image[place]), kinds, quality, speed)
+        _encode_tile(np.ascontiguousarray(image[place]), kinds, quality, avif)
         for place in _places(*image.shape[:2])
     ]
     if len(tiles) == 1:
@@ -159,7 +166,9 @@ def _places(height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield slice(top, min(top + TILE, height)), slice(left, min(left + TILE, width))
 
 
-def _encode_tile(image: Image, kinds: list[Kind], quality: int, speed: int) -> list[Candidate]:
+def _encode_tile(
+    image: Image, kinds: list[Kind], quality: int, avif: Callable[[Image], bytes]
+) -> list[Candidate]:
     height, width, channels = image.shape
     head, colour = b"", image
     if channels == 4 and kinds != [Kind.WEBP_LOSSLESS]:
@@ -174,7 +183,7 @@ def _encode_tile(image: Image, kinds: list[Kind], quality: int, speed: int) -> l
             continue
         size = {"width": width, "height": height, "channels": colour.shape[2]}
         if kind is Kind.AVIF:
-            part = encode_avif(colour, avif_quality=avif_quality(quality), speed=speed)
+            part = avif(colour)
             drawn = decode_avif(part, **size)
         else:
             part = encode_webp(colour, webp_quality=webp_quality(quality))

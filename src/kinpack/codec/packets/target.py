@@ -23,6 +23,9 @@ _CENTRE, _CENTRE_PSNR, _PSNR_STEP = 50, 30.0, 0.375
 Classic: TypeAlias = Literal["auto", "never", "always"]
 """Whether classic payloads are tried beside learned ones."""
 
+Effort: TypeAlias = Literal["fast", "default", "best"]
+"""How much time is spent on fewer bytes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -35,6 +38,8 @@ class Target:
         classic: whether classic payloads are tried beside learned ones: "auto" where the codec's
             own prediction says that one may win, "never", or "always", which takes no more bytes
             than the smallest classic payload.
+        effort: how much time is spent on fewer bytes: "fast" and "default" code an image in one
+            way where the codec's prediction is clear, "best" tries all that may take fewer bytes.
         threads: that work at a time; None takes as many as suit the machine.
 
     Raises:
@@ -45,6 +50,7 @@ class Target:
     min_psnr: float | None = None
     max_bytes: int | None = None
     classic: Classic = "auto"
+    effort: Effort = "default"
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +59,8 @@ class Target:
             raise CodecError(f"{' and '.join(given)} exclude each other; give one of them")
         if self.classic not in get_args(Classic):
             raise CodecError(f"classic is {self.classic!r}; it is auto, never or always")
+        if self.effort not in get_args(Effort):
+            raise CodecError(f"effort is {self.effort!r}; it is fast, default or best")
         if self.quality is not None:
             object.__setattr__(self, "quality", _checked(self.quality))
         if self.min_psnr is not None and not (
