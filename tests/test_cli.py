@@ -146,6 +146,7 @@ def test_pack_reports_what_it_did(tmp_path: Path) -> None:
         "quality": 40,
         "size": 16,
         "classic": "auto",
+        "effort": "default",
     }
     assert {entry["width"] for entry in ask("ls", tmp_path / "x.kin")} == {16}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,11 +32,16 @@ from kinpack.cli.options import (
 )
 from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
-from kinpack.errors import ArchiveError, SourceError, shown
+from kinpack.errors import ArchiveError, ImageError, SourceError, shown
 from kinpack.sources.opening import subset
+
+SEEN = 16
+"""Pictures that a codec is chosen by."""
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.addition import AddReport
+    from kinpack.pictures.images import Image
+    from kinpack.sources.items import Source
 
 
 def pack(
@@ -44,7 +51,11 @@ def pack(
     output: ArchiveOutput,
     codec: Annotated[
         str | None,
-        typer.Option(metavar="CODEC", help="default, classic or a .kinc file.  [default: default]"),
+        typer.Option(
+            metavar="CODEC",
+            help="default, classic or a .kinc file.  [default: classic where default would do "
+            "nothing]",
+        ),
     ] = None,
     learn: Annotated[
         bool, typer.Option("--learn", help="First learn a codec from the collection.")
@@ -87,6 +98,17 @@ def pack(
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
 
+    asked = kinpack.Target(
+        quality=quality,
+        min_psnr=min_psnr,
+        max_bytes=max_bytes,
+        classic=classic,
+        effort=effort,
+        threads=threads,
+    )
+    images = open_together(source, size=size, split=split)
+    if limit is not None:
+        images = subset(images, stop=limit)
     if learn:
         place = _place(output)
         loaded, _ = learn_from(
@@ -101,17 +123,11 @@ def pack(
             threads=threads,
         )
         shutil.rmtree(work_beside(place))
+    elif codec is None:
+        loaded = kinpack.Codec.suiting(_spread(images), asked)
     else:
-        loaded = kinpack.Codec.load(codec or "default")
+        loaded = kinpack.Codec.load(codec)
     finder = None if describer is None else kinpack.Describer.load(describer)
-    asked = kinpack.Target(
-        quality=quality,
-        min_psnr=min_psnr,
-        max_bytes=max_bytes,
-        classic=classic,
-        effort=effort,
-        threads=threads,
-    )
     metadata = {
         "codec": loaded.name,
         **asked.asked,
@@ -122,9 +138,6 @@ def pack(
     if finder:
         metadata["describer"] = finder.name
     with kinpack.Archive.create(output, loaded, describer=finder, metadata=metadata) as archive:
-        images = open_together(source, size=size, split=split)
-        if limit is not None:
-            images = subset(images, stop=limit)
         with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
                 images,
@@ -197,6 +210,16 @@ def add(
             )
         _warn_of_broken(report, added)
         _report_added(report, opened, added)
+
+
+def _spread(images: Source) -> list[Image]:
+    """Some pictures of a collection, evenly spread over it; those that cannot be read left out."""
+    step = max(1, len(images) // SEEN)
+    found = []
+    for item in islice(images, 0, SEEN * step, step):
+        with suppress(ImageError):
+            found.append(item.load())
+    return found
 
 
 def _place(output: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from kinpack.codec.choice.classic_rule import ClassicRule
 from kinpack.codec.choice.first_look import FirstLook
 from kinpack.codec.choice.prediction import Prediction
+from kinpack.codec.classic.payloads import ClassicImages
 from kinpack.codec.encoding import Encoder
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.payload import Payloads
 from kinpack.codec.packets.rates import Rates
-from kinpack.codec.packets.target import Target
+from kinpack.codec.packets.target import DEFAULT_QUALITY, Target, quality_for_psnr
 from kinpack.codec.parts import CodecParts
 from kinpack.errors import CodecError
 from kinpack.networks.container import CODEC_FILE, Container
@@ -27,6 +28,9 @@ from kinpack.pictures.images import Image, ImageLike, as_images
 
 SHIPPED = CODEC_FILE.shipped
 """Codecs that come with the package."""
+
+_ENOUGH = 8
+"""Images that tell of a collection; of so many, one with a learned payload is enough."""
 
 _NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "first_look", "causal_test")
 """Entries of the header that tell people nothing."""
@@ -68,6 +72,35 @@ class Codec(FileContent):
         self.codec_id = self._sha256
         self.quantiser = self.parts.quantiser
         self._descriptor = self.parts.descriptor()
+
+    @classmethod
+    def suiting(cls, images: Iterable[ImageLike], target: Target | None = None) -> Self:
+        """Load the shipped codec that suits a collection: ``default``, unless it would do nothing.
+
+        Args:
+            images: some of the collection, as for ``encode``; 16 evenly spread ones are plenty.
+            target: what the collection is coded to; by default quality 60.
+
+        Returns:
+            ``classic``, whose file is 270 times smaller, where of eight images or more fewer than
+            an eighth would get a learned payload; else ``default``.
+
+        Raises:
+            ImageError: an array is no image, or too large.
+        """
+        default, asked = cls.load("default"), target or Target()
+        seen = as_images(images)
+        if asked.classic == "never" or len(seen) < _ENOUGH:
+            return default
+        quality = asked.quality if isinstance(asked.quality, int) else DEFAULT_QUALITY
+        if asked.min_psnr is not None:
+            quality = round(min(max(quality_for_psnr(asked.min_psnr), 1), 99))
+        at = Target(quality=quality, classic=asked.classic, effort="fast", threads=asked.threads)
+        scores = default.prediction.scores(seen, [quality] * len(seen), at)
+        coded = [image for image, score in zip(seen, scores, strict=True) if score is None]
+        kept = sum(score is not None and score <= 0 for score in scores)
+        kept += sum(packet.kind not in ClassicImages.kinds for packet in default.encode(coded, at))
+        return default if _ENOUGH * kept >= len(seen) else cls.load("classic")
 
     def __repr__(self) -> str:
         sort = "learned" if self.is_learned else "classic"

@@ -20,7 +20,9 @@ from kinpack.pictures.images import Image, sampled_colours
 SIGHTS = 11
 """Numbers that `sights` gives for an image."""
 _BEYOND = 4  # times the pixels of the largest images calibrated with, up to which it is believed
-_RIDGE = 1.0
+_FAR = 0.5
+"""log2 of a ratio beyond which it does not matter how much further it lies."""
+_RIDGE = 0.3
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class FirstLook:
                 not seen the picture.
             pixels: of the largest picture.
         """
+        ratios = ratios.clip(-_FAR, _FAR)
         apart = np.zeros(len(ratios))
         for part in range(5):
             out = pictures % 5 == part
@@ -104,10 +107,8 @@ class FirstLook:
 
 
 def _ridge(seen: NDArray[np.float64], ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    within = ratios.clip(-2, 2)
-    matrix: NDArray[np.float64] = seen.T @ seen + _RIDGE * np.eye(seen.shape[1])
-    weights: NDArray[np.float64] = np.linalg.solve(matrix, seen.T @ within)
-    return weights
+    matrix = seen.T @ seen + _RIDGE * np.eye(seen.shape[1])
+    return np.asarray(np.linalg.solve(matrix, seen.T @ ratios), np.float64)
 
 
 def sights(images: Sequence[Image], qualities: Sequence[int]) -> NDArray[np.float64]:
