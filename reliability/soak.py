@@ -73,8 +73,11 @@ class Crew:
         server: the object store, if the archive lies in one.
 
     Attributes:
-        harm: how often each sort of process was killed, stood still, stood still for longer than
-            its lease, or was begun with a clock of its own; and how often the store was killed.
+        kills: how often each sort of process was killed.
+        stops: how often each stood still.
+        longer: how often one of those that are killed went on after it had stood still for longer
+            than its lease.
+        outages: how often the store was killed, and started again.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Crew:
         self._trials = trials
         self._server = server
         self._children: dict[str, int] = {}
-        self._still: dict[str, float] = {}
+        self._still: dict[str, tuple[float, float]] = {}  # since when, and until when
         self._begun: Counter[str] = Counter()
         self._chance = random.Random(chosen.seed)
         self.kills: Counter[str] = Counter()
@@ -133,24 +136,28 @@ class Crew:
         """Let some time pass, and those go on that have stood still for long enough."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            for name in [name for name, due in self._still.items() if due < time.monotonic()]:
+            now = time.monotonic()
+            for name in [name for name, (_, due) in self._still.items() if due < now]:
                 self._go_on(name)
             time.sleep(0.02)
 
     def _go_on(self, name: str) -> None:
-        del self._still[name]
+        stood = time.monotonic() - self._still.pop(name)[0]
+        role = self._roles[name]
+        lease = LEASES["COLLECTOR_SECONDS" if role == "collector" else "WRITER_SECONDS"]
+        self.longer += self._soak.in_bucket and role in KILLED and stood > lease
         with suppress(ProcessLookupError):
             os.kill(self._children[name], signal.SIGCONT)
 
     def _stand_still(self) -> None:
-        name = self._chance.choice([name for name in self._roles if name not in self._still])
-        role, seconds = self._roles[name], self._chance.uniform(0, self._chosen.stop)
+        going = [name for name in self._roles if name not in self._still]
+        if not going:
+            return
+        name, now = self._chance.choice(going), time.monotonic()
         with suppress(ProcessLookupError):
             os.kill(self._children[name], signal.SIGSTOP)
-        self._still[name] = time.monotonic() + seconds
-        self.stops[role] += 1
-        lease = LEASES["COLLECTOR_SECONDS" if role == "collector" else "WRITER_SECONDS"]
-        self.longer += self._soak.in_bucket and role in KILLED and seconds > lease
+        self._still[name] = (now, now + self._chance.uniform(0, self._chosen.stop))
+        self.stops[self._roles[name]] += 1
 
     def _kill(self) -> None:
         name = self._chance.choice([name for name, role in self._roles.items() if role in KILLED])
