@@ -166,6 +166,9 @@ def test_locks_that_lock_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert content(path) == kept  # what was acknowledged
 
 
+PATIENCE = 300
+
+
 class Slow(Thread):
     """Work on an archive that stands still before some of its steps: calls of its store.
 
@@ -197,14 +200,14 @@ class Slow(Thread):
             self.go.set()
         else:
             return
-        assert self.stands.wait(30)
+        assert self.stands.wait(PATIENCE)
 
     def step(self, what: str) -> None:
         """Stand still here if this is the step."""
         if self.stop == self.steps or (isinstance(self.stop, str) and what.startswith(self.stop)):
             self.go.clear()
             self.stands.set()
-            assert self.go.wait(30)
+            assert self.go.wait(PATIENCE)
         self.steps += 1
 
 
@@ -225,6 +228,7 @@ def add_two(path: Path) -> None:
 def steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks lock nobody, and each call of a store by somebody slow is a step."""
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power is cut here: it only takes time
     for name in ("ages", "create", "delete", "exists", "list", "read", "rename", "size"):
         call = getattr(FolderStore, name)
 

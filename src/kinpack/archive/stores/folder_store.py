@@ -33,6 +33,7 @@ from kinpack.errors import ArchiveError, shown
 
 KEPT_OPEN = 128
 """Files that stay open between reads."""
+_gone = suppress(FileNotFoundError)
 _NOT_ABOVE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.ENOTSUP})
 
 
@@ -160,8 +161,8 @@ class FolderStore:
 
     def rename(self, name: str, other: str) -> bool:
         """Give a file another name in its folder; False where it is not there."""
-        gone, to = suppress(FileNotFoundError), other.rpartition("/")[2]
-        with self._told(name, "rename"), gone, self._within(name) as (handle, last):
+        to = other.rpartition("/")[2]
+        with self._told(name, "rename"), _gone, self._within(name) as (handle, last):
             system.rename(last, to, src_dir_fd=handle, dst_dir_fd=handle)
             return True
         return False
@@ -172,8 +173,7 @@ class FolderStore:
             with self._lock:
                 if (descriptor := self._descriptors.pop(name, None)) is not None:
                     release(descriptor)
-            gone = suppress(FileNotFoundError)
-            with self._told(name, "delete"), gone, self._within(name) as (handle, last):
+            with self._told(name, "delete"), _gone, self._within(name) as (handle, last):
                 system.unlink(last, dir_fd=handle)
             if name.startswith(FOLDER):  # a power cut must not take one before those before it
                 self._synchronise(FOLDER)
@@ -183,8 +183,7 @@ class FolderStore:
 
     def _synchronise(self, folder: str) -> None:
         """Make the names in a folder durable; one that is not there has none."""
-        gone = suppress(FileNotFoundError)
-        with self._told(folder, "synchronise"), gone, self._within(folder) as (handle, _):
+        with self._told(folder, "synchronise"), _gone, self._within(folder) as (handle, _):
             system.fsync(handle)
 
     @contextmanager
@@ -247,11 +246,8 @@ class FolderStore:
         """
         now, written = time.time(), {}
         for name in self.list():
-            try:
-                with suppress(FileNotFoundError), self._within(name) as (handle, last):
-                    written[name] = system.lstat(last, dir_fd=handle).st_mtime
-            except OSError as error:
-                raise self._reading(error, name) from error
+            with self._told(name, "read"), _gone, self._within(name) as (handle, last):
+                written[name] = system.lstat(last, dir_fd=handle).st_mtime
         return {name: max(0.0, now - then) for name, then in written.items()}
 
     def begin(self) -> None:
@@ -322,8 +318,11 @@ class FolderStore:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """A descriptor of the folder, to lock it by; whatever lock it holds ends with the block."""
-        with self._told("", "open"), self._within("") as (handle, _):
-            descriptor = open_folder(".", handle)
+        try:
+            with self._within("") as (handle, _):
+                descriptor = open_folder(".", handle)
+        except OSError as error:
+            raise refusal(error, self.where(""), "open") from error
         try:
             self._held = descriptor
             yield descriptor
