@@ -12,6 +12,7 @@ from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.repairing import RepairReport, repair
 from kinpack.archive.care.sealing import seal
+from kinpack.archive.care.whole_images import MOST_BYTES
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import CODEC, content, expected, hashes, make, renewed, reopened
@@ -190,6 +191,17 @@ def test_lost_images_are_looked_for_in_earlier_revisions(
     shutil.rmtree(path.with_name("new.kin"))
     (path / whole.file).write_bytes(data)
     assert mended(path) == RepairReport(images=3)
+
+
+def test_a_huge_file_among_the_segments_is_not_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin")
+    huge = path / "segments" / f"{'0' * 32}.parquet"
+    with huge.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    done = repair(path, tmp_path / "b.kin")
+    assert done.images == 10
+    assert any(huge.name in note and "has more than" in note for note in done.notes)
+    assert content(tmp_path / "b.kin") == content(path)
 
 
 def test_segments_of_an_archive_that_lies_deeper_are_nobodys(tmp_path: Path) -> None:

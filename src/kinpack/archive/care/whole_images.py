@@ -15,6 +15,9 @@ from kinpack.archive.stores.store import Store
 from kinpack.errors import KinpackError
 from kinpack.progress import Progress
 
+MOST_BYTES = 1 << 30
+"""Most that a segment of which nothing else tells the size may take: it is read whole."""
+
 
 class WholeImages:
     """Reads the images of segments, whatever else of them is damaged.
@@ -85,7 +88,7 @@ class WholeImages:
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(pa.BufferReader(self._store.read(name)))
+            file = pq.ParquetFile(pa.BufferReader(self._store.read(name, MOST_BYTES)))
             made_by = (file.metadata.metadata or {}).get(b"kinpack.codec", codec.encode())
             if made_by != codec.encode():
                 raise KinpackError("its images are those of another codec")
