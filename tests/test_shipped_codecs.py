@@ -19,7 +19,7 @@ from kinpack.pictures.images import Image
 from kinpack.search.index import Index
 from tests.integer_networks import decode_latents
 
-DEFAULT_ID = "078e60ac36a132527c563989639a3586605e25064219e0412d415ca5feb9c5cd"
+DEFAULT_ID = "c898030d633fb62c1692937672cfb955b96c71de1a2185eb9726723d88926554"
 CLASSIC_ID = "812f089bb160c9f9ee6831476b4e131197c1b0d062e0915927b90c200fd260bb"
 
 # A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents

@@ -110,9 +110,16 @@ def in_parts(
     parts = [[column[i : i + size] for column in columns] for i in range(0, n, size)]
     if threads == 1 or len(parts) < 2:
         return [one for part in parts for one in function(*part, **options)]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads or cores()) as pool:
         made = pool.map(lambda part: function(*part, **options), parts)
         return [one for some in made for one in some]
+
+
+def cores() -> int:
+    """Cores that this process may use: threads beyond them cost memory, and bring nothing."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def too_deep(value: Any) -> bool:

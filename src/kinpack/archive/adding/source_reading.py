@@ -21,7 +21,7 @@ from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError, ImageError, SourceError
-from kinpack.limits import PIXEL_BYTES, batches
+from kinpack.limits import PIXEL_BYTES, batches, cores
 from kinpack.pictures.images import Image, as_image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
@@ -116,7 +116,7 @@ class SourceReader:
         Items are drawn from the calling thread only; of large pictures fewer are loaded ahead.
         """
         options = self._options
-        threads = options.target.threads or min(4, os.cpu_count() or 1)
+        threads = options.target.threads or min(4, cores())
         waiting: deque[tuple[Item, Future[Image | ImageError]]] = deque()
         allowed = threads
         with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:

@@ -42,7 +42,7 @@ MAX_SIDE = 4096
 TILE = 512
 """Longest side, in pixels, of what is coded in one message."""
 
-_BATCH_PIXELS = 1 << 18
+_BATCH_PIXELS = 1 << 17
 ANALYSIS = Tiling(tile=256, halo=72, down=STRIDE)
 SYNTHESIS = Tiling(tile=32, halo=8, up=STRIDE)
 
