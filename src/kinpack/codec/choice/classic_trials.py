@@ -208,8 +208,6 @@ def _promising_setting(
 
 def _in_squares(image: Image, tries: Tries) -> bool:
     """Whether AVIF's blocks are to be squares: not those of drawings, which they cost most."""
-    if tries.small_squares:
-        return True
     larger = tries.squares and not is_small(image)
     return larger and float((image[:, 1:] == image[:, :-1]).all(2).mean()) < DRAWN
 

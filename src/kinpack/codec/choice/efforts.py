@@ -16,7 +16,6 @@ class Tries:
     Attributes:
         speed: of the AVIF encoder, for what may be kept.
         squares: whether AVIF cuts blocks of larger photographs into squares alone.
-        small_squares: whether it does so with all images.
         lower: what is taken off the quality of learned payloads, each tried; the cheapest is kept.
         settings: what is added to AVIF's own quality, each tried quickly; the best one is kept.
         clear: spreads by which a codec's prediction counts as clear, so that an image is coded in
@@ -25,14 +24,13 @@ class Tries:
 
     speed: int
     squares: bool
-    small_squares: bool = False
     lower: tuple[int, ...] = (0,)
     settings: tuple[int, ...] = (0,)
     clear: float
 
 
 EFFORTS: Mapping[Effort, Tries] = {
-    "fast": Tries(speed=6, squares=True, small_squares=True, clear=0.0),
+    "fast": Tries(speed=6, squares=False, clear=0.0),
     "default": Tries(speed=4, squares=True, clear=0.5),
     "best": Tries(speed=2, squares=False, lower=(0, 2, 4), settings=(-4, 0, 4, 8), clear=math.inf),
 }
