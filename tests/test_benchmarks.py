@@ -121,6 +121,27 @@ def test_curves_are_extended_until_they_cover() -> None:
     assert max(values) >= 34
 
 
+def test_curves_of_steep_steps_have_enough_points() -> None:
+    class Stepped:
+        name = "stepped"
+        qualities = (1, 99)
+
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def probe(self, images: Sequence[Image], quality: int) -> float:
+            return 20.0 + 20 * (quality >= self.step) + quality / 100
+
+        def rows(self, pictures: data.Pictures, quality: int) -> list[rate_curves.Row]:
+            return [{"psnr_mean": self.probe([], quality), "quality": quality}]
+
+    pictures = data.Pictures("none", [], [])
+    plan = measured_curves.Plan(30, 34, points=3)
+    for step in (14, 97):
+        rows = list(measured_curves.measured_rows(Stepped(step), pictures, plan, seed=0))
+        assert len({row["quality"] for row in rows}) == len(rows) >= measured_curves.LEAST_POINTS
+
+
 def constant_and_rest(rival: rivals.Rival, quality: int, images: list[Image]) -> list[int]:
     """Bytes of each file that are not payload."""
     found = []

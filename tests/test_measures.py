@@ -198,6 +198,14 @@ def test_each_measure_has_its_rate() -> None:
     assert jpeg["ssimulacra2"]["range"] == [23, 74]
 
 
+def test_a_curve_with_a_gap_says_nothing() -> None:
+    steep = points("webp-file", 1.3)
+    for row in steep[1:]:
+        row["psnr_mean"] += 7  # nothing from 26 to 35 dB, of 26 to 38 that both cover
+    found = bd_rows.by_measure([*points(sizes.ANCHOR, 1.0), *steep], "webp-file", sizes.ANCHOR)
+    assert set(found) == {"ssim", "ssimulacra2"}
+
+
 def test_tables_show_every_measure() -> None:
     rows = [*points(sizes.ANCHOR, 1.0), *points("webp-file", 1.3)]
     found = {"rows": sizes.compared("pages", 64, rows) + sizes.compared("pages", 256, rows)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.measuring.measures import MEASURES
@@ -172,15 +173,21 @@ def by_measure(
 
     Returns:
         Measure -> ``percent`` and ``range`` of `quality_of`; none of a measure that was not taken,
-        or over which the curves have nothing in common.
+        over which the curves have nothing in common, or where one has a gap of half of that.
     """
     found = {}
     for measure in measures:
         a, b = curve(rows, anchor, measure), curve(rows, codec, measure)
         part = _covered(a, b, -math.inf, math.inf)
-        if part is not None:
+        if part is not None and not any(_has_gap(each, *part["range_db"]) for each in (a, b)):
             found[measure] = {"percent": part["bd_rate_percent"], "range": part["range_db"]}
     return found
+
+
+def _has_gap(points: Curve, low: float, high: float) -> bool:
+    """Whether nothing was measured over half of a range, where a curve would be made up."""
+    inside = [low, *(quality for quality, _ in points if low < quality < high), high]
+    return max(b - a for a, b in pairwise(inside)) > (high - low) / 2
 
 
 def curve_points(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:

@@ -15,6 +15,8 @@ MARGIN = 0.4
 """How far, in dB, curves are meant to reach beyond the range on each side."""
 STEP = 3
 """Qualities from one to the next where a curve falls short of the range after all."""
+LEAST_POINTS = 5
+"""Points that a BD-rate needs: a curve of steep steps is measured beyond its range to have them."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Plan:
 def measured_rows(
     contender: Contender, pictures: Pictures, plan: Plan, *, seed: int
 ) -> Iterator[Row]:
-    """Measure a codec at as many qualities as planned, and further ones until the range is covered.
+    """Measure a codec as planned, and further until the range is covered and a BD-rate is possible.
 
     Args:
         contender: the codec.
@@ -77,5 +79,7 @@ def measured_rows(
             first, last = min(values), max(values)
             if values[first] > plan.low and first > lowest:
                 waiting.append(max(lowest, first - STEP))
-            elif values[last] < plan.high and last < highest:
+            elif last < highest and (values[last] < plan.high or len(values) < LEAST_POINTS):
                 waiting.append(min(highest, last + STEP))
+            elif first > lowest and len(values) < LEAST_POINTS:
+                waiting.append(max(lowest, first - STEP))
