@@ -129,11 +129,12 @@ def test_search_is_that_of_the_decoded_vectors(tmp_path: Path, engine: Any) -> N
                 "symmetric": describer.quantiser.decode(product_codes(describer, [query]))[0],
             }
             for mode, point in points.items():
-                hits = archive.search(query, 7, mode=mode, engine=engine)  # type: ignore[arg-type]
+                asked: Any = {"mode": mode, "compare": 0, "engine": engine}
+                hits = archive.search(query, 7, **asked)
                 wanted = brute_force(archive, point, 7)
                 assert [hit.id for hit in hits] == [name for name, _ in wanted]
                 assert np.allclose([h.distance for h in hits], [d for _, d in wanted], atol=1e-5)
-                assert hits == archive.search(query, 7, codes="describer", mode=mode, engine=engine)  # type: ignore[arg-type]
+                assert hits == archive.search(query, 7, codes="describer", **asked)
         inside = archive.search("set/00007", 5)
         assert inside[0].distance == 0
         code = archive.describer_codes[archive.position("set/00007")]

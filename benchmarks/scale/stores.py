@@ -112,7 +112,8 @@ class _OpenArchive:
 
     def nearest(self, number: int) -> list[str]:
         archive = self._replaying()
-        return [hit.id for hit in archive.search(pixels(number), NEAREST, engine="numpy")]
+        hits = archive.search(pixels(number), NEAREST, compare=0, engine="numpy")
+        return [hit.id for hit in hits]
 
     def close(self) -> None:
         self._archive.close()

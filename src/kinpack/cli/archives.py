@@ -89,11 +89,21 @@ def search(
         Literal["auto", "codec", "describer"],
         typer.Option(help="Compare the codec's codes, the describer's, or the describer's if any."),
     ] = "auto",
+    compare: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Draw the nearest N and compare them with the query; by default 30 with a picture "
+            "file, none with an image inside.",
+        ),
+    ] = None,
     at: At = None,
 ) -> None:
     """Find the images most like a picture.
 
-    Prints rank, distance, id and label, the nearest first.
+    Prints rank, distance, similarity, id and label: first those that show the very picture, the
+    most similar first, then the nearest first.
 
     Example:
       kinpack search photos.kin query.jpg -k 5
@@ -102,17 +112,28 @@ def search(
     with kinpack.Archive.open(archive, at=at) as opened:
         name = query.removeprefix("id:")
         asked = name if query.startswith("id:") else load_image(query)
-        hits = opened.search(asked, k, codes=codes)
+        hits = opened.search(asked, k, codes=codes, compare=compare)
     rows = [
-        {"rank": rank, "distance": hit.distance, "id": hit.id, "label": hit.label}
+        {
+            "rank": rank,
+            "distance": hit.distance,
+            "similarity": hit.similarity,
+            "id": hit.id,
+            "label": hit.label,
+        }
         for rank, hit in enumerate(hits, start=1)
     ]
     width = max((len(shown(hit.id)) for hit in hits), default=0)
     lines = (
-        f"{rank:3}  {hit.distance:10.4f}  {shown(hit.id):{width}}  {shown(hit.label or '-')}"
+        f"{rank:3}  {hit.distance:10.4f}  {_similarity(hit.similarity)}  {shown(hit.id):{width}}  "
+        f"{shown(hit.label or '-')}"
         for rank, hit in enumerate(hits, start=1)
     )
     report.result(rows, lines)
+
+
+def _similarity(value: float | None) -> str:
+    return "   -" if value is None else f"{value:4.2f}"
 
 
 def info(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.archive.revisions.comparing import COMPARED, compared
 from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.querying import distance_table
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
 from kinpack.archive.segments.image_entry import ImageEntry
@@ -23,12 +24,7 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.describers.describing import Describes
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
 from kinpack.pictures.images import Image, ImageLike, as_image
-from kinpack.search.distances.distance import (
-    DistanceTable,
-    SearchError,
-    asymmetric_table,
-    symmetric_table,
-)
+from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import CodesOf, Hit, Mode
 from kinpack.search.index import Index
 
@@ -268,10 +264,14 @@ class Reader:
         *,
         codes: CodesOf = "auto",
         mode: Mode = "asymmetric",
+        compare: SupportsIndex | None = None,
         engine: str = "auto",
         threads: int = 1,
     ) -> list[Hit]:
         """The images nearest to a query, nearest first, equal distances in order of positions.
+
+        The first of them are drawn and compared with the query itself; those that show the same
+        picture, changed, come before all others.
 
         Args:
             query: an image, uint8 (H, W, C) or (H, W), a Pillow image, or the ``Path`` of a picture
@@ -281,13 +281,15 @@ class Reader:
             codes: ``describer`` searches the codes of the archive's describer, ``codec`` the
                 codec's own, ``auto`` the describer's if there is one.
             mode: whether the query's own descriptor is compared, or its product code.
+            compare: how many of the nearest are drawn, 0 for none. By default 30, or fewer large
+                ones, where the query is a picture, and none where it is an id.
             engine: ``numpy``, ``faiss``, or ``auto``; the hits are the same.
             threads: for the scan.
 
         Raises:
             NotFoundError: the id is not there.
             ImageError: the query is no image.
-            SearchError: ``k``, the mode or the engine is not valid, or the archive has
+            SearchError: ``k``, ``compare``, the mode or the engine is not valid, or the archive has
                 no describer and its codes are asked for.
             MissingExtraError: faiss is asked for and not installed.
             ArchiveError: a segment, the codec or the describer is missing or damaged.
@@ -295,8 +297,14 @@ class Reader:
         snapshot = self._snapshot
         k = whole_number(k, "k", SearchError)
         threads = whole_number(threads, "threads", SearchError)
+        if compare is not None:
+            compare = whole_number(compare, "compare", SearchError, least=0)
+        elif isinstance(query, str):
+            compare = 0
         describer, packed = self._searched(snapshot, codes)
-        table = self._table(snapshot, query, mode, describer, packed)
+        if not isinstance(query, str):
+            query = as_image(query, "the query")
+        table = distance_table(query, mode, describer, packed, snapshot, self.where)
         if not len(snapshot):
             return []
         with self._searching:
@@ -304,12 +312,18 @@ class Reader:
             if known is None or known[0] is not snapshot:
                 known = snapshot, Index(packed, describer.quantiser)
                 self._code_indices[describer] = known
-            positions, distances = known[1].search(table, k, engine=engine, threads=threads)
-        hits = []
-        for position, distance in zip(positions.tolist(), distances.tolist(), strict=True):
-            entry = snapshot.entry(position)
-            hits.append(Hit(entry.id, entry.label, distance, position))
-        return hits
+            most = max(k, COMPARED if compare is None else compare)
+            positions, distances = known[1].search(table, most, engine=engine, threads=threads)
+
+        def draw(position: int) -> Image:
+            return self._images(snapshot, [position], threads=1)[0]
+
+        found = [
+            (position, snapshot.entry(position), distance)
+            for position, distance in zip(positions.tolist(), distances.tolist(), strict=True)
+        ]
+        picture = self.read(query) if compare and isinstance(query, str) else query
+        return compared(picture, found, compare, draw)[:k]
 
     def _searched(self, snapshot: Snapshot, codes: CodesOf) -> tuple[Describes, NDArray[np.uint8]]:
         """What describes a query, and the packed codes to search."""
@@ -324,30 +338,6 @@ class Reader:
         if describer is None:
             return self.codec, snapshot.codes
         return describer, snapshot.describer_codes
-
-    def _table(
-        self,
-        snapshot: Snapshot,
-        query: ImageLike,
-        mode: Mode,
-        describer: Describes,
-        packed: NDArray[np.uint8],
-    ) -> DistanceTable:
-        quantiser = describer.quantiser
-        if mode not in ("asymmetric", "symmetric"):
-            raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
-        if isinstance(query, str):
-            if query not in snapshot and os.path.isfile(query):  # noqa: PTH113 (which never raises)
-                raise NotFoundError(
-                    f"{self.where}: it holds no image {query!r}, which is a file: search for its "
-                    f"picture with pathlib.Path({query!r})"
-                )
-            code = packed[snapshot.position(query)]
-            return symmetric_table(quantiser, quantiser.unpack(code[None])[0])
-        vectors = describer.describe([as_image(query, "the query")])
-        if mode == "symmetric":
-            return symmetric_table(quantiser, quantiser.encode(vectors)[0])
-        return asymmetric_table(quantiser, vectors[0])
 
     def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
         """The positions that an index means."""

@@ -1,0 +1,1 @@
+"""How well archives find changed pictures again, beside older ways of finding them."""

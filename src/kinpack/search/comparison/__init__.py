@@ -1,0 +1,1 @@
+"""Comparing pictures themselves: the same one, changed, or another; may import pictures."""
