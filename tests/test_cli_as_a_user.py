@@ -69,7 +69,8 @@ def test_the_whole_journey(user: User) -> None:
     found = user.works("search", "photos.kin", "photos/forest/03.png", "-k", "3").splitlines()
     assert len(found) == 3
     assert found[0].split()[0] == "1"
-    assert found[0].split()[2:] == ["forest/03.png", "forest"]
+    assert float(found[0].split()[2]) > 0.9  # how alike the pictures themselves are
+    assert found[0].split()[3:] == ["forest/03.png", "forest"]
     by_id = user.works("search", "photos.kin", "id:forest/03.png", "-k", "1")
     assert by_id.split()[2] == "forest/03.png"
 
@@ -138,7 +139,7 @@ WRONG = {
     "a device as target": (("pack", "photos", "-o", "/dev/full/x.kin"), "/dev/full"),
     "an unknown codec": (("pack", "photos", "-o", "x.kin", "--codec", "best"), "best: cannot read"),
     "no codec file": (("pack", "photos", "-o", "x.kin", "--codec", "note.txt"), "note.txt: not a"),
-    "a folder as codec": (("pack", "photos", "-o", "x.kin", "--codec", "photos"), "photos: cannot"),
+    "a folder as codec": (("pack", "photos", "-o", "x.kin", "--codec", "photos"), "photos: no"),
     "an unknown split": (("pack", "photos", "-o", "x.kin", "--split", "test"), "no split 'test'"),
     "a folder among files": (("pack", "query.png", "photos", "-o", "x.kin"), "photos: a folder"),
     "no archive to add to": (("add", "nowhere.kin", "photos"), "nowhere.kin: there is no such"),
@@ -237,8 +238,7 @@ def test_a_full_disk_leaves_nothing_half_made(copy: User) -> None:
     assert "x.png: cannot be written" in message
     assert sorted(copy.folder.rglob("*")) == before
     message = copy.fails("unpack", "photos.kin", "-o", "out", before=small_files)
-    assert "out/" in message
-    assert "cannot be written" in message
+    assert "out/beach/00.png: cannot unpack" in message
     assert [path for path in (copy.folder / "out").rglob("*") if path.is_file()] == []
     copy.works("verify", "photos.kin")
 
