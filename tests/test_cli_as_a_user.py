@@ -72,7 +72,7 @@ def test_the_whole_journey(user: User) -> None:
     assert float(found[0].split()[2]) > 0.9  # how alike the pictures themselves are
     assert found[0].split()[3:] == ["forest/03.png", "forest"]
     by_id = user.works("search", "photos.kin", "id:forest/03.png", "-k", "1")
-    assert by_id.split()[2] == "forest/03.png"
+    assert by_id.split()[3] == "forest/03.png"
 
     assert "is whole: 12 images" in user.works("verify", "photos.kin")
     assert "is whole: 12 images decoded" in user.works("verify", "photos.kin", "--deep")
