@@ -203,6 +203,7 @@ def test_what_is_not_acknowledged_leaves_no_codes(tmp_path: Path) -> None:
     check(path, by_id(soft(11)))
 
 
+@pytest.mark.slow
 def test_every_changed_byte_of_codes_and_describer_is_found(tmp_path: Path) -> None:
     path = make_embedded(tmp_path / "a.kin", soft(5))
     (kine,) = path.glob("describers/*")

@@ -77,6 +77,7 @@ def test_removing_by_label(tmp_path: Path) -> None:
     assert content(path) == {**expected(chosen(*left)), **expected(renewed(4))}
 
 
+@pytest.mark.slow
 def test_compacting_copies_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = one_by_one(tmp_path / "a.kin", *range(30))
     with reopened(path) as archive:

@@ -53,6 +53,7 @@ def test_area_reduction_to_32(shape: tuple[int, int, int], rng: np.random.Genera
     np.testing.assert_array_equal(area_reduction(image), cell_means(image, 32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(613, 200, 3), (97, 801, 4), (900, 500, 1)])
 def test_area_reduction_of_large_images(
     shape: tuple[int, int, int], rng: np.random.Generator

@@ -190,6 +190,7 @@ def test_larger_images_are_coded_in_the_way_that_is_clear(
     assert ways == {"classic", "own"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [30, 60, 80])
 def test_more_effort_costs_no_more(quality: int) -> None:
     """Bits and error together; the best is no worse than any that the others choose from."""

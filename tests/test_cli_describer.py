@@ -24,6 +24,7 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_life_with_a_describer(archive: Path, tmp_path: Path) -> None:
     facts = ask("info", archive)
     assert facts["describer_id"] == tiny_describer().describer_id

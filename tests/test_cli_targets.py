@@ -62,6 +62,7 @@ def test_pack_and_add_to_a_psnr(photos: Path, tmp_path: Path) -> None:
     assert ask("history", path)[-1]["change"]["quality"] == 50
 
 
+@pytest.mark.slow
 def test_pack_into_a_number_of_bytes(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "b.kin"
     packing = ("pack", photos / "photos", "-o", path, "--codec", "classic", "--threads", "1")

@@ -147,6 +147,7 @@ def section(plain: bytes, **changes: Any) -> dict[str, Any]:
     return {**made, **changes}
 
 
+@pytest.mark.slow
 def test_zip_bombs_are_refused_before_they_unfold() -> None:
     bomb = zlib.compress(bytes(1 << 24), 9)
     for length in (0, 10, len(bomb), 1 << 23):

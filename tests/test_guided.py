@@ -59,6 +59,7 @@ def test_an_index_with_any_byte_changed_is_refused_or_read(
     assert not [text for text in said if "\n" in text]
 
 
+@pytest.mark.slow
 def test_seeds_are_the_same_each_time(seeds: Seeds) -> None:
     assert make_seeds() == seeds  # else what was kept would be refused for its names alone
 
@@ -81,6 +82,7 @@ def test_inputs_are_changed_in_their_own_form(seeds: Seeds) -> None:
         assert change(b"neither", 1) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("found", [False, True])
 def test_turns_add_up_in_the_result_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: bool

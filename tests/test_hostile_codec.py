@@ -48,6 +48,7 @@ def use(data: bytes) -> None:
     codec.decode(codec.encode([picture(16, 16)], quality=50, classic="never", threads=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "array",
     [

@@ -257,6 +257,7 @@ def test_no_import_runs_upward() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_no_import_beside_the_package_runs_upward() -> None:
     wrong = []
     for module in modules_outside():

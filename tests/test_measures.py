@@ -215,6 +215,7 @@ def test_tables_show_every_measure() -> None:
     assert len(codec_tables.all_sizes(found).splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_figure_is_drawn(tmp_path: Path) -> None:
     rows = [row for i, codec in enumerate(sizes_plot.STYLES) for row in points(codec, 1 + i / 5)]
     results = {
@@ -326,6 +327,7 @@ def test_bytes_of_a_sheet_are_equal_or_fewer() -> None:
         assert (found.bytes, int(found.drawn[0, 0, 0])) == (7 * quality, quality)
 
 
+@pytest.mark.slow
 def test_a_sheet_holds_what_was_drawn(tmp_path: Path, rng: np.random.Generator) -> None:
     side, tiles = contact_sheet.SIDE, []
     shown = []
@@ -346,6 +348,7 @@ def test_a_sheet_holds_what_was_drawn(tmp_path: Path, rng: np.random.Generator) 
         np.testing.assert_array_equal(found, np.broadcast_to(tile, found.shape))
 
 
+@pytest.mark.slow
 @pytest.mark.learn
 def test_nothing_that_is_measured_is_learned_from(tmp_path: Path, rng: np.random.Generator) -> None:
     for number in range(40):

@@ -185,6 +185,7 @@ def test_any_life_is_that_of_a_dictionary(
     assert all("is forgotten" in note for note in verify(address).notes)
 
 
+@pytest.mark.slow
 def test_lost_races_are_made_up_for(place: Backend) -> None:
     address = make(place.address())
     reports: dict[str, AddReport] = {}
@@ -371,6 +372,7 @@ def test_a_collection_that_stops_half_way_leaves_later_states_whole(
     assert moment > 8
 
 
+@pytest.mark.slow
 def test_changed_bytes_are_found_and_harms_no_reader(memory: Backend) -> None:
     source = pictures(2, side=3)
     address = make(memory.address(), source)

@@ -410,6 +410,7 @@ def check_line(error: CodecError) -> None:
     assert "\n" not in str(error)
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_every_byte() -> None:
     data = example()
     for place in range(len(data)):

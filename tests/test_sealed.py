@@ -154,6 +154,7 @@ def test_zips_that_others_made(folder: Path, tmp_path: Path) -> None:
         reopened(packed)
 
 
+@pytest.mark.slow
 def test_damage_is_found(tmp_path: Path) -> None:
     folder = make(tmp_path / "a.kin", pictures(3, side=3))
     path = tmp_path / "a.kin.zip"
@@ -232,6 +233,7 @@ def test_one_image_is_one_request(
     assert server.requests[before].startswith("bytes=")
 
 
+@pytest.mark.slow
 def test_all_is_checked_and_copied_over_http(
     folder: Path, server: RangeServer, tmp_path: Path
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_budget_of_minutes_ends(tmp_path: Path) -> None:
     assert spent == []
 
 
+@pytest.mark.slow
 def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
     """Under a gradient that never changes Adam moves a weight by the learning rate each step."""
     weight = torch.nn.Linear(1, 1, bias=False).double()
