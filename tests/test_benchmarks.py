@@ -25,6 +25,8 @@ from kinpack.pictures.images import Image, to_pil
 from kinpack.sources.items import Item
 from kinpack.sources.opening import open_source
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES, SIDE = 8, 16
 

@@ -16,6 +16,8 @@ from kinpack.entropy.range_coder import LIMIT
 from kinpack.errors import PayloadError
 from papers.smic.coders.binary_coder import decode_binary, encode_binary
 
+pytestmark = pytest.mark.slow
+
 Matrix = NDArray[np.int64]
 
 EXTREME = [LIMIT - 1, 1 - LIMIT, 0, 13, 14, 15, -14, -15, 16, 29, 30, 1 << 30]

@@ -25,6 +25,8 @@ from kinpack.metrics import psnr
 from kinpack.pictures.images import load_image
 from tests.cli_runs import User, one_error, pictures, texture
 
+pytestmark = pytest.mark.slow
+
 CLASSIC = ("--codec", "classic")
 
 

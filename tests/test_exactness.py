@@ -19,6 +19,8 @@ from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -17,6 +17,8 @@ from kinpack.errors import CodecError, PayloadError
 from papers.smic.coders import huffman
 from papers.smic.coders.huffman import HuffmanCodes, code_lengths, decode_huffman, encode_huffman
 
+pytestmark = pytest.mark.slow
+
 TABLES = FrequencyTables.from_lists(
     [[1, 1], [5, 1, 1], [1, 60, 700, 65_536, 650, 40, 2], [3] * 40 + [1]], [0, -1, -3, 10]
 )

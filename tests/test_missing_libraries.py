@@ -24,6 +24,8 @@ from kinpack.metrics import psnr
 from kinpack.networks.networks import engines
 from tests.test_golden import ARCHIVES, GOLDEN, expected, is_as_it_was
 
+pytestmark = pytest.mark.slow
+
 COUNTS = [[1, 1], [5, 1, 1], [1, 60, 700, 65_536, 650, 40, 2], [3] * 40 + [1], [1, 65_536]]
 LOWS = [0, -1, -3, 10, 0]
 

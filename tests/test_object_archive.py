@@ -37,6 +37,8 @@ from tests.cli_runs import pictures as picture_files
 from tests.fault_proxy import FaultProxy, Seen
 from tests.object_backends import Backend, backend, use_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["memory", "s3"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:

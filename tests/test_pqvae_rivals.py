@@ -25,6 +25,8 @@ from papers.pqvae.hashing.principal import principal_components
 from papers.pqvae.rival_settings import METHODS
 from tests.distance_tables import symmetric_tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clusters(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -21,6 +21,8 @@ from kinpack.archive.archive import Archive
 from kinpack.archive.segments.segment import Segment
 from tests.archive_checks import make, reopened
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 READER = ROOT / "docs" / "reader.py"
 GOLDEN = ROOT / "tests" / "golden" / "format-1"

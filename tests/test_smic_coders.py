@@ -29,6 +29,8 @@ from papers.smic.coders.coded import (
 from papers.smic.coders.karhunen_loeve import Components, Factors, factorise
 from papers.smic.coders.shape_tables import ShapeTables, fit, group_bits, symbol_bits
 
+pytestmark = pytest.mark.slow
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 

@@ -28,7 +28,7 @@ from papers.smic.models import ModelConfig, aligned, cvae
 from papers.smic.pictures import latents_of, psnr_of
 from papers.variational import VaeConfig, VariationalAutoencoder
 
-pytestmark = pytest.mark.learn
+pytestmark = [pytest.mark.learn, pytest.mark.slow]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
