@@ -185,6 +185,7 @@ def test_a_reader_goes_on_during_compaction_until_it_is_collected(tmp_path: Path
         assert np.array_equal(reader.read("set/00007"), chosen(7).images[0][2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 100])
 def test_compaction_commits_part_by_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
@@ -204,6 +205,7 @@ class Stop(BaseException):
     """Like Ctrl-C: no error that anybody expects."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0, 1, 7, 17])
 def test_an_interrupted_compaction_leaves_the_former_state(tmp_path: Path, moment: int) -> None:
     path = one_by_one(tmp_path / "a.kin", *range(18))

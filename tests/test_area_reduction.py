@@ -47,6 +47,7 @@ def test_area_reduction_equals_plain_loops(image: Image, side: int) -> None:
     np.testing.assert_array_equal(got, cell_means(image, side))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 3), (32, 32, 4), (32, 32, 1), (33, 7, 3), (5, 64, 4)])
 def test_area_reduction_to_32(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, shape, dtype=np.uint8)

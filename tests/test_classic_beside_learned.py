@@ -141,6 +141,7 @@ def looking(bias: float, *, spread: float = 1.0, pixels: int = 256 * 256) -> Fir
     return FirstLook((bias, *(0.0,) * (SIGHTS - 1)), spread, pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("effort", "score", "tried"),
     [
@@ -349,6 +350,7 @@ def texture(seed: int) -> Image:
     return made
 
 
+@pytest.mark.slow
 def test_classic_suits_where_the_default_would_do_nothing() -> None:
     drawings, natural = [drawing(i) for i in range(8)], [texture(i) for i in range(8)]
     assert Codec.suiting(drawings).name == "classic"

@@ -124,6 +124,7 @@ def test_a_sealed_archive_serves_every_command_that_reads(archive: Path, tmp_pat
     assert "is a file, no archive" in one_error(run("ls", tmp_path / "note.txt", code=1).stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["parquet", "lance", "webdataset", "imagefolder"])
 def test_exports(packed: Path, tmp_path: Path, form: str) -> None:
     if form == "lance":
@@ -154,6 +155,7 @@ def test_a_damaged_archive_is_saved(archive: Path, tmp_path: Path) -> None:
     assert "all 5 images are saved" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [

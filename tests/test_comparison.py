@@ -82,6 +82,7 @@ CHANGES: dict[str, tuple[Callable[[Image], Image], float]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @few
 @given(seeds)

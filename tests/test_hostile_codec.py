@@ -85,6 +85,7 @@ def test_arrays_of_a_wrong_sort_are_refused(array: str) -> None:
         change(lambda a: np.full(a.shape, np.iinfo(np.int64).max))
 
 
+@pytest.mark.slow
 def test_table_starts_that_wrap_around_are_refused() -> None:
     """Differences of any two int64 may wrap: these rise, it seems, by at least 2 each."""
 
@@ -173,6 +174,7 @@ def of(name: str, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> st
     return refusal(apply)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INTEGER_NETWORKS)
 def test_networks_of_integers_of_a_wrong_sort_are_refused(name: str) -> None:
     def drop(parts: Content) -> None:

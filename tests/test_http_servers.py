@@ -96,6 +96,7 @@ def serving(manner: str, sealed: Path, name: str = "a.kin.zip") -> Iterator[OddS
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["no suffix", "no total", "chunked", "weak tag"])
 def test_odd_servers_work(manner: str, sealed: Path) -> None:
     with serving(manner, sealed) as server:

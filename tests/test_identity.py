@@ -97,6 +97,7 @@ def test_an_archive_that_was_emptied_is_gone(tmp_path: Path, verb: str) -> None:
     assert not list(path.glob("manifests/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("commits", [(1, 1), (1, 3), (3, 1), (2, 2)])
 def test_an_archive_that_was_rebuilt(ground: Ground, change: str, commits: tuple[int, int]) -> None:

@@ -79,6 +79,7 @@ def test_an_archive_lives_where_there_are_no_links(
     assert len(list((tmp_path / "race").rglob("*.*"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NO_RENAME, ids=errno.errorcode.get)
 def test_one_at_a_time_writes_where_there_is_neither(
     tmp_path: Path,

@@ -70,6 +70,7 @@ def test_chains(seed: int, widths: list[int], size: tuple[int, int, int]) -> Non
     agreed(layers, inputs(rng, (size[0], widths[0], *size[1:])))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     seed=seeds,

@@ -109,6 +109,7 @@ def test_configurations_come_back() -> None:
         HeadConfig("classes", bits=32, M=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["contrast", "classes", "alignment"])
 def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, objective: str) -> None:
     pixels, labels = pictures(64), np.arange(64) % 10

@@ -174,6 +174,7 @@ def test_top_k_is_the_plain_ranking(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("M", "K", "n"), [(16, 16, 50_000), (15, 11, 40_000), (8, 256, 40_000), (16, 16, 16_384)]
 )

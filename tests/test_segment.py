@@ -104,6 +104,7 @@ def test_round_trip(rows: list[Row]) -> None:
     assert segment.index.codes.tobytes() == b"".join(packet.code for *_, packet in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 25_000])
 def test_payloads_and_codes_lie_where_the_format_says(count: int) -> None:
     rows = random_rows(count, mean=60)

@@ -127,6 +127,7 @@ def test_a_mirror_image_has_the_same_classic_code() -> None:
     ).all()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_kin_are_found(codec: Codec, shared: Path) -> None:
     """Eight bytes find kin at least as well as all 3,072 pixels under L2 do."""

@@ -65,6 +65,7 @@ def test_other_shapes_are_refused() -> None:
         take_over(CodecModel(NETWORK), state)
 
 
+@pytest.mark.slow
 def test_new_context_networks_learn_alone_at_first(tmp_path: Path) -> None:
     """Until they know something, all else stays as it is."""
     sampler = PatchSampler([picture(40, 40, i) for i in range(8)])
