@@ -8,6 +8,7 @@ import random
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from fakes.manifest_files import sealed
 from kinpack.archive.stores.sealed_store import SealedStore
 from kinpack.archive.stores.store import FOLDER
 from kinpack.codec.codec import Codec
-from kinpack.codec.packets.packet import Packet
 from kinpack.errors import KinpackError
 from reliability import fuzz_targets
 from reliability.fuzz_folder import folder_case
@@ -104,16 +104,7 @@ def _payload(seeds: Seeds) -> tuple[Callable[[bytes], None], list[bytes]]:
         if not data:
             return
         codec, packet = every[data[0] % len(every)]
-        changed = Packet(
-            width=packet.width,
-            height=packet.height,
-            channels=packet.channels,
-            kind=packet.kind,
-            quality=packet.quality,
-            code=packet.code,
-            payload=data[1:],
-        )
-        image = codec.decode([changed], threads=1)[0]
+        image = codec.decode([replace(packet, payload=data[1:])], threads=1)[0]
         if image.shape != (packet.height, packet.width, packet.channels):
             raise fuzz_targets.WrongError(f"an image of shape {image.shape}")
 

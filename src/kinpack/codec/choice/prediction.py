@@ -77,11 +77,11 @@ class Prediction:
             known = [one for i in small if (one := own[i])]
             verdicts = self.rule.judge([images[i] for i in small], known)
             told = dict(zip(small, verdicts, strict=True))
+        always = target.classic == "always" or (
+            target.classic == "auto" and target.effort == "best"
+        )
         likely: dict[int, bool] = {}
         for i, (one, score) in enumerate(zip(own, scores, strict=True)):
-            always = target.classic == "always" or (
-                target.classic == "auto" and target.effort == "best"
-            )
             if one is None or always:
                 likely[i] = True
                 continue
