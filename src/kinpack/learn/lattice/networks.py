@@ -2,6 +2,8 @@
 
 Nothing of either works at a half of the picture's resolution, where most arithmetic of a
 convolutional codec goes. Both have a linear block transform beside a trunk that starts at zero.
+Only within residual blocks is there a ReLU: on the stream between them one can die, and did: all
+it gave was 0 before the trunk's last layer, which starts at zero, had moved.
 """
 
 from __future__ import annotations
@@ -26,10 +28,8 @@ class LatticeAnalysis(Analysis):
         self.trunk = nn.Sequential(
             nn.Conv2d(4, mid, 8, stride=4, padding=2),
             *(Residual(mid, config.analysis_inner) for _ in range(config.analysis_blocks)),
-            nn.ReLU(),
             nn.Conv2d(mid, deep, 4, stride=2, padding=1),
             *(Residual(deep, deep // 2) for _ in range(config.analysis_deep_blocks)),
-            nn.ReLU(),
         )
         self.last = nn.Conv2d(deep, config.latent, 1)
         start_at_zero(self.last)
@@ -53,7 +53,6 @@ class LatticeSynthesis(Synthesis):
             nn.Conv2d(deep, 4 * mid, 1),
             nn.PixelShuffle(2),
             Residual(mid, config.mid_inner),
-            nn.ReLU(),
         )
         self.last = nn.Conv2d(mid, 3 * 4 * 4, 3, padding=1)
         self.up = nn.PixelShuffle(4)
