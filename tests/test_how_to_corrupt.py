@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -29,7 +30,7 @@ from kinpack.archive.care.verification import verify
 from kinpack.archive.revisions.manifest import manifest_file
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.errors import ArchiveError, KinpackError
-from tests.archive_checks import content, expected, hashes, make, reopened
+from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 LATER: dict[str, Callable[[Archive], object]] = {
     "add": lambda archive: archive.add(pictures(1, first=20)),
@@ -178,7 +179,7 @@ class Slow(Thread):
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
-        self.work, self.error, self.steps = work, "", 0
+        self.work, self.error, self.steps, self.ended = work, "", 0, False
         self.stop: int | str | None = None
         self.stands, self.go = Event(), Event()
 
@@ -188,6 +189,7 @@ class Slow(Thread):
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
         finally:
+            self.ended = True
             self.stands.set()
 
     def until(self, stop: int | str | None) -> None:
@@ -196,10 +198,10 @@ class Slow(Thread):
         self.stands.clear()
         if self.ident is None:
             self.start()
-        elif self.is_alive():
-            self.go.set()
-        else:
+        elif self.ended:
             return
+        else:
+            self.go.set()
         assert self.stands.wait(PATIENCE)
 
     def step(self, what: str) -> None:
@@ -217,6 +219,10 @@ DONE: dict[str, Callable[[set[str]], bool]] = {
     "adds": lambda there: {"set/00000", "set/00070"} <= there,
     "purges": lambda there: "set/00000" not in there,
 }
+
+
+SEEN = {"collects": "rename", "adds": "rename", "purges": "delete manifests/"}
+"""What comes next when somebody who cleans up has seen what there is."""
 
 
 def add_two(path: Path) -> None:
@@ -279,6 +285,78 @@ def test_locks_that_lock_nobody_and_whoever_is_slow(tmp_path: Path, act: str) ->
                 break
         if writer.steps < begun + 1 + ahead:
             break
+    assert acknowledged == {True, False}
+
+
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("following", MEANWHILE)
+@pytest.mark.parametrize("act", MEANWHILE)
+def test_locks_that_lock_nobody_and_a_kill_before_the_look(
+    tmp_path: Path, act: str, following: str
+) -> None:
+    """What was moved aside and acknowledged meanwhile is given back by whoever cleans up next."""
+    path = make(tmp_path / "a.kin", pictures(3))
+    with reopened(path) as archive:
+        archive.remove(["set/00002"])
+    writer = Slow(partial(add_two, path))
+    killed = Slow(partial(MEANWHILE[act], path))
+    writer.until("create manifests/")
+    killed.until(SEEN[act])
+    writer.until(None)
+    assert not writer.error
+    killed.until("list manifests/")  # and no step further
+    assert verify(path).problems
+    MEANWHILE[following](path)
+    wanted = expected(pictures(2), pictures(2, first=20))
+    if following == "adds":
+        wanted |= expected(pictures(1, first=70))
+    if "purges" in (act, following):
+        del wanted["set/00000"]
+    assert content(path) == wanted
+    assert verify(path).ok
+    killed.until(None)  # a thread cannot be killed: it goes when all is over
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("steps")
+@pytest.mark.parametrize("act", MEANWHILE)
+def test_locks_that_lock_nobody_and_two_that_clean_up(tmp_path: Path, act: str) -> None:
+    """Whichever of the three goes on, for however many steps: nothing is lost.
+
+    Where a commit cannot be undone, since the revision before it is forgotten, its writer says so.
+    """
+    whole = make(tmp_path / "whole.kin", pictures(3))
+    with reopened(whole) as archive:
+        archive.remove(["set/00002"])
+    acknowledged = set()
+    for number in range(200):
+        chance = random.Random(f"{act}/{number}")
+        path = tmp_path / f"{number}.kin"
+        shutil.copytree(whole, path)
+        writer = Slow(partial(add_two, path))
+        second = chance.choice(("collects", "adds"))
+        cleaners = [Slow(partial(MEANWHILE[one], path)) for one in (act, second)]
+        writer.until("create manifests/")
+        cleaners[0].until(SEEN[act])
+        writer.until(writer.steps + chance.choice([1, 2, 4, 8, 16, 32]))
+        going = [writer, *cleaners]
+        while going:
+            worker = chance.choice(going)
+            worker.until(worker.steps + chance.choice([1, 2, 4, 8, 16, 32]))
+            going = [one for one in going if not one.ended]
+        if "kinpack repair" in writer.error:
+            assert repair(path, tmp_path / "saved.kin", codec=CODEC).images
+            shutil.rmtree(path)
+            (tmp_path / "saved.kin").rename(path)
+        there, told = content(path), (number, writer.error, [one.error for one in cleaners])
+        assert {error.partition(": ")[0] for error in (told[1], *told[2])} <= OURS, told
+        others = expected(pictures(2), pictures(1, first=70), pictures(2, first=20))
+        assert there.items() <= others.items(), told
+        assert writer.error or {"set/00020", "set/00021"} <= set(there), told
+        assert cleaners[0].error or DONE[act](set(there)), told
+        assert {"set/00001"} <= set(there), told
+        acknowledged.add(not writer.error)
+        shutil.rmtree(path)
     assert acknowledged == {True, False}
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from numbers import Real
 
-from kinpack.archive.revisions.leftovers import remove_unnamed
+from kinpack.archive.revisions.leftovers import given_back, remove_unnamed
 from kinpack.archive.revisions.manifest import TIME, codec_file, describer_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
@@ -99,7 +99,8 @@ def sweep(
         min_age: seconds for which a revision is kept after the next one; ``None`` keeps all others.
         dry_run: whether to remove nothing.
     """
-    ages = store.ages()
+    ages = dict(store.ages())
+    ages = dict(zip(given_back(store, ages, dry_run=dry_run), ages.values(), strict=True))
     numbers = unbroken_numbers(store)
     if not numbers:
         load_manifest(store)  # says that it is no archive

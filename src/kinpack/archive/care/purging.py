@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from kinpack.archive.care.collecting import PURGE, GcReport, purged_files, sweep
 from kinpack.archive.care.compaction import CompactReport, compact
 from kinpack.archive.care.removal import removal
+from kinpack.archive.revisions.leftovers import given_back
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, load_record, manifest_numbers
 from kinpack.archive.revisions.snapshot import Snapshot
@@ -82,11 +83,12 @@ def purge(
         ArchiveError: a segment is missing or damaged, or the store cannot be written.
     """
     report = PurgeReport()
+    files = given_back(store, store.list())
     records = [load_record(store, number) for number in manifest_numbers(store)]
     entries = {entry.name: entry for record in records for entry in record.segments}
     former = {file for entry in entries.values() for file in entry.files}
     asked = {file for record in records for file in purged_files(record)}
-    report.finished = not asked.isdisjoint(store.list())
+    report.finished = not asked.isdisjoint(files)
     gone = {name for name in ids if isinstance(name, str) and name not in base}
     unlabelled = label is not None and label not in base.labels()
     if report.finished or base.manifest.change.get("verb") == PURGE:  # which may have been this one

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
-from kinpack.archive.stores.store import TEMPORARY, Store
+from kinpack.archive.stores.store import FOLDER, TEMPORARY, Store
+
+_ASIDE = re.compile(rf"(?!{FOLDER})(.*/){re.escape(TEMPORARY)}[0-9a-f]{{32}}-of-([^/]+)")
 
 
 def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]:
@@ -17,6 +20,9 @@ def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]
     are moved aside first, then what was committed is looked at, and what that names moved back. Who
     commits does it the other way round, the manifest first, and then looks whether its files are
     there. So one of the two sees the other, whatever stands still where.
+
+    Others may clean up meanwhile. So what is removed is removed by the name that it got here, which
+    nothing else ever has: whoever gave it back has taken that name away.
 
     Args:
         store: where the archive lies.
@@ -30,12 +36,16 @@ def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]
         ArchiveError: the store cannot be read or written; what was moved aside is moved back.
     """
     aside: dict[str, str] = {}
+    staying: list[str] = []  # under their own names, up to the look
     named = set(names)
     try:
         for name in names:
             folder, _, last = name.rpartition("/")
-            other = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}"
-            if not last.startswith(TEMPORARY) and store.rename(name, other):
+            other = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-of-{last}"
+            moved = None if last.startswith(TEMPORARY) else store.rename(name, other)
+            if moved is None:
+                staying.append(name)
+            elif moved:
                 aside[name] = other
         numbers = (number for number in manifest_numbers(store) if number > newest)
         records = [load_record(store, number) for number in numbers]
@@ -45,8 +55,33 @@ def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]
         for name in stay:
             if name in aside:
                 store.rename(aside.pop(name), name)
-    store.delete(*aside.values(), *(name for name in names if name not in named))
+    store.delete(*aside.values(), *(name for name in staying if name not in named))
     return stay
+
+
+def given_back(store: Store, names: Iterable[str], *, dry_run: bool = False) -> list[str]:
+    """Give files that somebody moved aside their own names again, for a revision may name them.
+
+    Whoever moved them was killed before the look, or cleans up at this moment.
+
+    Args:
+        store: where the archive lies.
+        names: of its files.
+        dry_run: whether to rename nothing.
+
+    Returns:
+        The names, in their order, as they are then.
+
+    Raises:
+        ArchiveError: the store cannot be read or written.
+    """
+    found = []
+    for name in names:
+        parts = _ASIDE.fullmatch(name)
+        own = parts[1] + parts[2] if parts else name
+        moved = own != name and not store.exists(own) and (dry_run or store.rename(name, own))
+        found.append(own if moved else name)
+    return found
 
 
 def remove_leftovers(store: Store, known: Manifest) -> None:
@@ -61,7 +96,7 @@ def remove_leftovers(store: Store, known: Manifest) -> None:
     Raises:
         ArchiveError: the store cannot be read or written.
     """
-    names = store.list()
+    names = given_back(store, store.list())
     store.delete(*(name for name in names if name.rpartition("/")[2].startswith(TEMPORARY)))
     unnamed = {
         name

@@ -126,9 +126,8 @@ class ObjectStore:
             name for name in found if name.startswith(prefix) and not name.startswith(leases.LOCKS)
         )
 
-    def rename(self, name: str, other: str) -> bool:
+    def rename(self, name: str, other: str) -> None:
         """Do nothing: objects are not renamed. Their ages count in its place."""
-        return False
 
     def delete(self, *names: str) -> None:
         """Remove objects; one that is not there is no error.

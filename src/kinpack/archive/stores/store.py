@@ -66,10 +66,10 @@ class Store(Protocol):
         """Sorted names of all files that begin with ``prefix``, temporary ones included."""
         ...
 
-    def rename(self, name: str, other: str) -> bool:
+    def rename(self, name: str, other: str) -> bool | None:
         """Give a file another name in its folder, at once, for everybody.
 
-        False where it is not there, or the store can do no such thing.
+        False where it is not there, ``None`` where the store can do no such thing.
         """
         ...
 
