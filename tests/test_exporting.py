@@ -164,6 +164,36 @@ def test_what_cannot_be_exported(archive: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("form", "file"), [("parquet", "train-00000.parquet"), ("webdataset", "shard-000000.tar")]
+)
+def test_a_link_that_takes_the_place_of_an_export_is_not_followed(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any, file: str
+) -> None:
+    """Whoever else may write in that folder may rename what grows there."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / file).write_text("theirs")
+    encode = exporting.encode_image
+
+    def planting(*given: Any, **options: Any) -> bytes:
+        monkeypatch.setattr(exporting, "encode_image", encode)
+        (part,) = tmp_path.glob(".*.part")
+        part.rename(tmp_path / "taken")
+        part.symlink_to(theirs)
+        return encode(*given, **options)
+
+    monkeypatch.setattr(exporting, "encode_image", planting)
+    with (
+        reopened(archive) as opened,
+        pytest.raises(ArchiveError, match="something in its place"),
+    ):
+        export(opened, tmp_path / "out", form)
+    assert (theirs / file).read_text() == "theirs"
+    assert [path.name for path in theirs.iterdir()] == [file]
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_interrupted_export_leaves_nothing(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,13 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, BinaryIO, Literal, TypeAlias, get_args
 
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.archive.stores.handles import create_file
 from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
@@ -87,13 +88,13 @@ def export(
             return unpack(
                 reader, root, format=format, names=names, threads=threads, progress=progress
             )
-        with staged_folder(root) as part:
+        with staged_folder(root) as (part, within):
             pictures = _pictures(reader, format, threads, progress)
             if form == "parquet":
-                return _write_parquet(reader, part, format, pictures)
+                return _write_parquet(reader, within, format, pictures)
             if form == "lance":
-                return _write_lance(part, pictures)
-            return _write_tars(part, format, pictures)
+                return _write_lance(part, pictures)  # which takes no handle
+            return _write_tars(within, format, pictures)
 
 
 _Pictures: TypeAlias = Iterator[tuple[ImageEntry, bytes]]
@@ -109,7 +110,12 @@ def _pictures(
             progress(1)
 
 
-def _write_parquet(archive: Reader, folder: Path, suffix: Format, pictures: _Pictures) -> int:
+def _new_file(name: str, within: int) -> BinaryIO:
+    """A new file in a folder, to be written."""
+    return os.fdopen(create_file(name, within), "wb")
+
+
+def _write_parquet(archive: Reader, within: int, suffix: Format, pictures: _Pictures) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -133,8 +139,10 @@ def _write_parquet(archive: Reader, folder: Path, suffix: Format, pictures: _Pic
     )
     count = 0
     for number, shard in enumerate(_shards(pictures)):
-        path = folder / f"train-{number:05d}.parquet"
-        with pq.ParquetWriter(path, schema, compression={"image.path": "zstd", "id": "zstd"}) as to:
+        with (
+            _new_file(f"train-{number:05d}.parquet", within) as file,
+            pq.ParquetWriter(file, schema, compression={"image.path": "zstd", "id": "zstd"}) as to,
+        ):
             for group in _groups(shard):
                 rows: list[dict[str, Any]] = []
                 for entry, data in group:
@@ -210,11 +218,13 @@ def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
     return batches(pictures, GROUP, n_bytes=lambda one: len(one[1]), full=SHARD_BYTES)
 
 
-def _write_tars(folder: Path, picture: Format, pictures: _Pictures) -> int:
+def _write_tars(within: int, picture: Format, pictures: _Pictures) -> int:
     count = 0
     for number, shard in enumerate(_shards(pictures)):
-        path = folder / f"shard-{number:06d}.tar"
-        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        with (
+            _new_file(f"shard-{number:06d}.tar", within) as file,
+            tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
             for entry, data in shard:
                 about = json.dumps({"id": entry.id, **entry.columns}).encode()
                 for suffix, content in ((picture, data), ("json", about)):

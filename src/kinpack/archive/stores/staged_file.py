@@ -6,7 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,17 +79,19 @@ def staged_file(target: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def staged_folder(target: Path) -> Iterator[Path]:
+def staged_folder(target: Path) -> Iterator[tuple[Path, int]]:
     """A folder to fill, which gets its name at the end of the block.
 
     Args:
         target: the folder's final path.
 
     Yields:
-        The folder, of a random name and empty; whatever leaves the block as an error removes it.
+        The folder, of a random name and empty, and its handle, which stays the folder's whatever
+        becomes of its name; whatever leaves the block as an error removes the folder.
 
     Raises:
-        ArchiveError: the target exists, or the place cannot be written.
+        ArchiveError: the target exists, the place cannot be written, or something else has the
+            folder's name by now.
     """
     part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -97,7 +99,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
             _refuse_existing(target, within)
             system.mkdir(part.name, dir_fd=within)
             try:
-                yield part
+                with _opened(part.name, within) as handle:
+                    yield part, handle
+                    if not is_same(handle, part.name, within):
+                        raise ArchiveError(
+                            f"{shown(part)}: somebody else has put something in its place; write "
+                            "where others may not"
+                        )
                 _refuse_existing(target, within)  # all but an empty folder the system refuses, too
                 system.rename(part.name, target.name, src_dir_fd=within, dst_dir_fd=within)
             except BaseException:
@@ -107,14 +115,19 @@ def staged_folder(target: Path) -> Iterator[Path]:
         raise refusal(error, shown(target), "write") from error
 
 
-@contextmanager
-def _above(target: Path) -> Iterator[int]:
+def _above(target: Path) -> AbstractContextManager[int]:
     """Handle of the folder in which a new name is given; links on the way there are followed."""
-    within = open_folder(target.parent)
+    return _opened(target.parent)
+
+
+@contextmanager
+def _opened(folder: Path | str, within: int | None = None) -> Iterator[int]:
+    """Handle of a folder, closed at the end of the block."""
+    handle = open_folder(folder, within)
     try:
-        yield within
+        yield handle
     finally:
-        release(within)
+        release(handle)
 
 
 def _publish(part: str, final: str, within: int) -> bool:
