@@ -2,7 +2,7 @@
 
     python reader.py ARCHIVE list
     python reader.py ARCHIVE check
-    python reader.py ARCHIVE scan ID [-k N] [--codes auto|codec|describer]
+    python reader.py ARCHIVE scan ID [-k N] [--codes NAME]
 
 ARCHIVE is a folder or a sealed archive. This is one file of plain Python that needs pyarrow beside
 the standard library. It was written from ``format.md`` alone, and proves that the page suffices to
@@ -173,7 +173,7 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     require(body.get("checksum") == digest, name, "its checksum does not hold")
     require(version == FORMAT and type(version) is int, name, f"there is no format {version!r}")
     keys = set(body)
-    require(keys in (WHOLE, WHOLE | {"describer"}, BASED), name, f"its keys are {sorted(keys)}")
+    require(keys in (WHOLE, WHOLE | {"describers"}, BASED), name, f"its keys are {sorted(keys)}")
     require(body["number"] == number, name, f"it is manifest {body['number']} under another name")
     parent = body["parent"]
     good = parent is None if number == 1 else is_hex(parent, 64)
@@ -185,8 +185,16 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     )
     for key, kind in kinds.items():
         require(isinstance(body[key], kind), name, f"its {key} is no {kind.__name__}")
-    for key in {"codec", "describer"} & keys:
-        check_file_entry(body[key], name, {"sha256", "bytes"})
+    if "codec" in keys:
+        check_file_entry(body["codec"], name, {"sha256", "bytes"})
+    if "describers" in keys:
+        describers = body["describers"]
+        require(isinstance(describers, list) and describers != [], name, "it lists no describers")
+        for entry in describers:
+            check_file_entry(entry, name, {"name", "sha256", "bytes"})
+            require(is_column(entry["name"]), name, f"a describer is called {entry['name']!r}")
+        distinct = len({entry["name"] for entry in describers}) == len(describers)
+        require(distinct, name, "two describers have one name")
     if "base" in body:
         base = body["base"]
         require(
@@ -211,7 +219,6 @@ def check_file_entry(entry: Any, name: str, keys: set[str]) -> None:
         and set(entry) == keys
         and is_hex(entry["sha256"], 64)
         and is_integer(entry["bytes"], 0)
-        and is_hex(entry.get("name", "0" * 32), 32)
     )
     require(good, name, f"it names a file wrongly: {entry!r}")
 
@@ -232,13 +239,26 @@ def check_segment_entry(entry: Any, name: str) -> None:
     require(good, name, f"a number of segment {entry['name']!r} is out of range")
     check_runs(entry["deleted"], entry["rows"], name)
     if "codes" in entry:
-        check_file_entry(entry["codes"], name, {"name", "bytes", "sha256"})
-        n_bytes = entry["codes"]["bytes"]
-        require(
-            n_bytes >= entry["rows"] and n_bytes % entry["rows"] == 0,
-            name,
-            f"{n_bytes} bytes are no codes of {entry['rows']} images",
-        )
+        codes = entry["codes"]
+        require(isinstance(codes, list) and codes != [], name, "a segment lists no files of codes")
+        for file in codes:
+            check_file_entry(file, name, {"column", "name", "bytes", "sha256"})
+            good = is_column(file["column"]) and is_hex(file["name"], 32)
+            require(good, name, f"it names a file of codes wrongly: {file!r}")
+            n_bytes = file["bytes"]
+            require(
+                n_bytes >= entry["rows"] and n_bytes % entry["rows"] == 0,
+                name,
+                f"{n_bytes} bytes are no codes of {entry['rows']} images",
+            )
+        distinct = len({file["column"] for file in codes}) == len(codes)
+        require(distinct, name, "a segment has two files of codes in one column")
+
+
+def is_column(value: Any) -> bool:
+    """Whether a value may be the name of a column of codes."""
+    fits = isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", value, re.ASCII)
+    return bool(fits) and value != "auto"
 
 
 def check_runs(runs: Any, rows: int, name: str) -> None:
@@ -258,14 +278,14 @@ class Revision:
     Attributes:
         number: of the manifest.
         codec: name of the codec's file.
-        describer: name of the describer's file; empty if there is none.
+        describers: names of the describers' files, by the names of their columns, in order.
         segments: the manifest's entry of each, in order.
         deleted: rows of each segment that are deleted.
     """
 
     number: int
     codec: str
-    describer: str
+    describers: dict[str, str]
     segments: list[dict[str, Any]]
     deleted: list[set[int]]
 
@@ -287,8 +307,10 @@ def build_revision(records: Mapping[int, dict[str, Any]], number: int) -> Revisi
         require(there, name, f"it builds on another manifest {base['number']} than there is")
         require(chain[-1]["archive"] == chain[0]["archive"], name, "its base is another archive's")
     whole = chain[-1]
-    describer = f"describers/{whole['describer']['sha256']}.kine" if "describer" in whole else ""
-    revision = Revision(number, f"codecs/{whole['codec']['sha256']}.kinc", describer, [], [])
+    describers = {
+        entry["name"]: f"describers/{entry['sha256']}.kine" for entry in whole.get("describers", [])
+    }
+    revision = Revision(number, f"codecs/{whole['codec']['sha256']}.kinc", describers, [], [])
     for record in reversed(chain):
         name = manifest_name(record["number"])
         places = {entry["name"]: place for place, entry in enumerate(revision.segments)}
@@ -300,8 +322,9 @@ def build_revision(records: Mapping[int, dict[str, Any]], number: int) -> Revisi
             require(fits, name, f"it deletes rows of {segment} that are not there")
             gone |= rows
         for entry in record["segments"]:
-            coded = "codes" in entry
-            require(coded == bool(describer), name, f"segment {entry['name']}: describer's codes")
+            columns = {file["column"] for file in entry.get("codes", [])}
+            known = columns <= set(describers)
+            require(known, name, f"segment {entry['name']} has codes of no describer of it")
             revision.segments.append(entry)
             revision.deleted.append(rows_of(entry["deleted"]))
     return revision
@@ -343,15 +366,13 @@ class Segment:
     Attributes:
         name: of the file.
         data: all its bytes.
-        columns: values of the columns after ``code``, by name, row by row.
-        codes: packed product code of each row.
+        columns: values of the columns after ``payload``, by name, row by row.
         starts: byte at which each payload begins, and the last ends.
     """
 
     name: str
     data: bytes
     columns: dict[str, list[Any]]
-    codes: list[bytes]
     starts: list[int]
 
     def packet_is_whole(self, row: int) -> bool:
@@ -359,10 +380,9 @@ class Segment:
         kind, quality, channels, width, height = (
             self.columns[key][row] for key in ("kind", "quality", "channels", "width", "height")
         )
-        code = self.codes[row]
-        head = struct.pack("<BBBBII", kind, quality, channels, len(code), width, height)
+        head = struct.pack("<BBBII", kind, quality, channels, width, height)
         payload = self.data[self.starts[row] : self.starts[row + 1]]
-        return bool(zlib.crc32(head + code + payload) == self.columns["checksum"][row])
+        return bool(zlib.crc32(head + payload) == self.columns["checksum"][row])
 
 
 def segment_name(entry: Mapping[str, Any]) -> str:
@@ -384,25 +404,23 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
         there = {
             key: kind for key, kind in COLUMNS.items() if key != "label" or key in schema.names
         }
-        table = file.read(columns=["code", *there], use_threads=False)
+        table = file.read(columns=[*there], use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, ArithmeticError, LookupError, OSError, ValueError) as error:
         raise DamageError(f"{name}: it is no Parquet file of a segment: {error}") from error
-    require(schema.names == ["payload", "code", *there], name, f"its columns are {schema.names}")
+    require(schema.names == ["payload", *there], name, f"its columns are {schema.names}")
     require(len(table) == rows and file.num_row_groups == 1, name, f"not {rows} rows in one group")
     for key, kind in there.items():
         column = table.column(key)
         good = column.type == kind and (key == "label" or not column.null_count)
         require(good, name, f"its column {key} is of the type {column.type}")
-    kind = table.column("code").type
-    require(pa.types.is_fixed_size_binary(kind), name, f"its codes are of the type {kind}")
     columns = {"label": [None] * rows} | {key: table.column(key).to_pylist() for key in there}
     starts = [offset - entry["payload_bytes"]]
     for length in columns["length"]:
         starts.append(starts[-1] + length)
     fits = min(columns["length"]) >= 0 and starts[-1] == offset
     require(fits, name, "its lengths do not add up to its payloads")
-    return Segment(name, data, columns, table.column("code").to_pylist(), starts)
+    return Segment(name, data, columns, starts)
 
 
 def live_rows(archive: Folder | Sealed, revision: Revision) -> Iterator[tuple[Segment, list[int]]]:
@@ -481,12 +499,12 @@ class Books:
         return indices[: len(self.words)]
 
 
-def read_books(archive: Folder | Sealed, name: str, what: str) -> Books:
-    """Read the words of a codec's or a describer's product code, its file checked."""
+def read_books(archive: Folder | Sealed, name: str) -> Books:
+    """Read the words of a describer's product code, its file checked."""
     data = archive.read(name)
     good = hashlib.sha256(data).hexdigest() == Path(name).stem
     require(good, name, "its SHA-256 is not that of its name")
-    sections = read_container(data, name, what)
+    sections = read_container(data, name, "describer")
     require("codebooks" in sections, name, "it has no codebooks")
     section, plain = sections["codebooks"]
     shape = section.get("shape", [])
@@ -528,30 +546,37 @@ def distance_table(books: Books, query: Sequence[int]) -> tuple[list[list[int]],
     return [[round(math.ldexp(value, -exponent)) for value in row] for row in values], exponent
 
 
-def packed_codes(archive: Folder | Sealed, entry: Mapping[str, Any]) -> list[bytes]:
-    """The describer's packed codes of a segment, their file checked."""
-    codes = entry["codes"]
-    name = f"codes/{codes['name']}.bin"
+def codes_name(file: Mapping[str, Any]) -> str:
+    """A file of codes."""
+    return f"codes/{file['name']}.{file['column']}.bin"
+
+
+def packed_codes(archive: Folder | Sealed, file: Mapping[str, Any], rows: int) -> list[bytes]:
+    """The packed codes of a segment of so many rows, their file checked."""
+    name = codes_name(file)
     data = archive.read(name)
-    good = len(data) == codes["bytes"] and hashlib.sha256(data).hexdigest() == codes["sha256"]
+    good = len(data) == file["bytes"] and hashlib.sha256(data).hexdigest() == file["sha256"]
     require(good, name, "its SHA-256 does not hold")
-    width = len(data) // entry["rows"]
+    width = len(data) // rows
     return [data[i : i + width] for i in range(0, len(data), width)]
 
 
 def scan(archive: Folder | Sealed, query: str, k: int, which: str) -> list[dict[str, Any]]:
     """The k images whose codes are nearest to that of an image, itself among them."""
     revision = newest_revision(archive)
-    embedded = bool(revision.describer) if which == "auto" else which == "describer"
-    if embedded and not revision.describer:
-        raise SystemExit("reader: the archive has no describer; use --codes codec")
-    file, what = (revision.describer, "describer") if embedded else (revision.codec, "codec")
-    books = read_books(archive, file, what)
+    column = next(iter(revision.describers), "") if which == "auto" else which
+    if column not in revision.describers:
+        there = ", ".join(revision.describers) or "none"
+        raise SystemExit(f"reader: the archive has no codes {column!r}, of others {there}")
+    books = read_books(archive, revision.describers[column])
     names: list[tuple[str, str | None]] = []
     codes: list[list[int]] = []
     parts = zip(revision.segments, live_rows(archive, revision), strict=True)
     for entry, (segment, rows) in parts:
-        of_rows = packed_codes(archive, entry) if embedded else segment.codes
+        files = [file for file in entry.get("codes", []) if file["column"] == column]
+        if not files:
+            continue  # its images have no such code
+        of_rows = packed_codes(archive, files[0], entry["rows"])
         names += [(segment.columns["id"][row], segment.columns["label"][row]) for row in rows]
         codes += [books.unpack(of_rows[row], segment.name) for row in rows]
     places = {name: place for place, (name, _) in enumerate(names)}
@@ -582,7 +607,6 @@ def listed(archive: Folder | Sealed) -> Iterator[dict[str, Any]]:
             yield {
                 **values,
                 "kind": KINDS[values["kind"]],
-                "code": segment.codes[row].hex(),
                 "offset": segment.starts[row],
                 "file": segment.name,
             }
@@ -635,20 +659,23 @@ class Check:
 
     def check_files(self, names: Sequence[str], records: Mapping[int, dict[str, Any]]) -> None:
         """Check each codec, describer, segment and file of codes once."""
-        codec = describer = None
+        describers: dict[str, Books | None] = {}
         entries: dict[str, dict[str, Any]] = {}
         for record in records.values():
-            for what, folder, suffix in (
-                ("codec", "codecs", "kinc"),
-                ("describer", "describers", "kine"),
-            ):
-                if what in record:
-                    name = f"{folder}/{record[what]['sha256']}.{suffix}"
-                    if name not in self.files:
-                        books = self.check_sum(name, record[what]) and self.books(name, what)
-                        codec = books or codec if what == "codec" else codec
-                        describer = books or describer if what == "describer" else describer
+            if "codec" in record:
+                name = f"codecs/{record['codec']['sha256']}.kinc"
+                if name not in self.files and self.check_sum(name, record["codec"]):
+                    with Noting(self.problems):
+                        read_container(self.archive.read(name), name, "codec")
+            for one in record.get("describers", []):
+                name = f"describers/{one['sha256']}.kine"
+                if name not in self.files:
+                    describers[name] = self.books(name) if self.check_sum(name, one) else None
             entries.update((entry["name"], entry) for entry in record["segments"])
+        newest: dict[str, str] = {}
+        if records:
+            with Noting(self.problems):
+                newest = build_revision(records, max(records)).describers
         for name in names:
             match = re.fullmatch(r"(codec|describer)s/([0-9a-f]{64})\.kin[ce]", name)
             if match and name not in self.files:
@@ -656,13 +683,13 @@ class Check:
         for entry in entries.values():
             whole = self.check_sum(segment_name(entry), entry)
             with Noting(self.problems):
-                self.check_segment(entry, whole, codec)
-            if "codes" in entry:
-                name = f"codes/{entry['codes']['name']}.bin"
-                if self.check_sum(name, entry["codes"]) and describer:
+                self.check_segment(entry, whole)
+            for file in entry.get("codes", []):
+                books = describers.get(newest.get(file["column"], ""))
+                if self.check_sum(codes_name(file), file) and books:
                     with Noting(self.problems):
-                        for code in packed_codes(self.archive, entry):
-                            describer.unpack(code, name)
+                        for code in packed_codes(self.archive, file, entry["rows"]):
+                            books.unpack(code, codes_name(file))
 
     def check_sum(self, name: str, entry: Mapping[str, Any]) -> bool:
         """Check a file's size and SHA-256."""
@@ -676,13 +703,13 @@ class Check:
             return True
         return False
 
-    def books(self, name: str, what: str) -> Books | None:
-        """Read a codec or describer file through, and give its books."""
+    def books(self, name: str) -> Books | None:
+        """Read a describer file through, and give its books."""
         with Noting(self.problems):
-            return read_books(self.archive, name, what)
+            return read_books(self.archive, name)
         return None
 
-    def check_segment(self, entry: Mapping[str, Any], whole: bool, codec: Books | None) -> None:
+    def check_segment(self, entry: Mapping[str, Any], whole: bool) -> None:
         """Check every packet of a segment, and that its payloads lie where offsets say."""
         segment = read_segment(self.archive, entry)
         for row, name in enumerate(segment.columns["id"]):
@@ -700,8 +727,6 @@ class Check:
                     and values["height"] > 0
                 )
                 require(good, where, f"it has no such packet: {values}")
-                if codec is not None:
-                    codec.unpack(segment.codes[row], where)
         if whole:
             file = pq.ParquetFile(pa.BufferReader(segment.data))
             table = file.read(columns=["payload"], use_threads=False)
@@ -745,7 +770,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scanning = commands.add_parser("scan", help="find the images nearest to one of the archive")
     scanning.add_argument("id", help="of the image")
     scanning.add_argument("-k", type=int, default=10, help="how many, itself among them")
-    scanning.add_argument("--codes", choices=("auto", "codec", "describer"), default="auto")
+    scanning.add_argument("--codes", default="auto", help="which, by their name")
     options = parser.parse_args(arguments)
     try:
         path = options.archive

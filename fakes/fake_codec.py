@@ -1,4 +1,4 @@
-"""A small exact codec for the archive's tests: zlib for payloads, a histogram for the code."""
+"""A small exact codec for the archive's tests: zlib for payloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import ImageError, PayloadError
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
@@ -24,9 +23,7 @@ class FakeCodec:
     """The interface of ``Codec`` that an archive uses, without its weight."""
 
     def __init__(self, seed: int = 0) -> None:
-        books = np.random.default_rng(seed).random((16, 16, 4), np.float32)
         self._data = f"a fake codec for tests, seed {seed}".encode()
-        self.quantiser = ProductQuantiser(books)
         self.codec_id = hashlib.sha256(self._data).hexdigest()
         self.n_bytes = len(self._data)
 
@@ -36,9 +33,6 @@ class FakeCodec:
     def encode(
         self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
-        if not len(images):
-            return []
-        codes = self.quantiser.pack(self.quantiser.encode(self.describe(images)))
         qualities = Target.of(target, asked).qualities(len(images))
         return [
             Packet(
@@ -47,10 +41,9 @@ class FakeCodec:
                 channels=image.shape[2],
                 kind=Kind.WEBP_LOSSLESS,
                 quality=q,
-                code=code.tobytes(),
                 payload=zlib.compress(image.tobytes(), 1),
             )
-            for image, code, q in zip(images, codes, qualities, strict=True)
+            for image, q in zip(images, qualities, strict=True)
         ]
 
     def encode_measured(
@@ -75,12 +68,6 @@ class FakeCodec:
             except (zlib.error, ValueError) as error:
                 raise PayloadError(f"the payload is damaged: {error}") from error
         return images
-
-    def describe(
-        self, images: Sequence[Image], *, threads: int | None = None
-    ) -> NDArray[np.float32]:
-        counts = [np.bincount(image.ravel() >> 2, minlength=64) / image.size for image in images]
-        return np.stack(counts).astype(np.float32) * 16
 
 
 @dataclass

@@ -186,7 +186,7 @@ class Act:
         """Make what is there before, in an empty folder."""
         if self.name == "create":
             return
-        with Archive.create(folder / ARCHIVE, CODEC) as archive:
+        with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
             for source in _BEFORE:
                 archive.add(source)
             archive.remove(["set/00001"])
@@ -196,7 +196,7 @@ class Act:
     def run(self, folder: Path) -> None:
         """Do it, from opening the archive on."""
         if self.name == "create":
-            with Archive.create(folder / ARCHIVE, CODEC) as archive:
+            with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
                 self.change(archive)
         else:
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:

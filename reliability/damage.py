@@ -201,7 +201,7 @@ def change_at_random(
 
 def _made(path: Path, source: FakeSource, commits: int) -> dict[str, Image]:
     """Write an archive in so many commits, and give what it holds."""
-    with Archive.create(path, CODEC) as archive:
+    with Archive.create(path, CODEC, describer=None) as archive:
         for number in range(commits):
             archive.add(FakeSource(source.images[number::commits]))
         ids = archive.ids

@@ -273,7 +273,7 @@ def _tried(scene: Scene, chance: random.Random, known: Mapping[str, Any]) -> lis
 def _archive(path: Path, source: FakeSource) -> None:
     """An archive of several segments and revisions, an image deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with segments_of(2), Archive.create(path, CODEC) as archive:
+    with segments_of(2), Archive.create(path, CODEC, describer=None) as archive:
         archive.add(FakeSource(source.images[:5]))
         archive.add(FakeSource(source.images[5:]))
         archive.remove([source.images[1][0]])

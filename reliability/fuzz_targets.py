@@ -9,6 +9,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -185,9 +186,7 @@ def _webp(seeds: Seeds) -> list[Packet]:
             payload = encode_webp(np.ascontiguousarray(image[:, :, :3]), webp_quality=50)
             if channels == 4:
                 payload = join(encode_alpha(np.ascontiguousarray(image[:, :, 3])), payload)
-            made.append(
-                Packet(width, height, channels, Kind.WEBP, 50, seeds.classic[0].code, payload)
-            )
+            made.append(Packet(width, height, channels, Kind.WEBP, 50, payload))
     return made
 
 
@@ -283,7 +282,7 @@ def _newest(files: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -
         "change": {},
         "metadata": {},
         "codec": {"sha256": manifest.codec, "bytes": manifest.codec_bytes},
-        "describer": {"sha256": manifest.describer, "bytes": manifest.describer_bytes},
+        "describers": [asdict(entry) for entry in manifest.describers],
         "segments": [segment.to_dict() for segment in manifest.segments],
     }
     change(body)
@@ -327,11 +326,12 @@ def _with_codes(files: dict[str, bytes], chance: Chance) -> dict[str, bytes]:
     changed = {}
 
     def change(body: dict[str, Any]) -> None:
-        codes = chance.choice(body["segments"])["codes"]
-        data = mutated(files[f"codes/{codes['name']}.bin"], chance)
+        codes = chance.choice(chance.choice(body["segments"])["codes"])
+        name = f"codes/{codes['name']}.{codes['column']}.bin"
+        data = mutated(files[name], chance)
         codes["bytes"] = len(data)
         codes["sha256"] = hashlib.sha256(data).hexdigest()
-        changed[f"codes/{codes['name']}.bin"] = data
+        changed[name] = data
 
     made = _newest(files, change)
     return {**made, **changed}
@@ -352,21 +352,22 @@ def _store(store: Store, chance: Chance, codec: Codec | None, describer: Describ
     report = verify_store(store, deep=chance.random() < _LOADED, codec=codec)
     for problem in report.problems:
         _one_line(problem)
-    _read(Reader(store, load_manifest(store), codec, describer), chance)
+    known = {describer.describer_id: describer} if describer else {}
+    _read(Reader(store, load_manifest(store), codec, known), chance)
 
 
 def _read(reader: Reader, chance: Chance) -> None:
-    ids, labels, codes = reader.ids, reader.labels, reader.codes
-    if not len(ids) == len(labels) == len(codes) == len(reader):
+    ids, labels = reader.ids, reader.labels
+    if not len(ids) == len(labels) == len(reader):
         raise WrongError("counts of images differ")
     entries = list(reader.entries())
     if [entry.id for entry in entries] != ids:
         raise WrongError("entries and ids differ")
     json.dumps(dict(reader.manifest.metadata))
     if ids:
-        for which in ("codec", "auto"):
-            hits = reader.search(chance.choice(ids), 3, codes=which)
-            if not hits:
+        for column in reader.describers:
+            _, positions = reader.codes_of(column)
+            if len(positions) and not reader.search(ids[int(positions[0])], 3, codes=column):
                 raise WrongError("no hits")
     for name in ids[:_MOST_READ]:
         image, entry = reader.read(name), reader.entry(name)
@@ -393,7 +394,6 @@ def _payload(
         channels=packet.channels if chance.random() < 0.9 else chance.choice((1, 3, 4)),
         kind=packet.kind,
         quality=packet.quality if chance.random() < 0.8 else chance.randrange(1, 101),
-        code=packet.code if chance.random() < 0.9 else mutated(packet.code, chance),
         payload=payload,
     )
     image = codec.decode([changed], threads=1)[0]

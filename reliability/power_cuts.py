@@ -121,7 +121,7 @@ class Step:
         return True
 
     def _create(self, folder: Path) -> None:
-        with Archive.create(folder / ARCHIVE, CODEC) as archive:
+        with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
             archive.add(pictures(4))
 
     def _change(self, archive: Archive, folder: Path, first: Sequence[str]) -> None:

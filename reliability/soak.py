@@ -326,7 +326,7 @@ def run(chosen: Namespace, folder: Path, server: Server | None, trials: Trials) 
     place = f"s3://{BUCKET}/{ARCHIVE}" if server else folder / "archive" / ARCHIVE
 
     def create() -> None:
-        with Archive.create(place, CODEC):
+        with Archive.create(place, CODEC, describer=None):
             pass
 
     status_of(in_child(create))  # libraries of object stores do not outlive a fork

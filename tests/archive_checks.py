@@ -13,10 +13,16 @@ CODEC = FakeCodec()
 Place = TypeVar("Place", Path, str)
 
 
-def make(path: Place, source: FakeSource | None = None, **options: Any) -> Place:
+def make(
+    path: Place,
+    source: FakeSource | None = None,
+    *,
+    describer: str | None = None,
+    **options: Any,
+) -> Place:
     if isinstance(path, Path):
         path.parent.mkdir(exist_ok=True)
-    with Archive.create(path, CODEC) as archive:
+    with Archive.create(path, CODEC, describer=describer) as archive:
         archive.add(source if source is not None else pictures(10), **options)
     return path
 

@@ -47,7 +47,7 @@ def check(path: Path | str, images: dict[str, Image]) -> None:
     with reopened(path) as archive:
         assert set(archive.ids) == set(images)
         codes = packed_codes(tiny_describer(), [images[name] for name in archive.ids])
-        assert [code.tobytes() for code in archive.describer_codes] == codes
+        assert [code.tobytes() for code in archive.codes_of("tiny")[0]] == codes
         assert archive.describer is not None
         assert archive.describer.describer_id == tiny_describer().describer_id
     content(path)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.learned import STRIDE, LearnedCoder
 from kinpack.networks.integer_layers import (
@@ -20,6 +21,7 @@ from kinpack.networks.integer_layers import (
     Reading,
     WholeLayer,
 )
+from kinpack.pictures.images import Image
 
 Ints = NDArray[np.int64]
 STREAM = (1 << 15) - 1
@@ -191,3 +193,10 @@ def decode_latents(
     h, w = (-(-side // STRIDE) for side in size)
     each = np.full(len(messages), quality)
     return coder.latents.decode(messages, codes, size=(h, w), quality=each)
+
+
+def side_codes(codec: Codec, images: Sequence[Image]) -> NDArray[np.uint8]:
+    """Side codes (n, M) of images, of a codec whose payloads begin with one."""
+    side = codec.parts.side_code()
+    assert side is not None
+    return side.codes(images)

@@ -14,6 +14,7 @@ from kinpack.archive.adding.addition import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.codec.packets.packet import Kind
+from kinpack.describers.describer import Describer
 from kinpack.errors import ArchiveError, ImageError, NotFoundError
 from kinpack.search.distances.distance import SearchError
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
@@ -29,7 +30,7 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
     source = pictures(count)
     done: list[int] = []
-    with Archive.create(tmp_path / "a.kin", CODEC, metadata={"size": 6}) as archive:
+    with Archive.create(tmp_path / "a.kin", CODEC, metadata={"size": 6}, describer=None) as archive:
         report = archive.add(source, quality=70, batch=7, progress=done.append)
         assert len(archive) == count
     assert report == AddReport(added=count)
@@ -47,9 +48,6 @@ def test_what_is_added_is_there(tmp_path: Path, count: int) -> None:
             entry = archive.entry(name)
             assert (entry.label, entry.quality, entry.kind) == (label, 70, Kind.WEBP_LOSSLESS)
             assert (entry.height, entry.width, entry.channels) == image.shape
-        images = [image for *_, image in source.images]
-        indices = CODEC.quantiser.encode(CODEC.describe(images))
-        assert np.array_equal(CODEC.quantiser.unpack(archive.codes), indices)
         assert "set/99999" not in archive
     assert content(tmp_path / "a.kin") == expected(source)
 
@@ -89,12 +87,12 @@ def test_adding_leaves_all_that_was_there_unchanged(tmp_path: Path) -> None:
 
 
 def test_an_empty_archive(tmp_path: Path) -> None:
-    with Archive.create(tmp_path / "a.kin", CODEC):
+    with Archive.create(tmp_path / "a.kin", CODEC, describer="classic"):
         pass
     with reopened(tmp_path / "a.kin") as archive:
         assert len(archive) == 0
         assert archive.ids == []
-        assert archive.codes.shape == (0, 8)
+        assert archive.codes_of("classic")[0].shape == (0, 8)
         assert not list(archive.entries())
         assert not list(archive.images())
         assert archive.search(np.zeros((3, 3, 1), np.uint8)) == []
@@ -106,7 +104,7 @@ def test_an_empty_archive(tmp_path: Path) -> None:
 
 def test_a_new_archive_appears_with_its_first_images(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
-    archive = Archive.create(path, CODEC)
+    archive = Archive.create(path, CODEC, describer=None)
     with pytest.raises(ArchiveError, match="unfinished"):
         reopened(path)
     archive.add(pictures(2))
@@ -131,10 +129,10 @@ def test_a_stopped_creation_leaves_nothing(tmp_path: Path, stop: type[BaseExcept
     source: Any = (
         stopping(9) if stop is Stop else FakeSource([*pictures(9).images, ("x", None, None)])
     )
-    with pytest.raises(stop), Archive.create(tmp_path / "a.kin", CODEC) as archive:
+    with pytest.raises(stop), Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
         archive.add(source, batch=2)
     assert list(tmp_path.iterdir()) == []
-    archive = Archive.create(tmp_path / "a.kin", CODEC)
+    archive = Archive.create(tmp_path / "a.kin", CODEC, describer=None)
     with pytest.raises(ImageError):
         archive.add(FakeSource([("x", None, None)]))
     archive.close()
@@ -174,15 +172,15 @@ def test_where_archives_cannot_be_made(tmp_path: Path) -> None:
         (Path("/"), "no name for an archive"),
     ]:
         with pytest.raises(ArchiveError, match=text) as caught:
-            Archive.create(target, CODEC)
+            Archive.create(target, CODEC, describer=None)
         assert "\n" not in str(caught.value)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.kin", "file", "full"]
 
 
 def test_two_creators_of_one_path(tmp_path: Path) -> None:
-    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
         with pytest.raises(ArchiveError, match="is writing"):
-            Archive.create(tmp_path / "a.kin", CODEC)
+            Archive.create(tmp_path / "a.kin", CODEC, describer=None)
         archive.add(pictures(2))
     assert content(tmp_path / "a.kin") == expected(pictures(2))
 
@@ -225,10 +223,13 @@ def test_reading_many(tmp_path: Path) -> None:
             archive.read_many(["x"])
 
 
+CLASSIC = Describer.load("classic")
+
+
 def nearest(codes: Any, query: Any, k: int) -> list[tuple[float, int]]:
     """Positions by (distance, position), in plain loops."""
-    books = CODEC.quantiser.codebooks.astype(np.float64)
-    parts = np.asarray(query, np.float64).reshape(16, 4)
+    books = CLASSIC.quantiser.codebooks.astype(np.float64)
+    parts = np.asarray(query, np.float64).reshape(16, -1)
     found = []
     for position, code in enumerate(codes):
         distance = sum(float(((parts[m] - books[m, code[m]]) ** 2).sum()) for m in range(16))
@@ -239,12 +240,13 @@ def nearest(codes: Any, query: Any, k: int) -> list[tuple[float, int]]:
 @pytest.mark.parametrize("engine", ["numpy", "auto"])
 def test_searching(tmp_path: Path, engine: Any) -> None:
     source = pictures(50)
-    with reopened(make(tmp_path / "a.kin", source)) as archive:
-        codes = CODEC.quantiser.unpack(archive.codes)
+    quantiser = CLASSIC.quantiser
+    with reopened(make(tmp_path / "a.kin", source, describer="classic")) as archive:
+        codes = quantiser.unpack(archive.codes_of("classic")[0])
         image = pictures(1, seed=5).images[0][2]
-        descriptor = CODEC.describe([image])
-        quantised = CODEC.quantiser.decode(CODEC.quantiser.encode(descriptor))[0]
-        stored = CODEC.quantiser.decode(codes[7:8])[0]
+        descriptor = CLASSIC.describe([image])
+        quantised = quantiser.decode(quantiser.encode(descriptor))[0]
+        stored = quantiser.decode(codes[7:8])[0]
         cases: list[tuple[Any, Any, Any]] = [
             (image, "asymmetric", descriptor[0]),
             (image, "symmetric", quantised),
@@ -288,7 +290,7 @@ def test_info(tmp_path: Path) -> None:
         assert info["payload_bytes"] == payload
         assert info["bytes_per_image"] == on_disk / 9
         assert info["bits_per_pixel"] == 8 * on_disk / pixels
-        assert info["container_bytes_per_image"] == (on_disk - payload - 9 * 8) / 9
+        assert info["container_bytes_per_image"] == (on_disk - payload) / 9
         assert info["kinds"] == {"webp_lossless": 9}
         assert info["qualities"] == {"55": 9}
         assert info["labels"] == 2

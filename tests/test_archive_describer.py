@@ -59,7 +59,7 @@ def test_codes_are_those_of_the_pictures_that_were_added(tmp_path: Path) -> None
         check(path, wanted)
         archive.gc(min_age=0)
     check(path, wanted)
-    named = {file.stem for file in path.glob("segments/*")}
+    named = {f"{file.stem}.tiny" for file in path.glob("segments/*")}
     assert {file.stem for file in path.glob("codes/*")} == named
     assert len(list(path.glob("manifests/*"))) == 1
 
@@ -99,7 +99,7 @@ def test_archives_of_other_describers_are_not_merged(tmp_path: Path) -> None:
         archive.add(soft(2, first=8))
     for pair in (("a", "b"), ("b", "a"), ("a", "c")):
         opened = [reopened(tmp_path / f"{name}.kin") for name in pair]
-        with pytest.raises(ArchiveError, match="one describer"):
+        with pytest.raises(ArchiveError, match="same describers"):
             merge(opened, tmp_path / "m.kin")
         assert not (tmp_path / "m.kin").exists()
 
@@ -107,7 +107,7 @@ def test_archives_of_other_describers_are_not_merged(tmp_path: Path) -> None:
 def brute_force(archive: Archive, point: Any, k: int) -> list[tuple[str, float]]:
     """The nearest by the distance to the vectors that the codes stand for, one by one."""
     quantiser = tiny_describer().quantiser
-    indices = quantiser.unpack(archive.describer_codes)
+    indices = quantiser.unpack(archive.codes_of("tiny")[0])
     found = []
     for place, (name, z_q) in enumerate(zip(archive.ids, quantiser.decode(indices), strict=True)):
         distance = sum((float(a) - float(b)) ** 2 for a, b in zip(point, z_q, strict=True))
@@ -134,32 +134,38 @@ def test_search_is_that_of_the_decoded_vectors(tmp_path: Path, engine: Any) -> N
                 wanted = brute_force(archive, point, 7)
                 assert [hit.id for hit in hits] == [name for name, _ in wanted]
                 assert np.allclose([h.distance for h in hits], [d for _, d in wanted], atol=1e-5)
-                assert hits == archive.search(query, 7, codes="describer", **asked)
+                assert hits == archive.search(query, 7, codes="tiny", **asked)
         inside = archive.search("set/00007", 5)
         assert inside[0].distance == 0
-        code = archive.describer_codes[archive.position("set/00007")]
-        assert archive.describer_codes[inside[0].position].tobytes() == code.tobytes()
+        codes, positions = archive.codes_of("tiny")
+        assert positions.tolist() == list(range(29))
+        code = codes[archive.position("set/00007")]
+        assert codes[inside[0].position].tobytes() == code.tobytes()
 
 
-def test_the_codec_codes_are_searched_as_before(tmp_path: Path) -> None:
+def test_an_archive_without_codes_says_so(tmp_path: Path) -> None:
     embedded, plain = make_embedded(tmp_path / "a.kin"), make(tmp_path / "b.kin", soft(10))
     with reopened(embedded) as with_codes, reopened(plain) as without:
         assert without.describer is None
-        assert without.describer_codes.shape == (10, 0)
-        for query in (soft_picture(50), "set/00003"):
-            for mode in ("asymmetric", "symmetric"):
-                wanted = without.search(query, 4, mode=mode)
-                assert with_codes.search(query, 4, codes="codec", mode=mode) == wanted
-                assert without.search(query, 4, codes="codec", mode=mode) == wanted
-        with pytest.raises(SearchError, match="it has no describer"):
-            without.search(soft_picture(0), codes="describer")
-        with pytest.raises(SearchError, match="auto, codec or describer"):
-            without.search(soft_picture(0), codes="best")  # type: ignore[arg-type]
+        assert without.describers == {}
+        with pytest.raises(SearchError, match="kinpack embed"):
+            without.codes_of("tiny")
+        with pytest.raises(SearchError, match="no codes to search"):
+            without.search(soft_picture(0))
+        with pytest.raises(SearchError, match="no codes 'tiny'"):
+            without.search(soft_picture(0), codes="tiny")
+        with pytest.raises(SearchError, match="others tiny"):
+            with_codes.search(soft_picture(0), codes="best")
         facts = with_codes.info()
-        assert facts["describer_code_bytes"] == 2
-        assert facts["describer_id"] == tiny_describer().describer_id
-        assert facts["describer_bytes"] == tiny_describer().n_bytes
-        assert "describer_id" not in without.info()
+        assert facts["describers"] == {
+            "tiny": {
+                "describer_id": tiny_describer().describer_id,
+                "describer_bytes": tiny_describer().n_bytes,
+                "code_bytes": 2,
+                "images": 10,
+            }
+        }
+        assert without.info()["describers"] == {}
         more = facts["bytes_on_disk"] - without.info()["bytes_on_disk"]
         container = facts["container_bytes_per_image"] - without.info()["container_bytes_per_image"]
         assert more - 10 * container == pytest.approx(10 * 2)
@@ -196,7 +202,7 @@ def test_what_is_not_acknowledged_leaves_no_codes(tmp_path: Path) -> None:
         with pytest.raises(ImageError):
             archive.add(FakeSource([*soft(6, first=10).images, ("broken", None, None)]))
     assert {file.name for file in path.rglob("*.*")} == before
-    (path / "codes" / ("0" * 32 + ".bin")).write_bytes(b"of a dead writer")
+    (path / "codes" / ("0" * 32 + ".tiny.bin")).write_bytes(b"of a dead writer")
     assert "no part of the archive" in verify(path).notes[0]
     with reopened(path) as archive:
         archive.add(soft(1, first=10))
@@ -221,7 +227,6 @@ def test_every_changed_byte_of_codes_and_describer_is_found(tmp_path: Path) -> N
             with reopened(path) as archive, pytest.raises(ArchiveError, match=file.name):
                 archive.search(soft_picture(0), 2)
             with reopened(path) as archive:  # nothing else depends on them
-                assert archive.search(soft_picture(0), 2, codes="codec")
                 assert archive.read("set/00003").shape == (20, 24, 3)
         file.write_bytes(data)
     check(path, by_id(soft(5)))
@@ -266,26 +271,29 @@ def rewritten(path: Path, change: Any) -> None:
     file.write_bytes(sealed(values))
 
 
-def keys_gone(values: dict[str, Any], *, of: str) -> None:
-    if of == "describer":
-        del values["describer"]
-    else:
-        del values["segments"][0]["codes"]
-
-
 def set_codes(key: str, value: Any) -> Any:
-    return lambda values: values["segments"][0]["codes"].update({key: value})
+    return lambda values: values["segments"][0]["codes"][0].update({key: value})
+
+
+def set_describer(key: str, value: Any) -> Any:
+    return lambda values: values["describers"][0].update({key: value})
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda values: keys_gone(values, of="describer"),
-        lambda values: keys_gone(values, of="codes"),
-        lambda values: values.update(describer=None),
-        lambda values: values.update(describer={"sha256": "ab" * 32}),
-        lambda values: values.update(describer={"sha256": "../" + "a" * 61, "bytes": 5}),
-        lambda values: values.update(describer={"sha256": "ab" * 32, "bytes": 0}),
+        lambda values: values.pop("describers"),
+        lambda values: values.update(describers=None),
+        lambda values: values.update(describers=[]),
+        lambda values: values["describers"].append(values["describers"][0]),
+        lambda values: values["segments"][0]["codes"].append(values["segments"][0]["codes"][0]),
+        set_describer("sha256", "../" + "a" * 61),
+        set_describer("bytes", 0),
+        set_describer("name", "../x"),
+        set_describer("name", "codec"),
+        set_describer("more", 1),
+        set_codes("column", "other"),
+        set_codes("column", "A"),
         lambda values: values["segments"][0].update(codes=None),
         lambda values: values["segments"][0].update(codes=[]),
         set_codes("name", "../x"),
@@ -312,7 +320,9 @@ def test_codes_of_another_size_are_refused(tmp_path: Path) -> None:
     for data in (bytes(4), bytes(1 << 12)):
         file.write_bytes(data)
         wanted = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        rewritten(path, lambda values, wanted=wanted: values["segments"][0]["codes"].update(wanted))
+        rewritten(
+            path, lambda values, wanted=wanted: values["segments"][0]["codes"][0].update(wanted)
+        )
         with reopened(path) as archive, pytest.raises(ArchiveError, match="bytes each, not 2"):
             archive.search(soft_picture(0), 2)
         assert any("bytes each, not 2" in problem for problem in verify(path).problems)
@@ -331,7 +341,7 @@ def test_codes_beside_many_small_commits(tmp_path: Path) -> None:
     for number in (1, 5, 9):
         with reopened(path, at=number) as archive:
             assert archive.ids == names[:number]
-            assert len(archive.describer_codes) == number
+            assert len(archive.codes_of("tiny")[0]) == number
 
 
 def test_old_states_and_other_errors(tmp_path: Path) -> None:
@@ -357,9 +367,9 @@ def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(
     codec, describer = Counting(), tiny_describer()
     images = [soft_picture(seed) for seed in range(7)]
     packets = codec.encode(images)
-    rows = (StoredImage(str(i), {}, packet, None) for i, packet in enumerate(packets))
-    recoder = Recoder(lambda: codec, describer)
-    found = [row.code for row in recoder.complete(rows)]
+    rows = (StoredImage(str(i), {}, packet, {}) for i, packet in enumerate(packets))
+    recoder = Recoder(lambda: codec, {"tiny": describer})
+    found = [row.codes["tiny"] for row in recoder.complete(rows)]
     assert found == packed_codes(describer, codec.decode(packets))
     assert decoded == [3, 3, 1, 7]
     assert recoder.made == 7

@@ -48,18 +48,16 @@ def chosen(*numbers: int, seed: int = 0) -> FakeSource:
 
 def one_by_one(path: Path, *numbers: int) -> Path:
     """An archive to which each image was added in a commit of its own."""
-    with Archive.create(path, CODEC) as archive:
+    with Archive.create(path, CODEC, describer=None) as archive:
         for number in numbers:
             archive.add(chosen(number))
     return path
 
 
 def packets(path: Path) -> dict[str, bytes]:
-    """Payload and code of every image, as they lie in the segments."""
+    """The payload of every image, as it lies in the segments."""
     with reopened(path) as archive:
-        return {
-            name: archive.packet(name).code + archive.packet(name).payload for name in archive.ids
-        }
+        return {name: archive.packet(name).payload for name in archive.ids}
 
 
 def test_removing_by_label(tmp_path: Path) -> None:
@@ -85,7 +83,7 @@ def test_compacting_copies_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before, old, listed = hashes(path), packets(path), content(path)
     done: list[int] = []
     with reopened(path) as archive:
-        ids, codes = archive.ids, archive.codes
+        ids = archive.ids
         assert images_to_copy(archive.manifest) == 27
         monkeypatch.setattr(FakeCodec, "encode", None)  # nothing is coded again
         monkeypatch.setattr(FakeCodec, "decode", None)
@@ -96,7 +94,6 @@ def test_compacting_copies_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert (report.dropped, report.segments_before, report.segments_after) == (0, 27, 4)
         assert report.bytes_after < report.bytes_before
         assert archive.ids == ids
-        assert np.array_equal(archive.codes, codes)
         assert archive.info()["deleted"] == 0
         number = archive.manifest.number
         again = archive.compact()
@@ -416,7 +413,7 @@ def test_history(tmp_path: Path) -> None:
 
 def test_copying(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
-    with Archive.create(path, CODEC, metadata={"size": 6}) as archive:
+    with Archive.create(path, CODEC, metadata={"size": 6}, describer=None) as archive:
         archive.add(pictures(21))
         archive.remove(names(9, 20))
         archive.add(chosen(40))

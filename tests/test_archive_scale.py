@@ -18,7 +18,7 @@ from benchmarks.scale import kills as scale_kills
 from benchmarks.scale import measures as scale_measures
 from benchmarks.scale import rows as scale_rows
 from benchmarks.scale.rivals import CONTENDERS
-from kinpack.codec.codec import Codec
+from kinpack.describers.describer import Describer
 from kinpack.errors import KinpackError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,8 +44,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def nearest_by_loop(rows: scale_rows.Rows, count: int, number: int) -> list[str]:
     """The ten nearest codes by the distances between words, added one by one."""
-    books = Codec.load("classic").quantiser
-    packed = np.array([list(rows.packet(at).code) for at in range(count)], np.uint8)
+    books = Describer.load("classic").quantiser
+    packed = np.array([list(rows.code(at)) for at in range(count)], np.uint8)
     words = books.unpack(packed)
     query = words[number].tolist()
     keys = []
@@ -62,7 +62,7 @@ def test_no_two_images_are_alike(packets: Path) -> None:
     all_ = [rows.packet(number) for number in range(2000)]
     assert len({packet.payload for packet in all_}) == 2000
     assert len({rows.name(number) for number in range(2000)}) == 2000
-    assert len({packet.code for packet in all_}) > 1990
+    assert len({rows.code(number) for number in range(2000)}) > 1990
     assert rows.payload_bytes(2000) == sum(len(packet.payload) for packet in all_)
     lengths = {len(packet.payload) for packet in rows.packets}
     assert {len(packet.payload) for packet in all_} == lengths

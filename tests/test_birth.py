@@ -41,11 +41,11 @@ def tree(folder: Path) -> dict[str, bytes | str | None]:
 
 def remains(path: Path) -> Path:
     """What a killed writer leaves of a new archive after its first segments."""
-    archive = Archive.create(path, CODEC)
+    archive = Archive.create(path, CODEC, describer=None)
     for name in ("segments", "codes"):
         (path / name).mkdir(exist_ok=True)
     (path / "segments" / f"{'1' * 32}.parquet").write_bytes(b"half of the pictures")
-    (path / "codes" / f"{'1' * 32}.bin").write_bytes(b"codes")
+    (path / "codes" / f"{'1' * 32}.look.bin").write_bytes(b"codes")
     (path / "segments" / f"{TEMPORARY}{'2' * 32}").write_bytes(b"torn")
     kept = path.with_name("kept")
     shutil.copytree(path, kept)
@@ -83,7 +83,7 @@ def test_what_a_dead_creator_left_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_one_that_nobody_finishes_or_closes_is_taken_over(tmp_path: Path) -> None:
-    Archive.create(tmp_path / "a.kin", CODEC)
+    Archive.create(tmp_path / "a.kin", CODEC, describer=None)
     gc.collect()
     assert content(make(tmp_path / "a.kin")) == expected(pictures(10))
 
@@ -105,7 +105,7 @@ def to_nowhere(path: Path) -> None:
 
 def test_a_failure_after_taking_over_leaves_nothing(tmp_path: Path) -> None:
     path = remains(tmp_path / "a.kin")
-    with pytest.raises(KinpackError), Archive.create(path, CODEC) as archive:
+    with pytest.raises(KinpackError), Archive.create(path, CODEC, describer=None) as archive:
         archive.add(FakeSource([("x", None, None)]))
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +113,7 @@ def test_a_failure_after_taking_over_leaves_nothing(tmp_path: Path) -> None:
 def test_an_empty_folder_becomes_an_archive_and_stays_after_a_failure(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
     path.mkdir()
-    with pytest.raises(KinpackError), Archive.create(path, CODEC) as archive:
+    with pytest.raises(KinpackError), Archive.create(path, CODEC, describer=None) as archive:
         archive.add(FakeSource([("x", None, None)]))
     assert list(path.iterdir()) == []
     assert content(make(path)) == expected(pictures(10))
@@ -170,7 +170,7 @@ def test_what_is_not_all_its_own_remains_is_refused_and_untouched(
     change(path)
     before = places(path)
     with pytest.raises(ArchiveError, match=r"a\.kin: ") as caught:
-        Archive.create(path, CODEC)
+        Archive.create(path, CODEC, describer=None)
     assert "\n" not in str(caught.value)
     assert places(path) == before
 
@@ -191,7 +191,7 @@ def test_remains_of_another_user_are_refused(
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
     with pytest.raises(ArchiveError, match="this path exists"):
-        Archive.create(path, CODEC)
+        Archive.create(path, CODEC, describer=None)
     assert tree(path) == before
 
 
@@ -203,7 +203,7 @@ def test_remains_that_somebody_has_locked_are_refused(
     descriptor = os.open(path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with pytest.raises(ArchiveError, match="is writing"):
-        Archive.create(path, CODEC)
+        Archive.create(path, CODEC, describer=None)
     os.close(descriptor)
 
     def without(*_: Any) -> None:
@@ -212,7 +212,7 @@ def test_remains_that_somebody_has_locked_are_refused(
     with monkeypatch.context() as patch:  # where there are none nobody knows
         patch.setattr(fcntl, "flock", without)
         with pytest.raises(ArchiveError, match="is writing"):
-            Archive.create(path, CODEC)
+            Archive.create(path, CODEC, describer=None)
         assert tree(path) == before
         make(tmp_path / "b.kin")
     assert content(tmp_path / "b.kin") == expected(pictures(10))
@@ -223,7 +223,7 @@ def test_a_damaged_archive_is_never_a_leftover(tmp_path: Path) -> None:
     (path / f"{UNFINISHED}{'0' * 32}").touch()  # killed before its mark was taken away
     before = tree(path)
     with pytest.raises(ArchiveError, match="this path exists"):
-        Archive.create(path, CODEC)
+        Archive.create(path, CODEC, describer=None)
     assert tree(path) == before
     with reopened(path) as archive:
         assert archive.verify().ok

@@ -296,6 +296,8 @@ def test_a_registered_bottleneck_is_learned_with_and_frozen(
     expected = FixedWords(NETWORK.M, NETWORK.K, NETWORK.code_dim, 0.25).words.numpy()
     assert np.array_equal(model.product.words.numpy(), expected)  # trained, and unmoved
     codec = freeze(model, patches(8), description=HEADER)
-    assert np.array_equal(codec.quantiser.codebooks, expected)
+    side = codec.parts.side_code()
+    assert side is not None
+    assert np.array_equal(side.quantiser.codebooks, expected)
     with pytest.raises(CodecError, match=r"'vectors'.*fixed"):
         CodecModel(dataclasses.replace(NETWORK, bottleneck="vectors"))

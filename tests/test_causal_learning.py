@@ -132,34 +132,29 @@ def bits_of_counts(said: torch.Tensor, values: torch.Tensor, step: int) -> float
 # --- freezing -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("with_code", [False, True])
-def test_integers_predict_as_the_network_does(tmp_path: Path, with_code: bool) -> None:
+@pytest.mark.parametrize("places", [False, True])
+def test_integers_predict_as_the_network_does(tmp_path: Path, places: bool) -> None:
     """Real bytes are within 1 % + 3 bytes of what the float network would pay."""
     planes = [plane(20, 16, i) for i in range(40)]
-    codes = np.random.default_rng(0).integers(0, 8, (40, 6)).astype(np.uint8)
     model = train_causal(
         planes,
-        codes if with_code else None,
         steps=np.array([1, 12]),
-        K=8,
-        config=CausalConfig(hidden=16, places=with_code),
+        config=CausalConfig(hidden=16, places=places),
         budget=budget(tmp_path, 40),
     )
-    assert model.sees_places is with_code
-    network = CausalNetwork(CausalConfig(hidden=16, places=with_code), M=6 if with_code else 0, K=8)
+    assert model.sees_places is places
+    network = CausalNetwork(CausalConfig(hidden=16, places=places))
     state = torch.load(tmp_path / "run.ckpt", weights_only=True)["model"]
     network.load_state_dict(state)
-    own = codes if with_code else np.zeros((40, 0), np.uint8)
     for step in (1, 12):
         frame = Frame(40, 20, 16)
         frame.values[:] = values_of(levels_of(np.stack(planes), step), step)
         x = torch.from_numpy(frame.inputs(np.arange(320), step=step).reshape(-1, PLANES))
-        known = torch.from_numpy(np.repeat(codes, 320, 0).astype(np.int64)) if with_code else None
         with torch.no_grad():
-            said = network(x, known)
+            said = network(x)
         values = torch.from_numpy((levels_of(np.stack(planes), step) * step).reshape(-1))
         bits = bits_of_counts(said.double(), values.double(), step)
-        messages = CausalCoder(model).encode(np.stack(planes), own, step=step)
+        messages = CausalCoder(model).encode(np.stack(planes), step=step)
         assert sum(map(len, messages)) <= bits / 8 * 1.01 + 3 * 40
 
 
@@ -190,9 +185,8 @@ def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path) -> None:
 def test_frozen_without_places_sees_none() -> None:
     network = CausalNetwork(CausalConfig(hidden=8, places=False))
     x = torch.randint(0, 256, (100, PLANES))
-    model = frozen(network, x, None)
+    model = frozen(network, x)
     assert not model.sees_places
-    assert model.code_context.shape[2] == 0
 
 
 # --- whole codecs ---------------------------------------------------------------------------------

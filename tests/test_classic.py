@@ -34,7 +34,7 @@ def encode_classic(image: Image, *, quality: int, speed: int = DEFAULT_SPEED) ->
 
 def draw(image: Image, kind: Kind, payload: bytes) -> Image:
     height, width, channels = image.shape
-    (picture,) = ClassicImages().decode([Packet(width, height, channels, kind, 50, b"", payload)])
+    (picture,) = ClassicImages().decode([Packet(width, height, channels, kind, 50, payload)])
     assert picture.shape == image.shape
     assert picture.dtype == np.uint8
     assert picture.flags.c_contiguous
@@ -201,7 +201,7 @@ def test_damage_is_refused_or_draws_an_image_of_the_size(channels: int, quality:
 
 def test_learned_payloads_are_not_classic() -> None:
     with pytest.raises(PayloadError, match="LEARNED"):
-        ClassicImages().decode([Packet(3, 3, 3, Kind.LEARNED, 50, b"", bytes(9))])
+        ClassicImages().decode([Packet(3, 3, 3, Kind.LEARNED, 50, bytes(9))])
 
 
 def test_maps_of_qualities_are_monotone() -> None:

@@ -28,7 +28,6 @@ from kinpack.codec.learned.learned import LearnedImages
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Candidate, Payload, Payloads
 from kinpack.codec.packets.target import Effort, Target, lam
-from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.pictures.images import Image, squared_error
 from tests.cli_runs import run
@@ -50,7 +49,7 @@ def images() -> list[Image]:
 def payloads_of(codec: Codec) -> Payloads:
     """A codec's payloads: learned ones of RGB pictures, and classic ones."""
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: LearnedImages(codec.learned_coder(), codec.quantiser),
+        LearnedImages.kinds: lambda: LearnedImages(codec.learned_coder(), codec.parts.side_code()),
         ClassicImages.kinds: ClassicImages,
     }
     return Payloads(codec.name, makers, own=[LearnedImages.kinds])
@@ -90,21 +89,20 @@ def test_auto_tries_where_the_rule_says(monkeypatch: pytest.MonkeyPatch) -> None
         return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", spy)
-    codes = product_codes(codec, images())
     never, everywhere = (ClassicRule((0.0,) * FEATURES, threshold) for threshold in (1e9, -1e9))
     for rule, count in ((never, 0), (everywhere, 6), (None, 6)):
-        encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(rule))
-        encoder.at_quality(images(), codes, [50] * 6, Target(threads=1))
+        encoder = Encoder(payloads_of(codec), Prediction(rule))
+        encoder.at_quality(images(), [50] * 6, Target(threads=1))
         assert len(tried) == count
         tried.clear()
 
 
-@pytest.mark.parametrize("quality", [30, 60])
+@pytest.mark.parametrize("quality", [30, 45])
 def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality: int) -> None:
     codec = Codec.load("default")
     many = [waves(32, 32, 3, seed=seed) for seed in range(12)] + images()[:2]
-    learned = LearnedImages(codec.learned_coder(), codec.quantiser).encode(
-        many, product_codes(codec, many), [quality] * 14
+    learned = LearnedImages(codec.learned_coder(), codec.parts.side_code()).encode(
+        many, [quality] * 14
     )
     speeds: list[int] = []
 
@@ -114,9 +112,9 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
     doubtful = ClassicRule((-0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(doubtful))
-    codes, qualities = product_codes(codec, many), [quality] * len(many)
-    made = encoder.at_quality(many, codes, qualities, Target(threads=1))
+    encoder = Encoder(payloads_of(codec), Prediction(doubtful))
+    qualities = [quality] * len(many)
+    made = encoder.at_quality(many, qualities, Target(threads=1))
     slow, quick = speeds.count(DEFAULT_SPEED), speeds.count(classic_trials.QUICK_SPEED)
     assert 0 < quick <= len(many)
     assert slow < len(many)
@@ -131,8 +129,8 @@ def test_a_quick_trial_spares_slow_ones(monkeypatch: pytest.MonkeyPatch, quality
     # Where the rule is sure of itself there is no quick one.
     speeds.clear()
     sure = ClassicRule((0.5, *(0.0,) * (FEATURES - 1)), -1.0)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction(sure))
-    encoder.at_quality(many, codes, qualities, Target(threads=1))
+    encoder = Encoder(payloads_of(codec), Prediction(sure))
+    encoder.at_quality(many, qualities, Target(threads=1))
     assert speeds == [DEFAULT_SPEED] * len(many)
 
 
@@ -173,21 +171,20 @@ def test_larger_images_are_coded_in_the_way_that_is_clear(
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: Noting(codec.learned_coder(), codec.quantiser),
+        LearnedImages.kinds: lambda: Noting(codec.learned_coder(), codec.parts.side_code()),
         ClassicImages.kinds: ClassicImages,
     }
     payloads = Payloads(codec.name, makers, own=[LearnedImages.kinds])
-    encoder = Encoder(payloads, codec, codec.quantiser, Prediction(None, looking(score)))
-    codes = product_codes(codec, [large])
-    (choice,) = encoder.at_quality([large], codes, [50], Target(effort=effort, threads=1))
+    encoder = Encoder(payloads, Prediction(None, looking(score)))
+    (choice,) = encoder.at_quality([large], [50], Target(effort=effort, threads=1))
     assert ways == tried
     if len(tried) == 1:
         assert (choice.candidate.kind is Kind.LEARNED) == (tried == {"own"})
     # Beyond what it was calibrated with, nothing is said, and the learned payload is made.
     ways.clear()
     beyond = Prediction(None, looking(score, pixels=large.shape[0] * large.shape[1] // 5))
-    encoder = Encoder(payloads, codec, codec.quantiser, beyond)
-    encoder.at_quality([large], codes, [50], Target(effort=effort, threads=1))
+    encoder = Encoder(payloads, beyond)
+    encoder.at_quality([large], [50], Target(effort=effort, threads=1))
     assert ways == {"classic", "own"}
 
 
@@ -211,7 +208,7 @@ def test_more_effort_costs_no_more(quality: int) -> None:
 
 def test_the_best_effort_draws_what_it_counted() -> None:
     codec = Codec.load("default")
-    many = [waves(40, 48, 3, seed=seed) for seed in range(4)]
+    many = [waves(32, 32, 3, seed=seed) for seed in range(4)]
     packets, psnr = codec.encode_measured(many, quality=60, effort="best", classic="never")
     assert {packet.kind for packet in packets} == {Kind.LEARNED}
     assert any(packet.quality < 60 for packet in packets)
@@ -311,8 +308,8 @@ def test_a_large_image_is_tried_in_windows_and_encoded_whole(
         return candidates(image, **options)
 
     monkeypatch.setattr(classic_trials, "candidates", noted)
-    encoder = Encoder(payloads_of(codec), codec, codec.quantiser, Prediction())
-    encoder.at_quality([large], product_codes(codec, [large]), [50], Target(threads=1))
+    encoder = Encoder(payloads_of(codec), Prediction())
+    encoder.at_quality([large], [50], Target(threads=1))
     *quick, last = asked
     assert quick == [((64, 72), classic_trials.QUICK_SPEED)] * 2
     assert last == ((260, 72), DEFAULT_SPEED)

@@ -260,7 +260,8 @@ def test_json_is_one_document_everywhere(packed: Path, tmp_path: Path) -> None:
     } <= set(info)
     assert info["images"] == 6
     on_disk = sum(path.stat().st_size for path in packed.rglob("*") if path.is_file())
-    assert info["bytes_on_disk"] + info["codec_bytes"] == on_disk
+    describers = sum(one["describer_bytes"] for one in info["describers"].values())
+    assert info["bytes_on_disk"] + info["codec_bytes"] + describers == on_disk
     assert info["bytes_per_image"] == pytest.approx(info["bytes_on_disk"] / 6)
     assert info["bits_per_pixel"] == pytest.approx(8 * info["bytes_on_disk"] / info["pixels"])
 

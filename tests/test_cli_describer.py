@@ -27,22 +27,20 @@ def archive(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_life_with_a_describer(archive: Path, tmp_path: Path) -> None:
     facts = ask("info", archive)
-    assert facts["describer_id"] == tiny_describer().describer_id
-    assert facts["describer_code_bytes"] == 2
-    assert facts["metadata"]["describer"] == "tiny"
-    assert "describer code bytes" in run("info", archive).stdout
+    assert facts["describers"]["tiny"]["describer_id"] == tiny_describer().describer_id
+    assert facts["describers"]["tiny"]["code_bytes"] == 2
+    assert "describers" in run("info", archive).stdout
 
     pictures(tmp_path / "more", 2, label="city", seed=70)
     run("add", archive, tmp_path / "more", "--quiet")
     with Archive.open(archive) as opened:
         originals = [tmp_path / ("more" if "city" in i else "photos") / i for i in opened.ids]
         codes = packed_codes(tiny_describer(), [load_image(path) for path in originals])
-        assert [code.tobytes() for code in opened.describer_codes] == codes
+        assert [code.tobytes() for code in opened.codes_of("tiny")[0]] == codes
 
     query = tmp_path / "photos" / "beach" / "00.png"
     hits = ask("search", archive, query, "-k", "3")
-    assert hits == ask("search", archive, query, "-k", "3", "--codes", "describer")
-    assert hits != ask("search", archive, query, "-k", "3", "--codes", "codec")
+    assert hits == ask("search", archive, query, "-k", "3", "--codes", "tiny")
     with Archive.open(archive) as opened:
         assert [hit["id"] for hit in hits] == [h.id for h in opened.search(load_image(query), 3)]
 
@@ -59,8 +57,7 @@ def test_a_life_with_a_describer(archive: Path, tmp_path: Path) -> None:
         assert ask("verify", tmp_path / other, "--deep")["ok"]
     (file,) = archive.glob("describers/*")
     file.write_bytes(bytes(file.stat().st_size))
-    assert "--codes codec" in one_error(run("search", archive, query, code=1).stderr)
-    run("search", archive, query, "--codes", "codec")
+    assert "--codes" in one_error(run("search", archive, query, code=1).stderr)
     run("verify", archive, "--quiet", code=1)
     run("repair", archive, "-o", tmp_path / "saved.kin", "--describer", GOLDEN)
     assert ask("search", tmp_path / "saved.kin", query) == wanted
@@ -80,11 +77,11 @@ def test_what_is_no_describer_is_refused_before_anything_is_written(tmp_path: Pa
     for name, said in (
         (str(tmp_path / "none.kine"), "cannot read the describer"),
         (str(tmp_path / "bad.kine"), "damaged or truncated"),
-        ("classic", "name a .kine file or `kin`"),
+        ("default", "name a .kine file, `classic` or `kin`"),
     ):
         words = ("pack", tmp_path / "photos", "-o", tmp_path / "a.kin", "--describer", name)
         assert said in one_error(run(*words, code=1).stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.kine", "photos"]
     run("pack", tmp_path / "photos", "-o", tmp_path / "b.kin", "--codec", "classic", "--quiet")
-    missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "describer", code=1)
-    assert "it has no describer" in one_error(missing.stderr)
+    missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "tiny", code=1)
+    assert "it has no codes 'tiny', of others classic" in one_error(missing.stderr)

@@ -84,7 +84,7 @@ def check(path: Path | str, count: int) -> None:
 @pytest.mark.usefixtures("more_columns")
 def test_new_columns_are_written_read_and_handed_on(tmp_path: Path) -> None:
     path = tmp_path / "a.kin"
-    with Archive.create(path, CODEC) as archive:
+    with Archive.create(path, CODEC, describer=None) as archive:
         archive.add(items(12))
         archive.add(items(6, first=12))
         archive.add(pictures(1, first=99))
@@ -155,7 +155,7 @@ def test_values_that_a_column_cannot_hold_are_refused(
     tmp_path: Path, columns: dict[str, Any], told: str
 ) -> None:
     item = replace(next(iter(pictures(1))), columns=columns)
-    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
         with pytest.raises(ArchiveError, match=told) as error:
             archive.add([item])
         assert "a.kin" in str(error.value)
@@ -167,7 +167,7 @@ def written(
     """A segment's file that a stranger has changed and written again."""
     path = tmp_path / "a.kin"
     if not path.exists():
-        with Archive.create(path, CODEC) as archive:
+        with Archive.create(path, CODEC, describer=None) as archive:
             archive.add(items(20))
     (file,) = (path / "segments").iterdir()
     table = change(pq.read_table(file))
@@ -213,7 +213,7 @@ def replaced(name: str, array: pa.Array, *, nullable: bool = True) -> Any:
 
 
 def moved(table: pa.Table) -> pa.Table:
-    return table.select(["payload", "code", "taken", *table.column_names[2:11]])
+    return table.select(["payload", "taken", *table.column_names[1:10]])
 
 
 HOSTILE: dict[str, Any] = {
@@ -242,7 +242,7 @@ def test_the_guard_takes_new_columns_and_refuses_their_hostile_forms(tmp_path: P
         with pytest.raises(ValueError, match=r"column|text|type"):
             pytest.fail(f"{name}: {read(written(tmp_path, change))}")
     required = [name for name, column in COLUMNS.items() if not column.optional]
-    for name in set(required) - {"payload", "code", "length"}:
+    for name in set(required) - {"payload", "length"}:
         with pytest.raises(ValueError, match="column"):
             read(written(tmp_path, partial(pa.Table.drop_columns, columns=[name])))
 

@@ -109,14 +109,14 @@ def test_codes_of_deleted_images_are_not_sealed(tmp_path: Path) -> None:
         archive.remove(["set/00002", "set/00003", "set/00017"])
         seal(archive, tmp_path / "a.kin.zip")
         seal(archive, tmp_path / "again.kin.zip")
-        codes, ids = archive.describer_codes, archive.ids
+        codes, ids = archive.codes_of("tiny")[0], archive.ids
         hits = archive.search("set/00005", 5)
     with reopened(tmp_path / "a.kin.zip") as sealed:
         assert sealed.ids == ids
-        assert (sealed.describer_codes == codes).all()
+        assert (sealed.codes_of("tiny")[0] == codes).all()
         assert sealed.search("set/00005", 5) == hits
-        named = [entry.codes for entry in sealed.manifest.segments]
-        assert sum(entry.bytes for entry in named if entry) == codes.nbytes
+        named = [file for entry in sealed.manifest.segments for file in entry.codes]
+        assert sum(file.bytes for file in named) == codes.nbytes
         unseal(sealed, tmp_path / "b.kin")
     assert (tmp_path / "again.kin.zip").read_bytes() == (tmp_path / "a.kin.zip").read_bytes()
     with Archive.open(tmp_path / "b.kin", codec=CODEC) as archive:

@@ -138,7 +138,9 @@ def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_senseless_content_is_refused() -> None:
     header, blobs, arrays = content()
     assert "lacks the array 'codebooks'" in refusal(header, blobs, {})
-    assert "lacks the network 'network'" in refusal(header, {}, arrays)
+    assert "describes no pictures" in refusal(header, {}, arrays)
+    assert "in two ways" in refusal({**header, "descriptor": {}}, blobs, arrays)
+    assert "projection" in refusal(header, blobs, {**arrays, "mean": np.zeros(4, np.float32)})
     for side in (0, -1, 513, 32.0, True, "32", None, [32]):
         assert "asks for pictures of side" in refusal({**header, "side": side}, blobs, arrays)
     assert "asks for pictures" in refusal({}, blobs, arrays)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def packet(width: int, height: int, channels: int, payload: bytes = b"\x00\xff") -> Packet:
-    return Packet(width, height, channels, Kind.LEARNED, 60, bytes(range(8)), payload)
+    return Packet(width, height, channels, Kind.LEARNED, 60, payload)
 
 
 def images(rng: np.random.Generator, count: int) -> list[Image]:

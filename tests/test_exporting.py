@@ -20,6 +20,7 @@ from kinpack.errors import ArchiveError, MissingExtraError, PayloadError
 from kinpack.integrations import exporting
 from kinpack.integrations.exporting import export
 from kinpack.pictures.images import load_image
+from kinpack.pictures.picture_writing import encode_image
 from kinpack.sources.opening import open_source
 from tests.archive_checks import CODEC, make, reopened
 
@@ -156,7 +157,7 @@ def test_what_cannot_be_exported(archive: Path, tmp_path: Path) -> None:
         for form in forms:
             with pytest.raises(ArchiveError, match="this path exists"):
                 export(opened, tmp_path / "there", form)
-    with Archive.create(tmp_path / "empty.kin", CODEC):
+    with Archive.create(tmp_path / "empty.kin", CODEC, describer=None):
         pass
     with reopened(tmp_path / "empty.kin") as opened:
         for form in forms:
@@ -174,7 +175,7 @@ def test_a_link_that_takes_the_place_of_an_export_is_not_followed(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / file).write_text("theirs")
-    encode = exporting.encode_image
+    encode = encode_image
 
     def planting(*given: Any, **options: Any) -> bytes:
         monkeypatch.setattr(exporting, "encode_image", encode)

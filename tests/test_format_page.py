@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kinpack.archive.archive import Archive
 from kinpack.codec.classic.avif import Subsampling, encode_avif, rebuild
 from kinpack.codec.packets.packet import Packet
-from kinpack.networks.container import Container, read_container
+from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from tests.pictures import grid, waves
 from tests.test_alpha import GOLDEN as ALPHA
 
@@ -323,6 +323,14 @@ def codec_of(name: str) -> Container:
     return read_container(file.read_bytes(), where=file.name)
 
 
+def describer_of(name: str, column: str) -> Container:
+    with Archive.open(GOLDEN / name) as archive:
+        entry = archive.manifest.describer(column)
+    assert entry is not None
+    data = (GOLDEN / name / entry.file).read_bytes()
+    return read_container(data, where=name, kind=DESCRIBER_FILE)
+
+
 def unpacked(code: bytes, M: int) -> list[int]:
     return [half for byte in code for half in (byte & 15, byte >> 4)][:M]
 
@@ -391,7 +399,9 @@ def network(codec: Container, name: str, x: Ints) -> Ints:
     return given
 
 
-def latents(codec: Container, packet: Packet, message: bytes, h: int, w: int) -> NDArray[np.int64]:
+def latents(
+    codec: Container, packet: Packet, side: list[int], message: bytes, h: int, w: int
+) -> NDArray[np.int64]:
     """ŷ of one message, element by element."""
     arrays, latent = codec.arrays, codec.header["latent"]
     starts, counts = arrays["table_starts"].tolist(), arrays["table_counts"].tolist()
@@ -400,9 +410,7 @@ def latents(codec: Container, packet: Packet, message: bytes, h: int, w: int) ->
     q, limit = packet.quality, latent["limit"]
     step = int(arrays["step_units"][q])
     words = arrays["code_context"]
-    told = sum(
-        words[m, k].astype(int) for m, k in enumerate(unpacked(packet.code, len(words)))
-    ).clip(-255, 255)  # fmt: skip
+    told = np.sum([words[m, k].astype(int) for m, k in enumerate(side)], axis=0).clip(-255, 255)
     found = np.zeros((latent["channels"], h, w), np.int64)
     for number, (start, stop, parity) in enumerate(latent["steps"]):
         x = np.zeros((stop + len(told) + 1, h, w), np.int64)
@@ -440,8 +448,10 @@ def learned(codec: Container, packet: Packet) -> Pixels:
     if packet.channels == 4:
         length, at = varint(payload, 0)
         alpha, payload = payload[at : at + length], payload[at + length :]
+    M = len(codec.arrays["codebooks"])
+    side, payload = unpacked(payload[: (M + 1) // 2], M), payload[(M + 1) // 2 :]
     if max(height, width) <= 512:
-        found = latents(codec, packet, payload, -(-height // 8), -(-width // 8))
+        found = latents(codec, packet, side, payload, -(-height // 8), -(-width // 8))
     else:
         rows, at = [], 0
         for top in range(0, height, 512):
@@ -449,7 +459,7 @@ def learned(codec: Container, packet: Packet) -> Pixels:
             for left in range(0, width, 512):
                 length, at = varint(payload, at)
                 h, w = -(-min(512, height - top) // 8), -(-min(512, width - left) // 8)
-                row.append(latents(codec, packet, payload[at : at + length], h, w))
+                row.append(latents(codec, packet, side, payload[at : at + length], h, w))
                 at += length
             rows.append(np.concatenate(row, axis=2))
         assert at == len(payload)
@@ -489,16 +499,12 @@ def nearest(value: Decimal) -> int:
 
 
 def causal_levels(
-    codec: Container, prefix: str, message: bytes, code: list[int], h: int, w: int, step: int
+    codec: Container, prefix: str, message: bytes, h: int, w: int, step: int
 ) -> list[list[int]]:
     """Values of a plane, in plain integers."""
     arrays = {n.removeprefix(prefix): v.tolist() for n, v in codec.arrays.items()}
     decoder = RangeDecoder(message, [], [])
     values = [[0] * w for _ in range(h)]
-    e = [
-        min(255, max(-255, sum(arrays["code"][m][k][i] for m, k in enumerate(code))))
-        for i in range(len(arrays["code"][0][0]))
-    ]
 
     def at(y: int, x: int) -> int:
         return values[y][x] if 0 <= y < h and 0 <= x < w else 0
@@ -514,7 +520,7 @@ def causal_levels(
             c = w - 1 - x + d
             mirrored.append(at(y - max(0, (c - x) // 4 + 1), c))
         inputs = [*near, *(255 * (v == 0) for v in near), *mirrored, min(2 * step, 255)]
-        inputs += [255 * y // max(1, h - 1), 255 * x // max(1, w - 1), *e]
+        inputs += [255 * y // max(1, h - 1), 255 * x // max(1, w - 1)]
         for i in range(3):
             weight, bias, shift = (arrays[f"{name}{i}"] for name in ("weight", "bias", "shift"))
             low, high = (0, 4095) if i < 2 else (-32767, 32767)
@@ -558,12 +564,11 @@ def test_causal_payloads_by_the_page() -> None:
                 length, at = varint(packet.payload, 0)
                 part = packet.payload[at : at + length]
                 assert part[0] == 3
-                plane = causal_levels(codec, "alpha_", part[1:], [], h, w, 1)
+                plane = causal_levels(codec, "alpha_", part[1:], h, w, 1)
                 assert np.array_equal(archive.read(was["id"])[:, :, 3], plane)
             elif was["kind"] == "CAUSAL":
-                code = unpacked(packet.code, len(codec.arrays["codebooks"]))
                 step = int(codec.arrays["causal_steps"][packet.quality])
-                plane = causal_levels(codec, "grey_", packet.payload, code, h, w, step)
+                plane = causal_levels(codec, "grey_", packet.payload, h, w, step)
                 values = np.array(plane)
                 x = np.array([values, 255 * (values == 0), np.full((h, w), min(2 * step, 255))])
                 (said,) = network(codec, "restoration", x)
@@ -607,9 +612,9 @@ def cells_of(image: Pixels) -> list[list[list[float]]]:
     return rows
 
 
-def linear_code(codec: Container, image: Pixels) -> list[int]:
+def linear_code(describer: Container, image: Pixels) -> list[int]:
     """Sub-indices of an image, in plain numbers."""
-    arrays, settings = codec.arrays, codec.header["descriptor"]
+    arrays, settings = describer.arrays, describer.header["descriptor"]
     side, floor = settings["side"], settings["contrast_floor"]
     f, N = 32 // side, 3 * side**2
     u = 16 * f**2
@@ -647,15 +652,16 @@ def linear_code(codec: Container, image: Pixels) -> list[int]:
 
 @pytest.mark.parametrize("name", ["classic.kin", "wide.kin"])
 def test_product_codes_by_the_page(name: str) -> None:
-    codec = codec_of(name)
-    M = len(codec.arrays["codebooks"])
+    column = name.removesuffix(".kin")
+    describer = describer_of(name, column)
+    M = len(describer.arrays["codebooks"])
     with Archive.open(GOLDEN / name) as archive:
         for was in EXPECTED[name]["images"]:
             if was["kind"] == "WEBP_LOSSLESS" and max(was["shape"]) < 100:
-                packed = bytes.fromhex(was["code"])
+                packed = bytes.fromhex(was["codes"][column])
                 code = (
                     unpacked(packed, M)
-                    if codec.arrays["codebooks"].shape[1] <= 16
+                    if describer.arrays["codebooks"].shape[1] <= 16
                     else list(packed)
                 )
-                assert linear_code(codec, archive.read(was["id"])) == code
+                assert linear_code(describer, archive.read(was["id"])) == code

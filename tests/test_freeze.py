@@ -18,13 +18,12 @@ pytest.importorskip("onnx")
 import torch
 
 from kinpack.codec.codec import Codec
-from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError, PayloadError
 from kinpack.learn.freezing.freeze import freeze
 from kinpack.learn.freezing.scales import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import read_container
-from tests.integer_networks import decode_latents, encode_latents, latents_in_steps
+from tests.integer_networks import decode_latents, encode_latents, latents_in_steps, side_codes
 from tests.tiny_codec import HEADER, NETWORK, patches, picture, tiny_codec, tiny_model
 
 pytestmark = pytest.mark.learn
@@ -49,7 +48,7 @@ def pictures() -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_symbols_come_back_exactly(codec: Codec, pictures: Any, quality: int) -> None:
-    coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
+    coder, codes = codec.learned_coder(), side_codes(codec, list(pictures))
     y_hat, payloads = encode_latents(coder, pictures, codes, quality=quality)
     found = decode_latents(coder, payloads, codes, size=(48, 32), quality=quality)
     assert found.dtype == np.int64
@@ -62,19 +61,21 @@ def test_symbols_come_back_exactly(codec: Codec, pictures: Any, quality: int) ->
         assert not np.array_equal(wrong, y_hat)
 
 
-def test_the_code_comes_back_exactly(codec: Codec, pictures: Any) -> None:
+def test_the_side_code_comes_back_exactly(codec: Codec, pictures: Any) -> None:
     images = list(pictures)
     packets = codec.encode(images, quality=60, classic="never", threads=1)
-    packed = np.stack([np.frombuffer(packet.code, np.uint8) for packet in packets])
-    assert np.array_equal(codec.quantiser.unpack(packed), product_codes(codec, images))
-    drawn = codec.learned_coder().encode(images, product_codes(codec, images), quality=60)[1]
+    side = codec.parts.side_code()
+    assert side is not None
+    codes, _ = side.taken_off([packet.payload for packet in packets])
+    assert np.array_equal(codes, side_codes(codec, images))
+    drawn = codec.learned_coder().encode(images, codes, quality=60)[1]
     for image, again in zip(drawn, codec.decode(packets, threads=1), strict=True):
         assert np.array_equal(image, again)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_symbols_do_not_depend_on_the_batch(codec: Codec, pictures: Any, quality: int) -> None:
-    coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
+    coder, codes = codec.learned_coder(), side_codes(codec, list(pictures))
     y_hat, payloads = encode_latents(coder, pictures, codes, quality=quality)
     order = [4, 0, 8]
     for rows in ([0], [8], [3, 5], order):
@@ -84,7 +85,7 @@ def test_symbols_do_not_depend_on_the_batch(codec: Codec, pictures: Any, quality
 
 
 def test_symbols_do_not_depend_on_the_threads(codec: Codec, pictures: Any) -> None:
-    codes = product_codes(codec, list(pictures))
+    codes = side_codes(codec, list(pictures))
     y_hat, payloads = encode_latents(codec.learned_coder(), pictures, codes, quality=50)
     data = codec.to_bytes()
     for threads in (1, 2, 3):
@@ -97,7 +98,7 @@ def test_symbols_do_not_depend_on_the_threads(codec: Codec, pictures: Any) -> No
 def test_pixels_are_near_those_of_torch(
     codec: Codec, model: CodecModel, pictures: Any, quality: int
 ) -> None:
-    coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
+    coder, codes = codec.learned_coder(), side_codes(codec, list(pictures))
     payloads, drawn = coder.encode(list(pictures), codes, quality=quality)
     y_hat = decode_latents(coder, payloads, codes, size=(48, 32), quality=quality)
     with torch.no_grad():
@@ -112,7 +113,7 @@ def test_pixels_are_near_those_of_torch(
 
 def test_latents_are_those_of_torch(codec: Codec, model: CodecModel, pictures: Any) -> None:
     """The quantised latents lie about the model's own; where bits outweigh, a step nearer to 0."""
-    coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
+    coder, codes = codec.learned_coder(), side_codes(codec, list(pictures))
     y_hat, _ = encode_latents(coder, pictures, codes, quality=50)
     with torch.no_grad():
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5
@@ -128,15 +129,14 @@ def test_codes_are_those_of_torch(codec: Codec, model: CodecModel) -> None:
     with torch.no_grad():
         z = model.descriptor(torch.from_numpy(many).float() / 255 - 0.5)
     images = list(np.ascontiguousarray(many.transpose(0, 2, 3, 1)))
-    assert np.allclose(codec.describe(images), z.numpy(), rtol=0.01, atol=0.02)
-    agree = product_codes(codec, images) == model.product.indices(z).numpy()
+    agree = side_codes(codec, images) == model.product.indices(z).numpy()
     assert agree.mean() > 0.98
-    assert np.allclose(codec.describe(images[:1]), codec.describe(images)[:1], atol=1e-5)
+    assert np.array_equal(side_codes(codec, images[:1]), side_codes(codec, images)[:1])
 
 
 def test_predictions_are_those_of_torch(codec: Codec, model: CodecModel, pictures: Any) -> None:
     """The integer context networks follow the real ones closely: that is what bytes hang on."""
-    coder, codes = codec.learned_coder(), product_codes(codec, list(pictures))
+    coder, codes = codec.learned_coder(), side_codes(codec, list(pictures))
     y_hat, _ = encode_latents(coder, pictures, codes, quality=50)
     n, latents = len(pictures), latents_in_steps(coder)
     with torch.no_grad():
@@ -164,7 +164,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     new = np.stack([picture(32, 32, 900 + i) for i in range(40)])
     coder = codec.learned_coder()
     y, each = coder.analyse(new, 55), np.full(len(new), 55)
-    symbols, contexts = coder.latents.symbols(y, product_codes(codec, list(new)), quality=each)
+    symbols, contexts = coder.latents.symbols(y, side_codes(codec, list(new)), quality=each)
     assert len(symbols) == 40 * NETWORK.latent * 16
     assert len(np.unique(contexts)) > 3
     deviations = 2.0 ** (-4 + (np.arange(40) + 0.5) / 4)
@@ -172,7 +172,7 @@ def test_tables_are_learned(codec: Codec, model: CodecModel) -> None:
     fitted = latents_in_steps(coder).choice.tables.cross_entropy(symbols, contexts)
     assert fitted < 0.95 * first.cross_entropy(symbols, contexts)
     # And they are what payloads cost.
-    payloads = encode_latents(coder, new, product_codes(codec, list(new)), quality=55)[1]
+    payloads = encode_latents(coder, new, side_codes(codec, list(new)), quality=55)[1]
     assert sum(map(len, payloads)) <= fitted / 8 * 1.001 + 3 * len(payloads)
 
 
@@ -205,8 +205,9 @@ def test_the_header_survives(codec: Codec) -> None:
         assert again.header[key] == value
     assert again.name == "tiny"
     assert again.is_learned
-    assert again.quantiser.M == NETWORK.M
-    assert again.quantiser.K == NETWORK.K
+    side = again.parts.side_code()
+    assert side is not None
+    assert (side.quantiser.M, side.quantiser.K) == (NETWORK.M, NETWORK.K)
 
 
 def test_damage_is_told(codec: Codec, tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_channels_that_never_fire_do_not_spoil_the_codec(codec: Codec, model: Co
         first.bias[2] = 0
     frozen = freeze(other, patches(8), description=HEADER)
     images = np.stack([picture(32, 32, i) for i in range(3)])
-    coder, codes = frozen.learned_coder(), product_codes(frozen, list(images))
+    coder, codes = frozen.learned_coder(), side_codes(frozen, list(images))
     y_hat, payloads = encode_latents(coder, images, codes, quality=50)
     found = decode_latents(coder, payloads, codes, size=(32, 32), quality=50)
     assert np.array_equal(found, y_hat)
@@ -264,7 +265,7 @@ def test_networks_beyond_exact_arithmetic_are_refused(model: CodecModel) -> None
 def test_larger_patches_freeze_as_well(model: CodecModel) -> None:
     frozen = freeze(model, patches(4, side=64), description=HEADER)
     images = np.stack([picture(64, 64, i) for i in range(2)])
-    coder, codes = frozen.learned_coder(), product_codes(frozen, list(images))
+    coder, codes = frozen.learned_coder(), side_codes(frozen, list(images))
     y_hat, payloads = encode_latents(coder, images, codes, quality=50)
     found = decode_latents(coder, payloads, codes, size=(64, 64), quality=50)
     assert np.array_equal(found, y_hat)

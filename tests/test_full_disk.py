@@ -74,9 +74,9 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 def test_deleting_says_what_frees_space_first(disk: Any) -> None:
     folder, filled = disk
-    path = make(folder / "a.kin", pictures(12, side=20))
+    path = make(folder / "a.kin", pictures(12, side=30))
     with reopened(path) as archive:
-        archive.add(pictures(6, first=20, side=20))
+        archive.add(pictures(6, first=20, side=30))
         archive.compact()
         traces = traces_of(archive, FIRST)
         with filled():
@@ -88,15 +88,15 @@ def test_deleting_says_what_frees_space_first(disk: Any) -> None:
             if os.path.ismount(folder):
                 archive.remove(FIRST, purge=True)
                 assert found(files_of(path), traces) == []
-    wanted = expected(pictures(12, side=20), pictures(6, first=20, side=20))
+    wanted = expected(pictures(12, side=30), pictures(6, first=20, side=30))
     assert content(path) == {name: image for name, image in wanted.items() if name not in FIRST}
 
 
 def test_purging_takes_the_room_of_what_is_to_go(disk: Any) -> None:
     folder, filled = disk
-    path = make(folder / "a.kin", pictures(12, side=20))
+    path = make(folder / "a.kin", pictures(12, side=30))
     with reopened(path) as archive:
-        archive.add(pictures(6, first=20, side=20))
+        archive.add(pictures(6, first=20, side=30))
         archive.compact()
         traces = traces_of(archive, FIRST)
         with filled():
@@ -109,11 +109,11 @@ def test_purging_takes_the_room_of_what_is_to_go(disk: Any) -> None:
 
 def test_without_old_revisions_there_is_nothing_to_free(disk: Any) -> None:
     folder, filled = disk
-    path = make(folder / "a.kin", pictures(12, side=20))
+    path = make(folder / "a.kin", pictures(12, side=30))
     with reopened(path) as archive, filled():
         with pytest.raises(ArchiveError, match=r"the disk is full.*kinpack copy"):
             archive.remove(FIRST)
         with pytest.raises(ArchiveError, match="the disk is full"):
             archive.remove(FIRST, purge=True)
         assert archive.gc(min_age=0).files == []
-    assert content(path) == expected(pictures(12, side=20))
+    assert content(path) == expected(pictures(12, side=30))

@@ -54,6 +54,7 @@ FLOORS = {
     "codec/learned": 6,
     "codec/choice": 7,
     "learn/lattice": 7,
+    "learn/look": 7,
     "codec": 8,
     "learn/freezing": 9,
     "archive/revisions": 9,

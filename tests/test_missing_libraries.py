@@ -182,7 +182,6 @@ def test_learned_payloads_without_onnxruntime(rng: np.random.Generator) -> None:
         drawn = codec.decode([*theirs, *ours])
     again = Codec.load("default").decode([*theirs, *ours])
     assert all((one == other).all() for one, other in zip(drawn, again, strict=True))
-    assert [packet.code for packet in ours] == [packet.code for packet in theirs]
     assert sum(one == other for one, other in zip(ours, theirs, strict=True)) >= 2
     for one, other in zip(ours, theirs, strict=True):
         assert abs(len(one.payload) - len(other.payload)) < 10

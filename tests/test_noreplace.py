@@ -169,7 +169,7 @@ def test_a_clear_refusal_where_there_is_neither_and_no_locks(
     ):
         archive.add(pictures(1, first=20))
     with pytest.raises(ArchiveError, match="only if absent"):
-        Archive.create(tmp_path / "b.kin", CODEC)
+        Archive.create(tmp_path / "b.kin", CODEC, describer=None)
     assert hashes(path) == before
     assert list(tmp_path.iterdir()) == [path]
     assert content(path) == expected(pictures(10))

@@ -68,13 +68,13 @@ def chosen(*numbers: int, seed: int = 0) -> FakeSource:
 @pytest.mark.usefixtures("small_segments")
 def test_a_whole_life(place: Backend, tmp_path: Path) -> None:
     address = place.address("deep/er/a.kin")
-    with Archive.create(address, CODEC, metadata={"size": 6}) as archive:
+    with Archive.create(address, CODEC, metadata={"size": 6}, describer=None) as archive:
         assert archive.path == address
         assert archive.add(pictures(10)) == AddReport(added=10)
         assert np.array_equal(archive.read("set/00003"), pictures(10).images[3][2])
     assert content(address) == expected(pictures(10))
     with pytest.raises(ArchiveError, match="exists; use kinpack add"):
-        Archive.create(address, CODEC)
+        Archive.create(address, CODEC, describer=None)
     with reopened(address) as archive, reopened(make(tmp_path / "a.kin")) as folder:
         assert archive.search("set/00004", 5) == folder.search("set/00004", 5)
         assert archive.search(pictures(1).images[0][2], 5) == folder.search(
@@ -278,22 +278,22 @@ def test_writers_readers_and_collectors_lose_nothing(place: Backend) -> None:
 
 def test_of_two_that_make_an_archive_one_does(place: Backend) -> None:
     address = place.address()
-    late = Archive.create(address, CODEC)
-    with Archive.create(address, CODEC) as archive:
+    late = Archive.create(address, CODEC, describer=None)
+    with Archive.create(address, CODEC, describer=None) as archive:
         archive.add(pictures(3))
     with pytest.raises(ArchiveError, match="this path exists"), late:
         late.add(pictures(5, first=50))
     assert content(address) == expected(pictures(3))
     assert not verify(address).notes
     with pytest.raises(ArchiveError, match="this path exists"):
-        Archive.create(address, CODEC)
+        Archive.create(address, CODEC, describer=None)
 
 
 def test_what_fails_to_be_made_leaves_nothing(place: Backend, tmp_path: Path) -> None:
     address = place.address()
-    with pytest.raises(RuntimeError), Archive.create(address, CODEC) as archive:
+    with pytest.raises(RuntimeError), Archive.create(address, CODEC, describer=None) as archive:
         raise RuntimeError
-    with pytest.raises(KinpackError), Archive.create(address, CODEC) as archive:
+    with pytest.raises(KinpackError), Archive.create(address, CODEC, describer=None) as archive:
         archive.add(FakeSource([*pictures(3).images, ("x", None, None)]))
     assert place.objects(address) == {}
     with pytest.raises(ArchiveError, match=r"a\.kin: no kinpack archive"):
@@ -304,7 +304,7 @@ def test_what_fails_to_be_made_leaves_nothing(place: Backend, tmp_path: Path) ->
     with reopened(source) as archive, pytest.raises(KinpackError):
         copy(archive, address)
     assert place.objects(address) == {}
-    with Archive.create(address, CODEC):
+    with Archive.create(address, CODEC, describer=None):
         pass
     assert content(address) == {}
 

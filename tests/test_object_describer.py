@@ -60,7 +60,7 @@ def test_a_life_with_a_describer(place: Backend, tmp_path: Path) -> None:
     }  # fmt: skip
     with reopened(address) as archive, reopened(make_embedded(tmp_path / "a.kin")) as folder:
         for query in ("set/00004", soft_picture(40)):
-            for codes in ("describer", "codec"):
+            for codes in ("tiny", "codec"):
                 found = archive.search(query, 5, codes=codes)
                 assert found == folder.search(query, 5, codes=codes)
         archive.add(soft(3, first=10))

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from benchmarks.measuring.product_books import learn_books
 from kinpack.describers.descriptor import LinearDescriptor, area_reduction, blocks
+from kinpack.describers.product_books import learn_books
 from kinpack.describers.product_code import ProductQuantiser
-from kinpack.errors import CodecError, PayloadError
+from kinpack.errors import CodecError
 
 
 def random_quantiser(seed: int, M: int, K: int, d: int) -> ProductQuantiser:
@@ -131,7 +131,6 @@ def test_codes_come_back_from_bytes(data: st.DataObject) -> None:
     assert packed.shape == (n, (M + 1) // 2 if K <= 16 else M) == (n, quantiser.code_bytes)
     assert packed.flags.c_contiguous
     assert np.array_equal(quantiser.unpack(packed), indices)
-    assert np.array_equal(quantiser.unpack_each([code.tobytes() for code in packed]), indices)
 
 
 def test_the_byte_order_of_a_packed_code() -> None:
@@ -170,13 +169,6 @@ def test_what_does_not_fit_is_refused_in_one_line(act: Any, says: str) -> None:
     with pytest.raises(CodecError, match=says) as caught:
         act()
     assert "\n" not in str(caught.value)
-
-
-def test_a_packets_code_of_another_length_is_damage() -> None:
-    for codes in ([b"abc", b"ab"], [b"", b"abc"], [b"abcd"]):
-        with pytest.raises(PayloadError, match="3 bytes"):
-            random_quantiser(0, 6, 16, 1).unpack_each(codes)
-    assert random_quantiser(0, 6, 16, 1).unpack_each([]).shape == (0, 6)
 
 
 def test_a_quantiser_cannot_be_changed() -> None:

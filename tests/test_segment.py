@@ -65,7 +65,7 @@ def random_rows(count: int, *, seed: int = 0, mean: int = 150) -> list[Row]:
         (
             f"test/{number:05d}",
             labels[rng.integers(10)],
-            Packet(32, 32, 3, Kind.LEARNED, 60, rng.bytes(8), rng.bytes(int(length))),
+            Packet(32, 32, 3, Kind.LEARNED, 60, rng.bytes(int(length))),
         )
         for number, length in enumerate(lengths)
     ]
@@ -78,7 +78,6 @@ packets = st.builds(
     channels=st.sampled_from([1, 3, 4]),
     kind=st.sampled_from(Kind),
     quality=st.integers(1, 100),
-    code=st.binary(min_size=8, max_size=8),
     payload=st.binary(max_size=300),
 )
 rows_of_any_kind = st.lists(
@@ -101,33 +100,27 @@ def test_round_trip(rows: list[Row]) -> None:
     assert list(segment.entries()) == expected
     assert [segment.entry(row) for row in range(len(rows))] == expected
     assert [segment.packet(row) for row in range(len(rows))] == [packet for *_, packet in rows]
-    assert segment.index.codes.tobytes() == b"".join(packet.code for *_, packet in rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 25_000])
-def test_payloads_and_codes_lie_where_the_format_says(count: int) -> None:
+def test_payloads_lie_where_the_format_says(count: int) -> None:
     rows = random_rows(count, mean=60)
     data, entry = write(rows)
     metadata = pq.ParquetFile(io.BytesIO(data)).metadata
     assert metadata.num_row_groups == 1
     names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
     assert names == list(COLUMNS)
-    payload, code = metadata.row_group(0).column(0), metadata.row_group(0).column(1)
+    payload = metadata.row_group(0).column(0)
     payload_end = payload.data_page_offset + payload.total_compressed_size
-    code_end = code.data_page_offset + code.total_compressed_size
     payloads = b"".join(packet.payload for *_, packet in rows)
-    codes = b"".join(packet.code for *_, packet in rows)
     assert payload.data_page_offset == 4
-    assert entry.index_offset == payload_end == code.data_page_offset
+    assert entry.index_offset == payload_end
     assert data[payload_end - len(payloads) : payload_end] == payloads
-    assert data[code_end - len(codes) : code_end] == codes
     assert payload.encodings == ("RLE", "DELTA_LENGTH_BYTE_ARRAY")
-    assert code.encodings == ("RLE", "PLAIN")
-    for chunk in (payload, code):
-        assert chunk.compression == "UNCOMPRESSED"
-        assert not chunk.is_stats_set
-        assert not chunk.has_dictionary_page
+    assert payload.compression == "UNCOMPRESSED"
+    assert not payload.is_stats_set
+    assert not payload.has_dictionary_page
     assert metadata.metadata == {b"kinpack.format": b"1", b"kinpack.codec": CODEC.encode()}
 
 
@@ -143,13 +136,11 @@ def test_other_programs_read_it(tmp_path: Path) -> None:
     assert table["label"].to_pylist() == [label for _, label, _ in rows]
     assert frame["label"].isna().sum() == 1
     assert list(frame["payload"]) == [packet.payload for *_, packet in rows]
-    assert list(frame["code"]) == [packet.code for *_, packet in rows]
     assert list(frame["length"]) == [len(packet.payload) for *_, packet in rows]
     assert list(frame["checksum"]) == [packet.checksum() for *_, packet in rows]
     assert set(frame["width"]) == {32}
     assert table.schema.field("width").type == pa.uint16()
     assert table.schema.field("checksum").type == pa.uint32()
-    assert table.schema.field("code").type == pa.binary(8)
     assert [field.name for field in table.schema if field.nullable] == ["label"]
 
 
@@ -159,8 +150,8 @@ def test_container_of_ten_thousand_thumbnails_costs_at_most_8_bytes_an_image() -
     manifest = Manifest.unborn(CODEC, 100_000, {"source": "cifar10", "quality": 60}).following(
         (entry,), {"verb": "add", "added": 10_000, "replaced": 0, "quality": 60}
     )
-    payload_and_code = sum(len(packet.payload) + len(packet.code) for *_, packet in rows)
-    cost = (len(data) + len(manifest.to_bytes()) - payload_and_code) / len(rows)
+    payloads = sum(len(packet.payload) for *_, packet in rows)
+    cost = (len(data) + len(manifest.to_bytes()) - payloads) / len(rows)
     assert cost <= 7.5
 
 
@@ -276,7 +267,7 @@ def test_a_segment_is_full_by_rows_or_bytes(
     for name, label, packet in rows:
         stream.add(name, {"label": label}, packet)
     for name in ("large", "next"):
-        stream.add(name, {}, Packet(1, 1, 1, Kind.AVIF, 1, b"x" * 8, bytes(1000)))
+        stream.add(name, {}, Packet(1, 1, 1, Kind.AVIF, 1, bytes(1000)))
     stream.flush()
     stream.flush()
     assert [entry.rows for entry in stream.segments] == [3, 3, 2, 1]
@@ -301,9 +292,9 @@ def test_what_cannot_be_written_is_refused() -> None:
         writer.add("bad\udcff", {}, packet)
     with pytest.raises(ArchiveError, match="no valid Unicode"):
         writer.add("a", {"label": "bad\udcff"}, packet)
-    writer.add("a", {}, packet)
-    with pytest.raises(ArchiveError, match=r"3 bytes, .* 8"):
-        writer.add("b", {}, Packet(1, 1, 1, Kind.AVIF, 1, b"abc", b""))
+    writer.add("a", {}, packet, {"look": bytes(8)})
+    with pytest.raises(ArchiveError, match=r"'look' has 3 bytes"):
+        writer.add("b", {}, packet, {"look": b"abc"})
     assert writer.rows == 1
 
 

@@ -105,7 +105,7 @@ def test_a_line_tells_what_it_is(tmp_path: Path, archive: Archive) -> None:
     assert "23 images" in line
     assert f"revision {archive.manifest.number}" in line
     assert str(archive.path) in line
-    with Archive.create(tmp_path / "odd\nname.kin", CODEC) as unborn:
+    with Archive.create(tmp_path / "odd\nname.kin", CODEC, describer=None) as unborn:
         assert "0 images" in repr(unborn)
         assert "\n" not in repr(unborn)
     for name in ("default", "classic"):
@@ -145,7 +145,7 @@ def test_a_notebook_shows_the_first_two_dozen(real: Path, monkeypatch: pytest.Mo
 def test_names_and_errors_cannot_leave_their_place_in_the_page(tmp_path: Path) -> None:
     nasty = '"><script>alert(1)</script>'
     image = np.zeros((5, 300, 3), np.uint8)
-    with Archive.create(tmp_path / "<b>.kin", CODEC) as archive:
+    with Archive.create(tmp_path / "<b>.kin", CODEC, describer=None) as archive:
         archive.add(FakeSource([(nasty, nasty, image), ("b", None, image)]))
         html = archive._repr_html_()
         assert "<script" not in html
@@ -164,7 +164,7 @@ def test_names_and_errors_cannot_leave_their_place_in_the_page(tmp_path: Path) -
 
 def test_large_images_are_not_decoded_by_the_dozen(tmp_path: Path) -> None:
     image = np.zeros((2000, 3000, 1), np.uint8)
-    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
         archive.add([image] * 3)
         assert len(thumbnails(archive._repr_html_())) == 1
 
@@ -203,7 +203,7 @@ def test_what_is_being_written_does_not_pickle(tmp_path: Path) -> None:
             with pytest.raises(KinpackError, match="being written"):
                 pickle.dumps(archive)
 
-    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
         with pytest.raises(KinpackError, match="being written"):
             pickle.dumps(archive)
         archive.add(Sending(SOURCE.images))

@@ -388,11 +388,11 @@ def test_refusals(classic: Codec, source: Any, tmp_path: Path) -> None:
     for items, message in ((OnceOnly(source), "read twice"), (Changing(source), "read again")):
         with (
             pytest.raises(ArchiveError, match=message),
-            Archive.create(tmp_path / "a.kin", FakeCodec()) as archive,
+            Archive.create(tmp_path / "a.kin", FakeCodec(), describer=None) as archive,
         ):
             archive.add(iter(items) if isinstance(items, OnceOnly) else items, max_bytes=10**6)
         assert not (tmp_path / "a.kin").exists()
-    with Archive.create(tmp_path / "a.kin", FakeCodec()) as archive:
+    with Archive.create(tmp_path / "a.kin", FakeCodec(), describer=None) as archive:
         archive.add(FakeSource([("x", None, waves(8, 8, 3))]))
         with pytest.raises(ArchiveError, match="for a new archive"):
             archive.add(source, max_bytes=10**6)
@@ -439,7 +439,7 @@ class Fickle(FakeCodec):
 
 def test_payloads_of_other_sizes_than_measured_never_break_the_promise(tmp_path: Path) -> None:
     images = FakeSource([(f"{i}", None, waves(16, 16, 3, seed=i)) for i in range(9)])
-    with Archive.create(tmp_path / "a.kin", FakeCodec()) as archive:
+    with Archive.create(tmp_path / "a.kin", FakeCodec(), describer=None) as archive:
         archive.add(images)
         least = archive.info()["bytes_on_disk"]
     limit = least + 750
@@ -463,7 +463,7 @@ def test_an_interruption_leaves_nothing(classic: Codec, source: Any, tmp_path: P
     for option in stops:
         with (
             pytest.raises(KeyboardInterrupt),
-            Archive.create(tmp_path / "a.kin", FakeCodec()) as archive,
+            Archive.create(tmp_path / "a.kin", FakeCodec(), describer=None) as archive,
         ):
             archive.add(source, max_bytes=10**6, batch=4, **option)
         assert list(tmp_path.iterdir()) == []

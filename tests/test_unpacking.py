@@ -27,7 +27,7 @@ def names(*ids: str, format: str = "png") -> list[str]:  # noqa: A002
 def archive_of(path: Path, ids: list[tuple[str, str | None]]) -> Archive:
     rng = np.random.default_rng(3)
     images = [(name, label, rng.integers(0, 256, (5, 4, 3), np.uint8)) for name, label in ids]
-    archive = Archive.create(path, FakeCodec())
+    archive = Archive.create(path, FakeCodec(), describer=None)
     archive.add(FakeSource(images))
     return archive
 
@@ -186,7 +186,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_empty_archive_unpacks_to_an_empty_table(tmp_path: Path) -> None:
-    with Archive.create(tmp_path / "x.kin", FakeCodec()) as archive:
+    with Archive.create(tmp_path / "x.kin", FakeCodec(), describer=None) as archive:
         pass
     archive = Archive.open(tmp_path / "x.kin", codec=FakeCodec())
     assert unpack(archive, tmp_path / "out") == 0

@@ -25,7 +25,7 @@ EVERYWHERE = {
 """Words that nothing of the package is called by, and what stands for each."""
 
 ROOMS = {
-    "archive": {"coder": "codec", "embed": "describe", "descriptors": "vectors"},
+    "archive": {"coder": "codec", "descriptors": "vectors"},
     "archive/revisions": {"state": "revision"},
     "cli": {"state": "revision", "coder": "codec"},
 }

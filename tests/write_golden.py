@@ -18,13 +18,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from benchmarks.measuring.product_books import learn_books
 from fakes.tiny_describer import tiny_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
@@ -36,10 +35,11 @@ from kinpack.codec.classic.webp import encode_webp
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.target import Classic, Target
-from kinpack.describers.describing import product_codes
+from kinpack.describers.describer import Describer
 from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.product_books import learn_books
 from kinpack.errors import CodecError
-from kinpack.networks.container import Container
+from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 from tests.pictures import grid, plane, waves
@@ -73,8 +73,7 @@ class Chooser:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self.codec_id, self.quantiser = codec.codec_id, codec.quantiser
-        self.to_bytes, self.describe = codec.to_bytes, codec.describe
+        self.codec_id, self.to_bytes = codec.codec_id, codec.to_bytes
         self.decode, self.rates = codec.decode, codec.rates
         self.encode_measured = codec.encode_measured
         self.payload: Payload = best
@@ -83,12 +82,11 @@ class Chooser:
         self, images: Sequence[Image], target: Target | None = None, **asked: Any
     ) -> list[Packet]:
         quality = Target.of(target, asked).asked["quality"]
-        codes = self.quantiser.pack(product_codes(self._codec, images))
         packets = []
-        for image, code in zip(images, codes, strict=True):
+        for image in images:
             height, width, channels = image.shape
             kind, payload = self.payload(image, quality)
-            packets.append(Packet(width, height, channels, kind, quality, code.tobytes(), payload))
+            packets.append(Packet(width, height, channels, kind, quality, payload))
         return packets
 
 
@@ -179,7 +177,7 @@ def classic_archive(path: Path) -> None:
     with Archive.create(
         path,
         codec,
-        describer=tiny_describer(),
+        describer={"classic": "classic", "tiny": tiny_describer()},
         metadata={"source": "synthetic", "ü": [1, 2.5, None]},
     ) as archive:
         for payload, quality, images in steps:
@@ -191,7 +189,7 @@ def classic_archive(path: Path) -> None:
 
 
 def wide_archive(path: Path) -> None:
-    """A classic codec of 3 books of 20 words, a byte a sub-index, and five images."""
+    """A describer of 3 books of 20 words, a byte a sub-index, and five images."""
     rng = np.random.default_rng(5)
     descriptor = LinearDescriptor(
         matrix=rng.integers(-300, 300, (6, 48)).astype(np.int16),
@@ -205,20 +203,21 @@ def wide_archive(path: Path) -> None:
     seen = descriptor.describe([waves(20, 20, 3, seed=seed) for seed in range(60)])
     books = learn_books(seen, M=3, K=20)
     arrays = {f"descriptor_{name}": value for name, value in descriptor.arrays().items()}
-    header = {"name": "wide", "sort": "classic", "code": "linear", "data": ["synthetic"]}
-    codec = Codec.from_container(
+    header = {"name": "wide", "version": 1, "side": 32, "data": ["synthetic"]}
+    describer = Describer.from_container(
         Container(
             header={**header, "descriptor": descriptor.to_dict()},
             blobs={},
             arrays={**arrays, "codebooks": books.codebooks},
+            kind=DESCRIBER_FILE,
         )
     )
-    with Archive.create(path, codec) as archive:
+    with Archive.create(path, "classic", describer=describer) as archive:
         archive.add(Pictures(images), quality=100)
 
 
 def learned_archive(path: Path) -> None:
-    """A tiny learned codec, an odd number of sub-indices, and images of every sort under it."""
+    """A tiny learned codec, whose side code has five words, and images of every sort."""
     description = {"name": "tiny", "data": ["synthetic"], "seed": 0, "note": "ü"}
     codec = freeze_learned(description)
     noise = 255 * np.random.default_rng(8).integers(0, 2, (24, 24, 3), np.uint8)
@@ -233,7 +232,7 @@ def learned_archive(path: Path) -> None:
         ],
         99: [("high/rgb", "high", picture(17, 25, 9)), ("high/noise", "high", noise)],
     }
-    with Archive.create(path, codec) as archive:
+    with Archive.create(path, codec, describer=None) as archive:
         for quality, some in images.items():
             archive.add(Pictures(some), quality=quality, classic="never")
         archive.add(Pictures([("exact", None, picture(12, 12, 10))]), quality=100)
@@ -281,7 +280,7 @@ def expected(path: Path) -> dict[str, Any]:
         report = archive.verify(deep=True)
         if not report.ok:
             raise CodecError("; ".join(report.problems))
-        embedded = archive.describer_codes if archive.describer else None
+        codes = {name: archive.codes_of(name)[0] for name in archive.describers}
         images = []
         for position, (entry, pixels) in enumerate(archive.images()):
             packet = archive.packet(entry.id)
@@ -292,19 +291,13 @@ def expected(path: Path) -> dict[str, Any]:
                     "shape": list(pixels.shape),
                     "kind": entry.kind.name,
                     "quality": entry.quality,
-                    "code": packet.code.hex(),
-                    "describer_code": None
-                    if embedded is None
-                    else embedded[position].tobytes().hex(),
+                    "codes": {name: of[position].tobytes().hex() for name, of in codes.items()},
                     "payload": hashlib.sha256(packet.payload).hexdigest(),
                     "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 }
             )
             if entry.kind is Kind.AVIF:
                 save_drawn(pixels, drawn_name(path, entry.id))
-        which: list[Literal["codec", "describer"]] = ["codec"]
-        if embedded is not None:
-            which.append("describer")
         return {
             "archive": path.name,
             "images": images,
@@ -312,10 +305,10 @@ def expected(path: Path) -> dict[str, Any]:
             "searches": [
                 {
                     "id": name,
-                    "codes": codes,
-                    "hits": [[h.id, h.distance] for h in archive.search(name, k=5, codes=codes)],
+                    "codes": column,
+                    "hits": [[h.id, h.distance] for h in archive.search(name, k=5, codes=column)],
                 }
-                for codes in which
+                for column in codes
                 for name in archive.ids[:SEARCHES]
             ],
         }

@@ -57,13 +57,13 @@ FURTHER_IMAGES = 12
 def to_json(packet: Packet) -> dict[str, Any]:
     """A packet as JSON values."""
     plain = asdict(packet)
-    return {**plain, "code": packet.code.hex(), "payload": packet.payload.hex()}
+    return {**plain, "payload": packet.payload.hex()}
 
 
 def from_json(values: dict[str, Any]) -> Packet:
     """The packet of `to_json`'s values."""
-    code, payload = bytes.fromhex(values["code"]), bytes.fromhex(values["payload"])
-    return Packet(**{**values, "kind": Kind(values["kind"]), "code": code, "payload": payload})
+    payload = bytes.fromhex(values["payload"])
+    return Packet(**{**values, "kind": Kind(values["kind"]), "payload": payload})
 
 
 def decode_here(packets: Path, pixels: Path, spec: str, way: Way) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
-from kinpack.describers.describing import product_codes
+from kinpack.errors import KinpackError
 from kinpack.learn.freezing.scales import UNIT
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.start_file import shipped_start
@@ -31,7 +32,6 @@ from kinpack.pictures.images import Image
 
 QUALITIES = (24, 32, 40, 48, 56, 64, 72, 80)
 LOW, HIGH = 26.0, 36.0
-CODE_BYTES = 8
 MUST = 3.0
 """Percent of bytes that exact pixels may cost."""
 BATCH = 250
@@ -56,7 +56,10 @@ def main() -> None:
     model = CodecModel(start.network)
     model.load_state_dict(start.state)
     model.eval()
-    coder, codes = codec.learned_coder(), product_codes(codec, images)
+    coder, side = codec.learned_coder(), codec.parts.side_code()
+    if side is None:
+        raise KinpackError("the shipped codec has no side code: its start is of another form")
+    codes = side.codes(images)
     rows = []
     for quality in QUALITIES:
         exact: list[Image] = []
@@ -67,7 +70,7 @@ def main() -> None:
             y = coder.analyse(np.stack(part), quality)
             each = np.full(len(part), quality)
             y_hat, messages = coder.latents.encode(y, code, quality=each)
-            sizes += [len(message) + CODE_BYTES for message in messages]
+            sizes += [len(message) + 2 * SEARCHED_BYTES for message in messages]
             exact += coder.decode(messages, code, sizes=[(32, 32)] * len(part), quality=quality)
             dequantised = torch.from_numpy(y_hat).float() / UNIT
             picture = model.draw(dequantised, torch.full((len(part),), float(quality)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from kinpack import Codec
+from kinpack.describers.describer import Describer
 from kinpack.describers.describing import Describes, product_codes
 from kinpack.pictures.images import Image, composite_on_white, to_pil
 
@@ -113,8 +113,7 @@ def principal_components(images: Sequence[Image]) -> Finder:
 
 
 METHODS: dict[str, Callable[[Sequence[Image]], Finder]] = {
-    "default code": lambda images: CodeFinder(images, Codec.load("default")),
-    "classic code": lambda images: CodeFinder(images, Codec.load("classic")),
+    "classic code": lambda images: CodeFinder(images, Describer.load("classic")),
     "pHash": lambda images: VectorFinder(images, perceptual_hash, 1),
     "dHash": lambda images: VectorFinder(images, difference_hash, 1),
     "colour histogram": lambda images: VectorFinder(images, colour_histogram, 1),
@@ -122,5 +121,5 @@ METHODS: dict[str, Callable[[Sequence[Image]], Finder]] = {
 }
 """Methods by their names in tables."""
 
-COMPARED = ("default code", "classic code")
+COMPARED = ("classic code",)
 """Methods whose first finds are also compared as pictures."""

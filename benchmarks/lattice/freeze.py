@@ -3,7 +3,7 @@
     python -m benchmarks.lattice.freeze --checkpoint runs/codec/last.ckpt --patches DIR \
         --name trial -o runs/codec/trial.kinc
 
-The averaged weights are frozen; the product code is that of the codec that ships. The file packs,
+The averaged weights are frozen. The file packs,
 searches and unpacks like any other, so that `benchmarks.rates` can measure it.
 """
 
@@ -60,7 +60,6 @@ def frozen(checkpoint: Path, patches: Path, *, name: str) -> Codec:
     return freeze_lattice(
         averaged_model(checkpoint),
         calibration(patches),
-        base=Codec.load("default"),
         description=description,
     )
 

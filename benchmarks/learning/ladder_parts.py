@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.measuring.codes import side_codes
 from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
 from kinpack.codec.learned.symbol_choice import table_arrays
-from kinpack.describers.describing import product_codes
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.scales import BINS_PER_OCTAVE
 from kinpack.learn.freezing.tables import gaussian_tables
@@ -86,7 +86,7 @@ def points(
     codec: Codec, images: Sequence[Image], qualities: Sequence[int]
 ) -> list[dict[str, float]]:
     """PSNR in dB and bytes of payload an image, at each quality."""
-    coder, codes = codec.parts.untested_coder(), product_codes(codec, images)
+    coder, codes = codec.parts.untested_coder(), side_codes(codec, images)
     found = []
     for quality in qualities:
         payloads, drawn = coder.encode(images, codes, quality=quality)

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from benchmarks.measuring.codes import SEARCHED_BYTES, side_codes
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
-from kinpack.describers.describing import product_codes
 from kinpack.learn.learning import FROM_A_START, learn_codec
 from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.start_file import shipped_start
@@ -44,11 +44,13 @@ MUST = 3.0
 Point = tuple[float, float]
 
 
-def point(codec: Codec, images: Sequence[Image], codes: NDArray[np.uint8], quality: int) -> Point:
+def point(
+    codec: Codec, images: Sequence[Image], codes: NDArray[np.uint8] | None, quality: int
+) -> Point:
     """Mean PSNR in dB, and mean bytes with the code's, of learned payloads."""
     payloads, drawn = codec.learned_coder().encode(images, codes, quality=quality)
     values = [psnr(image, picture) for image, picture in zip(images, drawn, strict=True)]
-    return float(np.mean(values)), float(np.mean([len(p) + 8 for p in payloads]))
+    return float(np.mean(values)), float(np.mean([len(p) + 2 * SEARCHED_BYTES for p in payloads]))
 
 
 def bytes_at(points: Sequence[Point], psnr_db: float) -> float:
@@ -89,11 +91,11 @@ def main() -> None:
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     images = (pictures if args.images is None else pictures.sample(args.images, seed=SEED)).images
     common = learned(args, TrainingConfig().quality_low, TrainingConfig().quality_high)
-    codes = product_codes(common, images)
+    codes = side_codes(common, images)
     rows = []
     for quality in SINGLE:
         single = learned(args, quality, quality)
-        reached, size = point(single, images, product_codes(single, images), quality)
+        reached, size = point(single, images, side_codes(single, images), quality)
         around = [quality + d for d in (-AROUND, -AROUND // 2, 0, AROUND // 2, AROUND)]
         curve = [point(common, images, codes, q) for q in around]
         other = bytes_at(curve, reached)

@@ -25,6 +25,7 @@ from PIL import ImageDraw, ImageFont
 
 from benchmarks.demo.pictures import PHOTOGRAPHS, photograph_folder
 from benchmarks.lattice.rendered_pictures import fonts_in, grey_surface, rendered, smooth
+from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import square_thumbnail
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.measures import likeness
@@ -79,7 +80,7 @@ def pictures(folder: Path | None, fonts: Sequence[Path]) -> list[tuple[str, Imag
 def learned(codec: Codec, image: Image, quality: int) -> Coded:
     """The learned payload with its code."""
     packets = codec.encode([image], quality=quality, classic="never")
-    size = sum(len(packet.payload) + len(packet.code) for packet in packets)
+    size = sum(len(packet.payload) + SEARCHED_BYTES for packet in packets)
     return Coded(size, codec.decode(packets)[0])
 
 

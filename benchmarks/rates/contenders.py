@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import Pictures
 from benchmarks.measuring.measures import MEASURES, mean_likeness, mean_psnr
 from benchmarks.rates.rate_curves import Row
@@ -71,7 +72,7 @@ class Ours:
         wanted = [(item.id, item.label) for item in pictures.items]
         if [(entry.id, entry.label) for entry in entries] != wanted:
             raise KinpackError(f"{self.name}: other ids or labels came back than went in; a bug")
-        codes = info["images"] * info["code_bytes"]
+        codes = info["images"] * SEARCHED_BYTES
         values = {
             "setting": f"quality {quality}",
             "quality": quality,

@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
-from benchmarks.scale.rows import SEED, ReplayingCoder, Rows, make_packets
+from benchmarks.scale.rows import SEED, ReplayingCoder, ReplayingDescriber, Rows, make_packets
 from kinpack.archive.archive import Archive
 
 PACKETS = 500
@@ -57,7 +57,10 @@ def measure(folder: Path, sizes: list[int], rounds: int) -> list[dict[str, Any]]
     coder = ReplayingCoder(Rows(folder / "packets.npz"))
     for size in sizes:
         rows = Rows(folder / "packets.npz")
-        with Archive.create(folder / f"{size}.kin", coder, metadata={"quality": 60}) as archive:
+        describer = ReplayingDescriber(rows)
+        with Archive.create(
+            folder / f"{size}.kin", coder, describer=describer, metadata={"quality": 60}
+        ) as archive:
             archive.add(rows.items(0, size), quality=60, threads=1)
     rng = np.random.default_rng(SEED)
     seconds: dict[int, list[float]] = {size: [] for size in sizes}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scale.rows import ReplayingCoder, Rows
+from benchmarks.scale.rows import Rows
 from benchmarks.scale.stores import (
     Contender,
     KinpackStore,
@@ -17,6 +17,7 @@ from benchmarks.scale.stores import (
     SqliteStore,
     nearest_rows,
 )
+from kinpack.describers.describer import Describer
 from kinpack.describers.product_code import ProductQuantiser
 
 BATCH = 10_000
@@ -70,13 +71,13 @@ class _OpenLance:
 
     def nearest(self, number: int) -> list[str]:
         if self._quantiser is None:
-            self._quantiser = ReplayingCoder(self._rows).quantiser
+            self._quantiser = Describer.load("classic").quantiser
         column = self._dataset.to_table(columns=["code"]).column("code")
         codes = b"".join(
             memoryview(part.buffers()[1])[part.offset * 8 : (part.offset + len(part)) * 8]
             for part in column.chunks
         )
-        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.code(number))
         names: list[str] = self._dataset.take(places, columns=["id"]).column("id").to_pylist()
         return names
 
@@ -92,7 +93,7 @@ def _record_batch(rows: Rows, first: int, count: int) -> Any:
     columns = {
         "id": pa.array([rows.name(number) for number in numbers], pa.string()),
         "label": pa.array([rows.label(number) for number in numbers], pa.string()),
-        "code": pa.array([packet.code for packet in packets], pa.binary(8)),
+        "code": pa.array([rows.code(number) for number in numbers], pa.binary(8)),
         "payload": pa.array([packet.payload for packet in packets], pa.binary()),
     }
     return pa.record_batch(columns)
@@ -133,10 +134,10 @@ class _OpenZip:
 
     def nearest(self, number: int) -> list[str]:
         if self._quantiser is None:
-            self._quantiser = ReplayingCoder(self._rows).quantiser
+            self._quantiser = Describer.load("classic").quantiser
         members = self._file.infolist()
         codes = b"".join(member.comment[:8] for member in members)
-        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.code(number))
         return [members[place].filename for place in places]
 
     def close(self) -> None:
@@ -150,7 +151,7 @@ def _write_members(
         for number in range(first, first + count):
             packet = rows.packet(number)
             member = zipfile.ZipInfo(rows.name(number))
-            member.comment = packet.code + rows.label(number).encode()
+            member.comment = rows.code(number) + rows.label(number).encode()
             file.writestr(member, packet.payload)
             progress(number - first + 1)
     with path.open("rb+") as written:
@@ -196,7 +197,7 @@ class _OpenFolder:
             for number in range(first, first + count):
                 packet, name = rows.packet(number), rows.name(number)
                 (self._path / name).write_bytes(packet.payload)
-                codes.write(f"{packet.code.hex()} {name}\n")
+                codes.write(f"{rows.code(number).hex()} {name}\n")
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -206,10 +207,10 @@ class _OpenFolder:
 
     def nearest(self, number: int) -> list[str]:
         if self._quantiser is None:
-            self._quantiser = ReplayingCoder(self._rows).quantiser
+            self._quantiser = Describer.load("classic").quantiser
         lines = (self._path / "codes.txt").read_text().splitlines()
         codes = bytes.fromhex("".join(line[:16] for line in lines))
-        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.code(number))
         return [lines[place][17:] for place in places]
 
     def close(self) -> None:

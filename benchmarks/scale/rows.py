@@ -21,8 +21,10 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target
-from kinpack.describers.product_code import ProductQuantiser
-from kinpack.pictures.images import Image
+from kinpack.describers.describer import Describer
+from kinpack.describers.describing import packed_codes
+from kinpack.networks.container import DESCRIBER_FILE, read_container
+from kinpack.pictures.images import Image, ImageLike, as_images
 from kinpack.sources.items import Item
 
 SEED = 6
@@ -61,12 +63,13 @@ def make_packets(path: Path, *, count: int, cifar: Path | None) -> dict[str, Any
     else:
         images = load_pictures("cifar10-toy", Folders(cifar=cifar)).images[:count]
     packets = Codec.load("classic").encode(images, quality=QUALITY, threads=1)
+    codes = packed_codes(Describer.load("classic"), images, threads=1)
     lengths = [len(packet.payload) for packet in packets]
     np.savez(
         path,
         payloads=np.frombuffer(b"".join(packet.payload for packet in packets), np.uint8),
         ends=np.cumsum(lengths),
-        codes=np.stack([np.frombuffer(packet.code, np.uint8) for packet in packets]),
+        codes=np.stack([np.frombuffer(code, np.uint8) for code in codes]),
         heads=np.array([[p.width, p.height, p.channels, p.kind, p.quality] for p in packets]),
     )
     return {
@@ -75,7 +78,7 @@ def make_packets(path: Path, *, count: int, cifar: Path | None) -> dict[str, Any
         "codec": "classic",
         "quality": QUALITY,
         "payload_bytes_mean": float(np.mean(lengths)),
-        "code_bytes": len(packets[0].code),
+        "code_bytes": len(codes[0]),
     }
 
 
@@ -87,6 +90,7 @@ class Rows:
 
     Attributes:
         packets: those that were encoded, unvaried.
+        codes: of these images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,28 +104,36 @@ class Rows:
                 channels=channels,
                 kind=Kind(kind),
                 quality=quality,
-                code=code.tobytes(),
                 payload=payloads[start:end],
             )
-            for start, end, code, (width, height, channels, kind, quality) in zip(
-                [0, *ends], ends, codes, heads, strict=False
+            for start, end, (width, height, channels, kind, quality) in zip(
+                [0, *ends], ends, heads, strict=False
             )
         ]
+        self.codes = [code.tobytes() for code in codes]
 
     def packet(self, number: int) -> Packet:
         """The packet of an image."""
-        mixed = number * _ODD & 0xFFFFFFFFFFFFFFFF
-        base = self.packets[(mixed >> 32) % len(self.packets)]
-        change = (mixed & 0xFFFFFFFF).to_bytes(4, "little")
+        place, change = self._varied(number)
+        base = self.packets[place]
         return Packet(
             width=base.width,
             height=base.height,
             channels=base.channels,
             kind=base.kind,
             quality=base.quality,
-            code=_changed(base.code, change),
             payload=_changed(base.payload, change),
         )
+
+    def code(self, number: int) -> bytes:
+        """The packed product code of an image."""
+        place, change = self._varied(number)
+        return _changed(self.codes[place], change)
+
+    def _varied(self, number: int) -> tuple[int, bytes]:
+        """Which of the images that were encoded stands for another, and what is changed of it."""
+        mixed = number * _ODD & 0xFFFFFFFFFFFFFFFF
+        return (mixed >> 32) % len(self.packets), (mixed & 0xFFFFFFFF).to_bytes(4, "little")
 
     def payload_bytes(self, count: int) -> int:
         """Bytes of the payloads of the first images."""
@@ -176,11 +188,6 @@ class ReplayingCoder:
         """SHA-256 of the codec file."""
         return self._codec.codec_id
 
-    @property
-    def quantiser(self) -> ProductQuantiser:
-        """The product code's books."""
-        return self._codec.quantiser
-
     def to_bytes(self) -> bytes:
         """The codec file."""
         return self._codec.to_bytes()
@@ -211,11 +218,23 @@ class ReplayingCoder:
         """Draw packets again."""
         return self._codec.decode(packets, threads=threads)
 
+
+class ReplayingDescriber(Describer):
+    """The describer ``classic``, but for describing, which looks codes up instead.
+
+    Args:
+        rows: the images.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        data = Describer.load("classic").to_bytes()
+        super().__init__(read_container(data, where="classic", kind=DESCRIBER_FILE), data)
+        self._rows = rows
+
     def describe(
-        self, images: Iterable[Image], *, threads: int | None = None
+        self, images: Iterable[ImageLike], *, threads: int | None = None
     ) -> NDArray[np.float32]:
         """What the images' codes stand for."""
-        codes = [self._rows.packet(number_of(image)).code for image in images]
+        codes = [self._rows.code(number_of(image)) for image in as_images(images)]
         packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
-        books = self.quantiser
-        return books.decode(books.unpack(packed))
+        return self.quantiser.decode(self.quantiser.unpack(packed))

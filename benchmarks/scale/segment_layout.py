@@ -48,7 +48,7 @@ def thumbnails(count: int) -> tuple[bytes, int]:
     lengths = np.clip(rng.normal(150, 50, count), 1, None).astype(int)
     for number, length in enumerate(lengths.tolist()):
         kind = Kind.AVIF if rng.integers(10) == 0 else Kind.LEARNED
-        packet = Packet(32, 32, 3, kind, 60, rng.bytes(8), rng.bytes(length))
+        packet = Packet(32, 32, 3, kind, 60, rng.bytes(length))
         stream.add(f"test/{number:05d}", {"label": f"class {rng.integers(10)}"}, packet)
     data, entry, _ = stream.finish()
     change = {"verb": "add", "added": count, "replaced": 0, "quality": 60}
@@ -57,7 +57,7 @@ def thumbnails(count: int) -> tuple[bytes, int]:
 
 
 def costs(data: bytes) -> dict[str, float]:
-    """Bytes an image of each column, payload and code themselves left out, and of the footer."""
+    """Bytes an image of each column, payloads themselves left out, and of the footer."""
     table = pq.read_table(io.BytesIO(data), columns=["length", "code"])
     free = {"payload": sum(table["length"].to_pylist()), "code": 8 * len(table)}
     group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)

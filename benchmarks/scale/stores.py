@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.scale.rows import ReplayingCoder, Rows, pixels
+from benchmarks.scale.rows import ReplayingCoder, ReplayingDescriber, Rows, pixels
 from kinpack.archive.archive import Archive
+from kinpack.describers.describer import Describer
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.search.distances.distance import symmetric_table
 from kinpack.search.index import Index
@@ -90,7 +91,8 @@ class KinpackStore:
             done += more
             progress(done)
 
-        with Archive.create(path, ReplayingCoder(rows)) as archive:
+        describer = ReplayingDescriber(rows)
+        with Archive.create(path, ReplayingCoder(rows), describer=describer) as archive:
             archive.add(rows.items(0, count), threads=1, progress=counted)
 
     def open(self, path: Path, rows: Rows) -> Opened:
@@ -124,7 +126,8 @@ class _OpenArchive:
             self._coder = ReplayingCoder(self._rows)
             path = self._archive.path
             self._archive.close()
-            self._archive = Archive.open(path, codec=self._coder)
+            describer = ReplayingDescriber(self._rows)
+            self._archive = Archive.open(path, codec=self._coder, describer=describer)
         return self._archive
 
 
@@ -165,7 +168,7 @@ class _OpenSqlite:
             self.connection.executemany(
                 "INSERT INTO images VALUES (?, ?, ?, ?)",
                 (
-                    (rows.name(number), rows.label(number), packet.code, packet.payload)
+                    (rows.name(number), rows.label(number), rows.code(number), packet.payload)
                     for number in range(first, first + count)
                     for packet in (rows.packet(number),)
                 ),
@@ -178,10 +181,10 @@ class _OpenSqlite:
 
     def nearest(self, number: int) -> list[str]:
         if self._quantiser is None:
-            self._quantiser = ReplayingCoder(self._rows).quantiser
+            self._quantiser = Describer.load("classic").quantiser
         query = "SELECT code FROM images ORDER BY rowid"
         codes = b"".join(row[0] for row in self.connection.execute(query))
-        places = nearest_rows(codes, self._quantiser, self._rows.packet(number).code)
+        places = nearest_rows(codes, self._quantiser, self._rows.code(number))
         query = "SELECT id FROM images WHERE rowid = ?"
         return [
             self.connection.execute(query, (place + 1,)).fetchone()[0]  # nothing was ever deleted

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
-from kinpack import Codec, Describer
+from kinpack.describers.describer import SHIPPED, Describer
 from kinpack.describers.describing import Describes, product_codes
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
@@ -36,11 +36,10 @@ Coder = tuple[str, Describes]
 Labelled = tuple[list[Image], NDArray[np.int64]]
 
 
-def coders(codecs: Sequence[str], describers: Sequence[str]) -> list[Coder]:
+def coders(describers: Sequence[str]) -> list[Coder]:
     """Name of each code, and what makes it."""
-    found: list[Coder] = [(f"codec {codec.name}", codec) for codec in map(Codec.load, codecs)]
     loaded = map(Describer.load, describers)
-    return found + [(f"describer {describer.name}", describer) for describer in loaded]
+    return [(f"describer {describer.name}", describer) for describer in loaded]
 
 
 def sets(args: argparse.Namespace) -> dict[str, Labelled]:
@@ -104,13 +103,12 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path)
     parser.add_argument("--fashion", type=Path)
     parser.add_argument("--emoji", type=Path)
-    parser.add_argument("--codec", action="append", help="by default classic and default")
     parser.add_argument("--describer", action="append", help="by default kin")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     found = sets(args)
     rows = []
-    for coder in coders(args.codec or ["classic", "default"], args.describer or ["kin"]):
+    for coder in coders(args.describer or list(SHIPPED)):
         for name, pictures in found.items():
             rows.append(measure(name, coder, pictures))
             Console(stderr=True).print(json.dumps(rows[-1]))

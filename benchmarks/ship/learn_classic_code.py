@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measuring.product_books import learn_books
 from benchmarks.measuring.retrieval import mean_average_precision
 from benchmarks.search.exact_hits import exact_hits
 from kinpack.describers.descriptor import LinearDescriptor, area_reduction
+from kinpack.describers.product_books import learn_books
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
 from kinpack.search.index import Index
 from kinpack.sources.opening import open_source

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from benchmarks.lattice.rendered_pictures import fonts_in, rendered
+from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import is_held_out
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
@@ -42,7 +43,6 @@ from kinpack.sources.opening import open_source
 
 QUALITIES = (48, 60, 72)
 ROUNDS = 2
-CODE = 8
 LANCZOS = Pillow.Resampling.LANCZOS
 
 
@@ -89,7 +89,7 @@ def archived(codec: Codec, images: Sequence[Image], effort: Effort, quality: int
             seconds = time.process_time() - began
             payloads = int(archive.info()["payload_bytes"])
             drawn = [archive.read(name) for name in archive.ids]
-    return Point(payloads + CODE * len(images), mean_psnr(images, drawn), seconds)
+    return Point(payloads + SEARCHED_BYTES * len(images), mean_psnr(images, drawn), seconds)
 
 
 def formerly(codec: Codec, images: Sequence[Image], quality: int) -> Point:
@@ -111,7 +111,7 @@ def formerly(codec: Codec, images: Sequence[Image], quality: int) -> Point:
     seconds = time.process_time() - began
     pixels = [image.shape[0] * image.shape[1] for image in images]
     found = [psnr_of(one.error, n) for one, n in zip(kept, pixels, strict=True)]
-    n_bytes = sum(len(one.payload) for one in kept) + CODE * len(images)
+    n_bytes = sum(len(one.payload) for one in kept) + SEARCHED_BYTES * len(images)
     return Point(n_bytes, float(np.mean(np.minimum(found, 60))), seconds)
 
 

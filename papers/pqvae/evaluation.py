@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring import machine
-from benchmarks.measuring.product_books import learn_books
+from kinpack.describers.product_books import learn_books
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.metrics import EXACT_PSNR
 from papers.datasets import LabelledPictures

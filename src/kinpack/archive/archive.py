@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from kinpack.archive.adding.addition import Addition, AddReport
 from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_items
 from kinpack.archive.care.changeable import Changeable
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.revisions.stored_codec import Codec, as_codec, as_describer, store_files
+from kinpack.archive.revisions.stored_codec import (
+    DEFAULT,
+    Codec,
+    Described,
+    as_codec,
+    as_describer,
+    as_describers,
+    store_files,
+)
 from kinpack.archive.stores.opening import new_store, open_store, place_of
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec
-
-if TYPE_CHECKING:
-    from kinpack.describers.describer import Describer
 
 
 class Archive(Changeable):
@@ -41,7 +46,7 @@ class Archive(Changeable):
         path: str | os.PathLike[str],
         codec: Codec | str | os.PathLike[str] = "default",
         *,
-        describer: Describer | str | os.PathLike[str] | None = None,
+        describer: Described | Mapping[str, Described] | None = DEFAULT,
         metadata: dict[str, Any] | None = None,
     ) -> Archive:
         """Begin a new archive, which is one as soon as its first images are there, whole.
@@ -57,8 +62,10 @@ class Archive(Changeable):
                 Or its address, ``s3://bucket/photos.kin``, ``gs://…``, ``az://…`` or ``memory://…``.
             codec: what codes the images, or the name of one that ships, or the path of its file,
                 which the archive keeps a copy of.
-            describer: what makes the codes by which they are searched, for ever, given likewise and
-                kept likewise. By default they are searched by the codec's own.
+            describer: what makes the codes by which they are searched, given likewise and kept
+                likewise, or several by the names of their columns, the usual one first. One has its
+                own name. Others can be added, and each be removed. With ``None`` there is nothing
+                to search by until one is added.
             metadata: JSON values to note for ever: settings, source.
 
         Raises:
@@ -68,10 +75,10 @@ class Archive(Changeable):
         """
         store = new_store(path)
         try:
-            codec, describer = as_codec(codec), as_describer(describer)
+            codec, describers = as_codec(codec), as_describers(describer)
             store.begin()
             try:
-                found = describer.to_bytes() if describer else b""
+                found = {name: one.to_bytes() for name, one in describers.items()}
                 manifest = store_files(store, codec.to_bytes(), found, metadata)
                 if manifest.codec != codec.codec_id:
                     raise ArchiveError(
@@ -84,8 +91,9 @@ class Archive(Changeable):
         except BaseException:
             store.close()
             raise
+        loaded = {one.describer_id: one for one in describers.values()}
         return cls(
-            store, manifest, path=place_of(path), codec=codec, describer=describer, unborn=True
+            store, manifest, path=place_of(path), codec=codec, describers=loaded, unborn=True
         )
 
     @classmethod
@@ -95,6 +103,7 @@ class Archive(Changeable):
         *,
         at: int | None = None,
         codec: Codec | str | os.PathLike[str] | None = None,
+        describer: Described | None = None,
     ) -> Archive:
         """Open an archive at its newest revision, or at an earlier one to read.
 
@@ -106,12 +115,14 @@ class Archive(Changeable):
                 address of one, ``http://…`` or ``https://…``, or an address in an object store.
             at: number of the revision, as ``info`` gives it; ``None`` for the newest.
             codec: the archive's codec, if it is at hand already.
+            describer: one of the archive's describers, if it is at hand already.
 
         Raises:
             ArchiveError: there is no archive, its manifest is damaged or newer than this version
                 reads, or ``codec`` is another than the archive's.
         """
         codec = codec if codec is None else as_codec(codec)
+        known = [] if describer is None else [as_describer(describer)]
         store = open_store(path)
         try:
             manifest = load_manifest(store, at)
@@ -123,7 +134,14 @@ class Archive(Changeable):
         except BaseException:
             store.close()
             raise
-        return cls(store, manifest, path=place_of(path), codec=codec, fixed=at is not None)
+        return cls(
+            store,
+            manifest,
+            path=place_of(path),
+            codec=codec,
+            describers={one.describer_id: one for one in known},
+            fixed=at is not None,
+        )
 
     def close(self) -> None:
         """Release what is open; a new archive that nothing was added to is published empty."""
@@ -207,7 +225,8 @@ class Archive(Changeable):
         )
         with self._writing():
             failed, self._failed = self._failed, True
-            addition = Addition(self._store, self._snapshot, self.codec, self.describer, options)
+            able = {name: one for name, one in self.describers.items() if one.describes}
+            addition = Addition(self._store, self._snapshot, self.codec, able, options)
             try:
                 written = addition.take(as_items(source), progress, measuring)
                 report = self._commit(addition.following, written)

@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, learning, lifecycle, packing
+from kinpack.cli import archives, describing, learning, lifecycle, packing
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
     pretty_exceptions_enable=False,
 )
+describers = typer.Typer(help="What makes codes: describers in an archive.", rich_markup_mode=None)
+app.add_typer(describers, name="describer")
 
 
 def _show_version(wanted: bool) -> None:
@@ -51,6 +54,11 @@ def program(
     """  # noqa: D301 (the mark keeps the lines of the example as they are)
 
 
+def _help_of(command: Callable[..., None]) -> str:
+    """A command's help: what its docstring says, the lines of the example kept."""
+    return (inspect.getdoc(command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
+
+
 for _command in (
     packing.pack,
     packing.add,
@@ -71,9 +79,10 @@ for _command in (
     lifecycle.export,
     lifecycle.repair,
     learning.learn,
+    describing.embed,
 ):
-    _help = (inspect.getdoc(_command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
-    app.command(help=_help)(reported(_command))
+    app.command(help=_help_of(_command))(reported(_command))
+describers.command(help=_help_of(describing.rm))(reported(describing.rm))
 
 
 def main() -> NoReturn:

@@ -86,8 +86,11 @@ def search(
     ],
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
     codes: Annotated[
-        Literal["auto", "codec", "describer"],
-        typer.Option(help="Compare the codec's codes, the describer's, or the describer's if any."),
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Which codes to compare, as info names them; auto for the first.",
+        ),
     ] = "auto",
     compare: Annotated[
         int | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import kinpack
+from kinpack.archive.revisions.stored_codec import DEFAULT
 from kinpack.cli.learning import learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
@@ -65,10 +66,11 @@ def pack(
         typer.Option(metavar="N", min=0.01, help="How long to learn.  [default: 20]"),
     ] = None,
     describer: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="Make codes for searching with a describer: kin, or a .kine file.",
+            help="What makes codes to search by: classic, kin, or a .kine file; several if given "
+            "several times; none for no codes.  [default: classic]",
         ),
     ] = None,
     quality: Quality = None,
@@ -127,7 +129,7 @@ def pack(
         loaded = kinpack.Codec.suiting(_spread(images), asked)
     else:
         loaded = kinpack.Codec.load(codec)
-    finder = None if describer is None else kinpack.Describer.load(describer)
+    finders = [kinpack.Describer.load(one) for one in describer or [DEFAULT] if one != "none"]
     metadata = {
         "codec": loaded.name,
         **asked.asked,
@@ -135,9 +137,8 @@ def pack(
         "classic": asked.classic,
         "effort": asked.effort,
     }
-    if finder:
-        metadata["describer"] = finder.name
-    with kinpack.Archive.create(output, loaded, describer=finder, metadata=metadata) as archive:
+    named = {one.name: one for one in finders}
+    with kinpack.Archive.create(output, loaded, describer=named, metadata=metadata) as archive:
         with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
                 images,

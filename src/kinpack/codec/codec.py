@@ -1,4 +1,4 @@
-"""The codec: images to packets and back, with a product code for each."""
+"""The codec: images to packets and back."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ SHIPPED = CODEC_FILE.shipped
 _ENOUGH = 8
 """Images that tell of a collection; of so many, one with a learned payload is enough."""
 
-_NO_FACTS = ("latent", "descriptor", "test", "classic_rule", "first_look", "causal_test")
+_NO_FACTS = ("latent", "test", "classic_rule", "first_look", "causal_test")
 """Entries of the header that tell people nothing."""
 
 
 class Codec(FileContent):
     """Turns images into packets and back.
 
-    A codec is the content of one ``.kinc`` file: a descriptor and codebooks for the product code
-    and, where it is a learned one, the networks and tables of its payloads.
+    A codec is the content of one ``.kinc`` file: where it is a learned one, the networks and tables
+    of its payloads.
 
     Args:
         container: the content of the file.
@@ -52,7 +52,6 @@ class Codec(FileContent):
 
     Attributes:
         codec_id: SHA-256 of the file, in hexadecimal.
-        quantiser: the product quantiser of the code.
         parts: what the file holds, checked and made ready.
     """
 
@@ -70,8 +69,6 @@ class Codec(FileContent):
         super().__init__(container, data, threads=threads, engine=engine, optimise=optimise)
         self.parts = CodecParts(container, threads=threads, engine=engine, optimise=optimise)
         self.codec_id = self._sha256
-        self.quantiser = self.parts.quantiser
-        self._descriptor = self.parts.descriptor()
 
     @classmethod
     def suiting(cls, images: Iterable[ImageLike], target: Target | None = None) -> Self:
@@ -222,23 +219,6 @@ class Codec(FileContent):
             raise CodecError("one packet in place of several; give a list: [packet]")
         return self._payloads.decode(packets, threads=threads)
 
-    def describe(
-        self, images: Iterable[ImageLike], *, threads: int | None = None
-    ) -> NDArray[np.float32]:
-        """Describe images by what the product code quantises.
-
-        Args:
-            images: as for ``encode``.
-            threads: most that work at a time; one does.
-
-        Returns:
-            float32 (n, D); row i describes ``images[i]``.
-
-        Raises:
-            CodecError: a network does not run, or gives something else.
-        """
-        return self._descriptor.describe(as_images(images))
-
     def info(self) -> dict[str, Any]:
         """Plain facts about the codec, for people and machines."""
         return {
@@ -278,4 +258,4 @@ class Codec(FileContent):
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return Encoder(self._payloads, self._descriptor, self.quantiser, self.prediction)
+        return Encoder(self._payloads, self.prediction)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +26,11 @@ from kinpack.codec.packets.payload import (
 )
 from kinpack.codec.packets.rates import Rates
 from kinpack.codec.packets.target import Target, quality_for_psnr
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, ImageError
 from kinpack.limits import in_parts, most_pixels, too_many
 from kinpack.pictures.images import Image, squared_error
 
 _BATCH = 256
-_DESCRIBED = 64  # images that a thread describes at a time
-
-
-class Descriptor(Protocol):
-    """What gives the vectors that a codec's product code quantises."""
-
-    def describe(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Describe n images, uint8 (H, W, C) each, by vectors (n, D)."""
 
 
 class Encoder:
@@ -48,29 +38,22 @@ class Encoder:
 
     Args:
         payloads: of the codec.
-        descriptor: describes images.
-        quantiser: makes product codes of what it gives.
         prediction: what the codec predicts of images.
     """
 
     def __init__(
         self,
         payloads: Payloads,
-        descriptor: Descriptor,
-        quantiser: ProductQuantiser,
         prediction: Prediction,
     ) -> None:
-        self._payloads, self._descriptor = payloads, descriptor
-        self._quantiser, self._prediction = quantiser, prediction
+        self._payloads, self._prediction = payloads, prediction
         self._trials = ClassicTrials(payloads)
 
     def encode(self, images: Sequence[Image], target: Target) -> list[Packet]:
         """Encode images at a quality of all, or of each."""
         packets: list[Packet] = []
         for part, qualities in _parts(images, target):
-            codes = self._codes(part, target.threads)
-            choices = self.at_quality(part, codes, qualities, target)
-            packets += self._packets(part, codes, choices)
+            packets += _packets(part, self.at_quality(part, qualities, target))
         return packets
 
     def encode_to_psnr(
@@ -80,13 +63,10 @@ class Encoder:
         packets: list[Packet] = []
         reached = [np.zeros(0)]
         for part, _ in _parts(images, target):
-            codes = self._codes(part, target.threads)
-            choices = self.at_psnr(part, codes, least, target)
-            made = self._packets(part, codes, choices)
+            made = _packets(part, self.at_psnr(part, least, target))
             psnr = self.psnr(part, made, target.threads)
             for i in np.flatnonzero(psnr < least).tolist():
-                exact = [exactly(part[i])]
-                made[i : i + 1] = self._packets([part[i]], codes[i : i + 1], exact)
+                made[i : i + 1] = _packets([part[i]], [exactly(part[i])])
                 psnr[i] = self.psnr([part[i]], [made[i]], 1)[0]
                 if psnr[i] < least:
                     raise CodecError(
@@ -103,10 +83,9 @@ class Encoder:
         rates = Rates.empty(len(images), len(qualities))
         first = 0
         for part, _ in _parts(images, target):
-            codes = self._codes(part, target.threads)
             for j, one in enumerate(asked):
                 each = one.qualities(len(part))
-                choices = self.at_quality(part, codes, each, one, measured=True)
+                choices = self.at_quality(part, each, one, measured=True)
                 for i, (image, (_, made)) in enumerate(zip(part, choices, strict=True), first):
                     rates.n_bytes[i, j], rates.kind[i, j] = len(made.payload), made.kind
                     rates.psnr[i, j] = made.psnr(image.shape[0] * image.shape[1])
@@ -116,7 +95,6 @@ class Encoder:
     def at_quality(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         target: Target,
         *,
@@ -126,7 +104,6 @@ class Encoder:
 
         Args:
             images: uint8 (H, W, C) each.
-            codes: (n, M) sub-indices of each.
             qualities: 1 to 100, of each.
             target: how; its own quality does not count.
             measured: whether the error of a payload is wanted that has no rival.
@@ -141,7 +118,6 @@ class Encoder:
         scores = self._prediction.scores(images, qualities, target)
         chosen = self._own(
             images,
-            codes,
             qualities,
             [i for i, score in enumerate(scores) if score is None or score <= tries.clear],
             tries.lower,
@@ -162,7 +138,6 @@ class Encoder:
             self._trials.encode,
             [images[i] for i in likely],
             [own[i] for i in likely],
-            codes[list(likely)],
             [qualities[i] for i in likely],
             list(likely.values()),
             size=1,
@@ -185,9 +160,7 @@ class Encoder:
         ]
         return [Choice(quality, one) for quality, one in zip(made_at, best, strict=True)]
 
-    def at_psnr(
-        self, images: Sequence[Image], codes: NDArray[np.uint8], least: float, target: Target
-    ) -> list[Choice]:
+    def at_psnr(self, images: Sequence[Image], least: float, target: Target) -> list[Choice]:
         """Keep the smallest payload of those found that reach a PSNR.
 
         Each image has a quality of its own, found by `PsnrSearch`; all images whose search goes on
@@ -195,7 +168,6 @@ class Encoder:
 
         Args:
             images: uint8 (H, W, C) each.
-            codes: (n, M) sub-indices of each.
             least: PSNR in dB that each image is to have.
             target: how.
 
@@ -214,9 +186,7 @@ class Encoder:
         while asked := {i: q for i, search in searches.items() if (q := search.next) is not None}:
             going, qualities = list(asked), list(asked.values())
             some = [images[i] for i in going]
-            made = self._payloads.encode_own(
-                some, codes[going], qualities, draw=True, threads=threads
-            )
+            made = self._payloads.encode_own(some, qualities, draw=True, threads=threads)
             for i, quality, one in zip(going, qualities, made, strict=True):
                 if one is not None:
                     searches[i].tell(quality, one)
@@ -257,32 +227,9 @@ class Encoder:
             ]
         )
 
-    def _codes(self, images: Sequence[Image], threads: int | None) -> NDArray[np.uint8]:
-        """Sub-indices (n, M) of images, in parts as they are encoded."""
-        described = in_parts(self._descriptor.describe, images, size=_DESCRIBED, threads=threads)
-        return self._quantiser.encode(np.stack(described))
-
-    def _packets(
-        self, images: Sequence[Image], codes: NDArray[np.uint8], choices: Sequence[Choice]
-    ) -> list[Packet]:
-        packed = self._quantiser.pack(codes)
-        return [
-            Packet(
-                width=image.shape[1],
-                height=image.shape[0],
-                channels=image.shape[2],
-                kind=choice.candidate.kind,
-                quality=choice.quality,
-                code=code.tobytes(),
-                payload=choice.candidate.payload,
-            )
-            for image, code, choice in zip(images, packed, choices, strict=True)
-        ]
-
     def _own(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         rows: Sequence[int],
         lower: Sequence[int],
@@ -299,7 +246,6 @@ class Encoder:
             asked = [q if q == 100 else max(1, q - less) for q in (qualities[i] for i in rows)]
             made = self._payloads.encode_own(
                 [images[i] for i in rows],
-                codes[list(rows)],
                 asked,
                 draw=draw or len(lower) > 1,
                 threads=threads,
@@ -311,6 +257,20 @@ class Encoder:
                 ):
                     best[i] = Choice(quality, one)
         return best
+
+
+def _packets(images: Sequence[Image], choices: Sequence[Choice]) -> list[Packet]:
+    return [
+        Packet(
+            width=image.shape[1],
+            height=image.shape[0],
+            channels=image.shape[2],
+            kind=choice.candidate.kind,
+            quality=choice.quality,
+            payload=choice.candidate.payload,
+        )
+        for image, choice in zip(images, choices, strict=True)
+    ]
 
 
 def _shortened(

@@ -19,10 +19,11 @@ from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.learned import LearnedCoder, LearnedImages
 from kinpack.codec.learned.self_test import learned_test
+from kinpack.codec.learned.side_code import SideCode
 from kinpack.codec.learned.symbol_choice import SymbolChoice
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
-from kinpack.describers.descriptor import LinearDescriptor, NetworkDescriptor
+from kinpack.describers.descriptor import NetworkDescriptor
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, KinpackError
 from kinpack.networks.byte_layers import ByteLayers
@@ -46,8 +47,6 @@ class CodecParts:
             fails the file's test packets.
         optimise: whether onnxruntime may rearrange the graphs.
 
-    Raises:
-        CodecError: the file has no codebooks.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class CodecParts:
         self._engine, self._optimise = engine, optimise
         self._header = container.header
         self._name = str(self._header.get("name", "unnamed"))
-        self.quantiser = ProductQuantiser(array_of(self._arrays, "codebooks").astype(np.float32))
 
     def payloads(self) -> Payloads:
         """All ways of coding that the codec has, a line for each, in the order they are tried."""
@@ -91,15 +89,32 @@ class CodecParts:
             synthesis=self._synthesis(engine, reach),
         )
 
+    def untested_learned(self, engine: Engine = "onnxruntime") -> LearnedImages:
+        """Learned payloads whose decoding networks run in an engine, not yet tested.
+
+        Raises:
+            CodecError: the codec's parts do not fit together.
+        """
+        return LearnedImages(self.untested_coder(engine), self.side_code())
+
+    def side_code(self) -> SideCode | None:
+        """What goes before messages; codecs with a lattice need nothing."""
+        if "lattice" in self._header:
+            return None
+        books = array_of(self._arrays, "codebooks").astype(np.float32)
+        quantiser = ProductQuantiser(books)
+        return SideCode(NetworkDescriptor(self._network("code"), quantiser.D), quantiser)
+
     def _latents(self, engine: Engine) -> LatentCoder | LatticeCoder:
         """What codes latents: on a lattice, or in the steps of a checkerboard."""
         if "lattice" in self._header:
             return LatticeCoder.from_file(self._header, self._arrays)
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
         code_context = integers_of(self._arrays, "code_context")
-        if code_context.shape[:2] != (self.quantiser.M, self.quantiser.K):
+        books = array_of(self._arrays, "codebooks")
+        if code_context.shape[:2] != books.shape[:2]:
             raise CodecError(
-                f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
+                f"the side code of codec {self._name!r} does not fit its payloads; make it anew"
             )
         reach = max(latent.limit, MOST_READ)
         return LatentCoder(
@@ -119,8 +134,8 @@ class CodecParts:
             CodecError: the codec's parts do not fit together, or no engine passes.
         """
         return self._tested(
-            lambda engine: LearnedImages(self.untested_coder(engine), self.quantiser),
-            lambda images: learned_test(self._header.get("test"), self.quantiser).failure(images),
+            self.untested_learned,
+            lambda images: learned_test(self._header.get("test")).failure(images),
         )
 
     def untested_causal(self, engine: Engine = "onnxruntime") -> CausalImages | None:
@@ -131,17 +146,10 @@ class CodecParts:
         """
         if "causal_steps" not in self._arrays:
             return None
-        model = CausalModel.from_arrays(self._arrays, "grey")
-        shape = model.code_context.shape
-        if shape[2] and shape[:2] != (self.quantiser.M, self.quantiser.K):
-            raise CodecError(
-                f"the product code of codec {self._name!r} does not fit its payloads; make it anew"
-            )
         return CausalImages(
-            CausalCoder(model),
+            CausalCoder(CausalModel.from_arrays(self._arrays, "grey")),
             self._integer_network("restoration", engine, MOST_READ),
             integers_of(self._arrays, "causal_steps"),
-            self.quantiser,
         )
 
     def _tested_causal(self) -> CausalImages | None:
@@ -153,7 +161,7 @@ class CodecParts:
         test = self._header.get("causal_test")
         return self._tested(
             self.untested_causal,
-            lambda images: causal_test(test, self.quantiser).failure(images) if images else None,
+            lambda images: causal_test(test).failure(images) if images else None,
         )
 
     def _tested(
@@ -171,27 +179,9 @@ class CodecParts:
         raise failures[0]
 
     def _causal_alpha(self) -> CausalAlpha | None:
-        if "alpha_code" not in self._arrays:
+        if "alpha_weight0" not in self._arrays:
             return None
-        model = CausalModel.from_arrays(self._arrays, "alpha")
-        if model.code_context.shape[2]:
-            raise CodecError(f"codec {self._name!r} has an alpha network of codes; make it anew")
-        return CausalAlpha(CausalCoder(model))
-
-    def descriptor(self) -> LinearDescriptor | NetworkDescriptor:
-        """What gives the vectors of the packets' product code.
-
-        Raises:
-            CodecError: the file lacks a part of it.
-        """
-        if self._header.get("code") == "network":
-            return NetworkDescriptor(self._network("code"), self.quantiser.D)
-        arrays = {
-            key.removeprefix("descriptor_"): value
-            for key, value in self._arrays.items()
-            if key.startswith("descriptor_")
-        }
-        return LinearDescriptor.from_dict(self._header.get("descriptor", {}), arrays)
+        return CausalAlpha(CausalCoder(CausalModel.from_arrays(self._arrays, "alpha")))
 
     def _network(self, name: str) -> Network:
         graph = self._blobs.get(name)

@@ -18,14 +18,14 @@ the same distance. That changes no pixel, and the order of hits no more than suc
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.descriptor import area_reduction
+from kinpack.describers.descriptor import LinearDescriptor, area_reduction
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
@@ -35,6 +35,8 @@ from kinpack.pictures.images import Image, ImageLike, as_images
 
 SHIPPED = DESCRIBER_FILE.shipped
 """Describers that come with the package."""
+PLACEHOLDER = 16
+"""Side of a picture that is drawn of a code alone."""
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
 
@@ -42,12 +44,15 @@ MOST_SIDE = 512
 class Describer(FileContent):
     """Turns pictures into product codes for searching.
 
-    A describer is the content of one ``.kine`` file: a network, the books of its codes, and what is
-    known of how it was made.
+    A describer is the content of one ``.kine`` file: a network or learned directions, the books of
+    its codes, and what is known of how it was made.
 
     Attributes:
         describer_id: SHA-256 of the file, in hexadecimal.
         quantiser: the product quantiser of its codes.
+        weights: float32 (M,), of each book in the distance of codes, 0 or more.
+        searched: the quantiser whose distances are those of codes: its books are weighted.
+        fine: of longer codes, by which the nearest are ordered anew; ``None`` without any.
         side: cells along each side of the pictures that the network sees.
 
     Raises:
@@ -61,11 +66,27 @@ class Describer(FileContent):
         self.describer_id = self._sha256
         self.side = self._side()
         books, graph = container.arrays.get("codebooks"), container.blobs.get("network")
-        if books is None or graph is None:
-            lacking = "the array 'codebooks'" if books is None else "the network 'network'"
-            raise CodecError(f"describer {self.name!r} lacks {lacking}; make it anew")
+        if books is None:
+            raise CodecError(f"describer {self.name!r} lacks the array 'codebooks'; make it anew")
         self.quantiser = ProductQuantiser(books.astype(np.float32))
-        self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
+        self._mean, self._directions = self._projection(container.arrays, "", self.quantiser.D)
+        self.weights = self._weights(container.arrays)
+        self.searched = self.quantiser
+        if (self.weights != 1).any():
+            scale = np.sqrt(self.weights)[:, None, None]
+            self.searched = ProductQuantiser(self.quantiser.codebooks * scale)
+        fine = container.arrays.get("fine_codebooks")
+        self.fine = None if fine is None else ProductQuantiser(fine.astype(np.float32))
+        if self.fine is not None:
+            fine_parts = self._projection(container.arrays, "fine_", self.fine.D)
+            self._fine_mean, self._fine_directions = fine_parts
+        self._network: OnnxNetwork | None = None
+        if graph is not None:
+            self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
+        self._linear = self._linear_descriptor(container)
+        self._decoder: OnnxNetwork | None = None
+        if (decoder := container.blobs.get("decoder")) is not None:
+            self._decoder = OnnxNetwork(decoder, name="decoder", threads=1, owner="describer")
 
     def __repr__(self) -> str:
         return f"<Describer {self.name!r}: {self.n_bytes:,} bytes, {self.describer_id[:12]}…>"
@@ -74,6 +95,23 @@ class Describer(FileContent):
     def code_bytes(self) -> int:
         """Bytes of one packed code."""
         return self.quantiser.code_bytes
+
+    @property
+    def describes(self) -> bool:
+        """Whether it describes pictures; else it has books alone, of vectors made elsewhere."""
+        return self._network is not None or self._linear is not None
+
+    def check_describes(self) -> None:
+        """See that it describes pictures.
+
+        Raises:
+            CodecError: it does not.
+        """
+        if not self.describes:
+            raise CodecError(
+                f"describer {self.name!r} describes no pictures: its vectors were made elsewhere; "
+                "search by an id or a vector, and give images codes with --vectors"
+            )
 
     @property
     def mirrored(self) -> bool:
@@ -95,19 +133,112 @@ class Describer(FileContent):
 
         Raises:
             ImageError: an array is no image.
-            CodecError: the network does not run, or gives something else.
+            CodecError: it describes no pictures, or the network does not run, or gives something
+                else.
         """
+        return self.projected(self.latents(images, threads=threads))
+
+    @property
+    def turned(self) -> bool:
+        """Whether a picture is looked for in its four turns."""
+        return self.header.get("turned") is True
+
+    def latents(
+        self, images: Iterable[ImageLike], *, threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """What the network, or the learned directions, give: ``describe`` before the projection.
+
+        Args:
+            images: as for ``describe``.
+            threads: as for ``describe``.
+
+        Returns:
+            float32 (n, E).
+
+        Raises:
+            ImageError: an array is no image.
+            CodecError: as for ``describe``.
+        """
+        self.check_describes()
         checked = as_images(images)
-        described = np.empty((len(checked), self.quantiser.D), np.float32)
+        size = self.quantiser.D if self._mean is None else len(self._mean)
+        made = np.empty((len(checked), size), np.float32)
         workers = min(threads or os.cpu_count() or 1, len(checked))
         if workers < 2:
             for row, image in enumerate(checked):
-                self._describe_one(image, described[row])
+                self._describe_one(image, made[row])
         else:
             with ThreadPoolExecutor(workers, thread_name_prefix="kinpack-describe") as pool:
-                for _ in pool.map(self._describe_one, checked, described):
+                for _ in pool.map(self._describe_one, checked, made):
                     pass
-        return described
+        return made
+
+    def finely(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the longer codes quantise of latents (n, E): float32 (n, D').
+
+        Raises:
+            CodecError: it has no longer codes.
+        """
+        if self.fine is None:
+            raise CodecError(f"describer {self.name!r} has no longer codes; leave --fine")
+        if self._fine_mean is None or self._fine_directions is None:
+            return self.fine.fitting(latents)
+        return self.fine.fitting((latents - self._fine_mean) @ self._fine_directions)
+
+    def weighted(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors (n, D) as they are compared with the words of ``searched``."""
+        d = self.quantiser.D // self.quantiser.M
+        return vectors * np.sqrt(self.weights).repeat(d)
+
+    def placeholder(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Draw pictures of codes alone, blurred: what to show before a payload is there.
+
+        Args:
+            codes: uint8 (n, M) sub-indices.
+
+        Returns:
+            uint8 (n, 16, 16, 3); a whole picture squeezed to a square.
+
+        Raises:
+            CodecError: it has no decoder, or codes that are none.
+        """
+        if self._decoder is None:
+            raise CodecError(f"describer {self.name!r} draws no placeholders: it has no decoder")
+        words = self.quantiser.decode(codes)
+        drawn = np.empty((len(words), 3, PLACEHOLDER, PLACEHOLDER), np.float32)
+        for row, into in zip(words, drawn, strict=True):
+            into[:] = self._decoder(row[None], (1, into.size)).reshape(into.shape)
+        levels = np.rint(255 * drawn.clip(0, 1)).astype(np.uint8)
+        return np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
+
+    def bits_used(self, codes: NDArray[np.uint8]) -> float:
+        """Bits that a collection's codes (n, M) use: the entropy of each book's words, added up."""
+        bits = 0.0
+        for book in codes.T:
+            p = np.bincount(book, minlength=self.quantiser.K) / max(1, len(book))
+            bits -= float((p[p > 0] * np.log2(p[p > 0])).sum())
+        return bits
+
+    def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the codes quantise of vectors that were made elsewhere, or of what a network gives.
+
+        Args:
+            vectors: float32 (n, E), of the space that the codes were made of.
+
+        Returns:
+            float32 (n, D).
+
+        Raises:
+            CodecError: they are of another size.
+        """
+        if self._mean is None or self._directions is None:
+            return self.quantiser.fitting(vectors)
+        if vectors.shape[1:] != self._mean.shape:
+            raise CodecError(
+                f"vectors of {vectors.shape[1]} numbers do not fit the codes of describer "
+                f"{self.name!r}, which are of {len(self._mean)}: use the model that made those"
+            )
+        return self.quantiser.fitting((vectors - self._mean) @ self._directions)
 
     def info(self) -> dict[str, Any]:
         """Plain facts about the describer, for people and machines."""
@@ -123,7 +254,69 @@ class Describer(FileContent):
     def _describe_one(self, image: Image, into: NDArray[np.float32]) -> None:
         """Write the latents (D,) of one image."""
         cells = area_reduction(image, self.side) / np.float32(255)
-        into[:] = self._network(cells.transpose(2, 0, 1)[None], (1, self.quantiser.D))[0]
+        if self._linear is not None:
+            into[:] = self._linear.describe([image])[0]
+            return
+        size = self.quantiser.D if self._mean is None else len(self._mean)
+        if self._network is not None:
+            made = self._network(cells.transpose(2, 0, 1)[None], (1, size))
+            into[:] = made[0]
+
+    def _linear_descriptor(self, container: Container) -> LinearDescriptor | None:
+        """The learned directions of a describer without a network, ``None`` without any."""
+        stated = container.header.get("descriptor")
+        if stated is None:
+            return None
+        if self._network is not None or not isinstance(stated, Mapping):
+            raise CodecError(f"describer {self.name!r} describes in two ways; make it anew")
+        parts = {
+            name.removeprefix("descriptor_"): array
+            for name, array in container.arrays.items()
+            if name.startswith("descriptor_")
+        }
+        linear = LinearDescriptor.from_dict(stated, parts)
+        if (self.quantiser.D if self._mean is None else len(self._mean)) != linear.D:
+            raise CodecError(
+                f"the directions of describer {self.name!r} do not fit its books; make it anew"
+            )
+        return linear
+
+    def _weights(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        weights = arrays.get("weights")
+        if weights is None:
+            return np.ones(self.quantiser.M, np.float32)
+        if (
+            weights.dtype != np.float32
+            or weights.shape != (self.quantiser.M,)
+            or not np.isfinite(weights).all()
+            or weights.min() < 0
+            or not weights.any()
+        ):
+            raise CodecError(
+                f"the weights of describer {self.name!r} do not fit its books; make it anew"
+            )
+        return weights
+
+    def _projection(
+        self, arrays: Mapping[str, NDArray[Any]], prefix: str, size: int
+    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """What is taken off vectors before they are coded, and the directions that are kept."""
+        mean, directions = arrays.get(f"{prefix}mean"), arrays.get(f"{prefix}projection")
+        if mean is None and directions is None:
+            return None, None
+        if (
+            mean is None
+            or directions is None
+            or mean.dtype != np.float32
+            or directions.dtype != np.float32
+            or mean.ndim != 1
+            or directions.shape != (*mean.shape, size)
+            or not (np.isfinite(mean).all() and np.isfinite(directions).all())
+        ):
+            raise CodecError(
+                f"the projection of describer {self.name!r} does not fit its books; make it anew"
+            )
+        return mean, directions
 
     def _side(self) -> int:
         side = self.header.get("side")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.errors import CodecError, PayloadError
+from kinpack.errors import CodecError
 
 _CHUNK = 1 << 20
 """Numbers in the largest temporary array: distances of some vectors to all words of one book."""
@@ -54,6 +53,20 @@ class ProductQuantiser:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "codebooks", books)
 
+    def fitting(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Give vectors (n, D) as float32.
+
+        Raises:
+            CodecError: ``x`` has another shape or holds numbers that are not finite.
+        """
+        x = as_vectors(x)
+        if x.shape[1] != self.D:
+            raise CodecError(
+                f"vectors of {x.shape[1]} components do not fit this code of {self.D}: "
+                "use the descriptors of the same codec"
+            )
+        return x
+
     def encode(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Name the nearest word of every book; the lowest index wins a tie.
 
@@ -66,12 +79,7 @@ class ProductQuantiser:
         Raises:
             CodecError: ``x`` has another shape or holds numbers that are not finite.
         """
-        x = as_vectors(x)
-        if x.shape[1] != self.D:
-            raise CodecError(
-                f"vectors of {x.shape[1]} components do not fit this code of {self.D}: "
-                "use the descriptors of the same codec"
-            )
+        x = self.fitting(x)
         d = self.codebooks.shape[2]
         indices = np.empty((len(x), self.M), np.uint8)
         for m, words in enumerate(self.codebooks):
@@ -142,23 +150,6 @@ class ProductQuantiser:
             indices = np.ascontiguousarray(indices[:, : self.M])
         self._check(indices)
         return indices
-
-    def unpack_each(self, codes: Sequence[bytes]) -> NDArray[np.uint8]:
-        """Undo ``pack`` for packed codes that come one by one, as in packets.
-
-        Returns:
-            uint8 (n, M), each below K.
-
-        Raises:
-            PayloadError: one of them has another length.
-            CodecError: a sub-index is not below K.
-        """
-        if any(len(code) != self.code_bytes for code in codes):
-            raise PayloadError(
-                f"a packet's code is not {self.code_bytes} bytes long; it is damaged"
-            )
-        packed = np.frombuffer(b"".join(codes), dtype=np.uint8)
-        return self.unpack(packed.reshape(-1, self.code_bytes))
 
     def _check(self, indices: NDArray[np.uint8]) -> None:
         if indices.dtype != np.uint8 or indices.ndim != 2 or indices.shape[1] != self.M:

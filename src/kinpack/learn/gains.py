@@ -116,10 +116,10 @@ def _difference(curve: Curve, own: Curve) -> float:
 
 
 def learned_curve(codec: Codec, images: Sequence[Image]) -> Curve:
-    """Mean bytes, codes among them, and mean PSNR of learned payloads, at each quality."""
+    """Mean bytes and mean PSNR of learned payloads, at each quality."""
     rates = codec.rates(images, qualities=QUALITIES, classic="never")
     psnrs = np.minimum(rates.psnr, _EXACT_PSNR).mean(0)
-    return list(zip(rates.n_bytes.mean(0) + codec.quantiser.code_bytes, psnrs, strict=True))
+    return list(zip(rates.n_bytes.mean(0), psnrs, strict=True))
 
 
 def avif_curve(images: Sequence[Image]) -> Curve:

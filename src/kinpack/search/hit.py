@@ -8,9 +8,6 @@ from typing import Literal, TypeAlias
 Mode: TypeAlias = Literal["asymmetric", "symmetric"]
 """Whether a query is compared as it is, or quantised as the images are."""
 
-CodesOf: TypeAlias = Literal["auto", "codec", "describer"]
-"""Whose product codes are searched: the describer's where there is one, the codec's, or those."""
-
 
 @dataclass(frozen=True, slots=True)
 class Hit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ class Addition:
         store: where the archive lies.
         snapshot: its revision when adding began.
         codec: its codec.
-        describer: its describer, if it has one.
+        describers: that make codes of images, by the names of their columns.
         options: how to add.
     """
 
@@ -73,13 +73,13 @@ class Addition:
         store: Store,
         snapshot: Snapshot,
         codec: Codec,
-        describer: Describer | None,
+        describers: Mapping[str, Describer],
         options: AddOptions,
     ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._codec = codec
-        self._describer = describer
+        self._describers = describers
         self._options = options
         self._stream = SegmentStream(store, snapshot.manifest.codec)
         self._reader = SourceReader(snapshot, options)
@@ -221,8 +221,7 @@ class Addition:
         fitting = Fitting(
             self._snapshot.manifest,
             self._options.target.asked,
-            code_bytes=self._codec.quantiser.code_bytes,
-            describer_code_bytes=self._describer.code_bytes if self._describer else 0,
+            column_bytes={name: one.code_bytes for name, one in self._describers.items()},
             where=where,
         )
         for batch in SourceReader(self._snapshot, self._options).batches(items, measuring):
@@ -278,17 +277,19 @@ class Addition:
                 target = replace(target, max_bytes=None, quality=qualities)
             packets, psnr = self._codec.encode_measured(images, target)
             self._psnr.extend(psnr.tolist())
-        codes = [b""] * len(images)
-        if self._describer is not None:
-            codes = packed_codes(self._describer, images, threads=target.threads)
+        codes = {
+            name: packed_codes(describer, images, threads=target.threads)
+            for name, describer in self._describers.items()
+        }
         replacing = self._options.on_duplicate == "replace"
-        for (item, _), packet, code in zip(batch, packets, codes, strict=True):
+        for i, ((item, _), packet) in enumerate(zip(batch, packets, strict=True)):
             earlier = self._reader.added.store(item.id)
             if earlier is not None:
                 self._dead.append(earlier)
             elif replacing and (position := self._snapshot.find(item.id)) is not None:
                 self._old.append(position)
-            self._stream.add(item.id, {"label": item.label, **item.columns}, packet, code)
+            of_image = {name: made[i] for name, made in codes.items()}
+            self._stream.add(item.id, {"label": item.label, **item.columns}, packet, of_image)
 
     def _begin_again(self) -> None:
         """Forget all that was stored."""

@@ -37,8 +37,7 @@ class Fitting:
     Args:
         base: the new archive's revision before its first commit.
         asked: what the commit notes as asked.
-        code_bytes: of a product code.
-        describer_code_bytes: of a describer's code, 0 without one.
+        column_bytes: of a code in each column of codes, by the column's name.
         where: the archive's name for messages.
 
     Attributes:
@@ -50,8 +49,7 @@ class Fitting:
         base: Manifest,
         asked: Mapping[str, Any],
         *,
-        code_bytes: int,
-        describer_code_bytes: int,
+        column_bytes: Mapping[str, int],
         where: str,
     ) -> None:
         self.ids: list[str] = []
@@ -59,7 +57,7 @@ class Fitting:
         self._shapes: list[tuple[int, int, int]] = []
         self._rates: list[Rates] = []
         self._base, self._asked, self._where = base, asked, where
-        self._code, self._describer_code = bytes(code_bytes), bytes(describer_code_bytes)
+        self._codes = {name: bytes(size) for name, size in column_bytes.items()}
 
     def take(self, batch: Batch, rates: Rates) -> None:
         """Note images and what they would take.
@@ -79,7 +77,7 @@ class Fitting:
         """Choose the qualities of the greatest mean PSNR with which the archive fits.
 
         Args:
-            limit: bytes of all files but the codec's and the describer's.
+            limit: bytes of all files but the codec's and the describers'.
 
         Returns:
             The quality of each image, in their order. No one quality of ``GRID`` for all that fits
@@ -154,12 +152,9 @@ class Fitting:
                     channels=channels,
                     kind=Kind(int(kinds[j])),
                     quality=GRID[j],
-                    code=self._code,
                     payload=bytes(int(n_bytes[j])),
                 )
-                segment, row = stream.add(
-                    self.ids[i], self._columns[i], packet, self._describer_code
-                )
+                segment, row = stream.add(self.ids[i], self._columns[i], packet, self._codes)
                 if i in dead:
                     killed.setdefault(segment, []).append(row)
                 i += 1

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.leftovers import remove_leftovers
@@ -14,7 +17,8 @@ from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, refreshed
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Codec
+from kinpack.archive.revisions.stored_codec import Codec, Described, as_describer
+from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.system_errors import is_full
 from kinpack.errors import ArchiveError
@@ -23,6 +27,7 @@ from kinpack.progress import Progress
 if TYPE_CHECKING:
     from kinpack.archive.care.collecting import GcReport
     from kinpack.archive.care.compaction import CompactReport
+    from kinpack.archive.care.embedding import Coding, EmbedReport
     from kinpack.archive.care.history import Revision
     from kinpack.archive.care.removal import RemoveReport
     from kinpack.archive.care.verification import VerifyReport
@@ -40,7 +45,7 @@ class Changeable(Reader):
         manifest: the revision.
         path: the archive's folder or file, or its address.
         codec: the archive's codec, if it is loaded already.
-        describer: the archive's describer, if it is loaded already.
+        describers: those of its describers that are loaded already, by their SHA-256.
         unborn: whether it is an archive only with its first commit.
         fixed: whether it stays at its revision, for reading.
     """
@@ -52,11 +57,11 @@ class Changeable(Reader):
         *,
         path: Path | str,
         codec: Codec | None,
-        describer: Describer | None = None,
+        describers: Mapping[str, Describer] | None = None,
         unborn: bool = False,
         fixed: bool = False,
     ) -> None:
-        super().__init__(store, manifest, codec, describer)
+        super().__init__(store, manifest, codec, describers)
         self.path = path
         self._unborn = unborn
         self._fixed = fixed
@@ -121,6 +126,114 @@ class Changeable(Reader):
             if not is_full(error):
                 raise
             raise self._no_room() from error
+
+    def embed(
+        self,
+        describer: Described | None = None,
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+        threads: int | None = None,
+    ) -> EmbedReport:
+        """Give the images codes of a describer, made of their pictures as held; one commit.
+
+        Payloads stay as they are. Codes of the same name and another describer are replaced. Where
+        a describer is there already, only images that have no code of it get one.
+
+        Args:
+            describer: what makes the codes, or the name of one that ships, or the path of its file;
+                by default the one that makes the codes of this name already.
+            name: of the column of codes; by default the describer's own.
+            progress: called with the number of images just described.
+            threads: that work at a time; ``None`` for as many as there are cores.
+
+        Raises:
+            ArchiveError: a column cannot have this name, a segment is missing or damaged, or the
+                archive cannot be written.
+            CodecError: the describer cannot be loaded, or describes no pictures.
+            PayloadError: a packet is damaged.
+        """
+        from kinpack.archive.care.embedding import by_drawing
+
+        if describer is None:
+            found = self._described(self.manifest, self._usual(name))
+        else:
+            found = as_describer(describer)
+        found.check_describes()
+        coding = by_drawing(self.codec, found, progress, threads)
+        return self._embed(name or found.name, found, coding, complete=True)
+
+    def embed_vectors(
+        self,
+        vectors: Mapping[str, Sequence[float] | NDArray[Any]],
+        *,
+        name: str,
+        books: tuple[int, int] = (16, 16),
+        note: str = "",
+    ) -> EmbedReport:
+        """Give the images codes of vectors that were made elsewhere; one commit.
+
+        They are searched by id and by ``vector``, for instance a text's. Images that are added
+        later have no such code until this is called again.
+
+        Args:
+            vectors: of each image by its id, (E,) numbers each; others are left aside. What is
+                near is told by Euclidean distance: give vectors of length 1 for cosines.
+            name: of the column of codes.
+            books: number of books and of words in each, (M, K): (16, 16) and (8, 256) take 8 bytes
+                an image, (32, 256) takes 32.
+            note: what to keep of how the vectors were made.
+
+        Raises:
+            ArchiveError: a column cannot have this name, an image has no vector, or the archive
+                cannot be written.
+            CodecError: vectors are of different sizes, or hold numbers that are not finite.
+        """
+        from kinpack.archive.care.embedding import by_vectors
+        from kinpack.describers.given_vectors import describer_of_vectors
+
+        given = {of: np.asarray(one, np.float32) for of, one in vectors.items()}
+        describer = describer_of_vectors(list(given.values()), name=name, books=books, note=note)
+        return self._embed(name, describer, by_vectors(describer, given), complete=False)
+
+    def remove_codes(self, name: str) -> None:
+        """Take a column of codes away, in one commit; its files stay until ``gc``.
+
+        Args:
+            name: of the column.
+
+        Raises:
+            SearchError: there is no such column.
+            ArchiveError: the archive cannot be written.
+        """
+        from kinpack.archive.care.embedding import without_column
+
+        with self._writing():
+            self._commit(lambda base: (without_column(base, name, self.where), None))
+
+    def _embed(
+        self, name: str, describer: Describer, coding: Coding, *, complete: bool
+    ) -> EmbedReport:
+        from kinpack.archive.care.embedding import Embedding
+
+        with self._writing():
+            embedding = Embedding(
+                self._store, column_name(name), describer, coding, complete=complete
+            )
+            try:
+                report = self._commit(embedding.following)
+            except BaseException:
+                embedding.discard()
+                raise
+        self._loaded[describer.describer_id] = describer
+        return report
+
+    def _usual(self, name: str | None) -> str:
+        """The name of the column that is meant: the first, where none is named."""
+        entries = self.manifest.describers
+        if name is None and not entries:
+            raise ArchiveError(f"{self.where}: it has no describer; name one to embed")
+        return name or entries[0].name
 
     def compact(self, *, purge: bool = False, progress: Progress | None = None) -> CompactReport:
         """Merge small segments and drop deleted images by copying bytes; nothing is coded again.

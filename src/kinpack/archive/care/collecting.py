@@ -10,7 +10,7 @@ from itertools import accumulate
 from numbers import Real
 
 from kinpack.archive.revisions.leftovers import given_back, remove_unnamed
-from kinpack.archive.revisions.manifest import TIME, codec_file, describer_file, manifest_file
+from kinpack.archive.revisions.manifest import TIME, codec_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import TEMPORARY, Store
@@ -147,9 +147,7 @@ def _named(record: Record) -> set[str]:
     named = {file for entry in record.segments for file in entry.files}
     if record.base is None:
         named.add(codec_file(record.codec))
-    if record.describer:
-        named.add(describer_file(record.describer))
-    return named
+    return named.union(entry.file for entry in record.describers)
 
 
 def _first_kept(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.source_reading import Duplicates
+from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.opened import Readable, opened
@@ -70,7 +71,7 @@ def merge(
     on_duplicate: Duplicates = "error",
     progress: Progress | None = None,
 ) -> CopyReport:
-    """Write the images of several archives of the same codec and describer as one new archive.
+    """Write the images of several archives of the same codec and describers as one new archive.
 
     Args:
         sources: the archives, open or by their paths or addresses, whose images follow each other
@@ -109,19 +110,21 @@ def _write(
                 f"{sources[0].where} {first.codec[:12]}…; only archives of one codec can be "
                 "merged: unpack one, and add its pictures to the other"
             )
-        if source.manifest.describer != first.describer:
+        if source.manifest.describers != first.describers:
             raise ArchiveError(
-                f"{source.where}: its describer is {_short(source.manifest.describer)}, that of "
-                f"{sources[0].where} {_short(first.describer)}; only archives of one describer can "
-                "be merged: unpack one, and add its pictures to the other"
+                f"{source.where}: it has the codes {_listed(source.manifest)}, "
+                f"{sources[0].where} {_listed(first)}; only archives of the same describers can be "
+                "merged: give both the same with kinpack embed and kinpack describer rm"
             )
     with building(target) as store:
         chosen, report = _choose(sources, on_duplicate)
         codec = read_codec(sources[0].store, first)
-        describer = read_describer(sources[0].store, first) if first.describer else b""
+        describers = {
+            entry.name: read_describer(sources[0].store, entry) for entry in first.describers
+        }
         # What one of several has reached says nothing of all of them together.
         kept = {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1}
-        manifest = store_files(store, codec, describer, kept)
+        manifest = store_files(store, codec, describers, kept)
         transfer = Transfer(store, first.codec)
         for source, choice in zip(sources, chosen, strict=True):
             for segment, rows in choice:
@@ -131,9 +134,9 @@ def _write(
     return report
 
 
-def _short(describer: str) -> str:
-    """The begin of a describer's SHA-256, for messages."""
-    return f"{describer[:12]}…" if describer else "none"
+def _listed(manifest: Manifest) -> str:
+    """Columns of codes, and the begin of each describer's SHA-256, for messages."""
+    return ", ".join(f"{one.name} ({one.sha256[:12]}…)" for one in manifest.describers) or "none"
 
 
 _Choice = list[tuple[Segment, NDArray[np.int64]]]
@@ -229,16 +232,15 @@ class Transfer:
 
     def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:
         data = read_segment(source, entry)
-        codes = read_code_file(source, entry.codes) if entry.codes else b""
+        codes = [read_code_file(source, codes) for codes in entry.codes]
         entry = replace(entry, deleted=())
         if not self._store.create(entry.file, data):  # two archives may share a segment
             entry = replace(entry, name=uuid.uuid4().hex)
             self._store.create(entry.file, data)
-        if entry.codes:
-            named = replace(entry.codes, name=entry.name)
-            self._store.create(named.file, codes)
-            entry = replace(entry, codes=named)
-        return entry
+        named = tuple(replace(one, name=entry.name) for one in entry.codes)
+        for one, content in zip(named, codes, strict=True):
+            self._store.create(one.file, content)
+        return replace(entry, codes=named)
 
 
 def read_segment(source: Store, entry: SegmentEntry) -> bytes:

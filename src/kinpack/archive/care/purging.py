@@ -86,7 +86,7 @@ def purge(
     files = given_back(store, store.list())
     records = [load_record(store, number) for number in manifest_numbers(store)]
     entries = {entry.name: entry for record in records for entry in record.segments}
-    former = {file for entry in entries.values() for file in entry.files}
+    former = {file for one in records for entry in one.segments for file in entry.files}
     asked = {file for record in records for file in purged_files(record)}
     report.finished = not asked.isdisjoint(files)
     gone = {name for name in ids if isinstance(name, str) and name not in base}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kinpack.archive.revisions.manifest import Manifest, codec_file
+from kinpack.archive.revisions.manifest import DescriberEntry, Manifest, codec_file
 from kinpack.archive.revisions.stored_codec import Codec, read_codec, read_describer
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
@@ -27,47 +27,54 @@ class Recoder:
 
     Args:
         codec: loads the archive's codec; called if a code is lost.
-        describer: the archive's describer.
+        describers: the archive's describers by the names of their columns.
 
     Attributes:
         made: codes that were made anew.
         failed: ids of images that cannot be drawn, whose code names the first word of each book.
     """
 
-    def __init__(self, codec: Callable[[], Codec], describer: Describer) -> None:
+    def __init__(self, codec: Callable[[], Codec], describers: Mapping[str, Describer]) -> None:
         self.made = 0
         self.failed: list[str] = []
         self._load = codec
         self._codec: Codec | None = None
-        self._describer = describer
+        self._describers = describers
 
     def complete(self, images: Iterator[StoredImage]) -> Iterator[StoredImage]:
-        """Give all images in their order, each with a code."""
+        """Give all images in their order, each with a code in every column that can be made."""
         for batch in batches(images, _BATCH, n_bytes=lambda one: one.packet.pixel_bytes):
-            lost = [place for place, image in enumerate(batch) if not self._fits(image.code)]
-            codes = dict(zip(lost, self._codes([batch[place] for place in lost]), strict=True))
-            for place, image in enumerate(batch):
-                yield replace(image, code=codes[place]) if place in codes else image
+            for name, describer in self._describers.items():
+                lost = [i for i, image in enumerate(batch) if not _fits(image, name, describer)]
+                if not describer.describes:
+                    continue  # its vectors were made elsewhere
+                codes = self._codes([batch[i] for i in lost], describer)
+                for i, code in zip(lost, codes, strict=True):
+                    batch[i] = replace(batch[i], codes={**batch[i].codes, name: code})
+            for image in batch:
+                kept = {
+                    name: image.codes[name]
+                    for name, describer in self._describers.items()
+                    if _fits(image, name, describer)
+                }
+                yield replace(image, codes=kept)
 
     def notes(self) -> list[str]:
         """What is to be told of it, a line each."""
         notes = []
         if self.made:
             notes.append(
-                f"the describer's codes of {self.made} images were lost, and are made anew of the "
-                "pictures as the archive holds them"
+                f"the codes of {self.made} images were lost, and are made anew of the pictures as "
+                "the archive holds them"
             )
         if self.failed:
             notes.append(
-                f"the describer's codes of {len(self.failed)} images are lost: they cannot be "
-                f"drawn, the first is {self.failed[0]!r}"
+                f"the codes of {len(self.failed)} images are lost: they cannot be drawn, the first "
+                f"is {self.failed[0]!r}"
             )
         return notes
 
-    def _fits(self, code: bytes | None) -> bool:
-        return code is not None and len(code) == self._describer.code_bytes
-
-    def _codes(self, stored: Sequence[StoredImage]) -> list[bytes]:
+    def _codes(self, stored: Sequence[StoredImage], describer: Describer) -> list[bytes]:
         if not stored:
             return []
         self._codec = self._codec or self._load()
@@ -75,11 +82,15 @@ class Recoder:
             images: list[Image] = self._codec.decode([one.packet for one in stored])
         except KinpackError:
             if len(stored) > 1:
-                return [code for one in stored for code in self._codes([one])]
+                return [code for one in stored for code in self._codes([one], describer)]
             self.failed.append(stored[0].id)
-            return [bytes(self._describer.code_bytes)]
+            return [bytes(describer.code_bytes)]
         self.made += len(stored)
-        return packed_codes(self._describer, images)
+        return packed_codes(describer, images)
+
+
+def _fits(image: StoredImage, column: str, describer: Describer) -> bool:
+    return len(image.codes.get(column, b"")) == describer.code_bytes
 
 
 def find_codec(
@@ -118,38 +129,34 @@ def find_codec(
 
 
 def find_describer(
-    store: Store, describer_id: str, n_bytes: int, given: Describer | None
+    store: Store, entry: DescriberEntry, given: Describer | None
 ) -> tuple[Describer | None, list[str]]:
-    """Find an archive's describer: its own copy, one that was given, or one that ships.
+    """Find a describer of an archive: its own copy, one that was given, or one that ships.
 
     Args:
         store: where the archive lies.
-        describer_id: SHA-256 of the describer file, hexadecimal; empty if there is none.
-        n_bytes: size of the describer file.
+        entry: what a manifest says of the describer.
         given: a copy, should the archive's own be damaged.
 
     Returns:
-        The describer, ``None`` if there is none or it is lost; and what is to be told of it.
+        The describer, ``None`` if it is lost; and what is to be told of it.
     """
     from kinpack.describers.describer import SHIPPED, Describer
 
-    if not describer_id:
-        return None, []
-    manifest = Manifest.unborn("", 0, describer=describer_id, describer_bytes=n_bytes)
     try:
-        data = read_describer(store, manifest)
-        return Describer.from_bytes(data, where=store.where(manifest.describer_file)), []
+        data = read_describer(store, entry)
+        return Describer.from_bytes(data, where=store.where(entry.file)), []
     except KinpackError as error:
         notes = [str(error)]
-    if given and given.describer_id == describer_id:
+    if given and given.describer_id == entry.sha256:
         return given, notes
     for name in SHIPPED:
         with suppress(KinpackError):
             shipped = Describer.load(name)
-            if shipped.describer_id == describer_id:
+            if shipped.describer_id == entry.sha256:
                 return shipped, notes
     notes.append(
-        f"the describer {describer_id[:12]}… is lost, and its codes with it: the new archive has "
-        "none; give a copy of the describer file with --describer"
+        f"the describer {entry.name!r} ({entry.sha256[:12]}…) is lost, and its codes with it: the "
+        "new archive has none of them; give a copy of the describer file with --describer"
     )
     return None, notes

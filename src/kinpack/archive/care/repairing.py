@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kinpack.archive.care.recoding import Recoder, find_codec, find_describer
-from kinpack.archive.care.whole_images import WholeImages
-from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.care.whole_images import MOST_BYTES, WholeImages
+from kinpack.archive.revisions.manifest import (
+    DescriberEntry,
+    Manifest,
+    describer_entry,
+    describer_file,
+)
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.stored_codec import Codec, store_files
+from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import open_store
@@ -105,10 +112,10 @@ class _Repair:
             )
         codec_id, metadata = self._identity(revision, records)
         data = self._codec(codec_id, revision, records)
-        describer = self._describer(revision, records)
-        recoder = self._recoder(data, describer) if describer else None
+        describers = self._describers(revision, records)
+        recoder = self._recoder(data, describers)
         with building(target) as store:
-            found = describer.to_bytes() if describer else b""
+            found = {name: describer.to_bytes() for name, describer in describers.items()}
             unborn = store_files(store, data, found, metadata)
             newer = SegmentStream(store, codec_id)
             for name in strays:
@@ -120,7 +127,7 @@ class _Repair:
             if revision is not None:
                 self._search(stream, revision, records, strays, recoder)
             stream.flush()
-            self._report.notes += recoder.notes() if recoder else []
+            self._report.notes += recoder.notes()
             self._report.lost = [
                 (name, reason) for name, reason in self._whole.lost if name not in self._saved
             ]
@@ -183,7 +190,7 @@ class _Repair:
         revision: Manifest,
         records: dict[int, Record],
         strays: list[str],
-        recoder: Recoder | None,
+        recoder: Recoder,
     ) -> None:
         """Look through earlier revisions and unnamed segments for what the newest lacks."""
         lost, self._whole.lost = self._whole.lost, []  # what they lack themselves is no loss
@@ -229,7 +236,7 @@ class _Repair:
                     f"are left out; save them with: kinpack copy --at {record.number}"
                 )
             elif strange:
-                taken, left = take((replace(one, code=None) for one in images), all_of_them=True)
+                taken, left = take((replace(one, codes={}) for one in images), all_of_them=True)
                 lost += self._whole.lost
                 self._report.notes.append(
                     f"{place} is of another archive, or of another history of this one: {taken} "
@@ -277,37 +284,48 @@ class _Repair:
         self._report.notes += notes
         return data
 
-    def _describer(self, revision: Manifest | None, records: dict[int, Record]) -> Describer | None:
-        """The describer: the archive's own copy, one that was given, or one that ships."""
-        known = [record for record in records.values() if record.describer]
+    def _describers(
+        self, revision: Manifest | None, records: dict[int, Record]
+    ) -> dict[str, Describer]:
+        """The describers: the archive's own copies, one that was given, or those that ship."""
+        known = [record.describers for record in records.values() if record.describers]
+        entries = known[0] if known else ()
         if revision is not None:
-            describer_id, n_bytes = revision.describer, revision.describer_bytes
-        elif known:
-            describer_id, n_bytes = known[0].describer, known[0].describer_bytes
-        else:
-            names = [name for name in self._store.list("describers/") if name.endswith(".kine")]
-            if len(names) != 1 or any(record.base is None for record in records.values()):
-                return None
-            describer_id = names[0].removeprefix("describers/").removesuffix(".kine")
-            n_bytes = self._store.size(names[0])
-        if not describer_id:
-            return None
-        describer, notes = find_describer(self._store, describer_id, n_bytes, self._given_describer)
-        self._report.notes += notes
-        return describer
+            entries = revision.describers
+        elif not known and all(record.base is not None for record in records.values()):
+            entries = tuple(self._unnamed_describers())
+        found = {}
+        for entry in entries:
+            describer, notes = find_describer(self._store, entry, self._given_describer)
+            self._report.notes += notes
+            if describer is not None:
+                found[entry.name] = describer
+        return found
 
-    def _recoder(self, codec: bytes, describer: Describer) -> Recoder:
+    def _unnamed_describers(self) -> Iterator[DescriberEntry]:
+        """Describers that no manifest which can be read names, under the names in their files."""
+        from kinpack.describers.describer import Describer
+
+        taken = set()
+        for file in self._store.list("describers/"):
+            with suppress(KinpackError):
+                data = self._store.read(file, MOST_BYTES)
+                describer = Describer.from_bytes(data, where=file)
+                name = column_name(describer.name)
+                if name not in taken and describer_file(describer.describer_id) == file:
+                    taken.add(name)
+                    yield describer_entry(name, data)
+
+    def _recoder(self, codec: bytes, describers: Mapping[str, Describer]) -> Recoder:
         def make() -> Codec:
             from kinpack.codec.codec import Codec
 
             return self._given or Codec.from_bytes(codec, where=self._store.where(""))
 
-        return Recoder(make, describer)
+        return Recoder(make, describers)
 
-    def _take(
-        self, stream: SegmentStream, images: Iterator[StoredImage], recoder: Recoder | None
-    ) -> None:
-        for image in recoder.complete(images) if recoder else images:
+    def _take(self, stream: SegmentStream, images: Iterator[StoredImage], recoder: Recoder) -> None:
+        for image in recoder.complete(images):
             if image.id not in self._saved:
                 self._saved.add(image.id)
-                stream.take([image if recoder else replace(image, code=b"")])
+                stream.take([image])

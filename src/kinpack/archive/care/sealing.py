@@ -102,8 +102,8 @@ def _files(
     The manifest, which is the one given but for the segments, comes last, and is whole.
     """
     yield manifest.codec_file, read_codec(source.store, manifest)
-    if manifest.describer:
-        yield manifest.describer_file, read_describer(source.store, manifest)
+    for describer in manifest.describers:
+        yield describer.file, read_describer(source.store, describer)
     entries: list[SegmentEntry] = []
     codes: dict[str, bytes] = {}
     for segment, rows in source.parts():
@@ -111,34 +111,38 @@ def _files(
             entries.append(segment.manifest_entry)
             yield entries[-1].file, read_segment(source.store, entries[-1])
         else:
-            for entry, data, code in _rewritten(segment, rows.tolist(), manifest.codec):
+            for entry, data, made in _rewritten(segment, rows.tolist(), manifest.codec):
                 entries.append(entry)
                 yield entry.file, data
-                if entry.codes:
-                    codes[entry.codes.file] = code
+                codes |= made
         if progress:
             progress(segment.manifest_entry.live)
     for entry in entries:  # together and last: a search over the web reads them all
-        if entry.codes:
-            made = codes.get(entry.codes.file)
-            yield entry.codes.file, made or read_code_file(source.store, entry.codes)
+        for one in entry.codes:
+            yield one.file, codes.get(one.file) or read_code_file(source.store, one)
     manifest = replace(manifest, segments=tuple(entries), base=None)
     yield manifest.file, manifest.to_bytes()
 
 
 def _rewritten(
     segment: Segment, rows: list[int], codec: str
-) -> Iterator[tuple[SegmentEntry, bytes, bytes]]:
-    """Rows of a segment as one of their own, or several; named after their content."""
+) -> Iterator[tuple[SegmentEntry, bytes, dict[str, bytes]]]:
+    """Rows of a segment as one of their own, or several; named after their content.
+
+    Yields:
+        What a manifest says of it, its bytes, and those of its files of codes by their names.
+    """
     shelf = _Shelf(segment.where)
     stream = SegmentStream(shelf, codec)
     stream.take(segment.stored(rows))
     stream.flush()
     for entry in stream.segments:
-        data, *code = (shelf.files[file] for file in entry.files)
         name = entry.sha256[:32]
-        codes = replace(entry.codes, name=name) if entry.codes else None
-        yield replace(entry, name=name, codes=codes), data, code[0] if code else b""
+        codes = tuple(replace(one, name=name) for one in entry.codes)
+        made = {
+            new.file: shelf.files[old.file] for new, old in zip(codes, entry.codes, strict=True)
+        }
+        yield replace(entry, name=name, codes=codes), shelf.files[entry.file], made
 
 
 class _Shelf:

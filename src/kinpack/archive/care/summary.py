@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from kinpack.archive.revisions.manifest import DescriberEntry, Manifest
 from kinpack.archive.revisions.measured_quality import REACHED, TARGETS
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.stores.store import FORMAT, Store
@@ -25,9 +26,10 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         JSON values: ``images``, ``pixels``, ``codec_id``, ``codec_bytes``, ``bytes_on_disk`` (all
         files but codecs and describers), ``payload_bytes`` (of living images),
         ``bytes_per_image`` and ``bits_per_pixel`` (of ``bytes_on_disk``; 0 for an empty archive),
-        ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and product codes),
-        ``code_bytes`` (of one product code), where there is a describer ``describer_id``,
-        ``describer_bytes`` and ``describer_code_bytes`` (of its code of an image), counts by
+        ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and codes), by their names
+        the ``describers``, each with
+        ``describer_id``, ``describer_bytes``, ``code_bytes`` (of its code of an image) and
+        ``images`` (that have one), counts by
         ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
         ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
         newest commit, and ``metadata``. Where the archive was packed to a target also ``asked``
@@ -55,9 +57,7 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         store.size(name) for name in store.list() if not name.startswith(("codecs/", "describers/"))
     )
     images = len(snapshot)
-    code_bytes = snapshot.codes.shape[1]
-    describer_code_bytes = max((entry.code_bytes for entry in manifest.segments), default=0)
-    container = on_disk - payload_bytes - images * (code_bytes + describer_code_bytes)
+    container = on_disk - payload_bytes - sum(_living_codes(manifest))
     return {
         "images": images,
         "pixels": pixels,
@@ -68,16 +68,7 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         "bytes_per_image": on_disk / images if images else 0.0,
         "bits_per_pixel": 8 * on_disk / pixels if pixels else 0.0,
         "container_bytes_per_image": container / images if images else 0.0,
-        "code_bytes": code_bytes,
-        **(
-            {
-                "describer_id": manifest.describer,
-                "describer_bytes": manifest.describer_bytes,
-                "describer_code_bytes": describer_code_bytes,
-            }
-            if manifest.describer
-            else {}
-        ),
+        "describers": {entry.name: _described(entry, manifest) for entry in manifest.describers},
         "kinds": dict(sorted(kinds.items())),
         "qualities": {str(quality): n for quality, n in sorted(qualities.items())},
         "channels": {str(count): n for count, n in sorted(channels.items())},
@@ -91,6 +82,23 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         **_targets(manifest.metadata),
         "metadata": dict(manifest.metadata),
     }
+
+
+def _described(describer: DescriberEntry, manifest: Manifest) -> dict[str, Any]:
+    """A column of codes in numbers."""
+    coded = [entry for entry in manifest.segments if entry.codes_of(describer.name)]
+    return {
+        "describer_id": describer.sha256,
+        "describer_bytes": describer.bytes,
+        "code_bytes": max((entry.code_bytes[describer.name] for entry in coded), default=0),
+        "images": sum(entry.live for entry in coded),
+    }
+
+
+def _living_codes(manifest: Manifest) -> Iterator[int]:
+    """Bytes of the codes of living images, segment by segment."""
+    for entry in manifest.segments:
+        yield entry.live * sum(entry.code_bytes.values())
 
 
 def _targets(metadata: Mapping[str, Any]) -> dict[str, Any]:

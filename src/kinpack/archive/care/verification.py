@@ -14,7 +14,6 @@ from itertools import pairwise
 from kinpack.archive.revisions.manifest import (
     Manifest,
     codec_file,
-    describer_file,
     manifest_file,
     manifest_number,
 )
@@ -22,6 +21,8 @@ from kinpack.archive.revisions.manifest_chain import MOST_BYTES, load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
+from kinpack.archive.segments.code_file import CodeFile
+from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
@@ -110,6 +111,12 @@ def verify_store(
         if report.ok or not verification.outdated():
             break
     return report
+
+
+def _files(entry: SegmentEntry) -> Iterator[SegmentEntry | CodeFile]:
+    """What a manifest says of each file of a segment."""
+    yield entry
+    yield from entry.codes
 
 
 class _Verification:
@@ -202,8 +209,7 @@ class _Verification:
             if record.base is None
         }
         for record in records.values():
-            if record.describer:
-                sizes[describer_file(record.describer)] = record.describer_bytes
+            sizes.update((entry.file, entry.bytes) for entry in record.describers)
         for name in sorted(self._names.union(sizes)):
             if match := _IDENTIFIED.fullmatch(name):
                 self._file(name, match.group(1) or match.group(2), sizes.get(name))
@@ -213,8 +219,7 @@ class _Verification:
             (file.file, file.sha256, file.bytes)
             for record in records.values()
             for entry in record.segments
-            for file in (entry, entry.codes)
-            if file
+            for file in _files(entry)
         }
         for name, sha256, n_bytes in sorted(files):
             self._file(name, sha256, n_bytes)
@@ -249,23 +254,24 @@ class _Verification:
                 for row, packet in packets_or_errors(segment, live):
                     self._packet(packet, names[row])
         self._decode()
-        with self._reporting():
-            self._describer_codes(snapshot)
+        for describer in manifest.describers:
+            with self._reporting():
+                self._codes_of(describer.name, snapshot)
         for name, times in ids.items():
             if times > 1:
                 self._problem("", f"the id {name!r} is there {times} times")
 
-    def _describer_codes(self, snapshot: Snapshot) -> None:
-        """Check that the describer can be read, and that its codes name words of its books."""
-        describer = load_describer(self._store, snapshot.manifest)
+    def _codes_of(self, column: str, snapshot: Snapshot) -> None:
+        """Check that a describer can be read, and that its codes name words of its books."""
+        describer = load_describer(self._store, snapshot.manifest, column)
         for segment in snapshot.segments:
-            codes = segment.describer_codes
-            if describer is None or codes is None:
+            file, codes = segment.manifest_entry.codes_of(column), segment.codes_of(column)
+            if file is None or codes is None:
                 continue
             try:
                 describer.quantiser.unpack(codes)
             except CodecError as error:
-                self._problem([*segment.manifest_entry.files][-1], str(error))
+                self._problem(file.file, str(error))
 
     def _packet(self, packet: Packet | KinpackError, name: str) -> None:
         if isinstance(packet, KinpackError):

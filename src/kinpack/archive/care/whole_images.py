@@ -49,17 +49,20 @@ class WholeImages:
                 self._lose(name, str(error))
             return
         ids = index.ids.to_pylist()
-        codes = None
-        try:
-            codes = segment.describer_codes
-        except KinpackError as error:
-            self.notes.append(str(error))
+        codes = {}
+        for column in entry.code_bytes:
+            try:
+                codes[column] = segment.codes_of(column)
+            except KinpackError as error:
+                self.notes.append(str(error))
         for row, packet in packets_or_errors(segment, rows):
             if isinstance(packet, KinpackError):
                 self._lose(ids[row], str(packet))
                 continue
-            code = None if codes is None else codes[row].tobytes()
-            yield StoredImage(ids[row], columns_of(index, row), packet, code)
+            of_image = {
+                name: part[row].tobytes() for name, part in codes.items() if part is not None
+            }
+            yield StoredImage(ids[row], columns_of(index, row), packet, of_image)
             self._step()
 
     def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
@@ -98,7 +101,7 @@ class WholeImages:
             return
         for row in table:
             try:
-                packet = checked_packet(row, row["code"], row["payload"])
+                packet = checked_packet(row, row["payload"])
                 if not row["id"]:
                     raise ValueError("this is no row of a segment")
             except (KinpackError, *UNREADABLE) as error:
@@ -107,7 +110,7 @@ class WholeImages:
                 )
                 continue
             columns = {column.name: row.get(column.name) for column in optional_columns()}
-            yield StoredImage(row["id"], columns, packet, None)
+            yield StoredImage(row["id"], columns, packet, {})
             self._step()
 
     def _lose(self, name: str, reason: str) -> None:

@@ -31,7 +31,7 @@ Found: TypeAlias = tuple[int, ImageEntry, float]
 
 
 def compared(
-    query: Image | str, found: Sequence[Found], number: int | None, draw: Callable[[int], Image]
+    query: Image | None, found: Sequence[Found], number: int | None, draw: Callable[[int], Image]
 ) -> list[Hit]:
     """Make hits, the first of them drawn and compared with the query itself.
 
@@ -39,7 +39,7 @@ def compared(
     order, and so does one whose payload is damaged, without a similarity.
 
     Args:
-        query: uint8 (H, W, C), or an id where none is compared.
+        query: uint8 (H, W, C); ``None`` where it is no picture, and none is compared.
         found: nearest first.
         number: how many are drawn; ``None`` for `COMPARED`, or as many as have `PIXELS`.
         draw: gives the image at a position; it is called by several threads.
@@ -51,7 +51,7 @@ def compared(
     if number is None:
         pixels = [entry.width * entry.height for _, entry, _ in found[:COMPARED]]
         number = sum(total <= PIXELS for total in accumulate(pixels))
-    if not number or isinstance(query, str):
+    if not number or query is None:
         return hits
 
     def square(hit: Hit) -> NDArray[np.float32] | None:

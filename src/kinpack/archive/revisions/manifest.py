@@ -10,13 +10,20 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import kinpack
-from kinpack.archive.segments.fields import MalformedError, shallow
+from kinpack.archive.segments.code_file import column_name
+from kinpack.archive.segments.fields import (
+    MalformedError,
+    hexadecimal,
+    integer,
+    same_keys,
+    shallow,
+)
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
 from kinpack.archive.stores.store import FOLDER, FORMAT
 from kinpack.errors import ArchiveError
@@ -28,6 +35,40 @@ HIGHEST = 9_999_999_999
 """Highest number that a commit may have."""
 
 _NAME = re.compile(r"manifests/(\d{10})\.json", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class DescriberEntry:
+    """What a manifest says of a describer by whose codes the archive is searched.
+
+    Attributes:
+        name: of its column of codes.
+        sha256: of the describer file, hexadecimal.
+        bytes: size of the describer file.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file in the store."""
+        return describer_file(self.sha256)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DescriberEntry:
+        """The entry of JSON values, each checked.
+
+        Raises:
+            MalformedError: a value is missing, unknown or out of its range.
+        """
+        same_keys(values, cls.__dataclass_fields__, "describer")
+        return cls(
+            column_name(values["name"]),
+            hexadecimal(values, "sha256", 64),
+            integer(values, "bytes", 1),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,9 +88,7 @@ class Manifest:
         metadata: what the archive's maker noted (settings, source); kept by later commits.
         change: what this commit did: its ``verb`` and counts.
         base: an earlier revision, if the file says only what has changed since then.
-        describer: SHA-256 of the describer file, hexadecimal; empty if the archive has no
-            describer.
-        describer_bytes: size of the describer file.
+        describers: those by whose codes the archive is searched, the usual one first.
     """
 
     number: int
@@ -63,8 +102,7 @@ class Manifest:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
     base: Manifest | None = field(default=None, compare=False, repr=False)
-    describer: str = ""
-    describer_bytes: int = 0
+    describers: tuple[DescriberEntry, ...] = ()
 
     @classmethod
     def unborn(
@@ -73,8 +111,7 @@ class Manifest:
         codec_bytes: int,
         metadata: Mapping[str, Any] | None = None,
         *,
-        describer: str = "",
-        describer_bytes: int = 0,
+        describers: tuple[DescriberEntry, ...] = (),
     ) -> Manifest:
         """The revision before the first commit of a new archive, which gets an identity.
 
@@ -82,8 +119,7 @@ class Manifest:
             codec: SHA-256 of the codec file, hexadecimal.
             codec_bytes: size of the codec file.
             metadata: JSON values.
-            describer: SHA-256 of the describer file, if there is one.
-            describer_bytes: size of the describer file.
+            describers: those by whose codes it is to be searched, the usual one first.
 
         Raises:
             ArchiveError: the metadata are no JSON values.
@@ -103,8 +139,7 @@ class Manifest:
             codec_bytes,
             (),
             plain,
-            describer=describer,
-            describer_bytes=describer_bytes,
+            describers=describers,
         )
 
     def following(
@@ -113,6 +148,7 @@ class Manifest:
         change: Mapping[str, Any],
         *,
         metadata: Mapping[str, Any] | None = None,
+        describers: tuple[DescriberEntry, ...] | None = None,
     ) -> Manifest:
         """The next commit.
 
@@ -124,7 +160,9 @@ class Manifest:
             segments: all segments of the new revision; those without a live row are left out.
             change: what the commit does, JSON values.
             metadata: what the archive notes from the first commit on; else it stays what it was.
+            describers: by whose codes it is searched from now on; else they stay what they were.
         """
+        same = describers is None or describers == self.describers
         left = tuple(segment for segment in segments if segment.live)
         return Manifest(
             number=self.number + 1,
@@ -137,9 +175,8 @@ class Manifest:
             segments=left,
             metadata=self.metadata if metadata is None else dict(metadata),
             change=dict(change),
-            base=self._base_of_next(left),
-            describer=self.describer,
-            describer_bytes=self.describer_bytes,
+            base=self._base_of_next(left) if same else None,
+            describers=self.describers if describers is None else describers,
         )
 
     def _base_of_next(self, segments: tuple[SegmentEntry, ...]) -> Manifest | None:
@@ -187,10 +224,9 @@ class Manifest:
         """Name of the codec's file in the store."""
         return codec_file(self.codec)
 
-    @property
-    def describer_file(self) -> str:
-        """Name of the describer's file in the store."""
-        return describer_file(self.describer)
+    def describer(self, name: str) -> DescriberEntry | None:
+        """What is said of the describer of a column of codes, ``None`` if there is none."""
+        return next((entry for entry in self.describers if entry.name == name), None)
 
     @property
     def images(self) -> int:
@@ -219,8 +255,8 @@ class Manifest:
             body["codec"] = {"sha256": self.codec, "bytes": self.codec_bytes}
             body["segments"] = [segment.to_dict() for segment in self.segments]
             body["metadata"] = dict(self.metadata)
-            if self.describer:
-                body["describer"] = {"sha256": self.describer, "bytes": self.describer_bytes}
+            if self.describers:
+                body["describers"] = [asdict(entry) for entry in self.describers]
         else:
             body["base"] = {"number": self.base.number, "checksum": self.base.checksum}
             body["segments"] = [segment.to_dict() for segment in since[0]]
@@ -245,6 +281,11 @@ def codec_file(codec: str) -> str:
 def describer_file(describer: str) -> str:
     """Name of a describer's file in the store, from its SHA-256 in hexadecimal."""
     return f"describers/{describer}.kine"
+
+
+def describer_entry(name: str, data: bytes) -> DescriberEntry:
+    """What is to be said of a describer file under a name."""
+    return DescriberEntry(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def manifest_file(number: int) -> str:

@@ -296,13 +296,12 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
     try:
         held = base.number > 0 and holds(store, base)
         follows = held or _is_oldest(store, manifest)
-        known = {entry.name for entry in base.segments if held}
+        known = {file for entry in base.segments if held for file in entry.files}
         missing = [
             file
             for entry in manifest.segments
-            if entry.name not in known
             for file, n_bytes in entry.files.items()
-            if not _is_whole(store, file, n_bytes)
+            if file not in known and not _is_whole(store, file, n_bytes)
         ]
     except ArchiveError as error:
         raise ArchiveError(

@@ -1,16 +1,17 @@
-"""Queries: what is asked of an archive's codes, a picture or one of its images."""
+"""Queries: what is asked of an archive's codes, a picture, one of its images, or a vector."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.describers.describing import Describes
 from kinpack.errors import NotFoundError
-from kinpack.pictures.images import Image
+from kinpack.pictures.images import Image, ImageLike, as_image
 from kinpack.search.distances.distance import (
     DistanceTable,
     SearchError,
@@ -18,31 +19,91 @@ from kinpack.search.distances.distance import (
     symmetric_table,
 )
 from kinpack.search.hit import Mode
+from kinpack.search.index import Index
+
+if TYPE_CHECKING:
+    from kinpack.describers.describer import Describer
 
 
-def distance_table(
-    query: Image | str,
-    mode: Mode,
-    describer: Describes,
-    packed: NDArray[np.uint8],
-    snapshot: Snapshot,
-    where: str,
-) -> DistanceTable:
-    """Make the table by which a query's distance from every code is summed.
+class Vector(NamedTuple):
+    """A query by numbers, float32 (E,)."""
+
+    numbers: NDArray[np.float32]
+
+
+Query: TypeAlias = Image | str | Vector
+"""A picture, uint8 (H, W, C); the id of an image; or a vector."""
+
+
+class CodeColumn(NamedTuple):
+    """Codes of an archive's images that are searched.
+
+    Attributes:
+        name: of the column.
+        describer: what made them, and describes a query.
+        packed: uint8 (n, bytes of a code).
+        positions: int64 (n,), of the images that have one, ascending.
+    """
+
+    name: str
+    describer: Describer
+    packed: NDArray[np.uint8]
+    positions: NDArray[np.int64]
+
+
+def as_query(
+    query: ImageLike | None, vector: Sequence[float] | NDArray[Any] | None, compare: int | None
+) -> Query:
+    """Give what is asked, checked.
 
     Args:
-        query: uint8 (H, W, C), or the id of an image, whose stored code is taken.
-        mode: whether the picture's own descriptor is compared, or its product code.
-        describer: whose codes are searched.
-        packed: those codes, uint8 (n, bytes).
+        query: a picture or the id of an image, unless a vector is given.
+        vector: numbers (D,).
+        compare: how many hits are drawn and compared, which needs a picture.
+
+    Raises:
+        ImageError: the query is no image.
+        SearchError: both are given, or neither, or the vector is none.
+    """
+    if (query is None) == (vector is None):
+        raise SearchError(
+            "a search is by a query (an image, the path of a picture, an id) or by a vector: give "
+            "one of them"
+        )
+    if vector is None:
+        return query if isinstance(query, str) else as_image(query, "the query")  # type: ignore[arg-type]
+    if compare:
+        raise SearchError("a vector is no picture that hits can be compared with: leave `compare`")
+    try:
+        numbers = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SearchError(f"the vector of a search is no list of numbers ({error})") from error
+    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+        raise SearchError(
+            f"the vector of a search is of shape (D,), and finite, not {numbers.shape}"
+        )
+    return Vector(numbers)
+
+
+def distance_tables(
+    query: Query, mode: Mode, column: CodeColumn, snapshot: Snapshot, where: str
+) -> list[DistanceTable]:
+    """Make the tables by which a query's distance from every code is summed.
+
+    There is one, and of a picture whose describer looks for its four turns one for each of them.
+
+    Args:
+        query: of an id the stored code is taken.
+        mode: whether the query's own descriptor is compared, or its product code.
+        column: the codes that are searched.
         snapshot: the revision.
         where: what messages call the archive.
 
     Raises:
-        NotFoundError: the id is not there.
-        SearchError: there is no such mode.
+        NotFoundError: the id is not there, or has no such code.
+        SearchError: there is no such mode, or a vector is of another size.
     """
-    quantiser = describer.quantiser
+    describer, quantiser = column.describer, column.describer.quantiser
     if mode not in ("asymmetric", "symmetric"):
         raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
     if isinstance(query, str):
@@ -51,9 +112,43 @@ def distance_table(
                 f"{where}: it holds no image {query!r}, which is a file: search for its picture "
                 f"with pathlib.Path({query!r})"
             )
-        code = packed[snapshot.position(query)]
-        return symmetric_table(quantiser, quantiser.unpack(code[None])[0])
-    vectors = describer.describe([query])
+        position = snapshot.position(query)
+        row = int(np.searchsorted(column.positions, position))
+        if row == len(column.positions) or column.positions[row] != position:
+            raise NotFoundError(
+                f"{where}: image {query!r} has no code {column.name!r} yet; give it one with: "
+                "kinpack embed"
+            )
+        code = column.packed[row]
+        return [symmetric_table(describer.searched, quantiser.unpack(code[None])[0])]
+    if isinstance(query, Vector):
+        vectors = describer.projected(query.numbers[None])
+    else:
+        turns = range(4 if describer.turned else 1)
+        vectors = describer.describe([np.ascontiguousarray(np.rot90(query, k)) for k in turns])
     if mode == "symmetric":
-        return symmetric_table(quantiser, quantiser.encode(vectors)[0])
-    return asymmetric_table(quantiser, vectors[0])
+        return [symmetric_table(describer.searched, one) for one in quantiser.encode(vectors)]
+    return [asymmetric_table(describer.searched, one) for one in describer.weighted(vectors)]
+
+
+def nearest(
+    index: Index, tables: Sequence[DistanceTable], k: int, *, engine: str, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The rows nearest by any of several tables, nearest first, equal ones in their order.
+
+    Args:
+        index: of the codes.
+        tables: of one query.
+        k: how many, or all if there are fewer.
+        engine: as for ``Index.search``.
+        threads: as for ``Index.search``.
+
+    Returns:
+        Rows int64 (h,), and squared distances float32 (h,), each the least by any table.
+    """
+    found = [index.search(table, k, engine=engine, threads=threads) for table in tables]
+    rows, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.lexsort((rows, distances))
+    _, first = np.unique(rows[order], return_index=True)
+    kept = order[np.sort(first)][:k]
+    return rows[kept], distances[kept]

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.revisions.comparing import COMPARED, compared
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.querying import distance_table
+from kinpack.archive.revisions.querying import (
+    CodeColumn,
+    Vector,
+    as_query,
+    distance_tables,
+    nearest,
+)
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
+from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer, no_column
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.describing import Describes
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
-from kinpack.pictures.images import Image, ImageLike, as_image
+from kinpack.pictures.images import Image, ImageLike
 from kinpack.search.distances.distance import SearchError
-from kinpack.search.hit import CodesOf, Hit, Mode
+from kinpack.search.hit import Hit, Mode
 from kinpack.search.index import Index
 
 if TYPE_CHECKING:
@@ -41,7 +46,7 @@ class Reader:
         store: where the archive lies.
         manifest: the revision.
         codec: the archive's codec, if it is loaded already.
-        describer: the archive's describer, if it is loaded already.
+        describers: those of the archive's describers that are loaded already, by their SHA-256.
     """
 
     def __init__(
@@ -49,13 +54,13 @@ class Reader:
         store: Store,
         manifest: Manifest,
         codec: Codec | None = None,
-        describer: Describer | None = None,
+        describers: Mapping[str, Describer] | None = None,
     ) -> None:
         self._store = store
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
-        self._describer = describer
-        self._code_indices: dict[Describes, tuple[Snapshot, Index]] = {}
+        self._loaded = dict(describers or {})
+        self._code_indices: dict[str, tuple[Snapshot, Index]] = {}
         self._searching = threading.Lock()
 
     @property
@@ -72,15 +77,34 @@ class Reader:
 
     @property
     def describer(self) -> Describer | None:
-        """What makes the codes for searching, loaded at the first need; ``None`` if nothing does.
+        """What makes the codes that are usually searched, ``None`` where there are none.
 
         Raises:
             ArchiveError: its file is missing or damaged, or does not fit the codes.
             CodecError: this version cannot read it.
         """
-        if self._describer is None and self._snapshot.manifest.describer:
-            self._describer = load_describer(self._store, self._snapshot.manifest)
-        return self._describer
+        entries = self._snapshot.manifest.describers
+        return self._described(self._snapshot.manifest, entries[0].name) if entries else None
+
+    @property
+    def describers(self) -> dict[str, Describer]:
+        """What makes the codes for searching, by the names of their columns, the usual one first.
+
+        Raises:
+            ArchiveError: a file is missing or damaged, or does not fit the codes.
+            CodecError: this version cannot read one.
+        """
+        manifest = self._snapshot.manifest
+        return {entry.name: self._described(manifest, entry.name) for entry in manifest.describers}
+
+    def _described(self, manifest: Manifest, name: str) -> Describer:
+        """The describer of a column of codes, loaded at the first need."""
+        entry = manifest.describer(name)
+        if entry is None or entry.sha256 not in self._loaded:
+            found = load_describer(self._store, manifest, name)
+            self._loaded[found.describer_id] = found
+            return found
+        return self._loaded[entry.sha256]
 
     @property
     def manifest(self) -> Manifest:
@@ -156,19 +180,22 @@ class Reader:
         """The label of every image, in the order of positions."""
         return list(self._snapshot.labels())
 
-    @property
-    def codes(self) -> NDArray[np.uint8]:
-        """Packed product codes, uint8, shape (images, bytes of a code), in order of positions."""
-        return self._snapshot.codes
+    def codes_of(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The codes of a column, as far as images have one.
 
-    @property
-    def describer_codes(self) -> NDArray[np.uint8]:
-        """The describer's packed codes, uint8, shape (images, bytes of a code); 0 bytes if none.
+        Args:
+            name: of the column.
+
+        Returns:
+            Packed codes, uint8 (n, bytes of a code), and int64 (n,), the positions of their images.
 
         Raises:
+            SearchError: there is no such column.
             ArchiveError: a file of codes is missing or damaged.
         """
-        return self._snapshot.describer_codes
+        if self.manifest.describer(name) is None:
+            raise no_column(self.where, self.manifest, name)
+        return self._snapshot.codes_of(name)
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
         """Every segment with its live rows, ascending, int64; ``None`` where all are."""
@@ -259,10 +286,11 @@ class Reader:
 
     def search(
         self,
-        query: ImageLike,
+        query: ImageLike | None = None,
         k: SupportsIndex = 10,
         *,
-        codes: CodesOf = "auto",
+        vector: Sequence[float] | NDArray[Any] | None = None,
+        codes: str = "auto",
         mode: Mode = "asymmetric",
         compare: SupportsIndex | None = None,
         engine: str = "auto",
@@ -278,8 +306,9 @@ class Reader:
                 file; or a string, the id of an image in the archive, whose stored code is taken
                 (both modes are then the same), and which is among its own hits.
             k: how many hits, 1 or more; all images if there are no more.
-            codes: ``describer`` searches the codes of the archive's describer, ``codec`` the
-                codec's own, ``auto`` the describer's if there is one.
+            vector: in place of a query, numbers (D,) that the describer of the codes would give,
+                or such as the vectors were that its codes were made of: a text's, say.
+            codes: which are searched: the name of a column; ``auto`` for the first.
             mode: whether the query's own descriptor is compared, or its product code.
             compare: how many of the nearest are drawn, 0 for none. By default 30, or fewer large
                 ones, where the query is a picture, and none where it is an id.
@@ -289,8 +318,8 @@ class Reader:
         Raises:
             NotFoundError: the id is not there.
             ImageError: the query is no image.
-            SearchError: ``k``, ``compare``, the mode or the engine is not valid, or the archive has
-                no describer and its codes are asked for.
+            SearchError: ``k``, ``compare``, the mode or the engine is not valid, the archive has no
+                such codes, or both a query and a vector are given, or neither.
             MissingExtraError: faiss is asked for and not installed.
             ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
@@ -299,21 +328,21 @@ class Reader:
         threads = whole_number(threads, "threads", SearchError)
         if compare is not None:
             compare = whole_number(compare, "compare", SearchError, least=0)
-        elif isinstance(query, str):
+        elif query is None or isinstance(query, str):
             compare = 0
-        describer, packed = self._searched(snapshot, codes)
-        if not isinstance(query, str):
-            query = as_image(query, "the query")
-        table = distance_table(query, mode, describer, packed, snapshot, self.where)
-        if not len(snapshot):
+        column = self._searched(snapshot, codes)
+        asked = as_query(query, vector, compare)
+        tables = distance_tables(asked, mode, column, snapshot, self.where)
+        if not len(column.packed):
             return []
         with self._searching:
-            known = self._code_indices.get(describer)
+            known = self._code_indices.get(column.name)
             if known is None or known[0] is not snapshot:
-                known = snapshot, Index(packed, describer.quantiser)
-                self._code_indices[describer] = known
+                known = snapshot, Index(column.packed, column.describer.searched)
+                self._code_indices[column.name] = known
             most = max(k, COMPARED if compare is None else compare)
-            positions, distances = known[1].search(table, most, engine=engine, threads=threads)
+            rows, distances = nearest(known[1], tables, most, engine=engine, threads=threads)
+        positions = column.positions[rows]
 
         def draw(position: int) -> Image:
             return self._images(snapshot, [position], threads=1)[0]
@@ -322,22 +351,20 @@ class Reader:
             (position, snapshot.entry(position), distance)
             for position, distance in zip(positions.tolist(), distances.tolist(), strict=True)
         ]
-        picture = self.read(query) if compare and isinstance(query, str) else query
-        return compared(picture, found, compare, draw)[:k]
+        picture = self.read(asked) if compare and isinstance(asked, str) else asked
+        shown = None if isinstance(picture, (str, Vector)) else picture
+        return compared(shown, found, compare, draw)[:k]
 
-    def _searched(self, snapshot: Snapshot, codes: CodesOf) -> tuple[Describes, NDArray[np.uint8]]:
-        """What describes a query, and the packed codes to search."""
-        if codes not in ("auto", "codec", "describer"):
-            raise SearchError(f"there are no codes of {codes!r}: use auto, codec or describer")
-        describer = None if codes == "codec" else self.describer
-        if codes == "describer" and describer is None:
-            raise SearchError(
-                f"{self.where}: it has no describer; search the codec's codes, or pack its "
-                "pictures again with --describer"
-            )
-        if describer is None:
-            return self.codec, snapshot.codes
-        return describer, snapshot.describer_codes
+    def _searched(self, snapshot: Snapshot, codes: str) -> CodeColumn:
+        """The column of codes to search, and what describes a query."""
+        manifest = snapshot.manifest
+        if codes == "auto":
+            if not manifest.describers:
+                raise SearchError(
+                    f"{self.where}: it has no codes to search; add some with: kinpack embed"
+                )
+            codes = manifest.describers[0].name
+        return CodeColumn(codes, self._described(manifest, codes), *snapshot.codes_of(codes))
 
     def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
         """The positions that an index means."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kinpack.archive.revisions.manifest import HIGHEST, Manifest, unsealed
+from kinpack.archive.revisions.manifest import HIGHEST, DescriberEntry, Manifest, unsealed
 from kinpack.archive.segments.fields import (
     MalformedError,
     hexadecimal,
@@ -47,8 +47,7 @@ class Record:
         codec: SHA-256 of the codec file; empty if the base says it.
         codec_bytes: size of the codec file.
         metadata: what the archive's maker noted; empty if the base says it.
-        describer: SHA-256 of the describer file; empty if there is none, or the base says it.
-        describer_bytes: size of the describer file.
+        describers: by whose codes the archive is searched; empty if the base says it.
     """
 
     number: int
@@ -64,8 +63,7 @@ class Record:
     codec: str
     codec_bytes: int
     metadata: Mapping[str, Any]
-    describer: str
-    describer_bytes: int
+    describers: tuple[DescriberEntry, ...]
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Record:
@@ -90,8 +88,8 @@ class Record:
     @classmethod
     def _checked(cls, body: dict[str, Any]) -> Record:
         whole = "base" not in body
-        describes = whole and "describer" in body
-        expected = (*_WHOLE, "describer") if describes else _WHOLE if whole else _CHANGES
+        describes = whole and "describers" in body
+        expected = (*_WHOLE, "describers") if describes else _WHOLE if whole else _CHANGES
         same_keys(body, expected, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
@@ -102,15 +100,15 @@ class Record:
         if first != (number == 1):
             raise MalformedError(f"manifest {number} has {'no' if first else 'a'} parent")
         base, deleted, codec, codec_bytes = None, {}, "", 0
-        describer, describer_bytes = "", 0
+        describers: tuple[DescriberEntry, ...] = ()
         if whole:
             same_keys(body["codec"], ("sha256", "bytes"), "codec")
             codec = hexadecimal(body["codec"], "sha256", 64)
             codec_bytes = integer(body["codec"], "bytes", 0)
             if describes:
-                same_keys(body["describer"], ("sha256", "bytes"), "describer")
-                describer = hexadecimal(body["describer"], "sha256", 64)
-                describer_bytes = integer(body["describer"], "bytes", 1)
+                describers = tuple(map(DescriberEntry.from_dict, of_type(body, "describers", list)))
+                if not describers or len({one.name for one in describers}) < len(describers):
+                    raise MalformedError("its describers are none, or two of one name")
         else:
             same_keys(body["base"], ("number", "checksum"), "base")
             base = (
@@ -133,8 +131,7 @@ class Record:
             codec=codec,
             codec_bytes=codec_bytes,
             metadata=of_type(body, "metadata", dict) if whole else {},
-            describer=describer,
-            describer_bytes=describer_bytes,
+            describers=describers,
         )
 
     @property
@@ -154,7 +151,7 @@ class Record:
             ArchiveError: it builds on another revision, or does not fit it.
         """
         segments, codec, codec_bytes = self.segments, self.codec, self.codec_bytes
-        metadata, describer, describer_bytes = self.metadata, self.describer, self.describer_bytes
+        metadata, describers = self.metadata, self.describers
         if self.base is None:
             base = None
         elif base is None or (base.number, base.checksum) != self.base:
@@ -167,16 +164,15 @@ class Record:
             raise _damaged(where, "it builds on another manifest than it follows")
         else:
             codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
-            describer, describer_bytes = base.describer, base.describer_bytes
+            describers = base.describers
             try:
                 segments = self._without_deleted(base.segments) + self.segments
             except MalformedError as error:
                 raise _damaged(where, error) from error
         for entry in self.segments:
-            if (entry.codes is None) == bool(describer):
+            if strange := entry.code_bytes.keys() - {one.name for one in describers}:
                 raise _damaged(
-                    where,
-                    f"segment {entry.name} has {'no ' if describer else ''}codes of a describer",
+                    where, f"segment {entry.name} has codes of {min(strange)!r}, no describer of it"
                 )
         manifest = Manifest(
             number=self.number,
@@ -190,8 +186,7 @@ class Record:
             metadata=metadata,
             change=self.change,
             base=base,
-            describer=describer,
-            describer_bytes=describer_bytes,
+            describers=describers,
         )
         vars(manifest)["checksum"] = self.checksum  # known already: it is not computed again
         return manifest

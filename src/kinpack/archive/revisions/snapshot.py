@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -73,6 +72,7 @@ class Snapshot:
                 Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
+        self._columns: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
         self._index: HashIndex | None = None
         self._budget = LOOKS * len(self)
         if former is not None and same == len(former.segments):  # only something was added
@@ -186,43 +186,37 @@ class Snapshot:
             )
         return position
 
-    @cached_property
-    def codes(self) -> NDArray[np.uint8]:
-        """Packed product codes, shape (images, bytes of a code), in the order of positions."""
-        return self._joined((segment.codes for segment in self.segments), "product codes", 8)
+    def codes_of(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The codes of a column, as far as images have one.
 
-    @cached_property
-    def describer_codes(self) -> NDArray[np.uint8]:
-        """The describer's packed codes, shape (images, bytes of a code), in order of positions.
+        Returns:
+            Packed codes (n, bytes of a code), and (n,) the positions of their images, ascending.
 
-        Where the archive has no describer, or no images, a code has 0 bytes.
+        Raises:
+            ArchiveError: a file of codes is missing or damaged.
         """
-        codes = (segment.describer_codes for segment in self.segments)
-        return self._joined(codes, "codes of the describer", 0)
+        if column not in self._columns:
+            self._columns[column] = self._joined(column)
+        return self._columns[column]
 
-    def _joined(
-        self, codes: Iterable[NDArray[np.uint8] | None], what: str, n_bytes: int
-    ) -> NDArray[np.uint8]:
-        """The living codes of all segments, which an archive of one codec and describer has alike.
-
-        Args:
-            codes: of each segment, (rows, bytes of a code); ``None`` where it has none.
-            what: they are called.
-            n_bytes: of a code where there is none.
-        """
-        parts = [np.zeros((0, n_bytes), np.uint8)]
-        for (segment, rows), part in zip(self.parts(), codes, strict=True):
-            if part is None:
-                part = np.zeros((segment.manifest_entry.rows, n_bytes), np.uint8)
-            parts.append(part if rows is None else part[rows])
-            if part.shape[1] != parts[1].shape[1]:
-                raise ArchiveError(
-                    f"{segment.where}: its {what} have {part.shape[1]} bytes each, those of the "
-                    f"first segment {parts[1].shape[1]}; restore the file from a copy"
-                )
+    def _joined(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The living codes of all segments that have some, and their positions."""
+        parts, positions, first = [np.zeros((0, 8), np.uint8)], [np.zeros(0, np.int64)], 0
+        for segment, rows in self.parts():
+            part, live = segment.codes_of(column), segment.manifest_entry.live
+            if part is not None:
+                parts.append(part if rows is None else part[rows])
+                positions.append(np.arange(first, first + live))
+                if part.shape[1] != parts[1].shape[1]:
+                    raise ArchiveError(
+                        f"{segment.where}: its codes of {column!r} have {part.shape[1]} bytes "
+                        f"each, those of the first segment {parts[1].shape[1]}; make them anew "
+                        "with: kinpack embed"
+                    )
+            first += live
         joined = parts[-1] if len(parts) < 3 else np.concatenate(parts[1:])
         joined.setflags(write=False)
-        return joined
+        return joined, np.concatenate(positions)
 
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""

@@ -1,31 +1,38 @@
-"""What an archive needs of a codec, and how it keeps its codec and its describer."""
+"""What an archive needs of a codec, and how it keeps its codec and its describers."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.revisions.manifest import Manifest
+from kinpack.archive.revisions.manifest import DescriberEntry, Manifest, describer_entry
+from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
-from kinpack.describers.describing import Describes
 from kinpack.errors import ArchiveError
 from kinpack.pictures.images import Image
+from kinpack.search.distances.distance import SearchError
 
 if TYPE_CHECKING:
     from kinpack.codec.packets.rates import Rates
     from kinpack.codec.packets.target import Target
     from kinpack.describers.describer import Describer
 
+DEFAULT = "classic"
+"""The describer of a new archive, unless another one is named."""
+
+Described: TypeAlias = "Describer | str | os.PathLike[str]"
+"""A describer, the name of one that ships, or the path of its file."""
+
 _MOST_BYTES = 1 << 30  # of a codec or describer file: what a manifest claims is a stranger's word
 
 
-class Codec(Describes, Protocol):
+class Codec(Protocol):
     """The part of ``kinpack.codec.codec.Codec`` that an archive uses."""
 
     @property
@@ -63,28 +70,47 @@ def as_codec(given: Codec | str | os.PathLike[str]) -> Codec:
     return codec
 
 
-def as_describer(given: Describer | str | os.PathLike[str] | None) -> Describer | None:
-    """Give a describer, or none, as it is, and load one by its name or from its file.
+def as_describer(given: Described) -> Describer:
+    """Give a describer as it is, and load one by its name or from its file.
 
     Raises:
         CodecError: it is none, or cannot be loaded.
     """
     from kinpack.describers.describer import Describer
 
-    if given is None or isinstance(given, Describer):
-        return given
-    return Describer.load(given)
+    return given if isinstance(given, Describer) else Describer.load(given)
+
+
+def as_describers(given: Described | Mapping[str, Described] | None) -> dict[str, Describer]:
+    """Give describers by the names of their columns of codes, each loaded where it is not yet.
+
+    Args:
+        given: one, which has its own name; several by their names; or none.
+
+    Raises:
+        ArchiveError: a column of codes cannot have such a name.
+        CodecError: one is none, or cannot be loaded.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {column_name(name): as_describer(one) for name, one in given.items()}
+    describer = as_describer(given)
+    return {column_name(describer.name): describer}
 
 
 def store_files(
-    store: Store, codec: bytes, describer: bytes, metadata: Mapping[str, Any] | None = None
+    store: Store,
+    codec: bytes,
+    describers: Mapping[str, bytes],
+    metadata: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Write the files of a codec and of a describer into a new archive.
+    """Write the files of a codec and of describers into a new archive.
 
     Args:
         store: the archive's store.
         codec: the codec file.
-        describer: the describer file; empty for none.
+        describers: the describer files by the names of their columns, the usual one first.
         metadata: JSON values that the archive is to keep.
 
     Returns:
@@ -97,12 +123,11 @@ def store_files(
         hashlib.sha256(codec).hexdigest(),
         len(codec),
         metadata,
-        describer=hashlib.sha256(describer).hexdigest() if describer else "",
-        describer_bytes=len(describer),
+        describers=tuple(describer_entry(name, data) for name, data in describers.items()),
     )
     store.create(manifest.codec_file, codec)
-    if describer:
-        store.create(manifest.describer_file, describer)
+    for entry in manifest.describers:
+        store.create(entry.file, describers[entry.name])
     return manifest
 
 
@@ -121,22 +146,23 @@ def read_codec(store: Store, manifest: Manifest) -> bytes:
     )
 
 
-def read_describer(store: Store, manifest: Manifest) -> bytes:
-    """Read the file of the describer that an archive is searched by, its identity checked.
+def read_describer(store: Store, entry: DescriberEntry) -> bytes:
+    """Read the file of a describer that an archive is searched by, its identity checked.
 
     Args:
         store: the archive's store.
-        manifest: a revision that has a describer.
+        entry: what its manifest says of the describer.
 
     Raises:
         ArchiveError: it is missing or damaged.
     """
     return _read_identified(
         store,
-        manifest.describer_file,
-        manifest.describer_bytes,
-        manifest.describer,
-        "the describer is damaged; restore the file from a copy, or search with --codes codec",
+        entry.file,
+        entry.bytes,
+        entry.sha256,
+        "the describer is damaged; restore the file from a copy, or search other codes with "
+        "--codes",
     )
 
 
@@ -164,29 +190,40 @@ def load_codec(store: Store, manifest: Manifest) -> Codec:
     return codec
 
 
-def load_describer(store: Store, manifest: Manifest) -> Describer | None:
-    """Read the describer that an archive is searched by, its identity checked.
+def load_describer(store: Store, manifest: Manifest, name: str) -> Describer:
+    """Read a describer that an archive is searched by, its identity checked.
 
-    Returns:
-        The describer, ``None`` if the archive has none.
+    Args:
+        store: the archive's store.
+        manifest: a revision.
+        name: of its column of codes, which the revision has.
 
     Raises:
         ArchiveError: the describer's file is missing or damaged, or codes of the archive are of
             another size.
         CodecError: this version cannot read it.
     """
-    if not manifest.describer:
-        return None
-    data = read_describer(store, manifest)
+    entry = manifest.describer(name)
+    if entry is None:
+        raise no_column(store.where(""), manifest, name)
+    data = read_describer(store, entry)
 
     from kinpack.describers.describer import Describer
 
-    describer = Describer.from_bytes(data, where=store.where(manifest.describer_file))
-    for entry in manifest.segments:
-        if entry.code_bytes != describer.code_bytes:
+    describer = Describer.from_bytes(data, where=store.where(entry.file))
+    for segment in manifest.segments:
+        n_bytes = segment.code_bytes.get(name, describer.code_bytes)
+        if n_bytes != describer.code_bytes:
             raise ArchiveError(
-                f"{store.where(entry.file)}: the describer's codes of this segment have "
-                f"{entry.code_bytes} bytes each, not {describer.code_bytes}; make them anew with: "
-                "kinpack repair"
+                f"{store.where(segment.file)}: its codes of {name!r} have {n_bytes} bytes each, "
+                f"not {describer.code_bytes}; make them anew with: kinpack embed"
             )
     return describer
+
+
+def no_column(where: str, manifest: Manifest, name: str) -> SearchError:
+    """The error for a column of codes that an archive lacks."""
+    there = ", ".join(entry.name for entry in manifest.describers) or "none"
+    return SearchError(
+        f"{where}: it has no codes {name!r}, of others {there}; add some with: kinpack embed"
+    )

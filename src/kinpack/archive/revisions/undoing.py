@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kinpack.archive.revisions.manifest import Manifest, manifest_file
 from kinpack.archive.revisions.manifest_chain import holds, load_manifest, put_next
 from kinpack.archive.revisions.snapshot import Snapshot
@@ -31,12 +33,17 @@ def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
         segments = [entry for entry in base.segments if entry.name not in done]
         for entry in now.manifest.segments:
             if entry.name in before and entry.name in done:
-                deleted = done[entry.name].deleted_since(before[entry.name])
-                segments.append(entry.with_restored(deleted or ()))
+                was = before[entry.name]
+                deleted = replace(done[entry.name], codes=was.codes).deleted_since(was)
+                segments.append(replace(entry.with_restored(deleted or ()), codes=was.codes))
             elif entry.name not in done:
-                segments.append(entry)
+                codes = tuple(one for one in entry.codes if base.describer(one.column))
+                segments.append(replace(entry, codes=codes))
         change = {"verb": "undo", "undone": manifest.number}
-        return now.manifest.following(tuple(segments), change), None
+        return (
+            now.manifest.following(tuple(segments), change, describers=base.describers),
+            None,
+        )
 
     with store.writing(lambda: None):  # the lease that it was made under may be gone
         if base.number and not holds(store, base):

@@ -1,8 +1,9 @@
-"""Code files: the describer's product codes of one segment's images, in a file of their own."""
+"""Code files: product codes of one segment's images, of one describer, in a file of their own."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,20 +14,26 @@ from kinpack.errors import ArchiveError
 
 FOLDER = "codes/"
 SUFFIX = ".bin"
+NAME = r"[a-z0-9][a-z0-9_-]{0,31}"
+"""What a column of codes may be called, as a regular expression."""
+AUTO = "auto"
+"""What a search calls the usual column."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """What a manifest says of the file that holds the describer's codes of one segment.
+    """What a manifest says of the file that holds the codes of one segment in one column.
 
     The file holds nothing but the packed codes, row after row, deleted ones included.
 
     Attributes:
-        name: 32 hexadecimal digits, by custom the segment's; the file is ``codes/<name>.bin``.
+        column: name of the column of codes, which is that of a describer in the archive.
+        name: 32 hexadecimal digits; the file is ``codes/<name>.<column>.bin``.
         bytes: size of the file: rows of the segment times bytes of a code.
         sha256: of the file, hexadecimal.
     """
 
+    column: str
     name: str
     bytes: int
     sha256: str
@@ -34,7 +41,7 @@ class CodeFile:
     @property
     def file(self) -> str:
         """Name of the file in the store."""
-        return f"{FOLDER}{self.name}{SUFFIX}"
+        return f"{FOLDER}{self.name}.{self.column}{SUFFIX}"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, rows: int) -> CodeFile:
@@ -51,12 +58,31 @@ class CodeFile:
         n_bytes = integer(values, "bytes", rows)
         if n_bytes % rows:
             raise MalformedError(f"{n_bytes} bytes are no codes of {rows} images")
-        return cls(hexadecimal(values, "name", 32), n_bytes, hexadecimal(values, "sha256", 64))
+        return cls(
+            column_name(values["column"]),
+            hexadecimal(values, "name", 32),
+            n_bytes,
+            hexadecimal(values, "sha256", 64),
+        )
 
 
-def code_file(name: str, data: bytes) -> CodeFile:
-    """What is to be said of a file of this name and content."""
-    return CodeFile(name, len(data), hashlib.sha256(data).hexdigest())
+def column_name(value: Any) -> str:
+    """See that a value may be the name of a column of codes.
+
+    Raises:
+        MalformedError: it may not.
+    """
+    if not isinstance(value, str) or value == AUTO or not re.fullmatch(NAME, value, re.ASCII):
+        raise MalformedError(
+            f"{value!r} is no name of a column of codes: up to 32 of a-z, 0-9, _ and -, the first "
+            f"a letter or a digit, and not {AUTO!r}"
+        )
+    return value
+
+
+def code_file(column: str, name: str, data: bytes) -> CodeFile:
+    """What is to be said of a file of codes of this content."""
+    return CodeFile(column, name, len(data), hashlib.sha256(data).hexdigest())
 
 
 def read_code_file(store: Store, entry: CodeFile) -> bytes:
@@ -68,8 +94,8 @@ def read_code_file(store: Store, entry: CodeFile) -> bytes:
     data = store.read_range(entry.file, 0, entry.bytes)
     if hashlib.sha256(data).hexdigest() != entry.sha256 or store.size(entry.file) != entry.bytes:
         raise ArchiveError(
-            f"{store.where(entry.file)}: the describer's codes are damaged: their SHA-256 does not "
-            "hold; restore the file from a copy, make them anew with: kinpack repair, or search "
-            "with --codes codec"
+            f"{store.where(entry.file)}: the codes of {entry.column!r} are damaged: their SHA-256 "
+            "does not hold; restore the file from a copy, make them anew with kinpack embed, or "
+            "search other codes with --codes"
         )
     return data

@@ -61,10 +61,10 @@ class StoredImage:
         id: its name.
         columns: what else is known of it, by the column's name.
         packet: the image, coded.
-        code: the describer's packed code of it, ``None`` if it is lost; empty without a describer.
+        codes: packed codes of it, by the column's name; one that is lost is not there.
     """
 
     id: str
     columns: Mapping[str, Any]
     packet: Packet
-    code: bytes | None
+    codes: Mapping[str, bytes]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.code_file import read_code_file
+from kinpack.archive.segments.code_file import CodeFile, read_code_file
 from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -32,7 +32,6 @@ class Index:
 
     Attributes:
         ids: Arrow array of strings.
-        codes: packed product codes, uint8, shape (rows, bytes of a code).
         starts: byte in the file at which each payload begins, and one more at which the last ends,
             int64, shape (rows + 1,).
         numbers: what each packet states, by the column's name: ``width``, ``height``, ``channels``,
@@ -42,7 +41,6 @@ class Index:
     """
 
     ids: Any
-    codes: NDArray[np.uint8]
     starts: NDArray[np.int64]
     numbers: Mapping[str, NDArray[Any]]
     optional: Mapping[str, Any]
@@ -82,19 +80,7 @@ class Index:
             else pa.nulls(len(ids), column.arrow_type)
             for column in optional_columns()
         }
-        return cls(ids, packed_codes(arrays["code"]), starts, numbers, optional)
-
-
-def packed_codes(array: Any) -> NDArray[np.uint8]:
-    """Product codes, uint8 (rows, bytes of a code), of an Arrow array of bytes, not copied."""
-    import pyarrow as pa
-
-    kind = array.type
-    if not pa.types.is_fixed_size_binary(kind) or not kind.byte_width or array.null_count:
-        raise ValueError(f"its product codes are of the type {kind}")
-    size, rows = kind.byte_width, len(array)
-    codes = np.frombuffer(array.buffers()[1], np.uint8, rows * size, array.offset * size)
-    return codes.reshape(rows, size)
+        return cls(ids, starts, numbers, optional)
 
 
 class Segment:
@@ -122,11 +108,10 @@ class Segment:
         self._store, self._file = store, manifest_entry.file
         self._tail: Tail | None = None
         self._index = index
-        self._codes: NDArray[np.uint8] | None = None
+        self._codes: dict[CodeFile, NDArray[np.uint8]] = {}
         if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
             self._tail, self._index = former._tail, former._index
-            if former.manifest_entry.codes == manifest_entry.codes:
-                self._codes = former._codes
+            self._codes = dict(former._codes)
 
     @property
     def where(self) -> str:
@@ -158,34 +143,25 @@ class Segment:
         return self._decoded(lambda tail: tail.columns("id")["id"]) if index is None else index.ids
 
     @property
-    def codes(self) -> NDArray[np.uint8]:
-        """The packed product codes alone, uint8 (rows, bytes of a code).
-
-        Raises:
-            ArchiveError: the file is missing, truncated or damaged.
-        """
-        index = self._index
-        if index is not None:
-            return index.codes
-        return self._decoded(lambda tail: packed_codes(tail.columns("code")["code"]))
-
-    @property
     def is_read(self) -> bool:
         """Whether its index, or a part of it, is in memory."""
         return self._index is not None or self._tail is not None
 
-    @property
-    def describer_codes(self) -> NDArray[np.uint8] | None:
-        """The describer's packed codes, uint8 (rows, bytes of a code), ``None`` if there are none.
+    def codes_of(self, column: str) -> NDArray[np.uint8] | None:
+        """The packed codes of a column, uint8 (rows, bytes of a code), ``None`` without any.
 
         Raises:
             ArchiveError: their file is missing, truncated or damaged.
         """
-        entry = self.manifest_entry
-        if self._codes is None and entry.codes is not None:
-            data = read_code_file(self._store, entry.codes)
-            self._codes = np.frombuffer(data, np.uint8).reshape(entry.rows, -1)
-        return self._codes
+        file = self.manifest_entry.codes_of(column)
+        return None if file is None else self._codes_in(file)
+
+    def _codes_in(self, file: CodeFile) -> NDArray[np.uint8]:
+        if file not in self._codes:
+            data = read_code_file(self._store, file)
+            codes = np.frombuffer(data, np.uint8).reshape(self.manifest_entry.rows, -1)
+            self._codes[file] = codes
+        return self._codes[file]
 
     def packet(self, row: int) -> Packet:
         """One image's packet, its checksum verified.
@@ -227,7 +203,7 @@ class Segment:
                 payload = data[int(starts[row]) - begin : int(starts[row + 1]) - begin]
                 stated = {name: int(values[row]) for name, values in index.numbers.items()}
                 try:
-                    packet = checked_packet(stated, index.codes[row].tobytes(), bytes(payload))
+                    packet = checked_packet(stated, bytes(payload))
                 except (PayloadError, ValueError) as error:
                     raise self._damaged(row, str(error)) from error
                 yield packet
@@ -243,12 +219,13 @@ class Segment:
             ArchiveError: a file is missing, truncated or damaged.
             PayloadError: a packet is damaged.
         """
-        ids, codes = self.index.ids.to_pylist(), self.describer_codes
+        ids = self.index.ids.to_pylist()
+        codes = {file.column: self._codes_in(file) for file in self.manifest_entry.codes}
         columns = {name: array.to_pylist() for name, array in self.index.optional.items()}
         for row, packet in zip(rows, self.packets(rows), strict=True):
             known = {name: values[row] for name, values in columns.items()}
-            code = b"" if codes is None else codes[row].tobytes()
-            yield StoredImage(ids[row], known, packet, code)
+            of_image = {name: part[row].tobytes() for name, part in codes.items()}
+            yield StoredImage(ids[row], known, packet, of_image)
 
     def entries(self, first: int = 0, stop: int | None = None) -> Iterator[ImageEntry]:
         """What is known of images without their payloads, deleted ones included, row by row.
@@ -341,12 +318,11 @@ def columns_of(index: Index, row: int) -> dict[str, Any]:
     return {name: array[row].as_py() for name, array in index.optional.items()}
 
 
-def checked_packet(stated: Mapping[str, int], code: bytes, payload: bytes) -> Packet:
+def checked_packet(stated: Mapping[str, int], payload: bytes) -> Packet:
     """The packet of what the columns of an image state, its checksum verified.
 
     Args:
         stated: by the column's name.
-        code: the packed product code.
         payload: the coded picture.
 
     Raises:
@@ -362,7 +338,6 @@ def checked_packet(stated: Mapping[str, int], code: bytes, payload: bytes) -> Pa
         channels=stated["channels"],
         kind=kind,
         quality=stated["quality"],
-        code=code,
         payload=payload,
     )
     if packet.checksum() != stated["checksum"]:

@@ -16,8 +16,8 @@ Runs: TypeAlias = tuple[tuple[int, int], ...]
 MOST_ROWS = 1 << 20
 """Most images in a segment; writers begin another one long before."""
 
-_LEAST_BYTES = 5
-"""Bytes that each image takes of an index at least: a product code and a checksum, not packed."""
+_LEAST_BYTES = 4
+"""Bytes that each image takes of an index at least: a checksum, not packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class SegmentEntry:
             the file, and the payloads end here.
         index_crc32: CRC-32 of the index.
         deleted: runs of deleted rows.
-        codes: the file of the describer's codes, where the archive has a describer.
+        codes: the files of its codes, one for each column that it has.
     """
 
     name: str
@@ -45,7 +45,7 @@ class SegmentEntry:
     index_offset: int
     index_crc32: int
     deleted: Runs = ()
-    codes: CodeFile | None = None
+    codes: tuple[CodeFile, ...] = ()
 
     @property
     def file(self) -> str:
@@ -55,13 +55,16 @@ class SegmentEntry:
     @property
     def files(self) -> dict[str, int]:
         """Bytes of all files in the store that hold the segment, by their names."""
-        codes = {self.codes.file: self.codes.bytes} if self.codes else {}
-        return {self.file: self.bytes, **codes}
+        return {self.file: self.bytes, **{codes.file: codes.bytes for codes in self.codes}}
 
     @property
-    def code_bytes(self) -> int:
-        """Bytes of the describer's code of an image, 0 where there is none."""
-        return self.codes.bytes // self.rows if self.codes else 0
+    def code_bytes(self) -> dict[str, int]:
+        """Bytes of the code of an image in each column that there is, by its name."""
+        return {codes.column: codes.bytes // self.rows for codes in self.codes}
+
+    def codes_of(self, column: str) -> CodeFile | None:
+        """The file of the codes of a column, ``None`` where the segment has none."""
+        return next((codes for codes in self.codes if codes.column == column), None)
 
     @property
     def live(self) -> int:
@@ -109,7 +112,8 @@ class SegmentEntry:
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON values."""
         values = {**asdict(self), "deleted": [list(run) for run in self.deleted]}
-        if self.codes is None:
+        values["codes"] = [asdict(codes) for codes in self.codes]
+        if not self.codes:
             del values["codes"]
         return values
 
@@ -137,8 +141,17 @@ class SegmentEntry:
             index_offset=index_offset,
             index_crc32=integer(values, "index_crc32", 0, 0xFFFFFFFF),
             deleted=read_runs(values["deleted"], rows),
-            codes=CodeFile.from_dict(values["codes"], rows=rows) if coded else None,
+            codes=_read_codes(values["codes"], rows) if coded else (),
         )
+
+
+def _read_codes(values: Any, rows: int) -> tuple[CodeFile, ...]:
+    if not isinstance(values, list) or not values:
+        raise MalformedError("the codes of a segment are no list of files")
+    codes = tuple(CodeFile.from_dict(value, rows=rows) for value in values)
+    if len({one.column for one in codes}) < len(codes):
+        raise MalformedError("a segment has two files of codes in one column")
+    return codes
 
 
 def read_runs(value: Any, rows: int) -> Runs:

@@ -8,6 +8,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,8 @@ ROWS = 1 << 16
 """A segment is full with this many images."""
 
 _ZSTD_LEVEL = 19
+NO_CODES: Mapping[str, bytes] = MappingProxyType({})
+
 ONE_PAGE = 1 << 30
 """Bytes of a page, so many that a column chunk has one."""
 
@@ -82,10 +85,9 @@ class SegmentStream:
         self.rows = 0
         self._store, self._codec = store, codec
         # Of the segment that is being gathered:
-        self._columns: dict[str, list[Any]] = {
-            name: [] for name in COLUMNS if name not in ("payload", "code")
-        }
-        self._payloads, self._codes, self._described = bytearray(), bytearray(), bytearray()
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS if name != "payload"}
+        self._payloads = bytearray()
+        self._codes: dict[str, bytearray] = {}
         self._text_bytes = 0
 
     def add(
@@ -93,7 +95,7 @@ class SegmentStream:
         id: str,  # noqa: A002
         columns: Mapping[str, Any],
         packet: Packet,
-        code: bytes = b"",
+        codes: Mapping[str, bytes] = NO_CODES,
     ) -> tuple[int, int]:
         """Append one image.
 
@@ -101,7 +103,8 @@ class SegmentStream:
             id: its name.
             columns: what else is known of it, by the column's name; what is left out is ``None``.
             packet: the image, coded.
-            code: the describer's packed code of it; empty if the archive has no describer.
+            codes: packed codes of it, by the column's name. Where the columns are others than those
+                of the image before, a new segment begins.
 
         Returns:
             The place of its segment in ``segments``, and its row there.
@@ -117,6 +120,7 @@ class SegmentStream:
             rows >= ROWS
             or len(self._payloads) >= PAYLOAD_BYTES
             or self._text_bytes + longest > most_text(rows)
+            or (rows and self._codes.keys() != codes.keys())
         ):
             self.flush()
             rows = 0
@@ -128,16 +132,12 @@ class SegmentStream:
                 f"image {id!r} has a value of {min(unknown)!r}, but there is no such column; there "
                 f"are {', '.join(known)}"
             )
-        if not packet.code or len(self._codes) != rows * len(packet.code):
-            raise self._refusal(
-                f"image {id!r} has a product code of {len(packet.code)} bytes, those before it "
-                f"{len(self._codes) // (rows or 1)}; one archive takes the codes of one codec"
-            )
-        if len(self._described) != rows * len(code):
-            raise self._refusal(
-                f"the describer's code of image {id!r} has {len(code)} bytes, those before it "
-                "another size; one archive takes the codes of one describer"
-            )
+        for name, code in codes.items():
+            if not code or len(self._codes.setdefault(name, bytearray())) != rows * len(code):
+                raise self._refusal(
+                    f"the code of image {id!r} in column {name!r} has {len(code)} bytes, those "
+                    "before it another size; a column takes the codes of one describer"
+                )
         self._text_bytes += sum(
             self._checked(COLUMNS[name], value)
             for name, value in (("id", id), *known.items())
@@ -147,8 +147,8 @@ class SegmentStream:
         for name, values in self._columns.items():
             values.append(row[name] if name in row else int(getattr(packet, name)))
         self._payloads += packet.payload
-        self._codes += packet.code
-        self._described += code
+        for name, code in codes.items():
+            self._codes[name] += code
         self.rows += 1
         return len(self.segments), rows
 
@@ -160,7 +160,7 @@ class SegmentStream:
             progress: called with the number of images just appended.
         """
         for image in images:
-            self.add(image.id, image.columns, image.packet, image.code or b"")
+            self.add(image.id, image.columns, image.packet, image.codes)
             if progress:
                 progress(1)
 
@@ -185,11 +185,11 @@ class SegmentStream:
         """
         if not self._columns["id"]:
             return
-        codes = bytes(self._described)
+        codes = [bytes(codes) for codes in self._codes.values()]
         data, entry, self.last_index = self.finish()
         self.segments.append(entry)
-        contents: tuple[memoryview | bytes, ...] = (data, codes)
-        for file, content in zip(entry.files, contents, strict=False):
+        contents: tuple[memoryview | bytes, ...] = (data, *codes)
+        for file, content in zip(entry.files, contents, strict=True):
             if not self._store.create(file, content):
                 raise ArchiveError(
                     f"{self._store.where(file)}: this random name was taken; try again"
@@ -209,13 +209,10 @@ class SegmentStream:
         rows, payload_bytes = len(self._columns["id"]), len(self._payloads)
         if not rows:
             raise self._refusal("a segment without images cannot be written")
-        arrays = _arrow_arrays(self._columns, self._payloads, self._codes)
-        data, index_offset, code_end = _to_parquet(arrays, self._codec)
+        arrays = _arrow_arrays(self._columns, self._payloads)
+        data, index_offset = _to_parquet(arrays, self._codec)
         view = memoryview(data).cast("B")
-        if (
-            view[index_offset - payload_bytes : index_offset] != self._payloads
-            or view[code_end - len(self._codes) : code_end] != self._codes
-        ):
+        if view[index_offset - payload_bytes : index_offset] != self._payloads:
             raise self._refusal(
                 "the installed pyarrow does not keep payloads in one page; install the version "
                 "that kinpack's constraints name"
@@ -229,12 +226,14 @@ class SegmentStream:
             sha256=hashlib.sha256(view).hexdigest(),
             index_offset=index_offset,
             index_crc32=zlib.crc32(view[index_offset:]),
-            codes=code_file(name, bytes(self._described)) if self._described else None,
+            codes=tuple(
+                code_file(column, name, bytes(codes)) for column, codes in self._codes.items()
+            ),
         )
         index = Index.of(arrays, offset=index_offset, payload_bytes=payload_bytes)
         for values in self._columns.values():
             values.clear()
-        self._payloads, self._codes, self._described = bytearray(), bytearray(), bytearray()
+        self._payloads, self._codes = bytearray(), {}
         self._text_bytes = 0
         return view, entry, index
 
@@ -270,18 +269,15 @@ class SegmentStream:
         return ArchiveError(f"{self._store.where('')}: {reason}")
 
 
-def _arrow_arrays(
-    columns: Mapping[str, Sequence[Any]], payloads: bytearray, codes: bytearray
-) -> dict[str, Any]:
+def _arrow_arrays(columns: Mapping[str, Sequence[Any]], payloads: bytearray) -> dict[str, Any]:
     """All columns of a segment as Arrow arrays, in their order.
 
     They are put together from buffers: ``pa.array`` would import pandas first, which is slow.
 
     Args:
-        columns: the values of each column but payloads and codes, row by row, ``None`` where an
-            optional one is missing.
+        columns: the values of each column but payloads, row by row, ``None`` where an optional one
+            is missing.
         payloads: all payloads, one after the other; ``length`` says where each ends.
-        codes: all packed product codes, of equal size.
     """
     import pyarrow as pa
 
@@ -292,9 +288,7 @@ def _arrow_arrays(
         if None in values:
             present = [value is not None for value in values]
             valid = pa.py_buffer(np.packbits(present, bitorder="little"))
-        if name == "code":
-            kind, buffers = pa.binary(len(codes) // rows), [None, pa.py_buffer(codes)]
-        elif column.dtype in NUMBERS:
+        if column.dtype in NUMBERS:
             numbers = np.array([0 if value is None else value for value in values], column.dtype)
             kind, buffers = column.arrow_type, [valid, pa.py_buffer(numbers)]
         else:
@@ -308,7 +302,7 @@ def _arrow_arrays(
     return arrays
 
 
-def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
+def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int]:
     """Lay columns out as a Parquet file of one row group.
 
     Args:
@@ -316,8 +310,7 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
         codec: SHA-256 of the codec file, noted in the footer.
 
     Returns:
-        The file, as an Arrow buffer; and one past the last byte of the payloads, and of the product
-        codes, its two first columns.
+        The file, as an Arrow buffer; and one past the last byte of the payloads, its first column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -347,7 +340,5 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int, int]:
         writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), rows)
         writer.add_key_value_metadata({"kinpack.format": str(FORMAT), "kinpack.codec": codec})
     data = sink.getvalue()
-    group = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
-    chunks = group.column(0), group.column(1)  # neither has a dictionary
-    payload, code = (chunk.data_page_offset + chunk.total_compressed_size for chunk in chunks)
-    return data, payload, code
+    payloads = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0).column(0)
+    return data, payloads.data_page_offset + payloads.total_compressed_size  # without a dictionary

@@ -32,7 +32,7 @@ _FILES = {
     "codecs": re.compile(r"[0-9a-f]{64}\.kinc"),
     "describers": re.compile(r"[0-9a-f]{64}\.kine"),
     "segments": re.compile(r"[0-9a-f]{32}\.parquet"),
-    "codes": re.compile(r"[0-9a-f]{32}\.bin"),
+    "codes": re.compile(r"[0-9a-f]{32}\.[a-z0-9][a-z0-9_-]{0,31}\.bin"),
     _MANIFESTS: re.compile(r"(?!)"),  # a manifest is nothing that may be removed
 }
 _ATTEMPTS = 10

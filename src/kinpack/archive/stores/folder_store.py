@@ -162,6 +162,7 @@ class FolderStore:
     def rename(self, name: str, other: str) -> bool:
         """Give a file another name in its folder; False where it is not there."""
         to = other.rpartition("/")[2]
+        self._let_go(name)
         with self._told(name, "rename"), _gone, self._within(name) as (handle, last):
             system.rename(last, to, src_dir_fd=handle, dst_dir_fd=handle)
             return True
@@ -170,9 +171,7 @@ class FolderStore:
     def delete(self, *names: str) -> None:
         """Remove files in this order; one that is not there is no error."""
         for name in names:
-            with self._lock:
-                if (descriptor := self._descriptors.pop(name, None)) is not None:
-                    release(descriptor)
+            self._let_go(name)
             with self._told(name, "delete"), _gone, self._within(name) as (handle, last):
                 system.unlink(last, dir_fd=handle)
             if name.startswith(FOLDER):  # a power cut must not take one before those before it
@@ -180,6 +179,12 @@ class FolderStore:
         for folder in dict.fromkeys(name.rpartition("/")[0] + "/" for name in names):
             if folder != FOLDER:
                 self._synchronise(folder)
+
+    def _let_go(self, name: str) -> None:
+        """Close a file that is held open to be read again: what is removed must free its room."""
+        with self._lock:
+            if (descriptor := self._descriptors.pop(name, None)) is not None:
+                release(descriptor)
 
     def _synchronise(self, folder: str) -> None:
         """Make the names in a folder durable; one that is not there has none."""

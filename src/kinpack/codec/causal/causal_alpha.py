@@ -42,7 +42,7 @@ class CausalAlpha:
         sizes = {i: image.shape[:2] for i, image in enumerate(images) if _has_plane(image)}
         for _, rows in alike(sizes, _AT_ONCE):
             planes = np.stack([images[i][:, :, 3] for i in rows])
-            messages = self._coder.encode(planes, _no_codes(len(rows)), step=1)
+            messages = self._coder.encode(planes, step=1)
             for i, message in zip(rows, messages, strict=True):
                 made[i] = bytes([CAUSAL]) + message
         return made
@@ -86,7 +86,7 @@ class CausalAlpha:
         sizes = {i: (packets[i].height, packets[i].width) for i in found}
         for size, rows in alike(sizes, _AT_ONCE):
             messages = [found[i] for i in rows]
-            decoded = self._coder.decode(messages, _no_codes(len(rows)), size=size, step=1)
+            decoded = self._coder.decode(messages, size=size, step=1)
             planes.update(zip(rows, decoded, strict=True))
         return left, planes
 
@@ -97,7 +97,3 @@ def _has_plane(image: Image) -> bool:
         return False
     alpha = image[:, :, 3]
     return bool((alpha != alpha[0, 0]).any())
-
-
-def _no_codes(n: int) -> NDArray[np.uint8]:
-    return np.zeros((n, 0), dtype=np.uint8)

@@ -40,14 +40,11 @@ class CausalCoder:
         self._family: Any = library().Categorical(perfect=False)
         self._flat: dict[tuple[int, int], NDArray[np.float64]] = {}
 
-    def encode(
-        self, planes: NDArray[np.uint8], codes: NDArray[np.uint8], *, step: int
-    ) -> list[bytes]:
+    def encode(self, planes: NDArray[np.uint8], *, step: int) -> list[bytes]:
         """Code planes of one size.
 
         Args:
             planes: (n, H, W).
-            codes: (n, M) sub-indices of each.
             step: Δ in grey levels, 1 to 255; values are rounded to its multiples.
 
         Returns:
@@ -58,14 +55,13 @@ class CausalCoder:
             return []
         levels = levels_of(planes, step).reshape(n, -1)
         order = np.concatenate(waves(height, width))
-        context = self._model.context_of(codes)
         most = max(1, _AT_ONCE // (height * width))
         messages = []
         for first in range(0, n, most):
             part = slice(first, min(n, first + most))
             frame = Frame(part.stop - first, height, width)
             frame.values[:] = values_of(levels[part], step).reshape(-1, height, width)
-            counts = self._counts(frame, order, context[part], step)
+            counts = self._counts(frame, order, step)
             coders = [library().RangeEncoder() for _ in counts]
             for coder, row, own in zip(coders, counts, levels[part], strict=True):
                 coder.encode(own[order].astype(np.int32), self._family, row)
@@ -75,7 +71,6 @@ class CausalCoder:
     def decode(
         self,
         messages: Sequence[bytes],
-        codes: NDArray[np.uint8],
         *,
         size: tuple[int, int],
         step: int,
@@ -84,7 +79,6 @@ class CausalCoder:
 
         Args:
             messages: as ``encode`` gave them.
-            codes: (n, M) sub-indices of each.
             size: (H, W).
             step: Δ at which they were encoded.
 
@@ -95,12 +89,11 @@ class CausalCoder:
             PayloadError: a message is damaged.
         """
         readers = [decoder_of(message) for message in messages]
-        context = self._model.context_of(codes)
         frame = Frame(len(messages), *size)
         if not readers:
             return frame.values
         for pixels in waves(*size):
-            counts = self._counts(frame, pixels, context, step)
+            counts = self._counts(frame, pixels, step)
             try:
                 levels = np.array(
                     [
@@ -114,15 +107,12 @@ class CausalCoder:
             frame.put(pixels, values_of(levels, step))
         return np.ascontiguousarray(frame.values)
 
-    def _counts(self, frame: Frame, pixels: Ints, context: Ints, step: int) -> NDArray[np.float64]:
+    def _counts(self, frame: Frame, pixels: Ints, step: int) -> NDArray[np.float64]:
         """Frequencies (n, p, levels) of pixels (p,)."""
-        n, p = len(context), len(pixels)
+        n, p = len(frame.values), len(pixels)
         x = frame.inputs(pixels, step=step).reshape(n * p, PLANES)
-        if self._model.sees_places:
-            counts = self._predicted(np.concatenate([x, np.repeat(context, p, axis=0)], 1), step)
-        else:
-            counts = self._mostly_flat(x, step)
-        return counts.reshape(n, p, level_count(step))
+        predict = self._predicted if self._model.sees_places else self._mostly_flat
+        return predict(x, step).reshape(n, p, level_count(step))
 
     def _mostly_flat(self, x: Ints, step: int) -> NDArray[np.float64]:
         """Frequencies where most pixels have nothing but 0 or 255 about them: predicted once."""

@@ -23,7 +23,6 @@ from kinpack.codec.causal.logistic_mixture import levels_of, values_of
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
 from kinpack.codec.packets.self_test import SelfTest
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError, PayloadError
 from kinpack.networks.integer_network import IntegerNetwork
 from kinpack.networks.networks import run_tiled
@@ -52,7 +51,6 @@ class CausalImages:
         restoration: integer network; input (n, 3, h, w): values, 255 where they are 0, 2Δ or 255;
             output (n, 1, h, w) what to add, in 1/64 of Δ.
         steps: (101,) Δ of each quality in grey levels.
-        quantiser: of the product codes in packets.
 
     Raises:
         CodecError: a step is out of range, or the restoration another sort of network.
@@ -66,13 +64,11 @@ class CausalImages:
         coder: CausalCoder,
         restoration: IntegerNetwork,
         steps: NDArray[np.int64],
-        quantiser: ProductQuantiser,
     ) -> None:
         if steps.shape != (101,) or steps[1:].min() < 1 or steps[1:].max() > 255:
             raise CodecError("the codec's steps of grey levels are out of range; make it anew")
         restoration.check_fits(_RESTORATION, takes=3, gives=1)
         self._coder, self._restoration, self._steps = coder, restoration, steps
-        self.quantiser = quantiser
 
     @staticmethod
     def takes(image: Image) -> bool:
@@ -84,7 +80,6 @@ class CausalImages:
     def encode(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         *,
         draw: bool = True,
@@ -97,7 +92,7 @@ class CausalImages:
         }
         for (_, step), rows in alike(keys, self.at_once):
             planes = np.stack([images[i][:, :, 0] for i in rows])
-            messages = self._coder.encode(planes, codes[rows], step=step)
+            messages = self._coder.encode(planes, step=step)
             drawn = self._restored(values_of(levels_of(planes, step), step), step)
             for i, message, picture in zip(rows, messages, drawn, strict=True):
                 error = squared_error(images[i], picture[:, :, None])
@@ -124,7 +119,6 @@ class CausalImages:
                 )
             if packet.quality > 99:
                 raise PayloadError("a causal packet states quality 100; it is damaged")
-        codes = self.quantiser.unpack_each([packet.code for packet in packets])
         images: dict[int, Image] = {}
         keys = {
             i: ((packet.height, packet.width), int(self._steps[packet.quality]))
@@ -132,7 +126,7 @@ class CausalImages:
         }
         for (size, step), rows in alike(keys, self.at_once):
             messages = [packets[i].payload for i in rows]
-            planes = self._coder.decode(messages, codes[rows], size=size, step=step)
+            planes = self._coder.decode(messages, size=size, step=step)
             for i, picture in zip(rows, self._restored(planes, step), strict=True):
                 images[i] = np.ascontiguousarray(picture[:, :, None])
         return [images[i] for i in range(len(packets))]
@@ -145,41 +139,38 @@ class CausalImages:
         return (planes + added).clip(0, 255).astype(np.uint8)
 
 
-def causal_test(values: Any, quantiser: ProductQuantiser) -> SelfTest:
+def causal_test(values: Any) -> SelfTest:
     """The test of causal payloads in a codec file's header.
 
     Args:
         values: as `make_causal_test` gave them.
-        quantiser: of the codec's product code.
 
     Raises:
         CodecError: the values do not fit together.
     """
 
     def packets(values: Mapping[str, Any]) -> list[Packet]:
-        return _test_packets([bytes.fromhex(one) for one in values["payloads"]], quantiser)
+        return _test_packets([bytes.fromhex(one) for one in values["payloads"]])
 
     return SelfTest.read(values, packets)
 
 
 def make_causal_test(images: CausalImages) -> dict[str, Any]:
-    """What a codec file's header keeps of test packets of synthetic pictures, of code zeros."""
+    """What a codec file's header keeps of test packets of synthetic pictures."""
     rng = np.random.default_rng(0)
     pictures = []
     for height, width in _TEST_SIZES:
         y, x = np.arange(height)[:, None], np.arange(width)
         levels = 120 * ((x - y) % 7 > 2) + rng.normal(60, 25, (height, width)) * (x > 1)
         pictures.append(levels.clip(0, 255).astype(np.uint8)[:, :, None])
-    codes = np.zeros((len(pictures), images.quantiser.M), dtype=np.uint8)
-    payloads = [made.payload for made in images.encode(pictures, codes, _TEST_QUALITIES)]
-    test = SelfTest.of(_test_packets(payloads, images.quantiser), images)
+    payloads = [made.payload for made in images.encode(pictures, _TEST_QUALITIES)]
+    test = SelfTest.of(_test_packets(payloads), images)
     return {"payloads": [payload.hex() for payload in payloads], "sha256": test.sha256}
 
 
-def _test_packets(payloads: Sequence[bytes], quantiser: ProductQuantiser) -> list[Packet]:
-    code = bytes(quantiser.code_bytes)
+def _test_packets(payloads: Sequence[bytes]) -> list[Packet]:
     return [
-        Packet(width, height, 1, Kind.CAUSAL, quality, code, payload)
+        Packet(width, height, 1, Kind.CAUSAL, quality, payload)
         for (height, width), quality, payload in zip(
             _TEST_SIZES, _TEST_QUALITIES, payloads, strict=True
         )

@@ -23,8 +23,8 @@ HIDDEN = 4095
 """Largest integer of a hidden layer; the smallest is 0."""
 OUTPUT = (1 << 15) - 1
 """Largest size of what the network says."""
-CODE = 255
-"""Largest size of what the product code adds to the inputs."""
+INPUT = 255
+"""Largest size of what the first layer reads."""
 MOST_HIDDEN = 1024
 """Most numbers of a hidden layer that a codec file may state."""
 _MAX_SHIFT = 40
@@ -59,20 +59,17 @@ class CausalModel:
     """Predicts the mixture of each pixel.
 
     Attributes:
-        layers: three; the first reads PLANES + E inputs, the last gives 3 · PARTS numbers.
-        code_context: (M, K, E) integers; a product code adds the sum of its words' rows to the
-            inputs. E is 0 where it has no part in this.
+        layers: three; the first reads PLANES inputs, the last gives 3 · PARTS numbers.
     """
 
     layers: tuple[Layer, ...]
-    code_context: Ints
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Self:
         """Build from a codec file's arrays.
 
         Args:
-            arrays: ``weight0``, ``bias0``, ``shift0`` to ``shift2`` and ``code``, below the prefix.
+            arrays: ``weight0``, ``bias0``, ``shift0`` to ``shift2``, below the prefix.
             prefix: of their names.
 
         Raises:
@@ -80,7 +77,7 @@ class CausalModel:
         """
         found = {}
         names = [f"{part}{i}" for i in range(LAYERS) for part in ("weight", "bias", "shift")]
-        for name in (*names, "code"):
+        for name in names:
             found[name] = integers_of(arrays, f"{prefix}_{name}")
         made = cls(
             tuple(
@@ -90,15 +87,14 @@ class CausalModel:
                     found[f"shift{i}"],
                 )
                 for i in range(LAYERS)
-            ),
-            found["code"],
+            )
         )
         made._check(prefix)
         return made
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Arrays of a codec file that ``from_arrays`` reads."""
-        arrays: dict[str, NDArray[Any]] = {f"{prefix}_code": self.code_context.astype(np.int16)}
+        arrays: dict[str, NDArray[Any]] = {}
         for i, layer in enumerate(self.layers):
             arrays[f"{prefix}_weight{i}"] = layer.weight.astype(np.int16)
             arrays[f"{prefix}_bias{i}"] = layer.bias.astype(np.int64)
@@ -107,20 +103,14 @@ class CausalModel:
 
     @property
     def sees_places(self) -> bool:
-        """Whether it minds where a pixel lies, or its picture's product code."""
-        return bool(self.code_context.shape[2] or self.layers[0].weight[PLACES].any())
-
-    def context_of(self, codes: NDArray[np.uint8]) -> Ints:
-        """What product codes (n, M) add to the inputs: (n, E) integers of ±255."""
-        M = self.code_context.shape[0]
-        summed: Ints = self.code_context[np.arange(M), codes].sum(1).clip(-CODE, CODE)
-        return summed
+        """Whether it minds where a pixel lies."""
+        return bool(self.layers[0].weight[PLACES].any())
 
     def __call__(self, x: Ints) -> Ints:
         """Predict.
 
         Args:
-            x: (n, PLANES + E) integers, the neighbourhood's and then the code's.
+            x: (n, PLANES) integers.
 
         Returns:
             (n, 3 · PARTS) integers as `kinpack.codec.causal.logistic_mixture` takes them.
@@ -130,10 +120,7 @@ class CausalModel:
         return last(hidden).clip(-OUTPUT, OUTPUT).astype(np.int64)
 
     def _check(self, prefix: str) -> None:
-        code = self.code_context
-        ok = code.ndim == 3 and (not code.size or int(np.abs(code).max()) <= 1 << 15)
-        wide = PLANES + (code.shape[2] if code.ndim == 3 else 0)
-        most = CODE
+        ok, wide, most = True, PLANES, INPUT
         for layer in self.layers:
             shape = layer.weight.shape
             ok = ok and len(shape) == 2 and shape[0] == wide and 0 < shape[1] <= MOST_HIDDEN

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kinpack.codec.choice.efforts import Tries
 from kinpack.codec.choice.prediction import is_small
@@ -49,7 +48,6 @@ class ClassicTrials:
         self,
         images: Sequence[Image],
         own: Sequence[Candidate | None],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         likely: Sequence[bool],
         *,
@@ -61,7 +59,6 @@ class ClassicTrials:
         Args:
             images: uint8 (H, W, C) each.
             own: the codec's own payload of each, if it has one.
-            codes: (n, M) sub-indices of each.
             qualities: 1 to 100, of each.
             likely: whether one is made whatever a quick trial says.
             tries: what is tried.
@@ -69,16 +66,14 @@ class ClassicTrials:
                 stands for; else at that of the PSNR, as small ones are.
         """
         found: list[list[Candidate]] = []
-        for image, one, code, quality, sure in zip(
-            images, own, codes, qualities, likely, strict=True
-        ):
+        for image, one, quality, sure in zip(images, own, qualities, likely, strict=True):
             larger = at_slope and not is_small(image)
             setting = avif_quality_at_slope(quality) if larger else avif_quality(quality)
             around = tries.settings if at_slope else (0,)
             settings = sorted({min(max(setting + more, 0), 100) for more in around})
             chance = True
             if len(settings) > 1 or not sure:
-                setting, chance = self._quick_trial(image, one, code, quality, settings)
+                setting, chance = self._quick_trial(image, one, quality, settings)
             if not (chance or sure):
                 found.append([])
                 continue
@@ -126,7 +121,6 @@ class ClassicTrials:
         self,
         image: Image,
         own: Candidate | None,
-        code: NDArray[np.uint8],
         quality: int,
         settings: Sequence[int],
     ) -> tuple[int, bool]:
@@ -137,9 +131,7 @@ class ClassicTrials:
         rivals: Sequence[Candidate | None] = [own]
         if own is not None and len(windows) > 1:
             n = len(windows)
-            rivals = self._payloads.encode_own(
-                windows, np.stack([code] * n), [quality] * n, draw=True, threads=1
-            )
+            rivals = self._payloads.encode_own(windows, [quality] * n, draw=True, threads=1)
         known = [one for one in rivals if one is not None]
         return _promising_setting(windows, known, quality=quality, settings=settings)
 

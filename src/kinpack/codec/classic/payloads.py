@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import features
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
@@ -102,7 +101,6 @@ class ClassicImages:
     def encode(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         *,
         draw: bool = True,

@@ -3,7 +3,7 @@
 ```
  y ─▶ symbols ─▶ range coder ─▶ message
         ▲   │
- mean, table ◀── context network ◀── latents decoded so far, product code, quality
+ mean, table ◀── context network ◀── latents decoded so far, side code, quality
 ```
 Means, table numbers and ŷ = mean + symbol · Δ, moved inward by what the table says, are integers
 from integer arithmetic, so that any machine decodes the same symbols from the same bytes.
@@ -37,6 +37,7 @@ COLUMNS = 1 << 22
 """Most numbers of the rows laid out at a time, 16 MiB; those of one image at least."""
 
 Ints = NDArray[np.int64]
+Codes = NDArray[np.uint8] | None
 
 
 class LatentCoder:
@@ -74,7 +75,7 @@ class LatentCoder:
         self.context, self._code_context = list(context), code_context
 
     def encode(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
+        self, y: NDArray[np.float64], codes: Codes, *, quality: Ints
     ) -> tuple[Ints, list[bytes]]:
         """Quantise and code latents.
 
@@ -95,7 +96,7 @@ class LatentCoder:
     def decode(
         self,
         messages: Sequence[bytes],
-        codes: NDArray[np.uint8],
+        codes: Codes,
         *,
         size: tuple[int, int],
         quality: Ints,
@@ -124,9 +125,7 @@ class LatentCoder:
             y_hat[:, start:stop][:, :, where] = value
         return y_hat
 
-    def symbols(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], *, quality: Ints
-    ) -> tuple[Ints, Ints]:
+    def symbols(self, y: NDArray[np.float64], codes: Codes, *, quality: Ints) -> tuple[Ints, Ints]:
         """Symbols and their tables, as the tables are learned from them.
 
         Args:
@@ -143,7 +142,7 @@ class LatentCoder:
         return symbols, tables
 
     def _quantise(
-        self, y: NDArray[np.float64], codes: NDArray[np.uint8], quality: Ints
+        self, y: NDArray[np.float64], codes: Codes, quality: Ints
     ) -> tuple[Ints, list[tuple[Ints, Ints]]]:
         """ŷ, and of each step the symbols and tables, a row for each message."""
         n, steps = len(y), []
@@ -158,8 +157,10 @@ class LatentCoder:
             y_hat[:, start:stop][:, :, where] = value
         return y_hat, steps
 
-    def _planes(self, codes: NDArray[np.uint8], quality: Ints) -> Array:
+    def _planes(self, codes: Codes, quality: Ints) -> Array:
         """What the networks are told of each picture, (n, E + 1): its product code, its quality."""
+        if codes is None:
+            raise CodecError("the codec codes latents by side codes, and none were given")
         M, _, E = self._code_context.shape
         planes: Array = np.empty((len(codes), E + 1), dtype=np.float32)
         planes[:, :E] = self._code_context[np.arange(M), codes].sum(1).clip(-255, 255)

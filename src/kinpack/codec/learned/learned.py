@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, fill_transparent, join, split
-from kinpack.codec.learned.latent_coder import Ints, LatentCoder
+from kinpack.codec.learned.latent_coder import Codes, Ints, LatentCoder
 from kinpack.codec.learned.lattice_coder import LatticeCoder
+from kinpack.codec.learned.side_code import SideCode
 from kinpack.codec.learned.synthesis_window import SynthesisWindow
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.payload import Candidate
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.entropy.varint import join_parts, split_parts
 from kinpack.errors import ImageError, PayloadError
 from kinpack.networks.integer_network import ExactNetwork
@@ -80,7 +80,7 @@ class LearnedCoder:
     def encode(
         self,
         pictures: Sequence[Picture],
-        codes: NDArray[np.uint8],
+        codes: Codes = None,
         *,
         quality: Qualities,
         draw: bool = True,
@@ -89,7 +89,7 @@ class LearnedCoder:
 
         Args:
             pictures: uint8 (H, W, 3) each, sides 1 to 4096.
-            codes: (n, M) sub-indices of each.
+            codes: (n, M) sub-indices of each, where the context of latents has codes in it.
             quality: 1 to 99, of all or of each.
             draw: whether the pictures drawn are wanted.
 
@@ -112,12 +112,14 @@ class LearnedCoder:
         for (h, w), rows in _batches(sizes):
             if max(h, w) * STRIDE > TILE:
                 (i,) = rows
-                payloads[i], large = self._encode_large(pictures[i], codes[rows], q[rows], draw)
+                payloads[i], large = self._encode_large(
+                    pictures[i], _some(codes, rows), q[rows], draw
+                )
                 if large is not None:
                     drawn[i] = large
                 continue
             y = self.analyse([pictures[i] for i in rows], q[rows])
-            y_hat, messages = self.latents.encode(y, codes[rows], quality=q[rows])
+            y_hat, messages = self.latents.encode(y, _some(codes, rows), quality=q[rows])
             for i, message in zip(rows, messages, strict=True):
                 payloads[i] = message
             if draw:
@@ -128,7 +130,7 @@ class LearnedCoder:
     def decode(
         self,
         payloads: Sequence[bytes],
-        codes: NDArray[np.uint8],
+        codes: Codes = None,
         *,
         sizes: Sequence[tuple[int, int]],
         quality: Qualities,
@@ -137,7 +139,7 @@ class LearnedCoder:
 
         Args:
             payloads: as ``encode`` gave them.
-            codes: (n, M) sub-indices of each.
+            codes: (n, M) sub-indices of each, as for ``encode``.
             sizes: (height, width) of each picture.
             quality: at which all, or each, were encoded.
 
@@ -158,10 +160,10 @@ class LearnedCoder:
         for (h, w), rows in _batches(sizes):
             if max(h, w) * STRIDE > TILE:
                 (i,) = rows
-                pictures[i] = self._decode_large(payloads[i], codes[rows], sizes[i], q[rows])
+                pictures[i] = self._decode_large(payloads[i], _some(codes, rows), sizes[i], q[rows])
                 continue
             messages = [payloads[i] for i in rows]
-            y_hat = self.latents.decode(messages, codes[rows], size=(h, w), quality=q[rows])
+            y_hat = self.latents.decode(messages, _some(codes, rows), size=(h, w), quality=q[rows])
             for i, picture in zip(rows, self._draw(y_hat, q[rows]), strict=True):
                 pictures[i] = picture[: sizes[i][0], : sizes[i][1]]
         return pictures
@@ -205,7 +207,7 @@ class LearnedCoder:
         return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
     def _encode_large(
-        self, picture: Picture, code: NDArray[np.uint8], quality: Ints, draw: bool
+        self, picture: Picture, code: Codes, quality: Ints, draw: bool
     ) -> tuple[bytes, Picture | None]:
         """Payload of a picture in tiles, and the picture drawn, if it is wanted."""
         size = (picture.shape[0], picture.shape[1])
@@ -236,7 +238,7 @@ class LearnedCoder:
         return y
 
     def _decode_large(
-        self, payload: bytes, code: NDArray[np.uint8], size: tuple[int, int], quality: Ints
+        self, payload: bytes, code: Codes, size: tuple[int, int], quality: Ints
     ) -> Picture:
         """Draw a picture of a payload in tiles."""
         window = self._window(size, quality)
@@ -267,14 +269,14 @@ class LearnedImages:
 
     Args:
         coder: of RGB pictures.
-        quantiser: of the product codes in packets.
+        side: makes and reads the codes that go before messages; None where the codec has none.
     """
 
     kinds = (Kind.LEARNED,)
     at_once = 64
 
-    def __init__(self, coder: LearnedCoder, quantiser: ProductQuantiser) -> None:
-        self.coder, self._quantiser = coder, quantiser
+    def __init__(self, coder: LearnedCoder, side: SideCode | None = None) -> None:
+        self.coder, self._side = coder, side
 
     def takes(self, image: Image) -> bool:
         """Whether an image is small enough."""
@@ -284,7 +286,6 @@ class LearnedImages:
     def encode(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         *,
         draw: bool = True,
@@ -296,7 +297,11 @@ class LearnedImages:
             else np.broadcast_to(image, (*image.shape[:2], 3))
             for image in images
         ]
+        side = self._side
+        codes = None if side is None else side.codes(images)
         payloads, drawn = self.coder.encode(pictures, codes, quality=qualities, draw=draw)
+        if side is not None and codes is not None:
+            payloads = side.before(codes, payloads)
         made = []
         for i, (image, payload) in enumerate(zip(images, payloads, strict=True)):
             if image.shape[2] == 4:
@@ -314,11 +319,13 @@ class LearnedImages:
 
     def decode(self, packets: Sequence[Packet]) -> list[Image]:
         """Draw the images of learned packets."""
-        codes = self._quantiser.unpack_each([packet.code for packet in packets])
         sizes = [(packet.height, packet.width) for packet in packets]
         parts = [split(p.payload) if p.channels == 4 else (b"", p.payload) for p in packets]
         qualities = [packet.quality for packet in packets]
-        pictures = self.coder.decode([c for _, c in parts], codes, sizes=sizes, quality=qualities)
+        codes, messages = None, [colour for _, colour in parts]
+        if self._side is not None:
+            codes, messages = self._side.taken_off(messages)
+        pictures = self.coder.decode(messages, codes, sizes=sizes, quality=qualities)
         images: list[Image] = []
         for packet, (alpha_part, _), picture in zip(packets, parts, pictures, strict=True):
             if packet.channels == 4:
@@ -329,6 +336,10 @@ class LearnedImages:
             else:
                 images.append(np.ascontiguousarray(picture))
         return images
+
+
+def _some(codes: Codes, rows: Sequence[int]) -> Codes:
+    return None if codes is None else codes[list(rows)]
 
 
 def _grey(picture: Image) -> Image:

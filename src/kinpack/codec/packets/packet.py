@@ -12,7 +12,7 @@ from kinpack.errors import PayloadError
 MAX_SIDE = 1 << 16
 """Longest side, in pixels, that a packet may state."""
 
-_HEAD = struct.Struct("<BBBBII")
+_HEAD = struct.Struct("<BBBII")
 
 
 class Kind(IntEnum):
@@ -32,7 +32,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One image, coded: a product code that finds its kin and a payload that draws it.
+    """One image, coded: what draws it.
 
     Attributes:
         width: pixels across, 1 to 65,535.
@@ -40,8 +40,6 @@ class Packet:
         channels: 1 grey, 3 RGB, 4 RGBA.
         kind: how ``payload`` is coded.
         quality: at which the image was coded, 1 to 100 (100 is lossless).
-        code: the packed product code, 8 bytes for M = 16 books of K = 16 words; byte j holds
-            sub-index 2j in its low and sub-index 2j + 1 in its high four bits.
         payload: the coded picture.
     """
 
@@ -50,7 +48,6 @@ class Packet:
     channels: int
     kind: Kind
     quality: int
-    code: bytes
     payload: bytes
 
     def __post_init__(self) -> None:
@@ -70,12 +67,10 @@ class Packet:
         return self.width * self.height * self.channels
 
     def checksum(self) -> int:
-        """CRC-32 over size, kind, quality, code and payload, as an unsigned 32-bit integer.
+        """CRC-32 over size, kind, quality and payload, as an unsigned 32-bit integer.
 
-        The covered bytes are ``kind, quality, channels, len(code)`` as one byte each, ``width`` and
-        ``height`` as little-endian 32-bit integers, then the code, then the payload.
+        The covered bytes are ``kind, quality, channels`` as one byte each, ``width`` and ``height``
+        as little-endian 32-bit integers, then the payload.
         """
-        head = _HEAD.pack(
-            self.kind, self.quality, self.channels, len(self.code), self.width, self.height
-        )
-        return zlib.crc32(self.payload, zlib.crc32(self.code, zlib.crc32(head)))
+        head = _HEAD.pack(self.kind, self.quality, self.channels, self.width, self.height)
+        return zlib.crc32(self.payload, zlib.crc32(head))

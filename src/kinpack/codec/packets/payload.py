@@ -70,7 +70,6 @@ class Payload(Protocol):
     def encode(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         *,
         draw: bool = True,
@@ -79,7 +78,6 @@ class Payload(Protocol):
 
         Args:
             images: uint8 (H, W, C) each.
-            codes: (n, M) sub-indices of each.
             qualities: 1 to 99, of each.
             draw: whether the error is wanted; without it none may be counted.
 
@@ -197,7 +195,6 @@ class Payloads:
     def encode_own(
         self,
         images: Sequence[Image],
-        codes: NDArray[np.uint8],
         qualities: Sequence[int],
         *,
         draw: bool,
@@ -207,7 +204,6 @@ class Payloads:
 
         Args:
             images: uint8 (H, W, C) each.
-            codes: (n, M) sub-indices of each.
             qualities: 1 to 100, of each.
             draw: whether the error is wanted of a payload that has no rival.
             threads: that work at a time.
@@ -226,7 +222,6 @@ class Payloads:
             made = in_parts(
                 payload.encode,
                 [images[i] for i in rows],
-                codes[rows],
                 [qualities[i] for i in rows],
                 size=payload.at_once,
                 threads=threads,

@@ -1,4 +1,4 @@
-"""Learning the causal network: a pixel's mixture from its neighbourhood and the product code.
+"""Learning the causal network: a pixel's mixture from its neighbourhood.
 
 It is trained in floating point on the bits of pixels drawn at random, and frozen to integers so
 fine that next to nothing is lost.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kinpack.codec.causal.causal_context import PLACES, PLANES
-from kinpack.codec.causal.causal_model import CODE, HIDDEN, CausalModel, Layer
+from kinpack.codec.causal.causal_model import HIDDEN, CausalModel, Layer
 from kinpack.codec.causal.logistic_mixture import (
     LARGEST_SCALE,
     LEAST_SCALE,
@@ -32,8 +32,6 @@ BATCH = 4096
 """Pixels of a training step."""
 CALIBRATION = 1 << 16
 """Pixels that the reach of hidden layers is taken from."""
-CONTEXT = 32
-"""Numbers that the product code adds to the inputs, where it has a part in this."""
 
 _FLOOR = 1e-5  # probability below which a level is not trained further
 _WEIGHT = (1 << 15) - 1
@@ -58,36 +56,26 @@ class CausalConfig:
 
 
 class CausalNetwork(nn.Module):
-    """A perceptron of three layers from PLANES + E numbers to 3 · PARTS.
+    """A perceptron of three layers from PLANES numbers to 3 · PARTS."""
 
-    Args:
-        config: sizes.
-        M: books of the product code; 0 leaves the code out.
-        K: words of a book.
-    """
-
-    def __init__(self, config: CausalConfig, *, M: int = 0, K: int = 0) -> None:
+    def __init__(self, config: CausalConfig) -> None:
         super().__init__()
-        self.places, self.context = config.places, CONTEXT if M else 0
-        self.words = nn.Parameter(0.05 * torch.randn(max(M, 1), max(K, 1), self.context))
-        wide = config.hidden
+        self.places, wide = config.places, config.hidden
         self.layers = nn.ModuleList(
-            [nn.Linear(PLANES + self.context, wide), nn.Linear(wide, wide), nn.Linear(wide, 9)]
+            [nn.Linear(PLANES, wide), nn.Linear(wide, wide), nn.Linear(wide, 9)]
         )
 
-    def inputs(self, x: Tensor, codes: Tensor | None) -> Tensor:
-        """Join neighbourhoods (n, PLANES), 0 to 255, and codes (n, M)."""
+    def inputs(self, x: Tensor) -> Tensor:
+        """What the first layer reads of neighbourhoods (n, PLANES), 0 to 255."""
         seen = x.float() / 255
         if not self.places:
             seen[:, PLACES] = 0
-        if codes is None:
-            return seen
-        return torch.cat([seen, self.words[torch.arange(codes.shape[1]), codes].sum(1)], 1)
+        return seen
 
-    def forward(self, x: Tensor, codes: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Map to (n, 3 · PARTS): logarithms of weights, means, log2 of scales, each its own way."""
         first, second, last = self.layers
-        hidden = torch.relu(second(torch.relu(first(self.inputs(x, codes)))))
+        hidden = torch.relu(second(torch.relu(first(self.inputs(x)))))
         said: Tensor = last(hidden)
         return said
 
@@ -121,10 +109,8 @@ def mixture_bits(said: Tensor, values: Tensor, step: Tensor) -> Tensor:
 
 def train_causal(
     planes: Sequence[NDArray[np.uint8]],
-    codes: NDArray[np.uint8] | None,
     *,
     steps: NDArray[np.int64],
-    K: int,
     config: CausalConfig,
     budget: Budget,
 ) -> CausalModel:
@@ -132,52 +118,39 @@ def train_causal(
 
     Args:
         planes: uint8 (H, W) each, to learn from.
-        codes: (n, M) product codes of their pictures; None leaves them out.
         steps: (s,) values of Δ that it is to serve.
-        K: words of a book of the code.
         config: sizes and options.
         budget: how long, and where the run is kept.
     """
     torch.manual_seed(budget.seed)
     samples = PixelSamples(planes)
-    network = CausalNetwork(config, M=0 if codes is None else codes.shape[1], K=K)
-    known = None if codes is None else torch.from_numpy(codes.astype(np.int64))
+    network = CausalNetwork(config)
 
-    def batch(number: int, n: int) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+    def batch(number: int, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rng = np.random.default_rng((budget.seed, 3, number))
-        x, values, (image, step), weights = samples.draw(rng, n, steps)
-        own = None if known is None else known[torch.from_numpy(image)]
+        x, values, (_, step), weights = samples.draw(rng, n, steps)
         value, delta = torch.from_numpy(values), torch.from_numpy(step)
-        return torch.from_numpy(x), own, value, delta, torch.from_numpy(weights)
+        return torch.from_numpy(x), value, delta, torch.from_numpy(weights)
 
     def losses(number: int) -> dict[str, Tensor]:
-        x, own, values, step, weights = batch(number, BATCH)
-        bits = mixture_bits(network(x, own), values.float(), step.float())
+        x, values, step, weights = batch(number, BATCH)
+        bits = mixture_bits(network(x), values.float(), step.float())
         return {"loss": (bits * weights).mean()}
 
     TrainingRun(network, losses, replace(budget, learning_rate=config.learning_rate)).finish()
-    x, own, *_ = batch(1 << 40, CALIBRATION)
-    return frozen(network, x, own)
+    return frozen(network, batch(1 << 40, CALIBRATION)[0])
 
 
 @torch.no_grad()
-def frozen(network: CausalNetwork, x: Tensor, codes: Tensor | None) -> CausalModel:
+def frozen(network: CausalNetwork, x: Tensor) -> CausalModel:
     """The network in integers.
 
     Args:
         network: trained.
         x: (n, PLANES) neighbourhoods that tell the reach of its hidden layers.
-        codes: (n, M) codes that go with them.
     """
-    seen = network.inputs(x, codes)
+    seen = network.inputs(x)
     units = np.full(seen.shape[1], 1 / 255)
-    words = network.words.double().numpy()
-    context = np.zeros((*words.shape[:2], network.context), dtype=np.int64)
-    if network.context:
-        reach = np.abs(words).max(1).sum(0)
-        unit = np.maximum(reach, 1e-9) / (CODE - len(words) / 2)
-        context = np.rint(words / unit).astype(np.int64)
-        units[PLANES:] = unit
     layers: list[Layer] = []
     linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
     for layer in linear[:-1]:
@@ -194,7 +167,7 @@ def frozen(network: CausalNetwork, x: Tensor, codes: Tensor | None) -> CausalMod
     bias[means] = _MEAN_SPAN * bias[means] + _MEAN
     per = (1 / (WEIGHTS_PER_OCTAVE * math.log2(math.e)), 1 / MEAN_UNITS, 1 / SCALES_PER_OCTAVE)
     layers.append(_quantised(weight, bias, units, np.repeat(per, PARTS)))
-    return CausalModel(tuple(layers), context)
+    return CausalModel(tuple(layers))
 
 
 def _quantised(

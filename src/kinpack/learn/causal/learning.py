@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from kinpack.codec.causal.causal_image import MOST_PIXELS, make_causal_test
 from kinpack.codec.codec import Codec
-from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
 from kinpack.learn.causal.causal_training import CausalConfig, train_causal
 from kinpack.learn.causal.restoration import train_restoration
@@ -78,9 +77,7 @@ def with_grey(codec: Codec, images: Sequence[NDArray[np.uint8]], plan: CausalPla
     )
     model = train_causal(
         planes,
-        product_codes(codec, fitting),
         steps=served,
-        K=codec.quantiser.K,
         config=CausalConfig(hidden=plan.hidden),
         budget=plan.of("grey", 1 - RESTORATION_SHARE),
     )
@@ -111,9 +108,7 @@ def with_alpha(codec: Codec, planes: Sequence[NDArray[np.uint8]], plan: CausalPl
         raise CodecError("there is no alpha plane small enough to be coded pixel by pixel")
     model = train_causal(
         fitting,
-        None,
         steps=np.array([1]),
-        K=0,
         config=CausalConfig(hidden=plan.hidden, places=False),
         budget=plan.of("alpha", 1.0),
     )

@@ -17,7 +17,6 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.learned.learned import LearnedImages
 from kinpack.codec.packets.packet import Kind
 from kinpack.codec.packets.payload import Payload, Payloads
-from kinpack.describers.describing import product_codes
 from kinpack.networks.container import Container, read_container
 from kinpack.pictures.images import Image
 
@@ -58,16 +57,15 @@ def calibrated_rule(codec: Codec, pictures: Sequence[Image]) -> ClassicRule:
     """
     images = [*pictures, *drawings(max(8, len(pictures) // 4))]
     makers: dict[tuple[Kind, ...], Callable[[], Payload | None]] = {
-        LearnedImages.kinds: lambda: LearnedImages(codec.parts.untested_coder(), codec.quantiser),
+        LearnedImages.kinds: codec.parts.untested_learned,
         CausalImages.kinds: codec.parts.untested_causal,
     }
     payloads = Payloads(codec.name, makers, own=tuple(makers))
-    codes = product_codes(codec, images)
     seen, gains = [], []
     groups = np.tile(np.arange(len(images)) < len(pictures), len(QUALITIES))
     for quality in QUALITIES:
         each = [quality] * len(images)
-        own = payloads.encode_own(images, codes, each, draw=True, threads=None)
+        own = payloads.encode_own(images, each, draw=True, threads=None)
         learned = [one for one in own if one is not None]
         seen.append(features(images, learned, quality=quality))
         for image, candidate in zip(images, learned, strict=True):

@@ -114,7 +114,6 @@ def freeze(
         **description,
         "sort": "learned",
         "latent": latent.to_dict(),
-        "code": "network",
         "integer_networks": stored,
     }
 
@@ -136,8 +135,7 @@ def freeze(
         tables = refit_tables(first, deviations(), symbols, contexts)
         coder = build(tables).parts.untested_coder()
     # What the test packets decode to is what plain arithmetic makes of them.
-    untested = build(tables)
-    test = make_test(untested.parts.untested_coder(engine="numpy"), untested.quantiser)
+    test = make_test(build(tables).parts.untested_learned(engine="numpy"))
     codec = build(tables, test=test)
     if calibrate_rule:
         tried = pictures[: rule_patches(len(pictures))]

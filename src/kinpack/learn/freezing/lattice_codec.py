@@ -17,14 +17,13 @@ from kinpack.learn.freezing.scales import CALIBRATION_QUALITIES, UNIT
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.models.model import pictures_of, quality_plane
 from kinpack.networks.byte_layers import ByteLayers
-from kinpack.networks.container import Container, read_container
+from kinpack.networks.container import Container
 
 
 def freeze_lattice(
     model: LatticeModel,
     patches: Patches,
     *,
-    base: Codec,
     description: Mapping[str, Any],
 ) -> Codec:
     """Turn a trained model into a codec.
@@ -32,7 +31,6 @@ def freeze_lattice(
     Args:
         model: trained.
         patches: to calibrate with; of several sides, so that all levels of the lattice occur.
-        base: codec whose product code it takes over; payloads do not depend on it.
         description: plain values for the header (name, data, seed, …).
 
     Returns:
@@ -50,26 +48,18 @@ def freeze_lattice(
         "lattice": coder.latent.to_dict(),
         "byte_networks": {"synthesis": synthesis},
     }
-    header |= {key: base.header[key] for key in ("code", "descriptor") if key in base.header}
-    own = {
+    blobs = {
         "analysis": float_graph(
             model.analysis, inputs=["n", 4, "h", "w"], outputs=["n", config.latent, "i", "j"]
         )
     }
-    given = read_container(base.to_bytes(), where="a codec")
-    blobs = {name: blob for name, blob in given.blobs.items() if name == "code"} | own
-    arrays = {
-        name: array
-        for name, array in given.arrays.items()
-        if name == "codebooks" or name.startswith("descriptor_")
-    }
-    arrays |= stored | coder.to_arrays()
+    arrays = stored | coder.to_arrays()
 
     def build(**more: Any) -> Codec:
         return Codec.from_container(Container({**header, **more}, blobs, arrays))
 
     # What the test packets decode to is what plain arithmetic makes of them.
-    test = make_test(build().parts.untested_coder(engine="numpy"), base.quantiser)
+    test = make_test(build().parts.untested_learned(engine="numpy"))
     codec = build(test=test)
     codec.learned_coder()
     return codec

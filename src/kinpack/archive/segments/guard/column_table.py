@@ -22,8 +22,8 @@ NUMBERS = {
 }
 """Types of numbers, by numpy's names, and Parquet's types that hold them."""
 
-PHYSICAL = {**NUMBERS, "string": "BYTE_ARRAY", "binary": "BYTE_ARRAY", "fixed": "FIXED"}
-"""Types of columns, and Parquet's types that hold them; ``fixed`` is bytes, as many a row."""
+PHYSICAL = {**NUMBERS, "string": "BYTE_ARRAY", "binary": "BYTE_ARRAY"}
+"""Types of columns, and Parquet's types that hold them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Column:
     def __post_init__(self) -> None:
         if self.dtype not in PHYSICAL or (self.limit > 0) == (self.dtype in NUMBERS):
             raise ValueError(f"{self.name}: {self.dtype} with a limit of {self.limit} bytes")
-        if self.optional and (self.dtype in ("binary", "fixed") or "ARRAY" in self.encoding):
+        if self.optional and (self.dtype == "binary" or "ARRAY" in self.encoding):
             raise ValueError(
                 f"{self.name}: optional are numbers and texts, no array by differences"
             )
 
     @property
     def arrow_type(self) -> Any:
-        """The Arrow type of its values; none of ``fixed``, which depends on the codec."""
+        """The Arrow type of its values."""
         import pyarrow as pa
 
         known = {"string": pa.string(), "binary": pa.binary()}
@@ -69,7 +69,6 @@ COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
         Column("payload", "binary", "DELTA_LENGTH_BYTE_ARRAY", packed=False, limit=2**31 - 1),
-        Column("code", "fixed", "PLAIN", packed=False, limit=255),
         Column("id", "string", "DELTA_BYTE_ARRAY", limit=_LONGEST_TEXT),
         Column("label", "string", "DICTIONARY", optional=True, limit=_LONGEST_TEXT),
         Column("length", "int32", "DELTA_BINARY_PACKED"),
@@ -81,7 +80,7 @@ COLUMNS: dict[str, Column] = {
         Column("checksum", "uint32", "PLAIN", packed=False),
     )
 }
-"""All columns by name, in the order in which they lie in the file: payloads and codes first."""
+"""All columns by name, in the order in which they lie in the file: payloads first."""
 
 
 def optional_columns() -> list[Column]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from kinpack.archive.segments.guard.column_table import (
     COLUMNS,
-    NUMBERS,
     PHYSICAL,
     Column,
     most_text,
@@ -22,7 +21,7 @@ from kinpack.archive.segments.guard.column_table import (
 from kinpack.thrift import read_struct
 
 MAGIC = b"PAR1"
-_TYPES = {"INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6, "FIXED": 7}
+_TYPES = {"INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6}
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
 _ENCODINGS = {
     "PLAIN": frozenset({_PLAIN}),
@@ -86,7 +85,7 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
         raise ValueError("its row group is not that of a segment")
     place = 4
     pages: dict[str, Pages] = {}
-    for (column, size), chunk in zip(columns, chunks, strict=True):
+    for column, chunk in zip(columns, chunks, strict=True):
         place = _check_chunk(chunk, column, rows, place)
         if column.name == "payload":
             if place != offset:
@@ -94,7 +93,7 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
             continue
         start = chunk[3].get(11, chunk[3][9]) - offset
         where = pages[column.name] = Pages(start, place - offset, chunk[3][4] == _ZSTD)
-        _check_pages(tail, where, column, rows=rows, most=_most_bytes(column, rows, size))
+        _check_pages(tail, where, column, rows=rows, most=_most_bytes(column, rows))
     if place > offset + begin:
         raise ValueError("its columns reach into its footer")
     return pages
@@ -113,23 +112,23 @@ def check_prefixes(tail: bytes, pages: Pages, column: Column, *, rows: int) -> N
         ValueError: they become longer than a segment's may be, or their lengths are broken.
     """
     if column.encoding == "DELTA_BYTE_ARRAY":
-        most = _most_bytes(column, rows, 0)
+        most = _most_bytes(column, rows)
         _check_pages(tail, pages, column, rows=rows, most=most, prefixes=most_text(rows))
 
 
-def _most_bytes(column: Column, rows: int, size: int) -> int:
-    """Most bytes of a column's pages, unpacked; ``size`` is that of a value of fixed size."""
+def _most_bytes(column: Column, rows: int) -> int:
+    """Most bytes of a column's pages, unpacked."""
     if column.dtype == "string":
         return most_text(rows) + 16 * rows + 1024
-    return (9 if column.dtype in NUMBERS else size) * rows + 4096
+    return 9 * rows + 4096
 
 
-def _check_schema(schema: Any) -> list[tuple[Column, int]]:
-    """See that the columns are those of a segment; gives those that are there, with their size."""
+def _check_schema(schema: Any) -> list[Column]:
+    """See that the columns are those of a segment; gives those that are there."""
     fields = schema[1:] if isinstance(schema, list) else []
     if not fields or not isinstance(schema[0], dict) or schema[0].get(5) != len(fields):
         raise ValueError("its columns are none, or nested")
-    found: list[tuple[Column, int]] = []
+    found: list[Column] = []
     for column in COLUMNS.values():
         field = fields[len(found)] if len(found) < len(fields) else None
         name = field.get(4) if isinstance(field, dict) else None
@@ -139,10 +138,7 @@ def _check_schema(schema: Any) -> list[tuple[Column, int]]:
         kind = _TYPES[PHYSICAL[column.dtype]]
         if name != column.name.encode() or told != (kind, int(column.optional), 0):
             raise ValueError(f"its column {column.name} is of another name or type")
-        size = field.get(2) if isinstance(field, dict) and column.dtype == "fixed" else 0
-        if column.dtype == "fixed" and not (type(size) is int and 0 < size <= column.limit):
-            raise ValueError(f"its column {column.name} has {size} bytes a value")
-        found.append((column, size or 0))
+        found.append(column)
     if len(found) != len(fields):
         raise ValueError("it has other columns than a segment")
     return found

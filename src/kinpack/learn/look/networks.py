@@ -1,0 +1,77 @@
+"""Network of the describer `look`: what is the same picture, whatever was done to it.
+
+```
+ RGB ─▶ luma, less its mean, over its deviation ─┬─▶ trunk ─┐
+                                        mirrored ─┴─▶ trunk ─┴─▶ + ─▶ form, of length 1
+ RGB ─▶ mean colours of four quarters ─────────────────────────────▶ tone
+```
+Form does not change with brightness, contrast, colour and mirroring by construction, and learns not
+to change with gamma, blur, noise, framing and small turns. Tone keeps what form leaves out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SIDE = 32
+"""Side of the pictures that the network sees."""
+FORM, TONE = 64, 12
+"""Components of either part."""
+LUMA = (0.299, 0.587, 0.114)
+FLOOR = 0.01
+"""Added to the deviation of the luma, so that the noise of a flat picture is not blown up."""
+_LAYERS = ((32, 4, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2))
+"""Channels, side and stride of each convolution: none at full size, where most time would go."""
+
+
+class FormNetwork(nn.Module):
+    """Form of luma: (n, 1, 32, 32), 0 to 1, to (n, FORM), of length 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for width, side, stride in _LAYERS:
+            layers += [nn.Conv2d(before, width, side, stride, padding=1), nn.ReLU()]
+            before = width
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * before, FORM))
+        self.linear = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, FORM))
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """Map (n, 1, 32, 32) to (n, FORM)."""
+        centred = luma - luma.mean((2, 3), keepdim=True)
+        # The deviation is the mean of this product times the side: a describer file has no root.
+        flat = centred.flatten(1)
+        deviation = (flat * nn.functional.normalize(flat, dim=1)).mean(1, keepdim=True) * SIDE
+        x = (flat / (deviation + FLOOR)).reshape(-1, 1, SIDE, SIDE)
+        mirrored = x.flip(3)
+        both = self.trunk(x) + self.linear(x) + self.trunk(mirrored) + self.linear(mirrored)
+        return nn.functional.normalize(both, dim=1)
+
+
+class LookNetwork(nn.Module):
+    """Form and tone of pictures.
+
+    Args:
+        form: trained.
+    """
+
+    def __init__(self, form: FormNetwork) -> None:
+        super().__init__()
+        self.form = form
+        self.luma = nn.Conv2d(3, 1, 1, bias=False)
+        self.quarters = nn.Conv2d(3, 3, SIDE // 2, stride=SIDE // 2, groups=3, bias=False)
+        self.form_first = nn.Linear(FORM, FORM + TONE, bias=False)
+        self.tone_last = nn.Linear(TONE, FORM + TONE, bias=False)
+        with torch.no_grad():
+            self.form_first.weight.copy_(torch.eye(FORM + TONE, FORM))
+            self.tone_last.weight.copy_(torch.eye(FORM + TONE)[:, FORM:])
+            self.luma.weight.copy_(torch.tensor(LUMA).view(1, 3, 1, 1))
+            self.quarters.weight.fill_(1 / (SIDE // 2) ** 2)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Map (n, 3, 32, 32), 0 to 1, to (n, FORM + TONE)."""
+        tone = self.quarters(picture).flatten(1)
+        both: Tensor = self.form_first(self.form(self.luma(picture))) + self.tone_last(tone)
+        return both
