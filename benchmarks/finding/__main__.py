@@ -7,7 +7,8 @@ Each collection is packed. Some of its pictures, changed, are searched for; the 
 first among all. Told are the shares of queries whose original is the first, or among the first 10
 or 30; for a code whose first 30 are drawn and compared, the place after that. Where others lie as
 near as the original, they count as nearer. Of the comparison it tells similarities of originals,
-and of all the other pictures that were drawn, which are the nearest by code, so the hardest.
+and of all the other pictures that were drawn, which are the nearest by code, so the hardest. Of
+codes it tells how many of the pictures have one of their own, and how many bits are used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from benchmarks.finding.changes import CHANGES, changed
 from benchmarks.finding.drawn import cell, page
-from benchmarks.finding.methods import COMPARED, METHODS, Vectors
+from benchmarks.finding.methods import COMPARED, METHODS, CodeFinder, Vectors
 from benchmarks.lattice.rendered_pictures import fonts_in
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
@@ -79,8 +80,8 @@ class Similarities:
 
 def measure(
     images: Sequence[Image], names: Sequence[str], queries: int, seed: int
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Rows of one collection, a change and method each, and what the comparison told."""
+) -> tuple[list[dict[str, Any]], dict[str, Any], list[dict[str, Any]]]:
+    """Rows of one collection, a change and method each; what comparison and codes told."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(images))[:queries].tolist()
     finders = {name: METHODS[name](images) for name in names}
@@ -103,7 +104,12 @@ def measure(
             for name, some in places.items():
                 shares = {f"recall_{at}": _percent(np.array(some) < at) for at in AMONG}
                 rows.append({"change": change, "method": name, **shares})
-    return rows, told.row()
+    codes = [
+        {"method": name, **finder.told()}
+        for name, finder in finders.items()
+        if isinstance(finder, CodeFinder)
+    ]
+    return rows, told.row(), codes
 
 
 def _compared(
@@ -200,15 +206,18 @@ def main() -> None:
     names = args.only or list(METHODS)
     results = load_results(args.output)
     rows, comparison = results.get("rows", []), results.get("comparison", [])
+    codes = results.get("codes", [])
     for name, load in collections(args).items():
         images = load()
         size = {"collection": name, "pictures": len(images), "queries": args.queries}
-        some, told = measure(images, names, args.queries, args.seed)
+        some, told, of_codes = measure(images, names, args.queries, args.seed)
         rows = [row for row in rows if row["collection"] != name]
         rows += [{"collection": name, **row} for row in some]
         comparison = [row for row in comparison if row["collection"] != name]
         comparison.append({**size, **told})
-        values = {"means": means(rows), "comparison": comparison, "rows": rows}
+        codes = [row for row in codes if row["collection"] != name]
+        codes += [{"collection": name, **row} for row in of_codes]
+        values = {"means": means(rows), "comparison": comparison, "codes": codes, "rows": rows}
         save_results(args.output, {**run_head(seed=args.seed), **values})
         for row in means(rows):
             if row["collection"] == name:

@@ -6,6 +6,7 @@ A method that is to be measured beside these, such as a describer's code, is a l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from kinpack.describers.describer import Describer
-from kinpack.describers.describing import Describes, product_codes
 from kinpack.pictures.images import Image, composite_on_white, to_pil
 
 Vectors = NDArray[np.float32]
+ORDERED_ANEW = 100
+"""How many of the nearest are ordered anew by longer codes."""
 
 
 class Finder(Protocol):
@@ -55,16 +57,49 @@ class CodeFinder:
     Args:
         images: the collection.
         describer: what makes the codes.
+        fine: whether its longer codes order the nearest anew.
+
+    Attributes:
+        codes: uint8 (n, M), of the collection.
     """
 
-    def __init__(self, images: Sequence[Image], describer: Describes) -> None:
+    def __init__(
+        self, images: Sequence[Image], describer: Describer, *, fine: bool = False
+    ) -> None:
         self._describer = describer
-        self._known = describer.quantiser.decode(product_codes(describer, images))
+        latents = describer.latents(images)
+        self.codes = describer.quantiser.encode(describer.projected(latents))
+        self._known = describer.searched.decode(self.codes)
+        self._finely: Vectors | None = None
+        if fine and describer.fine is not None:
+            longer = describer.fine.encode(describer.finely(latents))
+            self._finely = describer.fine.decode(longer)
 
     def distances(self, query: Image) -> Vectors:
-        """How far a query lies from each picture."""
-        total: Vectors = np.square(self._known - self._describer.describe([query])).sum(axis=1)
-        return total
+        """How far a query lies from each picture, in the nearest of its turns."""
+        describer = self._describer
+        turns = [np.rot90(query, turn) for turn in range(4 if describer.turned else 1)]
+        latents = describer.latents([np.ascontiguousarray(turn) for turn in turns])
+        asked = describer.weighted(describer.projected(latents))
+        far = _nearest_turn(asked, self._known)
+        if self._finely is None:
+            return far
+        first = np.argsort(far, kind="stable")[:ORDERED_ANEW]
+        ordered = np.full(len(far), np.inf, np.float32)
+        ordered[first] = _nearest_turn(describer.finely(latents), self._finely[first])
+        return ordered
+
+    def told(self) -> dict[str, float]:
+        """Share of distinct codes, in percent, and the bits that the codes use."""
+        distinct = 100 * len(np.unique(self.codes, axis=0)) / len(self.codes)
+        bits = self._describer.bits_used(self.codes)
+        return {"distinct_codes": round(distinct, 2), "bits_used": round(bits, 1)}
+
+
+def _nearest_turn(asked: Vectors, known: Vectors) -> Vectors:
+    """Squared distances of the nearest of some vectors (t, D) to each of others: float32 (n,)."""
+    far: Vectors = np.square(known[None] - asked[:, None]).sum(axis=2).min(axis=0)
+    return far
 
 
 def _grey(image: Image, width: int, height: int) -> Vectors:
@@ -112,7 +147,13 @@ def principal_components(images: Sequence[Image]) -> Finder:
     return VectorFinder(images, lambda image: axes @ pixels(image), 2)
 
 
+def _look(images: Sequence[Image], *, fine: bool) -> Finder:
+    return CodeFinder(images, Describer.load("look"), fine=fine)
+
+
 METHODS: dict[str, Callable[[Sequence[Image]], Finder]] = {
+    "look, 8 bytes": partial(_look, fine=False),
+    "look, 8 + 32 bytes": partial(_look, fine=True),
     "classic code": lambda images: CodeFinder(images, Describer.load("classic")),
     "pHash": lambda images: VectorFinder(images, perceptual_hash, 1),
     "dHash": lambda images: VectorFinder(images, difference_hash, 1),
@@ -121,5 +162,5 @@ METHODS: dict[str, Callable[[Sequence[Image]], Finder]] = {
 }
 """Methods by their names in tables."""
 
-COMPARED = ("classic code",)
+COMPARED = ("look, 8 bytes",)
 """Methods whose first finds are also compared as pictures."""

@@ -44,7 +44,8 @@ class FormNetwork(nn.Module):
         # The deviation is the mean of this product times the side: a describer file has no root.
         flat = centred.flatten(1)
         deviation = (flat * nn.functional.normalize(flat, dim=1)).mean(1, keepdim=True) * SIDE
-        x = (flat / (deviation + FLOOR)).reshape(-1, 1, SIDE, SIDE)
+        even = flat / (deviation + FLOOR)
+        x: Tensor = even.unflatten(1, (1, SIDE, SIDE))  # type: ignore[no-untyped-call]
         mirrored = x.flip(3)
         both = self.trunk(x) + self.linear(x) + self.trunk(mirrored) + self.linear(mirrored)
         return nn.functional.normalize(both, dim=1)
