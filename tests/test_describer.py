@@ -144,6 +144,10 @@ def test_senseless_content_is_refused() -> None:
     for side in (0, -1, 513, 32.0, True, "32", None, [32]):
         assert "asks for pictures of side" in refusal({**header, "side": side}, blobs, arrays)
     assert "asks for pictures" in refusal({}, blobs, arrays)
+    senseless: list[Any] = ["stretch", "", None, True, 1, ["squeeze"], {}]
+    for key in ("fit", "enlarge"):
+        for value in senseless:
+            assert f"of {key!r} is not known" in refusal({**header, key: value}, blobs, arrays)
     assert "does not run" in refusal({**header, "side": 16}, blobs, arrays)
     books = arrays["codebooks"]
     for wrong in (books[:0], books[0], np.full_like(books, np.nan), books.repeat(17, axis=1)):

@@ -21,6 +21,7 @@ from torch.nn import functional
 from fakes.tiny_describer import soft_picture, tiny_describer
 from kinpack.describers.describer import Describer
 from kinpack.describers.describing import product_codes
+from kinpack.describers.fitting import Fitting
 from kinpack.errors import CodecError, SourceError
 from kinpack.learn.freezing.describer_file import freeze_describer, freezing_error
 from kinpack.learn.freezing.traced_graph import eight_bits, traced_graph
@@ -53,7 +54,12 @@ def test_the_golden_file_is_still_what_freezing_gives() -> None:
     error = freezing_error(describer, network, PICTURES)
     assert error.largest < 1e-5
     assert error.same_words == 1
-    assert {**describer.header} == {**tiny_describer().header}
+    # The golden file is older than the values that say how pictures are fitted.
+    assert dict(describer.header) == {
+        **tiny_describer().header,
+        "fit": "squeeze",
+        "enlarge": "blocks",
+    }
     assert describer.to_bytes() == frozen(tiny_network()).to_bytes()
 
 
@@ -204,6 +210,17 @@ def test_what_has_no_place_in_a_file_is_refused(name: str) -> None:
     with pytest.raises(CodecError, match=r"has no place in a describer file|cannot be traced") as e:
         traced_graph(UNKNOWN[name], side=32)
     assert "\n" not in str(e.value)
+
+
+def test_new_describers_enlarge_smoothly_and_say_so() -> None:
+    describer = freeze_describer(STEPS["relu"], np.zeros((2, 4, 4), np.float32), name="x")
+    assert (describer.header["fit"], describer.header["enlarge"]) == ("squeeze", "smooth")
+    boxed = Fitting(fit="letterbox", enlarge="smooth")
+    other = freeze_describer(
+        STEPS["relu"], np.zeros((2, 4, 4), np.float32), name="x", fitting=boxed
+    )
+    assert Describer.from_bytes(other.to_bytes(), where="x").fitting == boxed
+    assert freezing_error(other, STEPS["relu"], [soft_picture(1, 9, 31)]).largest < 1e-4
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn.functional import gelu, normalize
 from fakes.tiny_describer import GOLDEN, soft_picture
 from kinpack.describers.describer import Describer
 from kinpack.describers.descriptor import area_reduction
+from kinpack.describers.fitting import Fitting
 from kinpack.learn.freezing.describer_file import freeze_describer
 
 M, K, D = 4, 16, 4
@@ -59,13 +62,14 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
     return network.eval()
 
 
-def frozen(network: TinyNetwork, **options: int) -> Describer:
+def frozen(network: TinyNetwork, **options: Any) -> Describer:
     words = normalize(torch.randn(M, K, D, generator=torch.Generator().manual_seed(5)), dim=2)
     return freeze_describer(
         network,
         words.numpy(),
         name="tiny",
         mirrored=True,
+        fitting=Fitting(),
         description={"data": ["none: random weights"], "seed": 0},
         **options,
     )

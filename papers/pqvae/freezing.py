@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from kinpack.describers.describer import Describer
+from kinpack.describers.fitting import Fitting
 from kinpack.errors import SourceError
 from kinpack.learn.freezing.describer_file import freeze_describer
 from papers.pqvae.backbone_training import load_backbone
@@ -90,5 +91,6 @@ def freeze_seer(
         version=version,
         side=SIDE,
         mirrored=True,
+        fitting=Fitting(),  # it has learned on pictures enlarged in blocks
         description=description,
     )

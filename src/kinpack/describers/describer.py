@@ -4,8 +4,8 @@ A codec's own product code is what its payloads depend on, and takes few bytes o
 depends on nothing and nothing on it: its codes find a picture's kin, and are kept in files of their
 own. Step by step:
 
-1. Reduce the picture to side × side cells (``area_reduction``: RGBA on white, grey
-   replicated, any shape; a smaller picture is enlarged by the same rule), and divide by 255.
+1. Fit the picture to side × side cells as the file says (``Fitting``: RGBA on white, grey
+   replicated, any shape), and divide by 255.
 2. Run the network: latents z_e, float32 (D,).
 3. Name the nearest word of every book (``ProductQuantiser.encode``).
 
@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.descriptor import LinearDescriptor, area_reduction
+from kinpack.describers.descriptor import LinearDescriptor
+from kinpack.describers.fitting import Fitting
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
@@ -54,6 +55,7 @@ class Describer(FileContent):
         searched: the quantiser whose distances are those of codes: its books are weighted.
         fine: of longer codes, by which the nearest are ordered anew; ``None`` without any.
         side: cells along each side of the pictures that the network sees.
+        fitting: how a picture becomes those cells.
 
     Raises:
         CodecError: the content is none of a describer.
@@ -65,6 +67,7 @@ class Describer(FileContent):
         super().__init__(container, data)
         self.describer_id = self._sha256
         self.side = self._side()
+        self.fitting = self._fitting()
         books, graph = container.arrays.get("codebooks"), container.blobs.get("network")
         if books is None:
             raise CodecError(f"describer {self.name!r} lacks the array 'codebooks'; make it anew")
@@ -244,6 +247,7 @@ class Describer(FileContent):
         """Plain facts about the describer, for people and machines."""
         return {
             **self.header,
+            **self.fitting.to_dict(),
             "M": self.quantiser.M,
             "K": self.quantiser.K,
             "code_bytes": self.code_bytes,
@@ -253,12 +257,12 @@ class Describer(FileContent):
 
     def _describe_one(self, image: Image, into: NDArray[np.float32]) -> None:
         """Write the latents (D,) of one image."""
-        cells = area_reduction(image, self.side) / np.float32(255)
         if self._linear is not None:
             into[:] = self._linear.describe([image])[0]
             return
         size = self.quantiser.D if self._mean is None else len(self._mean)
         if self._network is not None:
+            cells = self.fitting.cells(image, self.side) / np.float32(255)
             made = self._network(cells.transpose(2, 0, 1)[None], (1, size))
             into[:] = made[0]
 
@@ -317,6 +321,12 @@ class Describer(FileContent):
                 f"the projection of describer {self.name!r} does not fit its books; make it anew"
             )
         return mean, directions
+
+    def _fitting(self) -> Fitting:
+        try:
+            return Fitting.from_dict(self.header)
+        except CodecError as error:
+            raise CodecError(f"describer {self.name!r}: {error}") from error
 
     def _side(self) -> int:
         side = self.header.get("side")

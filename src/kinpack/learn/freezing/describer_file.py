@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kinpack.describers.describer import Describer
-from kinpack.describers.descriptor import area_reduction
+from kinpack.describers.fitting import Fitting
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.learn.freezing.traced_graph import EXACT_BELOW, traced_graph
 from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.pictures.images import Image
 
+SMOOTH = Fitting(enlarge="smooth")
+"""How new describers are given pictures."""
 _BATCH = 256
 
 
@@ -46,6 +48,7 @@ def freeze_describer(
     version: int = 1,
     side: int = 32,
     mirrored: bool = False,
+    fitting: Fitting = SMOOTH,
     description: Mapping[str, Any] | None = None,
     exact_below: int = EXACT_BELOW,
 ) -> Describer:
@@ -63,6 +66,8 @@ def freeze_describer(
         side: of the pictures that the network sees.
         mirrored: whether the network sees each picture and its mirror image alike, so that both
             have the same latents; noted in the file.
+        fitting: how pictures become what the network sees; by default they are made square, and
+            small ones enlarged smoothly, which networks that learned on larger pictures need.
         description: further plain values for the header: data, licence, command and so on.
         exact_below: weights of fewer numbers stay float32.
 
@@ -77,6 +82,7 @@ def freeze_describer(
     graph = traced_graph(network, side=side, exact_below=exact_below)
     header = {
         **(description or {}),
+        **fitting.to_dict(),
         "name": name,
         "version": version,
         "side": side,
@@ -114,7 +120,7 @@ def freezing_error(
     true = []
     for first in range(0, len(pictures), _BATCH):
         part = pictures[first : first + _BATCH]
-        cells = np.stack([area_reduction(picture, describer.side) for picture in part])
+        cells = np.stack([describer.fitting.cells(picture, describer.side) for picture in part])
         x = torch.from_numpy(cells.transpose(0, 3, 1, 2) / np.float32(255))
         with torch.inference_mode():
             true.append(network(x).numpy())
