@@ -513,8 +513,25 @@ def read_books(archive: Folder | Sealed, name: str) -> Books:
     M, K, d = shape
     numbers = struct.unpack(f"<{M * K * d}f", plain)
     require(all(map(math.isfinite, numbers)), name, "its codebooks hold numbers that are none")
-    words = [numbers[i : i + d] for i in range(0, len(numbers), d)]
+    scales = [to_float32(math.sqrt(weight)) for weight in read_weights(sections, name, M)]
+    words = [
+        tuple(to_float32(number * scales[i // (K * d)]) for number in numbers[i : i + d])
+        for i in range(0, len(numbers), d)
+    ]
     return Books([words[m * K : (m + 1) * K] for m in range(M)])
+
+
+def read_weights(sections: Mapping[str, Any], name: str, M: int) -> tuple[float, ...]:
+    """What each book counts in distances: 1, unless the describer says otherwise."""
+    if "weights" not in sections:
+        return (1.0,) * M
+    section, plain = sections["weights"]
+    good = section.get("dtype") == "float32" and section.get("shape") == [M]
+    require(good, name, "its weights are no float32 (M,)")
+    weights = struct.unpack(f"<{M}f", plain)
+    good = all(map(math.isfinite, weights)) and min(weights) >= 0 and max(weights) > 0
+    require(good, name, "its weights are none")
+    return weights
 
 
 # --- searching ------------------------------------------------------------------------------------

@@ -214,3 +214,21 @@ def test_many_commits_after_a_column_build_on_whole_manifests(tmp_path: Path) ->
     for number in (8, 13):
         with reopened(path, at=number) as archive:
             assert len(codes_in(archive, "tiny")) == len(archive)
+
+
+def test_a_placeholder_is_drawn_of_the_code_alone(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(4), describer="classic")
+    with reopened(path) as archive:
+        archive.embed("look")
+        packed, positions = archive.codes_of("look")
+        describer = Describer.load("look")
+        drawn = describer.placeholder(describer.quantiser.unpack(packed))
+        for row, position in enumerate(positions.tolist()):
+            name = archive.ids[position]
+            assert (archive.placeholder(name, codes="look") == drawn[row]).all()
+        with pytest.raises(CodecError, match="draws no placeholders"):
+            archive.placeholder(archive.ids[0])
+        with pytest.raises(NotFoundError):
+            archive.placeholder("nobody", codes="look")
+        archive.add(pictures(1, first=4))
+        assert archive.placeholder("set/00004", codes="look").shape == (16, 16, 3)

@@ -112,6 +112,17 @@ def test_scan_finds_what_the_package_finds(
         assert [[row["id"], row["distance"]] for row in rows] == was["hits"]
 
 
+def test_books_count_in_distances_as_they_are_weighted(
+    reader: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make(tmp_path / "a.kin", pictures(30), describer="look")
+    with reopened(path) as archive:
+        hits = archive.search("set/00003", 30)
+    assert reader.main([str(path), "scan", "set/00003", "-k", "30"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["id"], row["distance"]) for row in rows] == [(h.id, h.distance) for h in hits]
+
+
 def test_what_cannot_be_answered(reader: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no image 'x'"):
         reader.main([str(GOLDEN / "wide.kin"), "scan", "x"])

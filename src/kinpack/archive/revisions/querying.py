@@ -112,15 +112,7 @@ def distance_tables(
                 f"{where}: it holds no image {query!r}, which is a file: search for its picture "
                 f"with pathlib.Path({query!r})"
             )
-        position = snapshot.position(query)
-        row = int(np.searchsorted(column.positions, position))
-        if row == len(column.positions) or column.positions[row] != position:
-            raise NotFoundError(
-                f"{where}: image {query!r} has no code {column.name!r} yet; give it one with: "
-                "kinpack embed"
-            )
-        code = column.packed[row]
-        return [symmetric_table(describer.searched, quantiser.unpack(code[None])[0])]
+        return [symmetric_table(describer.searched, code_of(query, column, snapshot, where))]
     if isinstance(query, Vector):
         vectors = describer.projected(query.numbers[None])
     else:
@@ -129,6 +121,34 @@ def distance_tables(
     if mode == "symmetric":
         return [symmetric_table(describer.searched, one) for one in quantiser.encode(vectors)]
     return [asymmetric_table(describer.searched, one) for one in describer.weighted(vectors)]
+
+
+def code_of(
+    id: str,  # noqa: A002
+    column: CodeColumn,
+    snapshot: Snapshot,
+    where: str,
+) -> NDArray[np.uint8]:
+    """The sub-indices, uint8 (M,), of an image's code.
+
+    Args:
+        id: of the image.
+        column: the codes.
+        snapshot: the revision.
+        where: what messages call the archive.
+
+    Raises:
+        NotFoundError: the id is not there, or has no such code.
+    """
+    position = snapshot.position(id)
+    row = int(np.searchsorted(column.positions, position))
+    if row == len(column.positions) or column.positions[row] != position:
+        raise NotFoundError(
+            f"{where}: image {id!r} has no code {column.name!r} yet; give it one with: "
+            "kinpack embed"
+        )
+    code: NDArray[np.uint8] = column.describer.quantiser.unpack(column.packed[row][None])[0]
+    return code
 
 
 def nearest(

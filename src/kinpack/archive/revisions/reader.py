@@ -17,6 +17,7 @@ from kinpack.archive.revisions.querying import (
     CodeColumn,
     Vector,
     as_query,
+    code_of,
     distance_tables,
     nearest,
 )
@@ -354,6 +355,28 @@ class Reader:
         picture = self.read(asked) if compare and isinstance(asked, str) else asked
         shown = None if isinstance(picture, (str, Vector)) else picture
         return compared(shown, found, compare, draw)[:k]
+
+    def placeholder(self, id: str, *, codes: str = "auto") -> NDArray[np.uint8]:  # noqa: A002
+        """Draw an image from its code alone, blurred; its payload is not read.
+
+        Args:
+            id: of the image.
+            codes: the column, whose describer has a decoder; ``"auto"`` is the first.
+
+        Returns:
+            uint8 (16, 16, 3): the whole image, squeezed to a square.
+
+        Raises:
+            NotFoundError: the id is not there, or has no such code.
+            SearchError: the archive has no such codes.
+            CodecError: the describer draws no placeholders.
+            ArchiveError: a segment or the describer is missing or damaged.
+        """
+        snapshot = self._snapshot
+        column = self._searched(snapshot, codes)
+        code = code_of(id, column, snapshot, self.where)
+        drawn: NDArray[np.uint8] = column.describer.placeholder(code[None])[0]
+        return drawn
 
     def _searched(self, snapshot: Snapshot, codes: str) -> CodeColumn:
         """The column of codes to search, and what describes a query."""
