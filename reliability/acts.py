@@ -137,10 +137,14 @@ def check_clean(folder: Path) -> None:
             files = [manifest_file(number), *(entry.file for entry in record.segments)]
             if record.base is None:
                 files.append(codec_file(record.codec))
+                files += [entry.file for entry in record.describers]
+            files += [file.file for entry in record.segments for file in entry.codes]
             belong.update(f"{name}/{file}" for file in files)
     folders = {ARCHIVE, COPY}
     folders |= {
-        f"{name}/{part}" for name in folders for part in ("codecs", "manifests", "segments")
+        f"{name}/{part}"
+        for name in folders
+        for part in ("codecs", "codes", "describers", "manifests", "segments")
     }
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -287,11 +287,11 @@ def source() -> Any:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of all files of an archive but its codec."""
+    """Bytes of all files of an archive but its codec and describers."""
     return sum(
         file.stat().st_size
         for file in path.rglob("*")
-        if file.is_file() and file.parent.name != "codecs"
+        if file.is_file() and file.parent.name not in ("codecs", "describers")
     )
 
 

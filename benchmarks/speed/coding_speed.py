@@ -86,7 +86,7 @@ def ours(codec: Codec, classic: Classic, threads: int) -> Coder:
             images, quality=quality, classic=classic, threads=threads
         ),
         lambda packets: codec.decode(packets, threads=threads),
-        lambda packet: len(packet.payload) + len(packet.code),
+        lambda packet: len(packet.payload),
         (1, 99),
     )
 
