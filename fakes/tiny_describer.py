@@ -1,4 +1,4 @@
-"""A tiny describer with random weights: made here where torch is installed, else read as it was."""
+"""Tiny describers: one with a network of random weights, and one that knows the mean colour."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.describers.describer import Describer
+from kinpack.networks.container import DESCRIBER_FILE, Container
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "tiny.kine"
 """What ``python -m tests.write_tiny_describer`` wrote; of format version 1, kept for ever."""
@@ -17,6 +18,21 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "tiny.kine"
 @functools.cache
 def tiny_describer() -> Describer:
     return Describer.load(GOLDEN)
+
+
+@functools.cache
+def colour_describer() -> Describer:
+    """A describer without a network, of few bytes: the mean colour, in sixteen steps each."""
+    words = np.linspace(0, 255, 16, dtype=np.float32)
+    linear = {"side": 1, "contrast_floor": None, "unit_length": False}
+    header = {"name": "colour", "version": 1, "side": 32, "descriptor": linear}
+    arrays = {
+        "codebooks": np.broadcast_to(words[:, None], (3, 16, 1)).copy(),
+        "descriptor_matrix": np.eye(3, dtype=np.int8),
+        "descriptor_scale": np.ones(3, np.float32),
+        "descriptor_offset": np.zeros(3, np.float32),
+    }
+    return Describer.from_container(Container(header, {}, arrays, kind=DESCRIBER_FILE))
 
 
 def soft_picture(

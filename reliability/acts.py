@@ -13,6 +13,7 @@ from typing import TypeAlias
 import pyarrow.parquet as pq
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
+from fakes.tiny_describer import colour_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy
 from kinpack.archive.care.sealing import seal
@@ -21,8 +22,10 @@ from kinpack.archive.revisions.manifest import codec_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_record, manifest_numbers
 from kinpack.archive.segments import segment_stream
 from kinpack.archive.stores.folder_store import FolderStore
+from kinpack.describers.describing import packed_codes
 
 CODEC = FakeCodec()
+DESCRIBER = colour_describer()
 ARCHIVE, SEALED, COPY = "a.kin", "a.kin.zip", "b.kin"
 
 _BEFORE = (pictures(4), pictures(1, first=4), pictures(2, first=5))
@@ -78,7 +81,7 @@ def content(path: Path) -> Content:
     """All images of an archive.
 
     Raises:
-        BrokenPromiseError: an id is there twice.
+        BrokenPromiseError: an id is there twice, or an image has not its code in every column.
         KinpackError: it cannot be opened, or an image is damaged.
     """
     with Archive.open(path, codec=CODEC) as archive:
@@ -88,7 +91,18 @@ def content(path: Path) -> Content:
         }
         if len(found) != len(archive):
             raise BrokenPromiseError(f"{path.name}: an id is there twice")
+        _check_codes(path.name, archive)
         return found
+
+
+def _check_codes(name: str, archive: Archive) -> None:
+    images = [image for _, image in archive.images()]
+    for column, describer in archive.describers.items():
+        codes, positions = archive.codes_of(column)
+        if positions.tolist() != list(range(len(images))):
+            raise BrokenPromiseError(f"{name}: images have no code {column!r}")
+        if [code.tobytes() for code in codes] != packed_codes(describer, images):
+            raise BrokenPromiseError(f"{name}: codes {column!r} are not those of the images")
 
 
 def is_there(path: Path) -> bool:
@@ -134,11 +148,11 @@ def check_clean(folder: Path) -> None:
         store = FolderStore(folder / name)
         for number in manifest_numbers(store):
             record = load_record(store, number)
-            files = [manifest_file(number), *(entry.file for entry in record.segments)]
+            files = [manifest_file(number)]
+            files += [file for entry in record.segments for file in entry.files]
             if record.base is None:
                 files.append(codec_file(record.codec))
                 files += [entry.file for entry in record.describers]
-            files += [file.file for entry in record.segments for file in entry.codes]
             belong.update(f"{name}/{file}" for file in files)
     folders = {ARCHIVE, COPY}
     folders |= {
@@ -190,7 +204,7 @@ class Act:
         """Make what is there before, in an empty folder."""
         if self.name == "create":
             return
-        with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
+        with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
             for source in _BEFORE:
                 archive.add(source)
             archive.remove(["set/00001"])
@@ -200,7 +214,7 @@ class Act:
     def run(self, folder: Path) -> None:
         """Do it, from opening the archive on."""
         if self.name == "create":
-            with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
+            with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
                 self.change(archive)
         else:
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -221,9 +235,10 @@ class Act:
         """What tells that it was done where the images stay the same."""
         if self.name == "gc" or self.purged:
             return len(list((folder / ARCHIVE / "manifests").iterdir()))
-        if self.name == "compact":
+        if self.name in ("compact", "embed", "describer-rm"):
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
-                return len(archive.manifest.segments)
+                manifest = archive.manifest
+                return len(manifest.segments), [entry.name for entry in manifest.describers]
         return None
 
     def outcomes(self, folder: Path) -> Outcomes:
@@ -285,6 +300,16 @@ def _purge_images(archive: Archive) -> None:
     archive.remove(["set/00000", "set/00005"], purge=True)
 
 
+def _embed(archive: Archive) -> None:
+    archive.embed(DESCRIBER, name="more")
+
+
+def _remove_codes(archive: Archive) -> None:
+    archive.refresh()
+    if archive.manifest.describer(DESCRIBER.name):
+        archive.remove_codes(DESCRIBER.name)
+
+
 def _seal(archive: Archive) -> None:
     seal(archive, Path(archive.path).with_name(SEALED))
 
@@ -319,6 +344,8 @@ ACTS = {
             lambda archive: archive.compact(purge=True),
             purged=frozenset({"set/00001"}),
         ),
+        Act("embed", ARCHIVE, _embed),
+        Act("describer-rm", ARCHIVE, _remove_codes),
         Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),
         Act("seal", SEALED, _seal, makes=True),
         Act("copy", COPY, _copy, makes=True),

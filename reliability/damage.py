@@ -25,7 +25,7 @@ from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
 from kinpack.errors import KinpackError
 from kinpack.pictures.images import Image
-from reliability.acts import CODEC, BrokenPromiseError, segments_of
+from reliability.acts import CODEC, DESCRIBER, BrokenPromiseError, segments_of
 from reliability.report import Trials, parser
 
 LARGE = 400  # images of the larger archive
@@ -201,7 +201,7 @@ def change_at_random(
 
 def _made(path: Path, source: FakeSource, commits: int) -> dict[str, Image]:
     """Write an archive in so many commits, and give what it holds."""
-    with Archive.create(path, CODEC, describer=None) as archive:
+    with Archive.create(path, CODEC, describer=DESCRIBER) as archive:
         for number in range(commits):
             archive.add(FakeSource(source.images[number::commits]))
         ids = archive.ids

@@ -31,7 +31,7 @@ from kinpack.archive.care.sealing import seal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.stores.store import TEMPORARY, UNFINISHED
 from kinpack.errors import KinpackError
-from reliability.acts import CODEC, segments_of
+from reliability.acts import CODEC, DESCRIBER, segments_of
 from reliability.fuzz_seeds import repeatable
 
 _NOBODY = 65534
@@ -273,7 +273,7 @@ def _tried(scene: Scene, chance: random.Random, known: Mapping[str, Any]) -> lis
 def _archive(path: Path, source: FakeSource) -> None:
     """An archive of several segments and revisions, an image deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with segments_of(2), Archive.create(path, CODEC, describer=None) as archive:
+    with segments_of(2), Archive.create(path, CODEC, describer=DESCRIBER) as archive:
         archive.add(FakeSource(source.images[:5]))
         archive.add(FakeSource(source.images[5:]))
         archive.remove([source.images[1][0]])

@@ -44,6 +44,7 @@ from reliability.acts import (
     ARCHIVE,
     CODEC,
     COPY,
+    DESCRIBER,
     SEALED,
     BrokenPromiseError,
     Content,
@@ -61,7 +62,8 @@ from reliability.report import Trials, parser
 
 VERBS = {
     "create": ARCHIVE, "add": ARCHIVE, "replace": ARCHIVE, "rm": ARCHIVE, "compact": ARCHIVE,
-    "purge": ARCHIVE, "gc": ARCHIVE, "seal": SEALED, "copy": COPY,
+    "purge": ARCHIVE, "embed": ARCHIVE, "describer rm": ARCHIVE, "gc": ARCHIVE,
+    "seal": SEALED, "copy": COPY,
 }  # fmt: skip
 """What is done in a history, and to which archive."""
 
@@ -121,7 +123,7 @@ class Step:
         return True
 
     def _create(self, folder: Path) -> None:
-        with Archive.create(folder / ARCHIVE, CODEC, describer=None) as archive:
+        with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
             archive.add(pictures(4))
 
     def _change(self, archive: Archive, folder: Path, first: Sequence[str]) -> None:
@@ -137,6 +139,12 @@ class Step:
             archive.remove({self.victim[0]} & set(archive.ids), purge=True)
         elif self.verb == "compact":
             archive.compact()
+        elif self.verb == "embed":
+            archive.embed(DESCRIBER, name=f"more{self.number}")
+        elif self.verb == "describer rm":
+            archive.refresh()
+            if archive.manifest.describer(DESCRIBER.name):
+                archive.remove_codes(DESCRIBER.name)
         elif self.verb == "gc":
             archive.gc(min_age=0)
         else:
@@ -194,9 +202,8 @@ class Recorder:
 def plan(seed: str) -> list[Step]:
     """A history, drawn at random: it begins with a creation and ends with an addition."""
     chance = random.Random(seed)
-    verbs = chance.sample(
-        ["add", "add", "replace", "rm", "purge", "compact", "gc", "seal", "copy"], 9
-    )
+    once = ["add", "add", "replace", "rm", "purge", "compact", "embed", "describer rm"]
+    verbs = chance.sample([*once, "gc", "seal", "copy"], 11)
     steps: list[Step] = []
     for verb in ["create", *verbs, "add"]:
         way = chance.random()

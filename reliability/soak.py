@@ -43,6 +43,7 @@ from kinpack.errors import KinpackError
 from reliability.acts import (
     ARCHIVE,
     CODEC,
+    DESCRIBER,
     BrokenPromiseError,
     check_clean,
     check_whole,
@@ -326,7 +327,7 @@ def run(chosen: Namespace, folder: Path, server: Server | None, trials: Trials) 
     place = f"s3://{BUCKET}/{ARCHIVE}" if server else folder / "archive" / ARCHIVE
 
     def create() -> None:
-        with Archive.create(place, CODEC, describer=None):
+        with Archive.create(place, CODEC, describer=DESCRIBER):
             pass
 
     status_of(in_child(create))  # libraries of object stores do not outlive a fork

@@ -12,7 +12,7 @@ from tests.trial_runs import trial
 @pytest.mark.slow
 def test_killed_at_random_and_around_calls(tmp_path: Path) -> None:
     result = trial("kills", tmp_path, "--random", 1, "--every", 17)
-    assert result["kills_at_random"] == 9
+    assert result["kills_at_random"] == len(result["acts"]) >= 11
     assert result["kills_around_calls"] > 40
     for act, counts in result["acts"].items():
         assert counts["calls"]["done"] == 1, act

@@ -57,6 +57,31 @@ def test_codes_are_added_in_one_commit_and_nothing_else_changes(tmp_path: Path) 
         old.search(soft_picture(5))
 
 
+def test_without_arguments_it_completes_the_usual_codes_whatever_they_are_called(
+    tmp_path: Path,
+) -> None:
+    path = make(tmp_path / "a.kin", soft(3))
+    with reopened(path) as archive:
+        archive.embed(tiny_describer(), name="form")
+        assert archive.embed().name == "form"
+        assert list(archive.describers) == ["form"]
+
+
+def test_one_describer_may_make_the_codes_of_two_columns(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", soft(3))
+    with reopened(path) as archive:
+        for name in ("one", "two"):
+            archive.embed(tiny_describer(), name=name)
+        seal(archive, tmp_path / "a.zip")
+        copy(archive, tmp_path / "b.kin")
+        archive.remove_codes("one")
+        assert archive.search(soft_picture(1), 1, codes="two")[0].id == "set/00001"
+    for made in ("a.zip", "b.kin"):
+        assert verify(tmp_path / made).ok
+        with reopened(tmp_path / made) as archive:
+            assert codes_in(archive, "one") == codes_in(archive, "two")
+
+
 def test_what_is_added_later_gets_the_codes_and_the_rest_is_completed(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", soft(6))
     with reopened(path) as stale, reopened(path) as archive:

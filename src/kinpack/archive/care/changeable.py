@@ -156,7 +156,8 @@ class Changeable(Reader):
         from kinpack.archive.care.embedding import by_drawing
 
         if describer is None:
-            found = self._described(self.manifest, self._usual(name))
+            name = self._usual(name)
+            found = self._described(self.manifest, name)
         else:
             found = as_describer(describer)
         found.check_describes()

@@ -102,7 +102,8 @@ def _files(
     The manifest, which is the one given but for the segments, comes last, and is whole.
     """
     yield manifest.codec_file, read_codec(source.store, manifest)
-    for describer in manifest.describers:
+    # One describer may make the codes of several columns.
+    for describer in {entry.file: entry for entry in manifest.describers}.values():
         yield describer.file, read_describer(source.store, describer)
     entries: list[SegmentEntry] = []
     codes: dict[str, bytes] = {}
