@@ -29,9 +29,6 @@ class Corners:
         corners = [(image[0, 0, 0], image[-1, -1, 0], len(image)) for image in images]
         return np.array(corners, np.float32).reshape(-1, 3)
 
-    def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return vectors
-
 
 PICTURES = [waves(20, 31, 3), waves(9, 9, 1), waves(40, 17, 4)]
 

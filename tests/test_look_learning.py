@@ -79,7 +79,7 @@ def test_a_view_of_its_own_is_found() -> None:
 def test_books_weigh_form_and_keep_tone() -> None:
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(600, FORM + TONE)).astype(np.float32)
-    arrays = look_books(latents).arrays
+    arrays = look_books(latents)
     assert arrays["weights"].tolist() == [1] * 13 + [0] * 3
     assert arrays["codebooks"].shape[:2] == (16, 16)
     assert arrays["fine_codebooks"].shape[:2] == (32, 256)

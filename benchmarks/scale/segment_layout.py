@@ -58,8 +58,8 @@ def thumbnails(count: int) -> tuple[bytes, int]:
 
 def costs(data: bytes) -> dict[str, float]:
     """Bytes an image of each column, payloads themselves left out, and of the footer."""
-    table = pq.read_table(io.BytesIO(data), columns=["length", "code"])
-    free = {"payload": sum(table["length"].to_pylist()), "code": 8 * len(table)}
+    table = pq.read_table(io.BytesIO(data), columns=["length"])
+    free = {"payload": sum(table["length"].to_pylist())}
     group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
     chunks = [group.column(i) for i in range(group.num_columns)]
     found = {

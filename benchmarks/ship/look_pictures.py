@@ -22,18 +22,18 @@ from benchmarks.lattice.rendered_pictures import fonts_in, rendered, smooth
 from benchmarks.lattice.training_patches import held_out
 from kinpack.describers.descriptor import area_reduction
 from kinpack.errors import KinpackError
+from kinpack.learn.look.networks import LUMA
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 
 SIDE = 64
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FIRST = 1 << 20
 """Number of the first rendered picture: those that are measured with have small numbers."""
 
 
 def luma_of(image: Image) -> NDArray[np.uint8]:
     """Luma of a picture squeezed to 64×64, uint8."""
-    levels: NDArray[np.float32] = area_reduction(image, SIDE) @ LUMA
+    levels: NDArray[np.float32] = area_reduction(image, SIDE) @ np.array(LUMA, np.float32)
     return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 

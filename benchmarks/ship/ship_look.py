@@ -94,7 +94,7 @@ def freeze(arguments: argparse.Namespace) -> None:
     network = LookNetwork(form).eval()
     pictures = in_colour(arguments)
     latents = latents_of(network, pictures)
-    arrays = look_books(latents).arrays
+    arrays = look_books(latents)
     header = {**DESCRIPTION, "steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
     blobs = {"network": traced_graph(network, side=SIDE)}
     plain = Describer.from_container(Container(header, blobs, arrays, kind=DESCRIBER_FILE))

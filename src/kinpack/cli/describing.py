@@ -20,8 +20,8 @@ def embed(
         str | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="What makes the codes: classic, kin, or a .kine file.  [default: the describer "
-            "of these codes that the archive has]",
+            help="What makes the codes: look, classic, kin, or a .kine file.  [default: the "
+            "describer of these codes that the archive has]",
         ),
     ] = None,
     name: Annotated[
@@ -88,7 +88,7 @@ def rm(
     """
     with kinpack.Archive.open(archive) as opened:
         opened.remove_codes(name)
-        left = list(opened.describers)
+        left = [entry.name for entry in opened.manifest.describers]
     report.done(
         {"removed": name, "left": left},
         f"{shown(archive)}: codes {name!r} are gone; left are {', '.join(left) or 'none'}",

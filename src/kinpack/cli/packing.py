@@ -69,8 +69,8 @@ def pack(
         list[str] | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="What makes codes to search by: classic, kin, or a .kine file; several if given "
-            "several times; none for no codes.  [default: classic]",
+            help="What makes codes to search by: look, classic, kin, or a .kine file; several if "
+            "given several times; none for no codes.  [default: classic]",
         ),
     ] = None,
     quality: Quality = None,

@@ -46,7 +46,6 @@ class CodecParts:
         engine: what runs the networks that decode; None takes onnxruntime, and numpy where that
             fails the file's test packets.
         optimise: whether onnxruntime may rearrange the graphs.
-
     """
 
     def __init__(

@@ -1,7 +1,6 @@
-"""The describer: a small network, shipped as a file, that makes product codes for search alone.
+"""The describer: a small network, shipped as a file, that makes product codes for search.
 
-A codec's own product code is what its payloads depend on, and takes few bytes of it. A describer
-depends on nothing and nothing on it: its codes find a picture's kin, and are kept in files of their
+No payload depends on a describer: its codes find a picture's kin, and are kept in files of their
 own. Step by step:
 
 1. Fit the picture to side × side cells as the file says (``Fitting``: RGBA on white, grey
@@ -20,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,18 @@ PLACEHOLDER = 16
 """Side of a picture that is drawn of a code alone."""
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
+
+
+class _Projection(NamedTuple):
+    """What is taken off latents before they are coded, and the directions that are kept.
+
+    Attributes:
+        mean: float32 (E,).
+        directions: float32 (E, D).
+    """
+
+    mean: NDArray[np.float32]
+    directions: NDArray[np.float32]
 
 
 class Describer(FileContent):
@@ -72,7 +83,7 @@ class Describer(FileContent):
         if books is None:
             raise CodecError(f"describer {self.name!r} lacks the array 'codebooks'; make it anew")
         self.quantiser = ProductQuantiser(books.astype(np.float32))
-        self._mean, self._directions = self._projection(container.arrays, "", self.quantiser.D)
+        self._kept = self._projection(container.arrays, "", self.quantiser.D)
         self.weights = self._weights(container.arrays)
         self.searched = self.quantiser
         if (self.weights != 1).any():
@@ -80,9 +91,9 @@ class Describer(FileContent):
             self.searched = ProductQuantiser(self.quantiser.codebooks * scale)
         fine = container.arrays.get("fine_codebooks")
         self.fine = None if fine is None else ProductQuantiser(fine.astype(np.float32))
+        self._finely_kept: _Projection | None = None
         if self.fine is not None:
-            fine_parts = self._projection(container.arrays, "fine_", self.fine.D)
-            self._fine_mean, self._fine_directions = fine_parts
+            self._finely_kept = self._projection(container.arrays, "fine_", self.fine.D)
         self._network: OnnxNetwork | None = None
         if graph is not None:
             self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
@@ -164,8 +175,7 @@ class Describer(FileContent):
         """
         self.check_describes()
         checked = as_images(images)
-        size = self.quantiser.D if self._mean is None else len(self._mean)
-        made = np.empty((len(checked), size), np.float32)
+        made = np.empty((len(checked), self._latent_size), np.float32)
         workers = min(threads or os.cpu_count() or 1, len(checked))
         if workers < 2:
             for row, image in enumerate(checked):
@@ -184,9 +194,7 @@ class Describer(FileContent):
         """
         if self.fine is None:
             raise CodecError(f"describer {self.name!r} has no longer codes; leave --fine")
-        if self._fine_mean is None or self._fine_directions is None:
-            return self.fine.fitting(latents)
-        return self.fine.fitting((latents - self._fine_mean) @ self._fine_directions)
+        return _coded(latents, self._finely_kept, self.fine)
 
     def weighted(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors (n, D) as they are compared with the words of ``searched``."""
@@ -234,14 +242,12 @@ class Describer(FileContent):
         Raises:
             CodecError: they are of another size.
         """
-        if self._mean is None or self._directions is None:
-            return self.quantiser.fitting(vectors)
-        if vectors.shape[1:] != self._mean.shape:
+        if self._kept is not None and vectors.shape[1:] != self._kept.mean.shape:
             raise CodecError(
                 f"vectors of {vectors.shape[1]} numbers do not fit the codes of describer "
-                f"{self.name!r}, which are of {len(self._mean)}: use the model that made those"
+                f"{self.name!r}, which are of {self._latent_size}: use the model that made those"
             )
-        return self.quantiser.fitting((vectors - self._mean) @ self._directions)
+        return _coded(vectors, self._kept, self.quantiser)
 
     def info(self) -> dict[str, Any]:
         """Plain facts about the describer, for people and machines."""
@@ -255,15 +261,19 @@ class Describer(FileContent):
             "describer_bytes": self.n_bytes,
         }
 
+    @property
+    def _latent_size(self) -> int:
+        """Numbers of a latent, before anything is projected."""
+        return self.quantiser.D if self._kept is None else len(self._kept.mean)
+
     def _describe_one(self, image: Image, into: NDArray[np.float32]) -> None:
         """Write the latents (D,) of one image."""
         if self._linear is not None:
             into[:] = self._linear.describe([image])[0]
             return
-        size = self.quantiser.D if self._mean is None else len(self._mean)
         if self._network is not None:
             cells = self.fitting.cells(image, self.side) / np.float32(255)
-            made = self._network(cells.transpose(2, 0, 1)[None], (1, size))
+            made = self._network(cells.transpose(2, 0, 1)[None], (1, self._latent_size))
             into[:] = made[0]
 
     def _linear_descriptor(self, container: Container) -> LinearDescriptor | None:
@@ -279,7 +289,7 @@ class Describer(FileContent):
             if name.startswith("descriptor_")
         }
         linear = LinearDescriptor.from_dict(stated, parts)
-        if (self.quantiser.D if self._mean is None else len(self._mean)) != linear.D:
+        if self._latent_size != linear.D:
             raise CodecError(
                 f"the directions of describer {self.name!r} do not fit its books; make it anew"
             )
@@ -303,11 +313,11 @@ class Describer(FileContent):
 
     def _projection(
         self, arrays: Mapping[str, NDArray[Any]], prefix: str, size: int
-    ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
-        """What is taken off vectors before they are coded, and the directions that are kept."""
+    ) -> _Projection | None:
+        """What is kept of latents that are coded by vectors of ``size``; ``None``: all of them."""
         mean, directions = arrays.get(f"{prefix}mean"), arrays.get(f"{prefix}projection")
         if mean is None and directions is None:
-            return None, None
+            return None
         if (
             mean is None
             or directions is None
@@ -320,7 +330,7 @@ class Describer(FileContent):
             raise CodecError(
                 f"the projection of describer {self.name!r} does not fit its books; make it anew"
             )
-        return mean, directions
+        return _Projection(mean, directions)
 
     def _fitting(self) -> Fitting:
         try:
@@ -336,3 +346,12 @@ class Describer(FileContent):
                 f"{MOST_SIDE}; make it anew"
             )
         return side
+
+
+def _coded(
+    vectors: NDArray[np.float32], kept: _Projection | None, quantiser: ProductQuantiser
+) -> NDArray[np.float32]:
+    """What a quantiser codes of vectors (n, E): float32 (n, D)."""
+    if kept is None:
+        return quantiser.checked(vectors)
+    return quantiser.checked((vectors - kept.mean) @ kept.directions)

@@ -38,19 +38,6 @@ class Describes(Protocol):
             CodecError: a network does not run, or gives something else.
         """
 
-    def projected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the books quantise of vectors that were made elsewhere.
-
-        Args:
-            vectors: float32 (n, E): of the space that the codes were made of, or of the books'.
-
-        Returns:
-            float32 (n, D).
-
-        Raises:
-            CodecError: they are of another size.
-        """
-
 
 def product_codes(
     describer: Describes, images: Sequence[Image], *, threads: int | None = None

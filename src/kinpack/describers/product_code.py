@@ -53,7 +53,7 @@ class ProductQuantiser:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "codebooks", books)
 
-    def fitting(self, x: NDArray[Any]) -> NDArray[np.float32]:
+    def checked(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Give vectors (n, D) as float32.
 
         Raises:
@@ -79,7 +79,7 @@ class ProductQuantiser:
         Raises:
             CodecError: ``x`` has another shape or holds numbers that are not finite.
         """
-        x = self.fitting(x)
+        x = self.checked(x)
         d = self.codebooks.shape[2]
         indices = np.empty((len(x), self.M), np.uint8)
         for m, words in enumerate(self.codebooks):

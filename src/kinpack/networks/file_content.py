@@ -63,7 +63,8 @@ class FileContent:
 
         Args:
             spec: path of a ``.kinc`` or ``.kine`` file, or the name of one that is shipped: of
-                codecs ``"default"`` and ``"classic"``, of describers ``"classic"`` and ``"kin"``.
+                codecs ``"default"`` and ``"classic"``, of describers ``"look"``,
+                ``"classic"`` and ``"kin"``.
             options: of the class.
 
         Raises:

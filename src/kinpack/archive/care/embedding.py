@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from kinpack.archive.revisions.manifest import Manifest, describer_entry
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
-from kinpack.archive.revisions.stored_codec import Codec, no_column
+from kinpack.archive.revisions.stored_codec import Codec, described_column
 from kinpack.archive.segments.code_file import CodeFile, code_file
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.archive.segments.segment_stream import create_new
 from kinpack.archive.stores.store import Store
 from kinpack.describers.describer import Describer
 from kinpack.describers.describing import packed_codes
@@ -112,10 +113,7 @@ class Embedding:
                 nothing = bytes(self._describer.code_bytes)
                 data = b"".join(codes.get(row, nothing) for row in range(entry.rows))
                 made = code_file(self._name, uuid.uuid4().hex, data)
-                if not self._store.create(made.file, data):
-                    raise ArchiveError(
-                        f"{self._store.where(made.file)}: this random name was taken; try again"
-                    )
+                create_new(self._store, made.file, data)
             self._made[entry.sha256] = made, len(codes) if made else 0
         return self._made[entry.sha256]
 
@@ -181,8 +179,7 @@ def without_column(base: Snapshot, name: str, where: str) -> Manifest:
         SearchError: there is no such column.
     """
     manifest = base.manifest
-    if manifest.describer(name) is None:
-        raise no_column(where, manifest, name)
+    described_column(manifest, name, where)
     segments = tuple(_with(entry, name, None) for entry in manifest.segments)
     describers = tuple(one for one in manifest.describers if one.name != name)
     change = {"verb": "remove codes", "codes": name}

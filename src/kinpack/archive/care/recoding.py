@@ -45,9 +45,9 @@ class Recoder:
         """Give all images in their order, each with a code in every column that can be made."""
         for batch in batches(images, _BATCH, n_bytes=lambda one: one.packet.pixel_bytes):
             for name, describer in self._describers.items():
-                lost = [i for i, image in enumerate(batch) if not _fits(image, name, describer)]
                 if not describer.describes:
                     continue  # its vectors were made elsewhere
+                lost = [i for i, image in enumerate(batch) if not _fits(image, name, describer)]
                 codes = self._codes([batch[i] for i in lost], describer)
                 for i, code in zip(lost, codes, strict=True):
                     batch[i] = replace(batch[i], codes={**batch[i].codes, name: code})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,8 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         store.size(name) for name in store.list() if not name.startswith(("codecs/", "describers/"))
     )
     images = len(snapshot)
-    container = on_disk - payload_bytes - sum(_living_codes(manifest))
+    code_bytes = sum(entry.live * sum(entry.code_bytes.values()) for entry in manifest.segments)
+    container = on_disk - payload_bytes - code_bytes
     return {
         "images": images,
         "pixels": pixels,
@@ -93,12 +94,6 @@ def _described(describer: DescriberEntry, manifest: Manifest) -> dict[str, Any]:
         "code_bytes": max((entry.code_bytes[describer.name] for entry in coded), default=0),
         "images": sum(entry.live for entry in coded),
     }
-
-
-def _living_codes(manifest: Manifest) -> Iterator[int]:
-    """Bytes of the codes of living images, segment by segment."""
-    for entry in manifest.segments:
-        yield entry.live * sum(entry.code_bytes.values())
 
 
 def _targets(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,12 @@ from kinpack.archive.revisions.querying import (
     nearest,
 )
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer, no_column
+from kinpack.archive.revisions.stored_codec import (
+    Codec,
+    described_column,
+    load_codec,
+    load_describer,
+)
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
@@ -100,8 +105,8 @@ class Reader:
 
     def _described(self, manifest: Manifest, name: str) -> Describer:
         """The describer of a column of codes, loaded at the first need."""
-        entry = manifest.describer(name)
-        if entry is None or entry.sha256 not in self._loaded:
+        entry = described_column(manifest, name, self.where)
+        if entry.sha256 not in self._loaded:
             found = load_describer(self._store, manifest, name)
             self._loaded[found.describer_id] = found
             return found
@@ -194,8 +199,7 @@ class Reader:
             SearchError: there is no such column.
             ArchiveError: a file of codes is missing or damaged.
         """
-        if self.manifest.describer(name) is None:
-            raise no_column(self.where, self.manifest, name)
+        described_column(self.manifest, name, self.where)
         return self._snapshot.codes_of(name)
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:

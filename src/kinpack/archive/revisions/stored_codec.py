@@ -196,16 +196,15 @@ def load_describer(store: Store, manifest: Manifest, name: str) -> Describer:
     Args:
         store: the archive's store.
         manifest: a revision.
-        name: of its column of codes, which the revision has.
+        name: of its column of codes.
 
     Raises:
         ArchiveError: the describer's file is missing or damaged, or codes of the archive are of
             another size.
+        SearchError: there is no such column.
         CodecError: this version cannot read it.
     """
-    entry = manifest.describer(name)
-    if entry is None:
-        raise no_column(store.where(""), manifest, name)
+    entry = described_column(manifest, name, store.where(""))
     data = read_describer(store, entry)
 
     from kinpack.describers.describer import Describer
@@ -221,9 +220,21 @@ def load_describer(store: Store, manifest: Manifest, name: str) -> Describer:
     return describer
 
 
-def no_column(where: str, manifest: Manifest, name: str) -> SearchError:
-    """The error for a column of codes that an archive lacks."""
+def described_column(manifest: Manifest, name: str, where: str) -> DescriberEntry:
+    """What a revision says of the describer of a column of codes.
+
+    Args:
+        manifest: the revision.
+        name: of the column.
+        where: the archive's name for messages.
+
+    Raises:
+        SearchError: there is no such column.
+    """
+    entry = manifest.describer(name)
+    if entry is not None:
+        return entry
     there = ", ".join(entry.name for entry in manifest.describers) or "none"
-    return SearchError(
+    raise SearchError(
         f"{where}: it has no codes {name!r}, of others {there}; add some with: kinpack embed"
     )

@@ -64,6 +64,16 @@ class Sink(Protocol):
         ...
 
 
+def create_new(store: Sink, file: str, content: bytes | memoryview) -> None:
+    """Write a file under a random name, whole and durably.
+
+    Raises:
+        ArchiveError: the name was taken, or the store cannot be written.
+    """
+    if not store.create(file, content):
+        raise ArchiveError(f"{store.where(file)}: this random name was taken; try again")
+
+
 class SegmentStream:
     """Gathers packets, and stores a segment whenever one is full.
 
@@ -190,10 +200,7 @@ class SegmentStream:
         self.segments.append(entry)
         contents: tuple[memoryview | bytes, ...] = (data, *codes)
         for file, content in zip(entry.files, contents, strict=True):
-            if not self._store.create(file, content):
-                raise ArchiveError(
-                    f"{self._store.where(file)}: this random name was taken; try again"
-                )
+            create_new(self._store, file, content)
 
     def finish(self) -> tuple[memoryview, SegmentEntry, Index]:
         """Make a segment of what has been gathered, and begin another one; nothing is stored.

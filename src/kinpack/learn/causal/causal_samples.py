@@ -59,8 +59,7 @@ class PixelSamples:
 
         Returns:
             Inputs (n, PLANES) as `kinpack.codec.causal.causal_context.Frame` gives them; rounded
-            values (n,), not clipped to 255; the number of each one's plane (n,) and Δ (n,), joined
-            as (2, n); weights (n,) of mean 1.
+            values (n,), not clipped to 255; Δ (n,); weights (n,) of mean 1.
         """
         places, weights = self._places(rng, n)
         step = steps[rng.integers(len(steps), size=n)]
@@ -84,7 +83,7 @@ class PixelSamples:
         made[:, -3] = np.minimum(2 * step, 255)
         made[:, -2] = 255 * y // np.maximum(1, self._heights[image] - 1)
         made[:, -1] = 255 * x // np.maximum(1, width - 1)
-        return made, rounded[:, 0], np.stack([image, step]), weights
+        return made, rounded[:, 0], step, weights
 
     def _places(self, rng: np.random.Generator, n: int) -> tuple[Ints, NDArray[np.float32]]:
         shares = [len(self._flat), len(self._other)]

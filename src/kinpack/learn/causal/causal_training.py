@@ -128,7 +128,7 @@ def train_causal(
 
     def batch(number: int, n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rng = np.random.default_rng((budget.seed, 3, number))
-        x, values, (_, step), weights = samples.draw(rng, n, steps)
+        x, values, step, weights = samples.draw(rng, n, steps)
         value, delta = torch.from_numpy(values), torch.from_numpy(step)
         return torch.from_numpy(x), value, delta, torch.from_numpy(weights)
 

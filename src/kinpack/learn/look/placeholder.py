@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SIDE = 16
+from kinpack.describers.describer import PLACEHOLDER
+
 _INNER = 256
 
 
@@ -25,12 +26,12 @@ class PlaceholderNetwork(nn.Module):
             nn.ReLU(),
             nn.Linear(_INNER, _INNER),
             nn.ReLU(),
-            nn.Linear(_INNER, 3 * SIDE * SIDE),
+            nn.Linear(_INNER, 3 * PLACEHOLDER**2),
         )
 
     def forward(self, words: Tensor) -> Tensor:
         """Draw."""
-        drawn: Tensor = self.layers(words).view(-1, 3, SIDE, SIDE)
+        drawn: Tensor = self.layers(words).view(-1, 3, PLACEHOLDER, PLACEHOLDER)
         return drawn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,6 @@ def look_run(
         folder: of the checkpoint.
         log: called every 50 steps.
     """
-    import time
-
     torch.manual_seed(training.seed)
     network = FormNetwork()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
