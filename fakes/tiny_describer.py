@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ def colour_describer() -> Describer:
     words = np.linspace(0, 255, 16, dtype=np.float32)
     linear = {"side": 1, "contrast_floor": None, "unit_length": False}
     header = {"name": "colour", "version": 1, "side": 32, "descriptor": linear}
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "codebooks": np.broadcast_to(words[:, None], (3, 16, 1)).copy(),
         "descriptor_matrix": np.eye(3, dtype=np.int8),
         "descriptor_scale": np.ones(3, np.float32),
