@@ -84,4 +84,4 @@ def test_what_is_no_describer_is_refused_before_anything_is_written(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.kine", "photos"]
     run("pack", tmp_path / "photos", "-o", tmp_path / "b.kin", "--codec", "classic", "--quiet")
     missing = run("search", tmp_path / "b.kin", "id:beach/00.png", "--codes", "tiny", code=1)
-    assert "it has no codes 'tiny', of others classic" in one_error(missing.stderr)
+    assert "it has no codes 'tiny', of others look" in one_error(missing.stderr)

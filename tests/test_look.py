@@ -13,7 +13,6 @@ from benchmarks.finding.methods import CodeFinder
 from fakes.tiny_describer import GOLDEN, soft_picture, tiny_describer
 from kinpack.describers.describer import SHIPPED, Describer
 from kinpack.describers.describing import product_codes
-from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
 from kinpack.search.distances.distance import asymmetric_table, symmetric_table
@@ -63,13 +62,10 @@ def test_weights_that_fit_no_books_are_refused(weights: NDArray[Any]) -> None:
         made(weights=weights)
 
 
-def test_without_decoder_or_longer_codes_neither_is_given() -> None:
+def test_without_decoder_nothing_is_drawn() -> None:
     describer = tiny_describer()
-    assert describer.fine is None
     with pytest.raises(CodecError, match="no decoder"):
         describer.placeholder(np.zeros((1, 4), np.uint8))
-    with pytest.raises(CodecError, match="no longer codes"):
-        describer.finely(describer.latents([soft_picture(0)]))
 
 
 def test_bits_used_are_the_entropy_of_the_words() -> None:
@@ -97,9 +93,8 @@ def test_look_ships_with_both_codes_and_a_decoder(look: Describer) -> None:
     assert "look" in SHIPPED
     assert look.code_bytes == 8
     assert look.weights.tolist() == [1] * 13 + [0] * 3
-    assert isinstance(look.fine, ProductQuantiser)
-    assert look.fine.code_bytes == 32
-    assert look.mirrored
+    assert look.finer().code_bytes == 32
+    assert look.finer().turned
     assert look.turned
     assert look.n_bytes <= 1_500_000
 

@@ -70,23 +70,22 @@ class CodeFinder:
         latents = describer.latents(images)
         self.codes = describer.quantiser.encode(describer.projected(latents))
         self._known = describer.searched.decode(self.codes)
-        self._finely: Vectors | None = None
-        if fine and describer.fine is not None:
-            longer = describer.fine.encode(describer.finely(latents))
-            self._finely = describer.fine.decode(longer)
+        self._finer = describer.finer() if fine else None
+        if self._finer:
+            longer = self._finer.quantiser.encode(self._finer.projected(latents))
+            self._finely = self._finer.quantiser.decode(longer)
 
     def distances(self, query: Image) -> Vectors:
         """How far a query lies from each picture, in the nearest of its turns."""
         describer = self._describer
-        turns = [np.rot90(query, turn) for turn in range(4 if describer.turned else 1)]
-        latents = describer.latents([np.ascontiguousarray(turn) for turn in turns])
+        latents = describer.latents(describer.poses(query))
         asked = describer.weighted(describer.projected(latents))
         far = _nearest_turn(asked, self._known)
-        if self._finely is None:
+        if not self._finer:
             return far
         first = np.argsort(far, kind="stable")[:ORDERED_ANEW]
         ordered = np.full(len(far), np.inf, np.float32)
-        ordered[first] = _nearest_turn(describer.finely(latents), self._finely[first])
+        ordered[first] = _nearest_turn(self._finer.projected(latents), self._finely[first])
         return ordered
 
     def told(self) -> dict[str, float]:

@@ -23,7 +23,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.freezing.onnx_graph import float_graph
 from kinpack.learn.freezing.traced_graph import traced_graph
 from kinpack.learn.look.books import look_books
-from kinpack.learn.look.networks import SIDE, FormNetwork, LookNetwork
+from kinpack.learn.look.networks import SIDE, FormModel, LookNetwork
 from kinpack.learn.look.placeholder import learn_placeholder
 from kinpack.learn.look.training import LookTraining, look_run
 from kinpack.learn.training.loop import read_checkpoint
@@ -37,7 +37,7 @@ DESCRIPTION = {
     "name": "look",
     "version": 1,
     "side": SIDE,
-    "mirrored": True,
+    "mirrored": False,
     "turned": True,
     "licence": "Apache-2.0 (this file: weights and words, no picture)",
     "data": "photographs of BSDS500 train, clothing-dataset-small, Houses-dataset, "
@@ -89,9 +89,9 @@ def freeze(arguments: argparse.Namespace) -> None:
     """Learn books and decoder, and write the file."""
     torch.set_num_threads(1)
     state = read_checkpoint(arguments.work / "last.ckpt")
-    form = FormNetwork()
-    form.load_state_dict(state["average"])
-    network = LookNetwork(form).eval()
+    model = FormModel()
+    model.load_state_dict(state["average"])
+    network = LookNetwork(model.form).eval()
     pictures = in_colour(arguments)
     latents = latents_of(network, pictures)
     arrays = look_books(latents)

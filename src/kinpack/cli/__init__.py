@@ -80,6 +80,7 @@ for _command in (
     lifecycle.repair,
     learning.learn,
     describing.embed,
+    describing.learn_code,
 ):
     app.command(help=_help_of(_command))(reported(_command))
 describers.command(help=_help_of(describing.rm))(reported(describing.rm))

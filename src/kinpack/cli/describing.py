@@ -1,7 +1,8 @@
-"""The commands on codes: embed, and describer rm."""
+"""The commands on codes: embed, learn-code, and describer rm."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ import kinpack
 from kinpack.cli.options import ArchiveArgument, Threads
 from kinpack.cli.reporting import Report
 from kinpack.errors import shown
+
+ENOUGH = 300
+"""Images of which bits are told: fewer cannot use all words."""
 
 
 def embed(
@@ -39,7 +43,10 @@ def embed(
         ),
     ] = None,
     fine: Annotated[
-        bool, typer.Option("--fine", help="Of vectors, keep 32 bytes an image in place of 8.")
+        bool,
+        typer.Option(
+            "--fine", help="Keep 32 bytes an image more, by which the first 100 are ordered anew."
+        ),
     ] = False,
     threads: Threads = None,
 ) -> None:
@@ -55,23 +62,80 @@ def embed(
     """
     if vectors is not None and (describer or name is None):
         raise typer.BadParameter("--vectors goes with --as, and without --describer")
-    if fine and vectors is None:
-        raise typer.BadParameter("--fine goes with --vectors")
     with kinpack.Archive.open(archive) as opened:
         if vectors is not None and name is not None:
             from kinpack.sources.vectors import read_vectors
 
             given = read_vectors(vectors, opened.ids)
-            books = (32, 256) if fine else (16, 16)
-            done = opened.embed_vectors(given, name=name, books=books, note=vectors.name)
+            done = opened.embed_vectors(given, name=name, fine=fine, note=vectors.name)
         else:
-            with report.meter("describing", len(opened)) as meter:
-                done = opened.embed(describer, name=name, progress=meter.advance, threads=threads)
+            with report.meter("describing", len(opened) * (1 + fine)) as meter:
+                done = opened.embed(
+                    describer, name=name, fine=fine, progress=meter.advance, threads=threads
+                )
     report.done(
         {"codes": done.name, "coded": done.coded, "images": done.images},
         f"{shown(archive)}: {done.coded:,} images got codes {done.name!r}, {done.images:,} "
         "have one",
     )
+
+
+def learn_code(
+    report: Report,
+    archive: ArchiveArgument,
+    codes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Whose describer to begin with, as info names it; auto for the first.",
+        ),
+    ] = "auto",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="What to call the new codes.  [default: as the former]"
+        ),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Learn a code of an archive's own pictures, where the usual one tells few of them apart.
+
+    The describer's network stays; its books are learned anew, and every image gets a code of them.
+
+    Example:
+      kinpack learn-code photos.kin
+      kinpack learn-code photos.kin --codes look --as own
+    """
+    with kinpack.Archive.open(archive) as opened:
+        with report.meter("describing", 2 * len(opened)) as meter:
+            done = opened.learn_code(codes, name=name, progress=meter.advance, threads=threads)
+        bits = opened.bits_used(done.name)
+        whole = bits_of(opened.describers[done.name])
+    report.done(
+        {"codes": done.name, "images": done.images, "bits_used": round(bits, 1), "bits": whole},
+        f"{shown(archive)}: {done.images:,} images have codes {done.name!r} of their own, which "
+        f"use {bits:.1f} of {whole} bits",
+    )
+
+
+def bits_of(describer: kinpack.Describer) -> int:
+    """Bits of a describer's code."""
+    books = describer.quantiser
+    return round(books.M * math.log2(books.K))
+
+
+def warn_of_few_bits(report: Report, archive: kinpack.Archive) -> None:
+    """Warn of codes that tell few of an archive's pictures apart."""
+    for name, describer in archive.describers.items():
+        whole = bits_of(describer)
+        images = len(archive.codes_of(name)[0])
+        used = archive.bits_used(name) if images >= ENOUGH else whole
+        if 2 * used < whole:
+            report.warn(
+                f"the codes {name!r} use {used:.1f} of {whole} bits on these {images:,} pictures, "
+                f"so they tell few of them apart; learn some of their own with: kinpack learn-code "
+                f"{shown(archive.path)} --codes {name}"
+            )
 
 
 def rm(

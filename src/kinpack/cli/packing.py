@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import kinpack
+from kinpack.archive.revisions.querying import finer_column
 from kinpack.archive.revisions.stored_codec import DEFAULT
+from kinpack.cli.describing import warn_of_few_bits
 from kinpack.cli.learning import learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
@@ -70,9 +72,15 @@ def pack(
         typer.Option(
             metavar="DESCRIBER",
             help="What makes codes to search by: look, classic, kin, or a .kine file; several if "
-            "given several times; none for no codes.  [default: classic]",
+            "given several times; none for no codes.  [default: look]",
         ),
     ] = None,
+    fine: Annotated[
+        bool,
+        typer.Option(
+            "--fine", help="Keep 32 bytes an image more, by which the first 100 are ordered anew."
+        ),
+    ] = False,
     quality: Quality = None,
     min_psnr: MinPsnr = None,
     max_bytes: MaxBytes = None,
@@ -138,6 +146,8 @@ def pack(
         "effort": asked.effort,
     }
     named = {one.name: one for one in finders}
+    if fine:
+        named |= {finer_column(one.name): one.finer() for one in finders}
     with kinpack.Archive.create(output, loaded, describer=named, metadata=metadata) as archive:
         with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
             added = archive.add(
@@ -154,6 +164,7 @@ def pack(
                 f"{images.name}: none of its {len(images)} pictures can be read; check that they "
                 "are pictures"
             )
+        warn_of_few_bits(report, archive)
         _report_added(report, archive, added)
 
 

@@ -37,6 +37,8 @@ SHIPPED = DESCRIBER_FILE.shipped
 """Describers that come with the package."""
 PLACEHOLDER = 16
 """Side of a picture that is drawn of a code alone."""
+_FINE = "fine_"
+"""What the names of arrays begin with that belong to longer codes."""
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
 
@@ -61,10 +63,10 @@ class Describer(FileContent):
 
     Attributes:
         describer_id: SHA-256 of the file, in hexadecimal.
+        container: what the file holds.
         quantiser: the product quantiser of its codes.
         weights: float32 (M,), of each book in the distance of codes, 0 or more.
         searched: the quantiser whose distances are those of codes: its books are weighted.
-        fine: of longer codes, by which the nearest are ordered anew; ``None`` without any.
         side: cells along each side of the pictures that the network sees.
         fitting: how a picture becomes those cells.
 
@@ -76,6 +78,7 @@ class Describer(FileContent):
 
     def __init__(self, container: Container, data: bytes) -> None:
         super().__init__(container, data)
+        self.container = container
         self.describer_id = self._sha256
         self.side = self._side()
         self.fitting = self._fitting()
@@ -83,17 +86,12 @@ class Describer(FileContent):
         if books is None:
             raise CodecError(f"describer {self.name!r} lacks the array 'codebooks'; make it anew")
         self.quantiser = ProductQuantiser(books.astype(np.float32))
-        self._kept = self._projection(container.arrays, "", self.quantiser.D)
+        self._kept = self._projection(container.arrays, self.quantiser.D)
         self.weights = self._weights(container.arrays)
         self.searched = self.quantiser
         if (self.weights != 1).any():
             scale = np.sqrt(self.weights)[:, None, None]
             self.searched = ProductQuantiser(self.quantiser.codebooks * scale)
-        fine = container.arrays.get("fine_codebooks")
-        self.fine = None if fine is None else ProductQuantiser(fine.astype(np.float32))
-        self._finely_kept: _Projection | None = None
-        if self.fine is not None:
-            self._finely_kept = self._projection(container.arrays, "fine_", self.fine.D)
         self._network: OnnxNetwork | None = None
         if graph is not None:
             self._network = OnnxNetwork(graph, name="network", threads=1, owner="describer")
@@ -154,8 +152,15 @@ class Describer(FileContent):
 
     @property
     def turned(self) -> bool:
-        """Whether a picture is looked for in its four turns."""
+        """Whether a picture is looked for in its four turns, and in those of its mirror image."""
         return self.header.get("turned") is True
+
+    def poses(self, picture: Image) -> list[Image]:
+        """A picture, uint8 (H, W, C), in all turns in which it is looked for."""
+        if not self.turned:
+            return [picture]
+        faces = [picture] if self.mirrored else [picture, picture[:, ::-1]]
+        return [np.ascontiguousarray(np.rot90(face, k)) for face in faces for k in range(4)]
 
     def latents(
         self, images: Iterable[ImageLike], *, threads: int | None = None
@@ -186,15 +191,22 @@ class Describer(FileContent):
                     pass
         return made
 
-    def finely(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the longer codes quantise of latents (n, E): float32 (n, D').
+    def finer(self) -> Describer:
+        """The describer of longer codes, by which the nearest of these are ordered anew.
 
         Raises:
-            CodecError: it has no longer codes.
+            CodecError: it has none.
         """
-        if self.fine is None:
+        parts = self.container.arrays
+        arrays = {name: one for name, one in parts.items() if name.startswith("descriptor_")}
+        for name, one in parts.items():
+            if name.startswith(_FINE):
+                arrays[name.removeprefix(_FINE)] = one
+        if "codebooks" not in arrays:
             raise CodecError(f"describer {self.name!r} has no longer codes; leave --fine")
-        return _coded(latents, self._finely_kept, self.fine)
+        blobs = {name: one for name, one in self.container.blobs.items() if name == "network"}
+        header = {**self.header, "name": f"{self.name}-fine"}
+        return Describer.from_container(Container(header, blobs, arrays, kind=DESCRIBER_FILE))
 
     def weighted(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors (n, D) as they are compared with the words of ``searched``."""
@@ -311,11 +323,9 @@ class Describer(FileContent):
             )
         return weights
 
-    def _projection(
-        self, arrays: Mapping[str, NDArray[Any]], prefix: str, size: int
-    ) -> _Projection | None:
+    def _projection(self, arrays: Mapping[str, NDArray[Any]], size: int) -> _Projection | None:
         """What is kept of latents that are coded by vectors of ``size``; ``None``: all of them."""
-        mean, directions = arrays.get(f"{prefix}mean"), arrays.get(f"{prefix}projection")
+        mean, directions = arrays.get("mean"), arrays.get("projection")
         if mean is None and directions is None:
             return None
         if (

@@ -13,6 +13,8 @@ from kinpack.describers.product_code import as_vectors
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
 
+BOOKS, FINE_BOOKS = (16, 16), (32, 256)
+"""Number of books and of words in each, (M, K), of a code to scan and of one to order by."""
 COMPONENTS = 4
 """Components of a word, of principal components of the vectors."""
 SAMPLE = 1 << 15

@@ -15,6 +15,7 @@ from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.leftovers import remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, refreshed
+from kinpack.archive.revisions.querying import finer_column
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, Described, as_describer
@@ -132,6 +133,7 @@ class Changeable(Reader):
         describer: Described | None = None,
         *,
         name: str | None = None,
+        fine: bool = False,
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> EmbedReport:
@@ -144,6 +146,8 @@ class Changeable(Reader):
             describer: what makes the codes, or the name of one that ships, or the path of its file;
                 by default the one that makes the codes of this name already.
             name: of the column of codes; by default the describer's own.
+            fine: whether they get the describer's longer codes, too, in another commit: the column
+                ``<name>-fine``, by which a search orders the nearest anew.
             progress: called with the number of images just described.
             threads: that work at a time; ``None`` for as many as there are cores.
 
@@ -161,15 +165,59 @@ class Changeable(Reader):
         else:
             found = as_describer(describer)
         found.check_describes()
-        coding = by_drawing(self.codec, found, progress, threads)
-        return self._embed(name or found.name, found, coding, complete=True)
+        finer = found.finer() if fine else None
+        column = name or found.name
+        report = self._embed(
+            column, found, by_drawing(self.codec, found, progress, threads), complete=True
+        )
+        if finer:
+            coding = by_drawing(self.codec, finer, progress, threads)
+            self._embed(finer_column(column), finer, coding, complete=True)
+        return report
+
+    def learn_code(
+        self,
+        codes: str = "auto",
+        *,
+        name: str | None = None,
+        progress: Progress | None = None,
+        threads: int | None = None,
+    ) -> EmbedReport:
+        """Learn a code of the images' own, and give it to them; payloads stay as they are.
+
+        The describer's network stays; the directions that are kept of what it gives, and the books,
+        are learned anew of these images. Where the archive has longer codes, so are those.
+
+        Args:
+            codes: the column whose describer is begun with; ``auto`` for the first.
+            name: of the column of the new codes; by default the same, whose codes are replaced.
+            progress: called with the number of images just described: first to learn, then to code.
+            threads: that work at a time; ``None`` for as many as there are cores.
+
+        Raises:
+            SearchError: there is no such column.
+            ArchiveError: a segment is missing or damaged, or the archive cannot be written.
+            CodecError: the describer describes no pictures, or there are too few of them.
+            PayloadError: a packet is damaged.
+        """
+        from kinpack.archive.care.embedding import latents_of
+        from kinpack.describers.own_books import with_own_books
+
+        column = self._column_name(self._snapshot, codes)
+        found = self._described(self.manifest, column)
+        found.check_describes()
+        latents = latents_of(self._snapshot, self.codec, found, progress, threads)
+        note = f"directions and books learned of {len(latents):,} images of an archive"
+        own = with_own_books(found, latents, name=name or column, note=note)
+        fine = self.manifest.describer(finer_column(column)) is not None
+        return self.embed(own, name=own.name, fine=fine, progress=progress, threads=threads)
 
     def embed_vectors(
         self,
         vectors: Mapping[str, Sequence[float] | NDArray[Any]],
         *,
         name: str,
-        books: tuple[int, int] = (16, 16),
+        fine: bool = False,
         note: str = "",
     ) -> EmbedReport:
         """Give the images codes of vectors that were made elsewhere; one commit.
@@ -181,8 +229,8 @@ class Changeable(Reader):
             vectors: of each image by its id, (E,) numbers each; others are left aside. What is
                 near is told by Euclidean distance: give vectors of length 1 for cosines.
             name: of the column of codes.
-            books: number of books and of words in each, (M, K): (16, 16) and (8, 256) take 8 bytes
-                an image, (32, 256) takes 32.
+            fine: whether they get a code of 32 bytes beside that of 8, in another commit: the
+                column ``<name>-fine``, by which a search orders the nearest anew.
             note: what to keep of how the vectors were made.
 
         Raises:
@@ -191,11 +239,15 @@ class Changeable(Reader):
             CodecError: vectors are of different sizes, or hold numbers that are not finite.
         """
         from kinpack.archive.care.embedding import by_vectors
-        from kinpack.describers.given_vectors import describer_of_vectors
+        from kinpack.describers.given_vectors import BOOKS, FINE_BOOKS, describer_of_vectors
 
         given = {of: np.asarray(one, np.float32) for of, one in vectors.items()}
-        describer = describer_of_vectors(list(given.values()), name=name, books=books, note=note)
-        return self._embed(name, describer, by_vectors(describer, given), complete=False)
+        columns = {name: BOOKS} | ({finer_column(name): FINE_BOOKS} if fine else {})
+        reports = []
+        for column, books in columns.items():
+            made = describer_of_vectors(list(given.values()), name=column, books=books, note=note)
+            reports.append(self._embed(column, made, by_vectors(made, given), complete=False))
+        return reports[0]
 
     def remove_codes(self, name: str) -> None:
         """Take a column of codes away, in one commit; its files stay until ``gc``.

@@ -24,6 +24,7 @@ from kinpack.limits import batches
 from kinpack.progress import Progress
 
 _BATCH = 64
+_LEARNED_FROM = 1 << 15  # images, at most
 
 Coding = Callable[[Segment, Sequence[int]], dict[int, bytes]]
 """Gives packed codes of rows of a segment, by the row; one that has none is left out."""
@@ -142,6 +143,40 @@ def by_drawing(
         return found
 
     return coding
+
+
+def latents_of(
+    snapshot: Snapshot,
+    codec: Codec,
+    describer: Describer,
+    progress: Progress | None,
+    threads: int | None,
+) -> NDArray[np.float32]:
+    """What a describer gives of a revision's images, to learn books of: float32 (n, E).
+
+    Of many images every so manyth is taken.
+
+    Args:
+        snapshot: the revision.
+        codec: draws them.
+        describer: describes them.
+        progress: called with the number of images just described.
+        threads: that work at a time; ``None`` for as many as there are cores.
+
+    Raises:
+        ArchiveError: a segment is missing or damaged.
+        PayloadError: a packet is damaged.
+    """
+    chosen = range(0, len(snapshot), 1 + (len(snapshot) - 1) // _LEARNED_FROM)
+    places = (snapshot.locate(position) for position in chosen)
+    packets = (segment.packet(row) for segment, row in places)
+    made = []
+    for batch in batches(packets, _BATCH, n_bytes=lambda one: one.pixel_bytes):
+        images = codec.decode(batch, threads=threads)
+        made.append(describer.latents(images, threads=threads))
+        if progress:
+            progress(len(batch))
+    return np.concatenate(made) if made else np.zeros((0, 1), np.float32)
 
 
 def by_vectors(describer: Describer, vectors: Mapping[str, NDArray[np.float32]]) -> Coding:

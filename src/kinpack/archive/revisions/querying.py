@@ -35,20 +35,13 @@ Query: TypeAlias = Image | str | Vector
 """A picture, uint8 (H, W, C); the id of an image; or a vector."""
 
 
-class CodeColumn(NamedTuple):
-    """Codes of an archive's images that are searched.
+ORDERED_ANEW = 100
+"""Hits that longer codes order anew, where there are some."""
 
-    Attributes:
-        name: of the column.
-        describer: what made them, and describes a query.
-        packed: uint8 (n, bytes of a code).
-        positions: int64 (n,), of the images that have one, ascending.
-    """
 
-    name: str
-    describer: Describer
-    packed: NDArray[np.uint8]
-    positions: NDArray[np.int64]
+def finer_column(name: str) -> str:
+    """The column whose codes order anew what is nearest by another column."""
+    return f"{name}-fine"
 
 
 def as_query(
@@ -86,16 +79,18 @@ def as_query(
 
 
 def distance_tables(
-    query: Query, mode: Mode, column: CodeColumn, snapshot: Snapshot, where: str
+    query: Query, mode: Mode, column: str, describer: Describer, snapshot: Snapshot, where: str
 ) -> list[DistanceTable]:
     """Make the tables by which a query's distance from every code is summed.
 
-    There is one, and of a picture whose describer looks for its four turns one for each of them.
+    There is one, and of a picture whose describer looks for its turns one for each of them; where
+    mirror images have other codes, for those of its mirror image as well.
 
     Args:
         query: of an id the stored code is taken.
         mode: whether the query's own descriptor is compared, or its product code.
-        column: the codes that are searched.
+        column: name of the codes.
+        describer: what made them.
         snapshot: the revision.
         where: what messages call the archive.
 
@@ -103,7 +98,6 @@ def distance_tables(
         NotFoundError: the id is not there, or has no such code.
         SearchError: there is no such mode, or a vector is of another size.
     """
-    describer, quantiser = column.describer, column.describer.quantiser
     if mode not in ("asymmetric", "symmetric"):
         raise SearchError(f"there is no mode {mode!r}: use asymmetric or symmetric")
     if isinstance(query, str):
@@ -112,20 +106,24 @@ def distance_tables(
                 f"{where}: it holds no image {query!r}, which is a file: search for its picture "
                 f"with pathlib.Path({query!r})"
             )
-        return [symmetric_table(describer.searched, code_of(query, column, snapshot, where))]
+        return [
+            symmetric_table(describer.searched, code_of(query, column, describer, snapshot, where))
+        ]
     if isinstance(query, Vector):
         vectors = describer.projected(query.numbers[None])
     else:
-        turns = range(4 if describer.turned else 1)
-        vectors = describer.describe([np.ascontiguousarray(np.rot90(query, k)) for k in turns])
+        vectors = describer.describe(describer.poses(query))
     if mode == "symmetric":
-        return [symmetric_table(describer.searched, one) for one in quantiser.encode(vectors)]
+        return [
+            symmetric_table(describer.searched, one) for one in describer.quantiser.encode(vectors)
+        ]
     return [asymmetric_table(describer.searched, one) for one in describer.weighted(vectors)]
 
 
 def code_of(
     id: str,  # noqa: A002
-    column: CodeColumn,
+    column: str,
+    describer: Describer,
     snapshot: Snapshot,
     where: str,
 ) -> NDArray[np.uint8]:
@@ -133,21 +131,20 @@ def code_of(
 
     Args:
         id: of the image.
-        column: the codes.
+        column: name of the codes.
+        describer: what made them.
         snapshot: the revision.
         where: what messages call the archive.
 
     Raises:
         NotFoundError: the id is not there, or has no such code.
     """
-    position = snapshot.position(id)
-    row = int(np.searchsorted(column.positions, position))
-    if row == len(column.positions) or column.positions[row] != position:
+    (packed,) = snapshot.codes_at(column, [snapshot.position(id)])
+    if packed is None:
         raise NotFoundError(
-            f"{where}: image {id!r} has no code {column.name!r} yet; give it one with: "
-            "kinpack embed"
+            f"{where}: image {id!r} has no code {column!r} yet; give it one with: kinpack embed"
         )
-    code: NDArray[np.uint8] = column.describer.quantiser.unpack(column.packed[row][None])[0]
+    code: NDArray[np.uint8] = describer.quantiser.unpack(np.frombuffer(packed, np.uint8)[None])[0]
     return code
 
 
@@ -172,3 +169,45 @@ def nearest(
     _, first = np.unique(rows[order], return_index=True)
     kept = order[np.sort(first)][:k]
     return rows[kept], distances[kept]
+
+
+def ordered_anew(
+    hits: tuple[NDArray[np.int64], NDArray[np.float32]],
+    packed: Sequence[bytes | None],
+    tables: Sequence[DistanceTable],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Order the first hits by longer codes; those that have none keep their places.
+
+    Args:
+        hits: positions int64 (h,), and squared distances float32 (h,), nearest first.
+        packed: the longer codes of the first of them.
+        tables: of the query to the words of longer codes, from the least of which a hit's distance
+            is taken.
+
+    Returns:
+        The hits; where a longer code is known, the distance is that of it.
+    """
+    positions, distances = hits[0].copy(), hits[1].copy()
+    known = np.array([at for at, code in enumerate(packed) if code is not None], np.int64)
+    if len(known):
+        codes = np.frombuffer(b"".join(code for code in packed if code), np.uint8)
+        indices = tables[0].quantiser.unpack(codes.reshape(len(known), -1))
+        near = np.min([table.in_units(table.steps(indices)) for table in tables], axis=0)
+        order = np.argsort(near, kind="stable")
+        positions[known], distances[known] = positions[known][order], near[order]
+    return positions, distances
+
+
+def itself_first(
+    hits: tuple[NDArray[np.int64], NDArray[np.float32]], position: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Put the image whose own code was asked for before those that have the same code.
+
+    Args:
+        hits: positions int64 (h,), h ≥ 1, and squared distances float32 (h,), nearest first.
+        position: of the image; nothing is nearer than it.
+    """
+    others = hits[0] != position
+    positions = np.concatenate([np.array([position]), hits[0][others]])
+    distances = np.concatenate([hits[1][:1], hits[1][others]])
+    return positions[: len(hits[0])], distances[: len(hits[0])]

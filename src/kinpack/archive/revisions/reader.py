@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from kinpack.archive.revisions.comparing import COMPARED, compared
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.querying import (
-    CodeColumn,
+    ORDERED_ANEW,
+    Query,
     Vector,
     as_query,
     code_of,
     distance_tables,
+    finer_column,
+    itself_first,
     nearest,
+    ordered_anew,
 )
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import (
@@ -202,6 +206,20 @@ class Reader:
         described_column(self.manifest, name, self.where)
         return self._snapshot.codes_of(name)
 
+    def bits_used(self, name: str) -> float:
+        """Bits that the codes of a column use: the entropy of each book's words, added up.
+
+        A code has ``M log2 K`` of them; where few are used, it tells few images apart.
+
+        Raises:
+            SearchError: there is no such column.
+            ArchiveError: the describer's file, or one of codes, is missing or damaged.
+            CodecError: this version cannot read the describer.
+        """
+        describer = self._described(self.manifest, name)
+        packed, _ = self._snapshot.codes_of(name)
+        return describer.bits_used(describer.quantiser.unpack(packed)) if len(packed) else 0.0
+
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
         """Every segment with its live rows, ascending, int64; ``None`` where all are."""
         return self._snapshot.parts()
@@ -303,6 +321,8 @@ class Reader:
     ) -> list[Hit]:
         """The images nearest to a query, nearest first, equal distances in order of positions.
 
+        An image that is asked for by its id comes before others that have the same code.
+
         The first of them are drawn and compared with the query itself; those that show the same
         picture, changed, come before all others.
 
@@ -335,19 +355,12 @@ class Reader:
             compare = whole_number(compare, "compare", SearchError, least=0)
         elif query is None or isinstance(query, str):
             compare = 0
-        column = self._searched(snapshot, codes)
+        name = self._column_name(snapshot, codes)
         asked = as_query(query, vector, compare)
-        tables = distance_tables(asked, mode, column, snapshot, self.where)
-        if not len(column.packed):
-            return []
-        with self._searching:
-            known = self._code_indices.get(column.name)
-            if known is None or known[0] is not snapshot:
-                known = snapshot, Index(column.packed, column.describer.searched)
-                self._code_indices[column.name] = known
-            most = max(k, COMPARED if compare is None else compare)
-            rows, distances = nearest(known[1], tables, most, engine=engine, threads=threads)
-        positions = column.positions[rows]
+        most = max(k, COMPARED if compare is None else compare)
+        positions, distances = self._nearest(
+            snapshot, name, asked, mode, most, engine=engine, threads=threads
+        )
 
         def draw(position: int) -> Image:
             return self._images(snapshot, [position], threads=1)[0]
@@ -377,21 +390,57 @@ class Reader:
             ArchiveError: a segment or the describer is missing or damaged.
         """
         snapshot = self._snapshot
-        column = self._searched(snapshot, codes)
-        code = code_of(id, column, snapshot, self.where)
-        drawn: NDArray[np.uint8] = column.describer.placeholder(code[None])[0]
+        name = self._column_name(snapshot, codes)
+        describer = self._described(snapshot.manifest, name)
+        code = code_of(id, name, describer, snapshot, self.where)
+        drawn: NDArray[np.uint8] = describer.placeholder(code[None])[0]
         return drawn
 
-    def _searched(self, snapshot: Snapshot, codes: str) -> CodeColumn:
-        """The column of codes to search, and what describes a query."""
-        manifest = snapshot.manifest
-        if codes == "auto":
-            if not manifest.describers:
-                raise SearchError(
-                    f"{self.where}: it has no codes to search; add some with: kinpack embed"
-                )
-            codes = manifest.describers[0].name
-        return CodeColumn(codes, self._described(manifest, codes), *snapshot.codes_of(codes))
+    def _nearest(
+        self,
+        snapshot: Snapshot,
+        name: str,
+        asked: Query,
+        mode: Mode,
+        most: int,
+        *,
+        engine: str,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Positions and distances of what is nearest by a column, and by its longer codes."""
+        describer = self._described(snapshot.manifest, name)
+        packed, coded = snapshot.codes_of(name)
+        tables = distance_tables(asked, mode, name, describer, snapshot, self.where)
+        if not len(packed):
+            return coded, np.zeros(0, np.float32)
+        finer = finer_column(name)
+        there = snapshot.manifest.describer(finer) is not None
+        with self._searching:
+            known = self._code_indices.get(name)
+            if known is None or known[0] is not snapshot:
+                known = snapshot, Index(packed, describer.searched)
+                self._code_indices[name] = known
+            many = max(most, ORDERED_ANEW) if there else most
+            rows, distances = nearest(known[1], tables, many, engine=engine, threads=threads)
+        hits = coded[rows], distances
+        if there:
+            longer = snapshot.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
+            finest = self._described(snapshot.manifest, finer)
+            anew = distance_tables(asked, mode, finer, finest, snapshot, self.where)
+            hits = ordered_anew(hits, longer, anew)
+        if isinstance(asked, str):
+            hits = itself_first(hits, snapshot.position(asked))
+        return hits[0][:most], hits[1][:most]
+
+    def _column_name(self, snapshot: Snapshot, codes: str) -> str:
+        """The name of the column of codes that is meant: of the first where it is ``auto``."""
+        if codes != "auto":
+            return codes
+        if not snapshot.manifest.describers:
+            raise SearchError(
+                f"{self.where}: it has no codes to search; add some with: kinpack embed"
+            )
+        return snapshot.manifest.describers[0].name
 
     def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
         """The positions that an index means."""

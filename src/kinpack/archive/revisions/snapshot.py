@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -28,6 +29,7 @@ from kinpack.limits import batches
 
 LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
+_AT_ONCE = 8  # codes read
 WORTH = 256
 """Images that can be looked through in the time that it takes to begin a segment."""
 
@@ -217,6 +219,18 @@ class Snapshot:
         joined = parts[-1] if len(parts) < 3 else np.concatenate(parts[1:])
         joined.setflags(write=False)
         return joined, np.concatenate(positions)
+
+    def codes_at(self, column: str, positions: Sequence[int]) -> list[bytes | None]:
+        """The packed codes of some images in a column, ``None`` where one has none.
+
+        Raises:
+            ArchiveError: a file of codes is missing or damaged.
+        """
+        places = [self.locate(position) for position in positions]
+        if len(places) < _AT_ONCE:
+            return [segment.code_at(column, row) for segment, row in places]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # a store far away takes its time
+            return list(pool.map(lambda place: place[0].code_at(column, place[1]), places))
 
     def ids(self) -> Iterator[str]:
         """All ids, in the order of positions."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kinpack.codec.packets.target import Target
     from kinpack.describers.describer import Describer
 
-DEFAULT = "classic"
+DEFAULT = "look"
 """The describer of a new archive, unless another one is named."""
 
 Described: TypeAlias = "Describer | str | os.PathLike[str]"

@@ -20,6 +20,7 @@ from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.errors import ArchiveError, PayloadError, is_low_memory
 
 _READ_BYTES = 4 << 20
+_WHOLE_BYTES = 1 << 16  # of a file of codes, read whole for the sake of one
 
 _KINDS = {kind.value: kind for kind in Kind}
 
@@ -155,6 +156,24 @@ class Segment:
         """
         file = self.manifest_entry.codes_of(column)
         return None if file is None else self._codes_in(file)
+
+    def code_at(self, column: str, row: int) -> bytes | None:
+        """The packed code of one image in a column, ``None`` without any.
+
+        Of a large file only these bytes are read, which nothing checks then: whatever they are,
+        they change the order of hits alone.
+
+        Raises:
+            ArchiveError: the file is missing or truncated.
+        """
+        file = self.manifest_entry.codes_of(column)
+        if file is None:
+            return None
+        if file in self._codes or file.bytes <= _WHOLE_BYTES:
+            code: bytes = self._codes_in(file)[row].tobytes()
+            return code
+        size = file.bytes // self.manifest_entry.rows
+        return bytes(self._store.read_range(file.file, row * size, size))
 
     def _codes_in(self, file: CodeFile) -> NDArray[np.uint8]:
         if file not in self._codes:

@@ -1,12 +1,12 @@
 """Network of the describer `look`: what is the same picture, whatever was done to it.
 
 ```
- RGB ─▶ luma, less its mean, over its deviation ─┬─▶ trunk ─┐
-                                        mirrored ─┴─▶ trunk ─┴─▶ + ─▶ form, of length 1
- RGB ─▶ mean colours of four quarters ─────────────────────────────▶ tone
+ RGB ─▶ luma, less its mean, over its deviation ─▶ trunk ─▶ form, of length 1
+ RGB ─▶ mean colours of sixteen parts ────────────────────▶ tone
 ```
-Form does not change with brightness, contrast, colour and mirroring by construction, and learns not
-to change with gamma, blur, noise, framing and small turns. Tone keeps what form leaves out.
+Form does not change with brightness, contrast and colour by construction, and learns not to change
+with gamma, blur, noise, framing and small turns. Mirrored and turned pictures have another form,
+which says where what is: who searches asks for all eight. Tone keeps what form leaves out.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 SIDE = 32
 """Side of the pictures that the network sees."""
-FORM, TONE = 64, 12
+FORM, TONE = 64, 48
 """Components of either part."""
 LUMA = (0.299, 0.587, 0.114)
+DRAWN = 8
+"""Side of what is drawn of form alone, in training."""
 FLOOR = 0.01
 """Added to the deviation of the luma, so that the noise of a flat picture is not blown up."""
 _LAYERS = ((32, 4, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2))
@@ -46,9 +48,21 @@ class FormNetwork(nn.Module):
         deviation = (flat * nn.functional.normalize(flat, dim=1)).mean(1, keepdim=True) * SIDE
         even = flat / (deviation + FLOOR)
         x: Tensor = even.unflatten(1, (1, SIDE, SIDE))  # type: ignore[no-untyped-call]
-        mirrored = x.flip(3)
-        both = self.trunk(x) + self.linear(x) + self.trunk(mirrored) + self.linear(mirrored)
-        return nn.functional.normalize(both, dim=1)
+        return nn.functional.normalize(self.trunk(x) + self.linear(x), dim=1)
+
+
+class FormModel(nn.Module):
+    """Form, and what draws of it, in training: forms that can be drawn tell where what is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.form = FormNetwork()
+        self.drawn = nn.Sequential(nn.Linear(FORM, 256), nn.ReLU(), nn.Linear(256, DRAWN**2))
+
+    def draw(self, form: Tensor) -> Tensor:
+        """Map (n, FORM) to luma (n, 1, DRAWN, DRAWN) of mean 0 and deviation 1."""
+        drawn: Tensor = self.drawn(form).view(-1, 1, DRAWN, DRAWN)
+        return drawn
 
 
 class LookNetwork(nn.Module):
@@ -62,17 +76,17 @@ class LookNetwork(nn.Module):
         super().__init__()
         self.form = form
         self.luma = nn.Conv2d(3, 1, 1, bias=False)
-        self.quarters = nn.Conv2d(3, 3, SIDE // 2, stride=SIDE // 2, groups=3, bias=False)
+        self.parts = nn.Conv2d(3, 3, SIDE // 4, stride=SIDE // 4, groups=3, bias=False)
         self.form_first = nn.Linear(FORM, FORM + TONE, bias=False)
         self.tone_last = nn.Linear(TONE, FORM + TONE, bias=False)
         with torch.no_grad():
             self.form_first.weight.copy_(torch.eye(FORM + TONE, FORM))
             self.tone_last.weight.copy_(torch.eye(FORM + TONE)[:, FORM:])
             self.luma.weight.copy_(torch.tensor(LUMA).view(1, 3, 1, 1))
-            self.quarters.weight.fill_(1 / (SIDE // 2) ** 2)
+            self.parts.weight.fill_(1 / (SIDE // 4) ** 2)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Map (n, 3, 32, 32), 0 to 1, to (n, FORM + TONE)."""
-        tone = self.quarters(picture).flatten(1)
+        tone = self.parts(picture).flatten(1)
         both: Tensor = self.form_first(self.form(self.luma(picture))) + self.tone_last(tone)
         return both

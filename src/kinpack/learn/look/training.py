@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.learn.look.networks import FormNetwork
+from kinpack.learn.look.networks import DRAWN, FLOOR, FormModel
 from kinpack.learn.look.views import changed_view, clean_view
 from kinpack.learn.training.loop import Budget, Log, TrainingRun
 
 _TEMPERATURE = 0.07
+_DRAWING = 0.5
+"""Weight of the error of what is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ def look_run(
         log: called every 50 steps.
     """
     torch.manual_seed(training.seed)
-    network = FormNetwork()
+    network = FormModel()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -69,20 +71,29 @@ def look_run(
     return TrainingRun(network, losses, budget)
 
 
-def found_again(network: FormNetwork, pictures: Tensor) -> dict[str, Tensor]:
+def found_again(model: FormModel, pictures: Tensor) -> dict[str, Tensor]:
     """Loss of a batch: the cross-entropy of finding each picture's view, both ways (InfoNCE).
 
+    To it comes the squared error of what is drawn of either form, beside the picture unchanged.
+
     Args:
-        network: gives forms.
+        model: gives forms, and draws of them.
         pictures: (n, 1, 64, 64) luma, 0 to 1.
 
     Returns:
-        ``loss``, and ``found``, the share of views that come first.
+        ``loss``; ``found``, the share of views that come first; ``error``, squared, of what is
+        drawn, where 1 is that of drawing nothing.
     """
-    form = network(torch.cat([clean_view(pictures), changed_view(pictures)]))
+    whole = clean_view(pictures)
+    form = model.form(torch.cat([whole, changed_view(pictures)]))
     clean, changed = form.chunk(2)
     scores = clean @ changed.mT / _TEMPERATURE
     wanted = torch.arange(len(pictures))
     loss = torch.nn.functional.cross_entropy(scores, wanted)
     loss = loss + torch.nn.functional.cross_entropy(scores.mT, wanted)
-    return {"loss": loss / 2, "found": (scores.argmax(1) == wanted).float().mean()}
+    small = torch.nn.functional.adaptive_avg_pool2d(whole, DRAWN)
+    centred = small - small.mean((2, 3), keepdim=True)
+    even = centred / (centred.square().mean((2, 3), keepdim=True).sqrt() + FLOOR)
+    error = (model.draw(form) - even.repeat(2, 1, 1, 1)).square().mean()
+    found = (scores.argmax(1) == wanted).float().mean()
+    return {"loss": loss / 2 + _DRAWING * error, "found": found, "error": error}

@@ -41,7 +41,7 @@ def _sometimes(n: int, chance: float) -> Tensor:
 
 
 def _framed(luma: Tensor) -> Tensor:
-    """Turn, crop, stretch, mirror, and letterbox some; what lies outside is black."""
+    """Turn, crop, stretch and letterbox some; what lies outside is black."""
     n = len(luma)
     some = (torch.rand(n) < 0.7).float()
     angle = math.radians(TURN) * (2 * torch.rand(n) - 1) * some * (torch.rand(n) < 0.6)
@@ -49,15 +49,14 @@ def _framed(luma: Tensor) -> Tensor:
     stretch = 1 + STRETCH * (2 * torch.rand(n) - 1) * some
     wide, high = keep * stretch, keep / stretch
     high = torch.where(torch.rand(n) < 0.12, 1 + 0.45 * torch.rand(n), high)  # a letterbox
-    mirror = 1 - 2 * (torch.rand(n) < 0.5).float()
     room = torch.stack([(1 - wide).clamp_min(0), (1 - high).clamp_min(0)], 1)
     # About the centre, or anywhere that there is room: a corner may be cut off.
     shift = room * (2 * torch.rand(n, 2) - 1) * (torch.rand(n, 1) < 0.6)
     cos, sin = torch.cos(angle), torch.sin(angle)
     theta = torch.stack(
         [
-            torch.stack([mirror * wide * cos, -high * sin, shift[:, 0]], 1),
-            torch.stack([mirror * wide * sin, high * cos, shift[:, 1]], 1),
+            torch.stack([wide * cos, -high * sin, shift[:, 0]], 1),
+            torch.stack([wide * sin, high * cos, shift[:, 1]], 1),
         ],
         1,
     )
