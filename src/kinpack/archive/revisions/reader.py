@@ -109,8 +109,8 @@ class Reader:
 
     def _described(self, manifest: Manifest, name: str) -> Describer:
         """The describer of a column of codes, loaded at the first need."""
-        entry = described_column(manifest, name, self.where)
-        if entry.sha256 not in self._loaded:
+        entry = manifest.describer(name)
+        if entry is None or entry.sha256 not in self._loaded:
             found = load_describer(self._store, manifest, name)
             self._loaded[found.describer_id] = found
             return found

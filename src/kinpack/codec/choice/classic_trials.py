@@ -62,13 +62,13 @@ class ClassicTrials:
             qualities: 1 to 100, of each.
             likely: whether one is made whatever a quick trial says.
             tries: what is tried.
-            at_slope: whether larger images are tried at AVIF's setting of the slope that a quality
-                stands for; else at that of the PSNR, as small ones are.
+            at_slope: whether they are tried at AVIF's setting of the slope that a quality stands
+                for; else at that of the PSNR, as small ones are of which the codec knows little.
         """
         found: list[list[Candidate]] = []
         for image, one, quality, sure in zip(images, own, qualities, likely, strict=True):
-            larger = at_slope and not is_small(image)
-            setting = avif_quality_at_slope(quality) if larger else avif_quality(quality)
+            worth = at_slope and (sure or not is_small(image))
+            setting = avif_quality_at_slope(quality) if worth else avif_quality(quality)
             around = tries.settings if at_slope else (0,)
             settings = sorted({min(max(setting + more, 0), 100) for more in around})
             chance = True
