@@ -26,6 +26,7 @@ from kinpack.errors import CodecError, SourceError
 from kinpack.learn.freezing.describer_file import freeze_describer, freezing_error
 from kinpack.learn.freezing.traced_graph import eight_bits, traced_graph
 from kinpack.networks.container import DESCRIBER_FILE, read_container
+from kinpack.networks.networks import OnnxNetwork
 from papers.pqvae.backbone import Backbone, BackboneConfig
 from papers.pqvae.backbone_training import BackboneTraining, descriptors
 from papers.pqvae.class_training import ClassTraining
@@ -159,6 +160,18 @@ STEPS: dict[str, Picture] = {
     ),
     "free norm": Picture(mean, convolution(), nn.BatchNorm2d(8, affine=False), nn.ReLU()),
     "lengths": Picture(lambda x: functional.normalize(mean(x), dim=1), convolution()),
+    "bounds": Picture(
+        lambda x: mean(functional.hardtanh(functional.relu6(9 * x) - 2, min_val=-1.5, max_val=3)),
+        convolution(), nn.Hardtanh(-0.3, 0.2), nn.ReLU6(),
+    ),
+    "same": Picture(
+        mean, convolution(padding="same", dilation=2), nn.Conv2d(8, 8, 5, padding="same"),
+    ),
+    "valid": Picture(mean, convolution(padding="valid")),
+    "zeros": Picture(
+        mean,
+        nn.ZeroPad2d((0, 1, 2, 3)), convolution(stride=2, padding=(1, 0)),
+    ),
     "linear": Picture(
         lambda x: x, nn.Flatten(), nn.Linear(3 * 32 * 32, 16), nn.BatchNorm1d(16), nn.ReLU(),
         nn.Linear(16, 8, bias=False),
@@ -186,6 +199,49 @@ def test_every_step_is_computed_as_torch_does(name: str) -> None:
     assert np.ptp(z, axis=0).max() > 1e-3  # of other pictures, other numbers
 
 
+class Padded(nn.Module):
+    """A convolution after `functional.pad`."""
+
+    def __init__(self, pads: tuple[int, ...], **options: Any) -> None:
+        super().__init__()
+        self.pads, self.options = pads, options
+        self.layer = convolution()
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded: Tensor = self.layer(functional.pad(x, self.pads, **self.options))
+        return padded
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pads=st.one_of(
+        st.tuples(*[st.integers(0, 3)] * 2).filter(any), st.tuples(*[st.integers(0, 3)] * 4)
+    ),
+    kernel=st.integers(1, 5),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    own=st.integers(0, 2),
+    bounds=st.tuples(st.floats(-2, 0), st.floats(0.1, 6)),
+    seed=st.integers(0, 99),
+)
+def test_zeros_and_bounds_of_any_size(
+    pads: tuple[int, ...],
+    kernel: int,
+    stride: tuple[int, int],
+    own: int,
+    bounds: tuple[float, float],
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    network = Picture(mean, Padded(pads), nn.Hardtanh(*bounds))
+    network.layers[0].layer = nn.Conv2d(3, 4, kernel, stride, padding=own)
+    nn.init.normal_(network.layers[0].layer.weight)
+    x = torch.rand(2, 3, 16, 16)
+    ran = OnnxNetwork(traced_graph(network, side=16), name="network", threads=1, owner="x")
+    found = ran(x.numpy(), (2, 4))
+    with torch.no_grad():
+        np.testing.assert_allclose(found, network(x).numpy(), atol=1e-5, rtol=1e-5)
+
+
 def layer(module: nn.Module) -> nn.Module:
     return Picture(lambda x: x, convolution(), module)
 
@@ -195,7 +251,12 @@ UNKNOWN: dict[str, nn.Module] = {
     "BatchNorm2d": layer(nn.BatchNorm2d(8, track_running_stats=False)),
     "GELU": layer(nn.GELU(approximate="tanh")),
     "reflect": Picture(mean, convolution(padding=1, padding_mode="reflect")),
-    "same": Picture(mean, convolution(padding="same")),
+    "zeros": Picture(mean, nn.ZeroPad2d(1)),
+    "zeros before a maximum": Picture(mean, nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+    "zeros less": Picture(mean, nn.ZeroPad2d((0, -1, 0, 0)), convolution()),
+    "ones": Picture(mean, Padded((1, 1), value=1.0)),
+    "edges": Picture(mean, Padded((1, 1), mode="replicate")),
+    "channels": Picture(mean, Padded((0, 0, 0, 0, 0, 1))),
     "rounding": Picture(lambda x: mean(torch.div(x, 2, rounding_mode="floor")), convolution()),
     "softmax": Picture(lambda x: x.softmax(1), convolution()),
     "across pictures": Picture(lambda x: mean(x) - mean(x).mean(0, keepdim=True), convolution()),

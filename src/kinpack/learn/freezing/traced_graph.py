@@ -3,7 +3,8 @@
 A network is traced by ``torch.fx``, and each step becomes the operators that compute it. What is
 known here is what describes a picture: convolutions, norms, activations, maxima and means, linear
 maps, unit lengths. A norm that directly follows a convolution or a linear map goes into its
-weights; else it is a factor and a summand a channel.
+weights; else it is a factor and a summand a channel. Zeros that are laid around a convolution's
+input are the convolution's own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ _REDUCTIONS: dict[Any, str] = {
 }
 _NEW_SHAPES = {"flatten", "unflatten", torch.flatten}
 _RELU = {"relu", torch.relu, functional.relu}
+_SIX = (0.0, 6.0)
+"""Bounds of ReLU6."""
 
 
 def traced_graph(network: nn.Module, *, side: int, exact_below: int = EXACT_BELOW) -> bytes:
@@ -96,6 +99,7 @@ class _Graph:
         self._writer = PlainGraph([("x", ["n", 3, side, side])])
         self._names: dict[fx.Node, str] = {}
         self._weights: dict[tuple[str, str | None], tuple[str, str]] = {}
+        self._zeros: dict[fx.Node, list[int]] = {}
 
     def to_bytes(self) -> bytes:
         for node in self._traced.graph.nodes:
@@ -120,10 +124,16 @@ class _Graph:
         write = self._writer.node
         if what in _ARITHMETIC and not node.kwargs:
             return write(_ARITHMETIC[what], *map(self._value, node.args[:2]))
+        if isinstance(what, nn.Conv2d):
+            return self._layer(node, what, self._names[_node(node.args[0])])
         at = self._value(node.args[0])
         match what:
-            case nn.Conv2d() | nn.Linear():
+            case nn.Linear():
                 return self._layer(node, what, at)
+            case nn.Hardtanh():  # ReLU6 is one
+                return self._clip(at, what.min_val, what.max_val)
+            case nn.ZeroPad2d():
+                return self._pad(node, at, what.padding)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 return self._norm(what, at, rank=len(_shape(node)))
             case nn.GELU(approximate="none"):
@@ -136,6 +146,17 @@ class _Graph:
                 return at
         if what in _RELU or isinstance(what, nn.ReLU):
             return write("Relu", at)
+        if what is functional.relu6:
+            return self._clip(at, *_SIX)
+        if what is functional.hardtanh:
+            bounds = (_argument(node, 1, "min_val", -1.0), _argument(node, 2, "max_val", 1.0))
+            return self._clip(at, *bounds)
+        if what is functional.pad:
+            if _argument(node, 2, "mode", "constant") != "constant" or _argument(
+                node, 3, "value", None
+            ):
+                raise _unknown("padding by something else than zeros")
+            return self._pad(node, at, _argument(node, 1, "pad", ()))
         if what is functional.gelu and node.kwargs.get("approximate", "none") == "none":
             return self._gelu(at)
         if what in _REDUCTIONS:
@@ -169,8 +190,10 @@ class _Graph:
                 raise _unknown("linear map of more than vectors")
             done = self._writer.node("Gemm", at, weight, bias, transB=1)
         else:
-            if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+            if layer.padding_mode != "zeros":
                 raise _unknown("convolution padded by something else than zeros")
+            laid = self._zeros.get(_node(node.args[0]), [0] * 4)
+            own = zip(_own_zeros(layer), laid, strict=True)
             done = self._writer.node(
                 "Conv",
                 at,
@@ -178,7 +201,7 @@ class _Graph:
                 bias,
                 kernel_shape=list(layer.kernel_size),
                 strides=list(layer.stride),
-                pads=[*layer.padding, *layer.padding],
+                pads=[one + other for one, other in own],
                 dilations=list(layer.dilation),
                 group=layer.groups,
             )
@@ -213,6 +236,19 @@ class _Graph:
         within = write("Div", at, self._constant(np.array(math.sqrt(2))))
         share = write("Add", write("Erf", within), self._constant(np.array(1.0)))
         return write("Mul", write("Mul", at, share), self._constant(np.array(0.5)))
+
+    def _clip(self, at: str, least: float, most: float) -> str:
+        bounds = (self._constant(np.array(float(bound))) for bound in (least, most))
+        return self._writer.node("Clip", at, *bounds)
+
+    def _pad(self, node: fx.Node, at: str, given: Any) -> str:
+        """Note the zeros around an array: left, right, above, below, as torch counts them."""
+        zeros = [int(count) for count in given]
+        if len(_shape(node)) != 4 or len(zeros) not in (2, 4) or min(zeros) < 0:
+            raise _unknown("padding of something else than maps' sides")
+        left, right, above, below = (*zeros, 0, 0)[:4]
+        self._zeros[node] = [above, left, below, right]
+        return at
 
     def _maximum(self, pool: nn.MaxPool2d, at: str) -> str:
         if pool.return_indices:
@@ -251,6 +287,8 @@ class _Graph:
     def _value(self, value: Any) -> str:
         """Name of a step's result, or of a number that is stored."""
         if isinstance(value, fx.Node):
+            if value in self._zeros:
+                raise _unknown("padding that no convolution follows")
             return self._names[value]
         if isinstance(value, int | float):
             return self._constant(np.array(float(value)))
@@ -316,6 +354,23 @@ def _shape(node: Any) -> tuple[int, ...]:
     if found is None:
         raise _unknown("step that gives no array")
     return tuple(found.shape)
+
+
+def _node(value: Any) -> fx.Node:
+    if not isinstance(value, fx.Node):
+        raise _unknown(f"step on a {type(value).__name__}")
+    return value
+
+
+def _own_zeros(layer: nn.Conv2d) -> list[int]:
+    """Zeros that a convolution lays itself: above, left, below, right."""
+    if layer.padding == "same":
+        whole = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        before = [zeros // 2 for zeros in whole]
+        return [*before, *(zeros - one for zeros, one in zip(whole, before, strict=True))]
+    if isinstance(layer.padding, str):
+        return [0] * 4
+    return [*layer.padding, *layer.padding]
 
 
 def _argument(node: fx.Node, place: int, name: str, default: Any) -> Any:
