@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
     pretty_exceptions_enable=False,
 )
-describers = typer.Typer(help="What makes codes: describers in an archive.", rich_markup_mode=None)
+describers = typer.Typer(help="What makes codes: describers.", rich_markup_mode=None)
 app.add_typer(describers, name="describer")
 
 
@@ -83,7 +83,8 @@ for _command in (
     describing.learn_code,
 ):
     app.command(help=_help_of(_command))(reported(_command))
-describers.command(help=_help_of(describing.rm))(reported(describing.rm))
+for _of_describers in (describing.words, describing.rm):
+    describers.command(help=_help_of(_of_describers))(reported(_of_describers))
 
 
 def main() -> NoReturn:

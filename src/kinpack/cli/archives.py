@@ -82,14 +82,24 @@ def search(
     report: Report,
     archive: ArchiveArgument,
     query: Annotated[
-        str, typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside.")
-    ],
+        str | None,
+        typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside."),
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="In place of QUERY: what images are to show, by a name that describer words "
+            "lists.",
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
     codes: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="Which codes to compare, as info names them; auto for the first.",
+            help="Which codes to compare, as info names them; auto for the first, with --words for "
+            "the first that knows words.",
         ),
     ] = "auto",
     compare: Annotated[
@@ -106,16 +116,21 @@ def search(
     """Find the images most like a picture.
 
     Prints rank, distance, similarity, id and label: first those that show the very picture, the
-    most similar first, then the nearest first.
+    most similar first, then the nearest first. Of words, the distance is minus the logarithm of
+    how far the describer's classifier believes that an image shows them.
 
     Example:
       kinpack search photos.kin query.jpg -k 5
       kinpack search photos.kin id:beach/03.jpg
+      kinpack search photos.kin --words "sailing ship"
     """
+    if (query is None) == (words is None):
+        raise typer.BadParameter("give a QUERY, or --words in its place")
     with kinpack.Archive.open(archive, at=at) as opened:
-        name = query.removeprefix("id:")
-        asked = name if query.startswith("id:") else load_image(query)
-        hits = opened.search(asked, k, codes=codes, compare=compare)
+        asked: Any = query
+        if query is not None:
+            asked = query[3:] if query.startswith("id:") else load_image(query)
+        hits = opened.search(asked, k, words=words, codes=codes, compare=compare)
     rows = [
         {
             "rank": rank,

@@ -1,4 +1,4 @@
-"""The commands on codes: embed, learn-code, and describer rm."""
+"""The commands on codes and what makes them: embed, learn-code, describer rm and words."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import kinpack
 from kinpack.cli.options import ArchiveArgument, Threads
 from kinpack.cli.reporting import Report
 from kinpack.errors import shown
+from kinpack.search.distances.distance import SearchError
 
 ENOUGH = 300
 """Images of which bits are told: fewer cannot use all words."""
@@ -157,3 +158,35 @@ def rm(
         {"removed": name, "left": left},
         f"{shown(archive)}: codes {name!r} are gone; left are {', '.join(left) or 'none'}",
     )
+
+
+def words(
+    report: Report,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="ARCHIVE|DESCRIBER", help="An archive, or a .kine file."),
+    ],
+) -> None:
+    """List the words that pictures are found by.
+
+    Each line has the names of one meaning, any of which may be searched for, and how many classes
+    are counted among it.
+
+    Example:
+      kinpack describer words lite0.kine
+      kinpack describer words photos.kin
+    """
+    from kinpack.networks.container import DESCRIBER_FILE
+
+    if target in DESCRIBER_FILE.shipped or target.endswith(DESCRIBER_FILE.suffix):
+        known = kinpack.Describer.load(target).words
+    else:
+        with kinpack.Archive.open(target) as opened:
+            made = opened.describers.values()
+            found = next((one.vocabulary for one in made if one.vocabulary), None)
+        if found is None:
+            raise SearchError(f"{shown(target)}: no codes of it know words")
+        known = found
+    rows = [{"names": list(word.names), "classes": len(word.classes)} for word in known.words]
+    lines = (f"{', '.join(word.names)}  {len(word.classes)}" for word in known.words)
+    report.result(rows, lines)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from numpy.typing import NDArray
 from kinpack.describers.descriptor import LinearDescriptor
 from kinpack.describers.fitting import Fitting
 from kinpack.describers.product_code import ProductQuantiser
+from kinpack.describers.word_scan import WordScan
+from kinpack.describers.words import Vocabulary
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.networks.file_content import FileContent
@@ -39,6 +42,8 @@ PLACEHOLDER = 16
 """Side of a picture that is drawn of a code alone."""
 _FINE = "fine_"
 """What the names of arrays begin with that belong to longer codes."""
+_OF_LATENTS = ("descriptor_", "class_")
+"""What the names of arrays begin with that make latents, or tell what they mean."""
 MOST_SIDE = 512
 """Largest side of the pictures that a network may ask for."""
 
@@ -69,6 +74,7 @@ class Describer(FileContent):
         searched: the quantiser whose distances are those of codes: its books are weighted.
         side: cells along each side of the pictures that the network sees.
         fitting: how a picture becomes those cells.
+        vocabulary: words that pictures are found by; ``None`` without any.
 
     Raises:
         CodecError: the content is none of a describer.
@@ -99,6 +105,9 @@ class Describer(FileContent):
         self._decoder: OnnxNetwork | None = None
         if (decoder := container.blobs.get("decoder")) is not None:
             self._decoder = OnnxNetwork(decoder, name="decoder", threads=1, owner="describer")
+        self.vocabulary = Vocabulary.from_parts(
+            container.blobs.get("words"), container.arrays, size=self._latent_size, owner=self.name
+        )
 
     def __repr__(self) -> str:
         return f"<Describer {self.name!r}: {self.n_bytes:,} bytes, {self.describer_id[:12]}…>"
@@ -198,15 +207,35 @@ class Describer(FileContent):
             CodecError: it has none.
         """
         parts = self.container.arrays
-        arrays = {name: one for name, one in parts.items() if name.startswith("descriptor_")}
+        arrays = {name: one for name, one in parts.items() if name.startswith(_OF_LATENTS)}
         for name, one in parts.items():
             if name.startswith(_FINE):
                 arrays[name.removeprefix(_FINE)] = one
         if "codebooks" not in arrays:
             raise CodecError(f"describer {self.name!r} has no longer codes; leave --fine")
-        blobs = {name: one for name, one in self.container.blobs.items() if name == "network"}
+        kept = ("network", "words", "notices")
+        blobs = {name: one for name, one in self.container.blobs.items() if name in kept}
         header = {**self.header, "name": f"{self.name}-fine"}
         return Describer.from_container(Container(header, blobs, arrays, kind=DESCRIBER_FILE))
+
+    @cached_property
+    def word_scan(self) -> WordScan:
+        """What scores its codes for words; a ``CodecError`` where it knows none."""
+        return WordScan(self.words, self.quantiser, self._kept)
+
+    @property
+    def words(self) -> Vocabulary:
+        """The words that pictures are found by.
+
+        Raises:
+            CodecError: it knows none.
+        """
+        if self.vocabulary is None:
+            raise CodecError(
+                f"describer {self.name!r} knows no words; make one that does with: kinpack "
+                "describer make lite0"
+            )
+        return self.vocabulary
 
     def weighted(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors (n, D) as they are compared with the words of ``searched``."""
@@ -269,6 +298,7 @@ class Describer(FileContent):
             "M": self.quantiser.M,
             "K": self.quantiser.K,
             "code_bytes": self.code_bytes,
+            **({} if self.vocabulary is None else {"words": len(self.vocabulary.words)}),
             "describer_id": self.describer_id,
             "describer_bytes": self.n_bytes,
         }

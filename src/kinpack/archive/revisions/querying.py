@@ -1,15 +1,18 @@
-"""Queries: what is asked of an archive's codes, a picture, one of its images, or a vector."""
+"""Queries: what is asked of an archive's codes, a picture, one of its images, a vector, words."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot
+from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import NotFoundError
 from kinpack.pictures.images import Image, ImageLike, as_image
 from kinpack.search.distances.distance import (
@@ -18,7 +21,7 @@ from kinpack.search.distances.distance import (
     asymmetric_table,
     symmetric_table,
 )
-from kinpack.search.hit import Mode
+from kinpack.search.hit import Hit, Mode
 from kinpack.search.index import Index
 
 if TYPE_CHECKING:
@@ -31,12 +34,23 @@ class Vector(NamedTuple):
     numbers: NDArray[np.float32]
 
 
-Query: TypeAlias = Image | str | Vector
-"""A picture, uint8 (H, W, C); the id of an image; or a vector."""
+class Words(NamedTuple):
+    """A query by a word that the describer knows."""
 
+    text: str
+
+
+Query: TypeAlias = Image | str | Vector | Words
+"""A picture, uint8 (H, W, C); the id of an image; a vector; or words."""
+
+
+Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Positions, int64 (h,), and distances, float32 (h,), nearest first."""
 
 ORDERED_ANEW = 100
 """Hits that longer codes order anew, where there are some."""
+WORDS_ANEW = 5
+"""How many times as many as are asked for are ordered anew of those found by words."""
 
 
 def finer_column(name: str) -> str:
@@ -45,28 +59,38 @@ def finer_column(name: str) -> str:
 
 
 def as_query(
-    query: ImageLike | None, vector: Sequence[float] | NDArray[Any] | None, compare: int | None
+    query: ImageLike | None,
+    vector: Sequence[float] | NDArray[Any] | None,
+    compare: int | None,
+    words: str | None = None,
 ) -> Query:
     """Give what is asked, checked.
 
     Args:
-        query: a picture or the id of an image, unless a vector is given.
+        query: a picture or the id of an image, unless a vector or words are given.
         vector: numbers (D,).
+        words: one of the words that the describer knows.
         compare: how many hits are drawn and compared, which needs a picture.
 
     Raises:
         ImageError: the query is no image.
-        SearchError: both are given, or neither, or the vector is none.
+        SearchError: several are given, or none, or the vector is none.
     """
-    if (query is None) == (vector is None):
+    if sum(given is not None for given in (query, vector, words)) != 1:
         raise SearchError(
-            "a search is by a query (an image, the path of a picture, an id) or by a vector: give "
-            "one of them"
+            "a search is by a query (an image, the path of a picture, an id), by a vector or by "
+            "words: give one of them"
         )
-    if vector is None:
-        return query if isinstance(query, str) else as_image(query, "the query")  # type: ignore[arg-type]
+    if query is not None:
+        return query if isinstance(query, str) else as_image(query, "the query")
     if compare:
-        raise SearchError("a vector is no picture that hits can be compared with: leave `compare`")
+        raise SearchError(
+            "a vector, or a word, is no picture that hits can be compared with: leave `compare`"
+        )
+    if words is not None:
+        if not isinstance(words, str):
+            raise SearchError(f"words to search by are a text, not {type(words).__name__}")
+        return Words(words)
     try:
         numbers = np.asarray(vector, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
@@ -79,7 +103,12 @@ def as_query(
 
 
 def distance_tables(
-    query: Query, mode: Mode, column: str, describer: Describer, snapshot: Snapshot, where: str
+    query: Image | str | Vector,
+    mode: Mode,
+    column: str,
+    describer: Describer,
+    snapshot: Snapshot,
+    where: str,
 ) -> list[DistanceTable]:
     """Make the tables by which a query's distance from every code is summed.
 
@@ -187,14 +216,29 @@ def ordered_anew(
     Returns:
         The hits; where a longer code is known, the distance is that of it.
     """
+
+    def near(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        far = [table.in_units(table.steps(codes)) for table in tables]
+        nearest_of: NDArray[np.float32] = np.min(far, axis=0)
+        return nearest_of
+
+    return _anew(hits, packed, tables[0].quantiser, near)
+
+
+def _anew(
+    hits: Found,
+    packed: Sequence[bytes | None],
+    quantiser: ProductQuantiser,
+    near: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+) -> Found:
+    """Order hits by the distances of those of them that have a longer code."""
     positions, distances = hits[0].copy(), hits[1].copy()
     known = np.array([at for at, code in enumerate(packed) if code is not None], np.int64)
     if len(known):
         codes = np.frombuffer(b"".join(code for code in packed if code), np.uint8)
-        indices = tables[0].quantiser.unpack(codes.reshape(len(known), -1))
-        near = np.min([table.in_units(table.steps(indices)) for table in tables], axis=0)
-        order = np.argsort(near, kind="stable")
-        positions[known], distances[known] = positions[known][order], near[order]
+        found = near(quantiser.unpack(codes.reshape(len(known), -1)))
+        order = np.argsort(found, kind="stable")
+        positions[known], distances[known] = positions[known][order], found[order]
     return positions, distances
 
 
@@ -211,3 +255,66 @@ def itself_first(
     positions = np.concatenate([np.array([position]), hits[0][others]])
     distances = np.concatenate([hits[1][:1], hits[1][others]])
     return positions[: len(hits[0])], distances[: len(hits[0])]
+
+
+def first_with_words(
+    manifest: Manifest, described: Callable[[Manifest, str], Describer], where: str
+) -> str:
+    """The name of the first column of codes whose describer knows words.
+
+    Args:
+        manifest: a revision.
+        described: gives the describer of a column by its name.
+        where: what messages call the archive.
+
+    Raises:
+        SearchError: there is none.
+    """
+    for entry in manifest.describers:
+        if described(manifest, entry.name).vocabulary is not None:
+            return entry.name
+    raise SearchError(
+        f"{where}: no codes of it know words; make a describer that does with: kinpack describer "
+        "make lite0 -o lite0.kine, and embed with it"
+    )
+
+
+def word_hits(
+    query: Words,
+    k: int,
+    column: str,
+    described: Callable[[Manifest, str], Describer],
+    snapshot: Snapshot,
+) -> list[Hit]:
+    """The images that show best what a word stands for.
+
+    Args:
+        query: the word.
+        k: how many, or all if there are fewer.
+        column: name of the codes.
+        described: gives the describer of a column by its name.
+        snapshot: the revision.
+
+    Raises:
+        UnknownWordError: the describer does not know the word.
+        CodecError: it knows none.
+    """
+    describer, finer = described(snapshot.manifest, column), finer_column(column)
+    word = describer.words.word(query.text)
+    packed, coded = snapshot.codes_of(column)
+    finest = None
+    if snapshot.manifest.describer(finer) is not None:
+        finest = described(snapshot.manifest, finer)
+    anew = finest is not None and finest.vocabulary is not None
+    many = max(ORDERED_ANEW, WORDS_ANEW * k) if anew else k
+    rows, distances = describer.word_scan.nearest(packed, word, many)
+    hits = coded[rows], distances
+    if finest is not None and anew:
+        longer = snapshot.codes_at(finer, hits[0].tolist())
+        near = partial(finest.word_scan.distances, word=finest.words.word(query.text))
+        hits = _anew(hits, longer, finest.quantiser, near)
+    found = []
+    for at, distance in zip(hits[0][:k].tolist(), hits[1][:k].tolist(), strict=True):
+        entry = snapshot.entry(at)
+        found.append(Hit(entry.id, entry.label, distance, at))
+    return found

@@ -15,15 +15,17 @@ from kinpack.archive.revisions.comparing import COMPARED, compared
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.querying import (
     ORDERED_ANEW,
-    Query,
     Vector,
+    Words,
     as_query,
     code_of,
     distance_tables,
     finer_column,
+    first_with_words,
     itself_first,
     nearest,
     ordered_anew,
+    word_hits,
 )
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import (
@@ -313,6 +315,7 @@ class Reader:
         k: SupportsIndex = 10,
         *,
         vector: Sequence[float] | NDArray[Any] | None = None,
+        words: str | None = None,
         codes: str = "auto",
         mode: Mode = "asymmetric",
         compare: SupportsIndex | None = None,
@@ -333,7 +336,11 @@ class Reader:
             k: how many hits, 1 or more; all images if there are no more.
             vector: in place of a query, numbers (D,) that the describer of the codes would give,
                 or such as the vectors were that its codes were made of: a text's, say.
-            codes: which are searched: the name of a column; ``auto`` for the first.
+            words: in place of a query, a word that the describer of the codes knows, such as
+                ``"sailing ship"``; distances are then minus the logarithm of how far its classifier
+                believes that an image shows it.
+            codes: which are searched: the name of a column; ``auto`` for the first, with words
+                for the first whose describer knows some.
             mode: whether the query's own descriptor is compared, or its product code.
             compare: how many of the nearest are drawn, 0 for none. By default 30, or fewer large
                 ones, where the query is a picture, and none where it is an id.
@@ -344,7 +351,9 @@ class Reader:
             NotFoundError: the id is not there.
             ImageError: the query is no image.
             SearchError: ``k``, ``compare``, the mode or the engine is not valid, the archive has no
-                such codes, or both a query and a vector are given, or neither.
+                such codes, or several of query, vector and words are given, or none.
+            UnknownWordError: the describer does not know the word.
+            CodecError: the describer knows no words.
             MissingExtraError: faiss is asked for and not installed.
             ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
@@ -355,8 +364,12 @@ class Reader:
             compare = whole_number(compare, "compare", SearchError, least=0)
         elif query is None or isinstance(query, str):
             compare = 0
+        asked = as_query(query, vector, compare, words)
+        if isinstance(asked, Words):
+            if codes == "auto":
+                codes = first_with_words(snapshot.manifest, self._described, self.where)
+            return word_hits(asked, k, codes, self._described, snapshot)
         name = self._column_name(snapshot, codes)
-        asked = as_query(query, vector, compare)
         most = max(k, COMPARED if compare is None else compare)
         positions, distances = self._nearest(
             snapshot, name, asked, mode, most, engine=engine, threads=threads
@@ -400,7 +413,7 @@ class Reader:
         self,
         snapshot: Snapshot,
         name: str,
-        asked: Query,
+        asked: Image | str | Vector,
         mode: Mode,
         most: int,
         *,
