@@ -59,6 +59,7 @@ FLOORS = {
     "learn/freezing": 9,
     "archive/revisions": 9,
     "learn/causal": 10,
+    "learn/lite": 10,
     "archive/adding": 10,
     "learn": 11,
     "archive/care": 11,

@@ -83,7 +83,7 @@ for _command in (
     describing.learn_code,
 ):
     app.command(help=_help_of(_command))(reported(_command))
-for _of_describers in (describing.words, describing.rm):
+for _of_describers in (describing.make, describing.words, describing.rm):
     describers.command(help=_help_of(_of_describers))(reported(_of_describers))
 
 

@@ -1,15 +1,15 @@
-"""The commands on codes and what makes them: embed, learn-code, describer rm and words."""
+"""The commands on codes and what makes them: embed, learn-code, describer rm, make and words."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, Threads
+from kinpack.cli.options import ArchiveArgument, Force, Output, Threads, refuse_existing
 from kinpack.cli.reporting import Report
 from kinpack.errors import shown
 from kinpack.search.distances.distance import SearchError
@@ -157,6 +157,36 @@ def rm(
     report.done(
         {"removed": name, "left": left},
         f"{shown(archive)}: codes {name!r} are gone; left are {', '.join(left) or 'none'}",
+    )
+
+
+def make(
+    report: Report,
+    name: Annotated[Literal["lite0"], typer.Argument(metavar="NAME", help="Which one: lite0.")],
+    output: Output,
+    force: Force = False,
+) -> None:
+    """Make a describer of a network that another package brings.
+
+    lite0 is EfficientNet-Lite0, which learned to tell ImageNet's 1,000 classes apart: it finds
+    what shows the same sort of thing, and is searched by words. This needs the extra
+    kinpack[photo].
+
+    Example:
+      kinpack describer make lite0 -o lite0.kine
+      kinpack embed photos.kin --describer lite0.kine
+      kinpack search photos.kin --words "sailing ship"
+    """
+    refuse_existing(output, force=force)
+    from kinpack.archive.stores.staged_file import staged_file
+    from kinpack.learn.lite import make_lite0
+
+    made = make_lite0()
+    with staged_file(output, replace=force) as file:
+        file.write(made.to_bytes())
+    report.done(
+        {"describer": name, "describer_id": made.describer_id, "bytes": made.n_bytes},
+        f"{shown(output)}: {made.n_bytes:,} bytes, {len(made.words.words):,} words",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kinpack.learn import lite as lite
     from kinpack.learn.freezing.describer_file import FreezingError as FreezingError
     from kinpack.learn.freezing.describer_file import freeze_describer as freeze_describer
     from kinpack.learn.freezing.describer_file import freezing_error as freezing_error
@@ -29,5 +30,6 @@ else:
             "models.config": "NetworkConfig TrainingConfig",
             "training.start_file": "Start shipped_start",
         },
+        rooms=("lite",),
         extra="learn",
     )
