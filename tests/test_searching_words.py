@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from fakes.tiny_describer import (
     COLOURS,
     colour_describer,
     colour_parts,
+    soft_picture,
+    tiny_describer,
     wordy_describer,
     wordy_parts,
 )
@@ -299,6 +303,45 @@ def test_huge_scores_stay_numbers() -> None:
     code = np.full((1, 3), 15, np.uint8)
     with pytest.raises(CodecError, match="too large"):
         describer.word_scan.distances(code, describer.words.word("red"))
+
+
+NO_ENGINE = """
+import sys
+sys.modules["onnxruntime"] = sys.modules["torch"] = None
+import kinpack
+with kinpack.Archive.open(sys.argv[1]) as archive:
+    network = archive.describer._network
+    network.__class__.__call__ = None
+    print([hit.id for hit in archive.search(words="second", k=2)])
+"""
+
+
+def test_words_need_no_network_and_nothing_to_run_one(tmp_path: Path) -> None:
+    tiny = tiny_describer()
+    size = tiny.quantiser.D
+    classes = {
+        "class_vectors": np.eye(2, size, dtype=np.float32),
+        "class_biases": np.zeros(2, np.float32),
+    }
+    content = Container(
+        tiny.header,
+        {
+            **tiny.container.blobs,
+            "words": json.dumps([[["first"], [0]], [["second"], [1]]]).encode(),
+        },
+        {**tiny.container.arrays, **classes},
+        kind=DESCRIBER_FILE,
+    )
+    path = tmp_path / "a.kin"
+    with kinpack.Archive.create(
+        path, "classic", describer=Describer.from_container(content)
+    ) as made:
+        made.add(Item(f"{n}", None, lambda n=n: soft_picture(n)) for n in range(8))  # type: ignore[misc]
+        expected = [hit.id for hit in made.search(words="second", k=2)]
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ENGINE, path], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(expected), done.stderr
 
 
 def test_the_command_searches_by_words(archive: Path) -> None:

@@ -27,8 +27,6 @@ LOOK_LIKE = {
     "kitten": "cat",
     "puppy": "dog",
     "donkey": "horse",
-    "rat": "mouse",
-    "goose": "waterfowl",
 }
 """Everyday words for what ImageNet lacks, and what of it looks like that."""
 UNPLAIN = "(),"

@@ -30,6 +30,10 @@ class WordScan:
         kept: mean (E,) and directions (E, D) by which latents become what is coded; ``None`` where
             they are coded themselves.
 
+    Attributes:
+        weights: float32 (C, D), of each class for coded vectors.
+        biases: float32 (C,).
+
     Raises:
         CodecError: the coded vectors are too large.
     """
@@ -41,7 +45,7 @@ class WordScan:
         kept: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
     ) -> None:
         self._quantiser = quantiser
-        self._weights, self._biases = vocabulary.fitted(kept)
+        self.weights, self.biases = vocabulary.fitted(kept)
 
     def distances(self, codes: NDArray[np.uint8], word: Word) -> NDArray[np.float32]:
         """Minus the logarithm of the belief that each of the codes shows a word.
@@ -60,7 +64,7 @@ class WordScan:
         for first in range(0, len(codes), _CHUNK):
             vectors = self._quantiser.decode(codes[first : first + _CHUNK])
             with np.errstate(over="ignore", invalid="ignore"):
-                scores = vectors @ self._weights.T + self._biases
+                scores = vectors @ self.weights.T + self.biases
             if not np.isfinite(scores).all():
                 raise CodecError("scores of words are too large; make the describer anew")
             found[first : first + _CHUNK] = -log_shares(scores, word)
@@ -94,7 +98,7 @@ class WordScan:
     def _sums(self, packed: NDArray[np.uint8], word: Word) -> NDArray[np.float32]:
         """How far the mean score of a word's classes lies above that of all, up to a constant."""
         books = self._quantiser.codebooks
-        direction = self._weights[word.classes].mean(0) - self._weights.mean(0)
+        direction = self.weights[word.classes].mean(0) - self.weights.mean(0)
         table = np.einsum("mkd,md->mk", books, direction.reshape(len(books), -1))
         sums = np.zeros(len(packed), np.float32)
         for first in range(0, len(packed), SCORED):

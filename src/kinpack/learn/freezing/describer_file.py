@@ -54,9 +54,9 @@ def freeze_describer(
 ) -> Describer:
     """Turn a trained network and the books of its code into a describer.
 
-    The network may be any that ``torch.fx`` traces, of convolutions, batch norms, linear maps,
-    ReLU, GELU, maxima, means, unit lengths, sums and mirror images. Weights of 8,192 numbers or
-    more are stored in eight bits: some 2 MB for two million.
+    The network may be any that ``torch.fx`` traces, of convolutions and zeros before them, batch
+    norms, linear maps, ReLU, ReLU6, GELU, maxima, means, unit lengths, sums and mirror images.
+    Weights of 8,192 numbers or more are stored in eight bits: some 2 MB for two million.
 
     Args:
         network: maps pictures (n, 3, side, side), 0 to 1, to latents z_e (n, M·d); not changed.
