@@ -99,9 +99,10 @@ def learn_code(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Learn a code of an archive's own pictures, where the usual one tells few of them apart.
+    """Learn a code of an archive's own pictures.
 
-    The describer's network stays; its books are learned anew, and every image gets a code of them.
+    It helps where the usual code tells few of them apart. The describer's network stays; its books
+    are learned anew, and every image gets a code of them.
 
     Example:
       kinpack learn-code photos.kin

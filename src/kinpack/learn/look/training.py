@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kinpack.learn.look.code import SOFTNESS, LookCode, small
 from kinpack.learn.look.networks import DRAWN, FLOOR, FormModel
 from kinpack.learn.look.views import changed_view, clean_view
 from kinpack.learn.training.loop import Budget, Log, TrainingRun
 
 _TEMPERATURE = 0.07
-_DRAWING = 0.5
-"""Weight of the error of what is drawn."""
+_DRAWING, _DRAWING_COLOURS = 0.5, 40.0
+"""Weights of the error of what is drawn: of luma of deviation 1, and of colours, 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,83 @@ def look_run(
         pictures = torch.from_numpy(luma[np.sort(rows)]).float()[:, None] / 255
         return found_again(network, pictures)
 
-    budget = Budget(
-        checkpoint=folder / "last.ckpt",
+    return TrainingRun(network, losses, _budget(training, folder / "last.ckpt", log))
+
+
+def code_run(
+    model: LookCode,
+    luma: NDArray[np.uint8],
+    colours: NDArray[np.uint8],
+    training: LookTraining,
+    folder: Path,
+    log: Log | None = None,
+) -> TrainingRun:
+    """Begin training of the code, or take it up where there is a checkpoint.
+
+    Args:
+        model: to begin with.
+        luma: uint8 (n, 64, 64), pictures whole, squeezed to a square, that are to be found again.
+        colours: uint8 (n, 32, 32, 3), pictures that are drawn of their codes.
+        training: budget and seed.
+        folder: of the checkpoint.
+        log: called every 50 steps.
+    """
+
+    def losses(step: int) -> dict[str, Tensor]:
+        torch.manual_seed(training.seed * 1_000_003 + step)
+        rng = np.random.default_rng((training.seed, step))
+        rows = np.sort(rng.integers(len(luma), size=training.batch))
+        pictures = torch.from_numpy(luma[rows]).float()[:, None] / 255
+        rows = np.sort(rng.integers(len(colours), size=training.batch))
+        drawn = torch.from_numpy(colours[rows]).permute(0, 3, 1, 2).float() / 255
+        return found_by_code(model, pictures, drawn)
+
+    return TrainingRun(model, losses, _budget(training, folder / "code.ckpt", log))
+
+
+def found_by_code(model: LookCode, pictures: Tensor, colours: Tensor) -> dict[str, Tensor]:
+    """Loss of a batch: that of finding views by form, by code, and of what is drawn of codes.
+
+    Args:
+        model: gives forms, words and drawings.
+        pictures: (n, 1, 64, 64) luma, 0 to 1.
+        colours: (m, 3, 32, 32), 0 to 1.
+
+    Returns:
+        ``loss``; ``found`` and ``coded``, the shares of views that come first by form, and by the
+        code of the picture unchanged; ``error``, squared, of what is drawn.
+    """
+    form = model.form(torch.cat([clean_view(pictures), changed_view(pictures)]))
+    clean, changed = form.chunk(2)
+    by_form, found = _first_again(clean @ changed.mT)
+    books = model.form_books
+    words = books(books.kept(clean), SOFTNESS)
+    # Of vectors of length 1, 1 − d²/2 is the cosine.
+    by_code, coded = _first_again(1 - torch.cdist(words, books.kept(changed)).square() / 2)
+    error = (model.placeholder(model.words(colours)) - small(colours)).square().mean()
+    return {
+        "loss": by_form + by_code + _DRAWING_COLOURS * error,
+        "found": found,
+        "coded": coded,
+        "error": error,
+    }
+
+
+def _first_again(cosines: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of finding view i by picture i and the other way; the share of pictures found.
+
+    Args:
+        cosines: (n, n), of each picture to each view.
+    """
+    scores, wanted = cosines / _TEMPERATURE, torch.arange(len(cosines))
+    loss = torch.nn.functional.cross_entropy(scores, wanted)
+    loss = loss + torch.nn.functional.cross_entropy(scores.mT, wanted)
+    return loss / 2, (scores.argmax(0) == wanted).float().mean()
+
+
+def _budget(training: LookTraining, checkpoint: Path, log: Log | None) -> Budget:
+    return Budget(
+        checkpoint=checkpoint,
         minutes=training.minutes,
         learning_rate=training.learning_rate,
         average=0.998,
@@ -68,7 +144,6 @@ def look_run(
         log=log,
         log_every=50,
     )
-    return TrainingRun(network, losses, budget)
 
 
 def found_again(model: FormModel, pictures: Tensor) -> dict[str, Tensor]:
@@ -87,13 +162,9 @@ def found_again(model: FormModel, pictures: Tensor) -> dict[str, Tensor]:
     whole = clean_view(pictures)
     form = model.form(torch.cat([whole, changed_view(pictures)]))
     clean, changed = form.chunk(2)
-    scores = clean @ changed.mT / _TEMPERATURE
-    wanted = torch.arange(len(pictures))
-    loss = torch.nn.functional.cross_entropy(scores, wanted)
-    loss = loss + torch.nn.functional.cross_entropy(scores.mT, wanted)
+    loss, found = _first_again(clean @ changed.mT)
     small = torch.nn.functional.adaptive_avg_pool2d(whole, DRAWN)
     centred = small - small.mean((2, 3), keepdim=True)
     even = centred / (centred.square().mean((2, 3), keepdim=True).sqrt() + FLOOR)
     error = (model.draw(form) - even.repeat(2, 1, 1, 1)).square().mean()
-    found = (scores.argmax(1) == wanted).float().mean()
-    return {"loss": loss / 2 + _DRAWING * error, "found": found, "error": error}
+    return {"loss": loss + _DRAWING * error, "found": found, "error": error}
