@@ -165,7 +165,7 @@ def info(
     ],
     at: At = None,
 ) -> None:
-    """Describe an archive, or tell how a codec or a describer was made.
+    """Describe an archive, or say how a codec or describer was made.
 
     Example:
       kinpack info photos.kin

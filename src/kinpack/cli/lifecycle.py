@@ -117,7 +117,7 @@ def gc(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Forget old revisions, and remove the files that only they need.
+    """Forget old revisions, and remove files that only they need.
 
     This removes nothing while anybody writes. Readers of a removed revision get an error; revisions
     therefore stay for an hour after the next one.
