@@ -257,3 +257,38 @@ def test_a_placeholder_is_drawn_of_the_code_alone(tmp_path: Path) -> None:
             archive.placeholder("nobody", codes="look")
         archive.add(pictures(1, first=4))
         assert archive.placeholder("set/00004", codes="look").shape == (16, 16, 3)
+
+
+def test_the_next_writer_removes_a_describer_that_no_revision_names(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", soft(3))
+    with reopened(path) as archive:
+        archive.embed(tiny_describer())
+    left = path / "describers" / f"{'a' * 64}.kine"
+    left.write_bytes(b"of a writer that was killed")
+    with reopened(path) as archive:
+        archive.add(soft(1, first=8))
+    assert not left.exists()
+    assert len([*path.glob("describers/*.kine")]) == 1
+    assert verify(path).ok
+
+
+def test_a_commit_whose_describer_was_taken_away_meanwhile_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "a.kin", soft(3))
+    with reopened(path) as archive:
+        create = archive.store.create
+
+        def taken_away(name: str, data: bytes) -> bool:
+            created = create(name, data)
+            if name.startswith("describers/"):
+                (path / name).unlink()  # by somebody who took this writer for dead
+            return created
+
+        monkeypatch.setattr(archive.store, "create", taken_away)
+        with pytest.raises(ArchiveError, match="the commit was undone, try again"):
+            archive.embed(tiny_describer())
+    assert verify(path).ok
+    with reopened(path) as archive:
+        assert not archive.manifest.describers
+        assert archive.embed(tiny_describer()).coded == 3

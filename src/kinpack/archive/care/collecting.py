@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from numbers import Real
 
-from kinpack.archive.revisions.leftovers import given_back, remove_unnamed
+from kinpack.archive.revisions.leftovers import given_back, named_files, remove_unnamed
 from kinpack.archive.revisions.manifest import TIME, codec_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
@@ -144,10 +144,8 @@ def purged_files(record: Record) -> set[str]:
 
 def _named(record: Record) -> set[str]:
     """The files that a manifest names."""
-    named = {file for entry in record.segments for file in entry.files}
-    if record.base is None:
-        named.add(codec_file(record.codec))
-    return named.union(entry.file for entry in record.describers)
+    codec = {codec_file(record.codec)} if record.base is None else set()
+    return named_files(record) | codec
 
 
 def _first_kept(

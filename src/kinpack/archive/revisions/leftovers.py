@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
+from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, Store
 
+_DATA = (("segments/", ".parquet"), ("codes/", ".bin"), ("describers/", ".kine"))
 _ASIDE = re.compile(rf"(?!{FOLDER})(.*/){re.escape(TEMPORARY)}[0-9a-f]{{32}}-of-([^/]+)")
 
 
@@ -49,7 +51,7 @@ def remove_unnamed(store: Store, names: Sequence[str], newest: int) -> list[str]
                 aside[name] = other
         numbers = (number for number in manifest_numbers(store) if number > newest)
         records = [load_record(store, number) for number in numbers]
-        named = {file for record in records for entry in record.segments for file in entry.files}
+        named = {file for record in records for file in named_files(record)}
     finally:
         stay = [name for name in names if name in named]
         for name in stay:
@@ -84,10 +86,16 @@ def given_back(store: Store, names: Iterable[str], *, dry_run: bool = False) -> 
     return found
 
 
-def remove_leftovers(store: Store, known: Manifest) -> None:
-    """Delete what dead writers left: temporary files, and segments or codes no manifest names.
+def named_files(of: Manifest | Record) -> set[str]:
+    """The segments, codes and describers that a revision, or what a manifest says, names."""
+    files = {file for entry in of.segments for file in entry.files}
+    return files.union(entry.file for entry in of.describers)
 
-    To be called only while nobody is writing. Where a manifest cannot be read, segments stay.
+
+def remove_leftovers(store: Store, known: Manifest) -> None:
+    """Delete what dead writers left: temporary files, and data files that no manifest names.
+
+    To be called only while nobody is writing. Where a manifest cannot be read, data files stay.
 
     Args:
         store: where the archive lies.
@@ -101,16 +109,15 @@ def remove_leftovers(store: Store, known: Manifest) -> None:
     unnamed = {
         name
         for name in names
-        if (name.startswith("segments/") and name.endswith(".parquet"))
-        or (name.startswith("codes/") and name.endswith(".bin"))
+        if any(name.startswith(folder) and name.endswith(suffix) for folder, suffix in _DATA)
     }
-    unnamed.difference_update(*(entry.files for entry in known.segments))
+    unnamed -= named_files(known)
     numbers = manifest_numbers(store) if unnamed else []
     if not numbers:
         return
-    unnamed.difference_update(*(entry.files for entry in load_manifest(store).segments))
+    unnamed -= named_files(load_manifest(store))
     for number in reversed(numbers):
         if not unnamed:
             return
-        unnamed.difference_update(*(entry.files for entry in load_record(store, number).segments))
+        unnamed -= named_files(load_record(store, number))
     remove_unnamed(store, sorted(unnamed), numbers[-1])

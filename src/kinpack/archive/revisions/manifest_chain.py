@@ -296,11 +296,10 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
     try:
         held = base.number > 0 and holds(store, base)
         follows = held or _is_oldest(store, manifest)
-        known = {file for entry in base.segments if held for file in entry.files}
+        known = _sizes(base) if held else {}
         missing = [
             file
-            for entry in manifest.segments
-            for file, n_bytes in entry.files.items()
+            for file, n_bytes in _sizes(manifest).items()
             if file not in known and not _is_whole(store, file, n_bytes)
         ]
     except ArchiveError as error:
@@ -313,6 +312,14 @@ def missing_files(store: Store, manifest: Manifest, base: Manifest) -> list[str]
             store.delete(manifest.file)
         raise replaced(store)
     return missing
+
+
+def _sizes(manifest: Manifest) -> dict[str, int]:
+    """The files of a revision's segments, codes and describers, and the bytes of each."""
+    sizes = {entry.file: entry.bytes for entry in manifest.describers}
+    for segment in manifest.segments:
+        sizes |= segment.files
+    return sizes
 
 
 def _is_whole(store: Store, file: str, n_bytes: int) -> bool:
