@@ -33,7 +33,7 @@ from typing import Any
 import pyarrow as pa
 
 from kinpack.archive.archive import Archive
-from kinpack.errors import KinpackError
+from kinpack.errors import KinpackError, is_low_memory
 from reliability.acts import ACTS, Act, BrokenPromiseError, segments_of
 from reliability.kills import Place, in_child
 from reliability.report import Trials, parser
@@ -86,9 +86,9 @@ def judged(error: BaseException | None) -> str:
     """What an act has ended in: one of the words that are counted, or what is wrong with it."""
     if error is None:
         return "done"
-    if isinstance(error, MemoryError):
-        return "MemoryError"
     text = str(error)
+    if is_low_memory(error) and not isinstance(error, KinpackError):
+        return "MemoryError"  # or what CPython says in its place; the command has a line for it
     if isinstance(error, (SystemError, TypeError)) and _LOST.search(text):
         return "lost"  # by numpy or CPython: native code forgot to say what it was
     if not isinstance(error, KinpackError):

@@ -35,6 +35,7 @@ LACKS = {
     "ENOMEM": OSError(errno.ENOMEM, "Cannot allocate memory"),
     "libavif": RuntimeError("Pixel allocation failed: Out of memory"),
     "bad_alloc": RuntimeError("std::bad_alloc"),
+    "lock": RuntimeError("can't allocate lock"),
 }
 
 

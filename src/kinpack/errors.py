@@ -57,7 +57,8 @@ LOW_MEMORY = "memory ran out; try again where more is free"
 """What is said of it."""
 
 _NO_MEMORY = re.compile(
-    r"bad_alloc|(cannot|failed to) allocate memory|pixel allocation failed", re.I
+    r"bad_alloc|(cannot|failed to) allocate memory|pixel allocation failed|can't allocate lock",
+    re.I,
 )
 
 
