@@ -92,7 +92,7 @@ def drawn() -> list[NDArray[np.uint8]]:
 def test_look_ships_with_both_codes_and_a_decoder(look: Describer) -> None:
     assert "look" in SHIPPED
     assert look.code_bytes == 8
-    assert look.weights.tolist() == [1] * 13 + [0] * 3
+    assert look.weights.tolist() == [1] * 12 + [0] * 4
     assert look.finer().code_bytes == 32
     assert look.finer().turned
     assert look.turned
@@ -119,9 +119,9 @@ def test_tone_is_in_the_code_but_not_in_the_distance(look: Describer) -> None:
     picture = soft_picture(7, 60, 80, 3)
     paler = (picture // 2 + 100).astype(np.uint8)
     codes = product_codes(look, [picture, paler])
-    assert (codes[0, 13:] != codes[1, 13:]).any()
+    assert (codes[0, 12:] != codes[1, 12:]).any()
     far = symmetric_table(look.searched, codes[0])
-    assert far.steps(np.concatenate([codes[0, :13], codes[1, 13:]])[None])[0] == 0
+    assert far.steps(np.concatenate([codes[0, :12], codes[1, 12:]])[None])[0] == 0
 
 
 def test_flat_colours_have_codes_of_their_own(look: Describer) -> None:

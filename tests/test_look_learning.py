@@ -86,15 +86,15 @@ def test_books_weigh_form_and_keep_tone() -> None:
     code = some_code()
     rng = np.random.default_rng(0)
     arrays = look_books(code, rng.normal(size=(600, FORM)).astype(np.float32))
-    assert arrays["weights"].tolist() == [1] * 9 + [0] * 7
+    assert arrays["weights"].tolist() == [1] * 12 + [0] * 4
     assert arrays["codebooks"].shape == (16, 16, 4)
     assert arrays["fine_codebooks"].shape[:2] == (32, 256)
     latents = rng.normal(size=(9, FORM + TONE)).astype(np.float32)
     form_only, tone_only = latents.copy(), latents.copy()
     form_only[:, FORM:], tone_only[:, :FORM] = 0, 0
     projection = arrays["projection"]
-    assert not (form_only @ projection)[:, 36:].any()
-    assert not (tone_only @ projection)[:, :36].any()
+    assert not (form_only @ projection)[:, 48:].any()
+    assert not (tone_only @ projection)[:, :48].any()
     assert not (tone_only @ arrays["fine_projection"]).any()
 
 

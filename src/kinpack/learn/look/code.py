@@ -1,8 +1,8 @@
 """The product code of `look` as it is trained: form and tone through books, and drawn again.
 
 ```
- form (n, 64) ─▶ − mean, · directions ─▶ nearest words of 9 books ─┐
- tone (n, 48) ─▶ − mean, · directions ─▶ nearest words of 7 books ─┴─▶ Placeholder ─▶ 16×16 pixels
+ form (n, 64) ─▶ − mean, · directions ─▶ nearest words of 12 books ─┐
+ tone (n, 48) ─▶ − mean, · directions ─▶ nearest words of 4 books ──┴─▶ Placeholder ─▶ 16×16 pixels
 ```
 It is the PQ-VAE of the paper: what is drawn of the words teaches directions, books and form alike.
 A word is taken whole, and its gradient is that of a softmax over all words of its book.
@@ -20,7 +20,7 @@ from kinpack.describers.given_vectors import COMPONENTS, principal_components
 from kinpack.describers.product_books import learn_books
 from kinpack.learn.look.networks import LUMA, SIDE, FormNetwork
 
-BOOKS, TONE_BOOKS, WORDS = 16, 7, 16
+BOOKS, TONE_BOOKS, WORDS = 16, 4, 16
 """Books of a code, how many of them are of tone, and words of each."""
 SOFTNESS = 0.5
 """Of the softmax of words, in mean squared distances of the nearest ones."""
