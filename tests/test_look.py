@@ -112,7 +112,8 @@ def test_look_finds_changed_pictures(
         for number in range(0, 80, 8):
             query = changed(change, drawn[number], np.random.default_rng(number))
             found += int(finder.distances(query).argmin()) == number
-        assert found >= 8  # of ten: some of these waves are nearly the same picture
+        # Of ten: some of these waves, turned or mirrored, are nearly the same picture.
+        assert found >= (10 if fine else 7)
 
 
 def test_tone_is_in_the_code_but_not_in_the_distance(look: Describer) -> None:

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from kinpack.describers.describer import PLACEHOLDER, Describer
+from kinpack.describers.fitting import Fitting
 from kinpack.describers.given_vectors import COMPONENTS
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.onnx_graph import float_graph
@@ -48,6 +49,7 @@ DESCRIPTION = {
     "side": SIDE,
     "mirrored": False,
     "turned": True,
+    **Fitting(enlarge="smooth").to_dict(),
     "licence": "Apache-2.0 (this file: weights and words, no picture)",
     "data": "photographs of BSDS500 train, clothing-dataset-small, Houses-dataset, "
     "imagenet-sample-images and imagen (research use), CIFAR-10 train, Noto emoji, and rendered "
