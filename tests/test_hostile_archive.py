@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import time
 import zlib
@@ -463,3 +464,14 @@ def test_a_segment_of_a_stranger_is_found_by_verify(tmp_path: Path) -> None:
     problems = verify(tmp_path / "a.kin").problems
     assert any("its ids are longer" in problem for problem in problems)
     assert all("\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize("folder", ["codecs", "describers"])
+def test_a_huge_codec_that_no_manifest_names_is_not_read(tmp_path: Path, folder: str) -> None:
+    path = make(tmp_path / "a.kin", pictures(2))
+    suffix = {"codecs": "kinc", "describers": "kine"}[folder]
+    huge = path / folder / f"{'a' * 64}.{suffix}"
+    huge.parent.mkdir(exist_ok=True)
+    huge.touch()
+    os.truncate(huge, 1 << 42)  # a hole, which would take an hour
+    assert "too many for a codec" in " ".join(verify(path).problems)

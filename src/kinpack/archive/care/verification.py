@@ -20,7 +20,12 @@ from kinpack.archive.revisions.manifest import (
 from kinpack.archive.revisions.manifest_chain import MOST_BYTES, load_manifest
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.archive.revisions.stored_codec import Codec, load_codec, load_describer
+from kinpack.archive.revisions.stored_codec import (
+    MOST_CODEC_BYTES,
+    Codec,
+    load_codec,
+    load_describer,
+)
 from kinpack.archive.segments.code_file import CodeFile
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.tolerant_reading import packets_or_errors
@@ -231,6 +236,9 @@ class _Verification:
             size = self._store.size(name)
             if n_bytes is not None and size != n_bytes:
                 self._problem(name, f"it has {size} bytes instead of {n_bytes}")
+                return
+            if n_bytes is None and size > MOST_CODEC_BYTES:
+                self._problem(name, f"it has {size} bytes, too many for a codec or a describer")
                 return
             digest = hashlib.sha256()
             for offset in range(0, size, _CHUNK):

@@ -29,7 +29,8 @@ DEFAULT = "look"
 Described: TypeAlias = "Describer | str | os.PathLike[str]"
 """A describer, the name of one that ships, or the path of its file."""
 
-_MOST_BYTES = 1 << 30  # of a codec or describer file: what a manifest claims is a stranger's word
+MOST_CODEC_BYTES = 1 << 30
+"""Most bytes of a codec or describer file: what a manifest claims is a stranger's word."""
 
 
 class Codec(Protocol):
@@ -167,7 +168,7 @@ def read_describer(store: Store, entry: DescriberEntry) -> bytes:
 
 
 def _read_identified(store: Store, name: str, n_bytes: int, sha256: str, fault: str) -> bytes:
-    if n_bytes > _MOST_BYTES:
+    if n_bytes > MOST_CODEC_BYTES:
         raise ArchiveError(f"{store.where(name)}: {fault}")
     data = store.read_range(name, 0, n_bytes)
     if store.size(name) != len(data) or hashlib.sha256(data).hexdigest() != sha256:
