@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.finding.changes import changed
 from benchmarks.finding.methods import CodeFinder
+from fakes.fake_codec import FakeCodec, FakeSource
 from fakes.tiny_describer import GOLDEN, soft_picture, tiny_describer
+from kinpack.archive.archive import Archive
 from kinpack.describers.describer import SHIPPED, Describer
 from kinpack.describers.describing import product_codes
 from kinpack.errors import CodecError
@@ -142,3 +145,15 @@ def test_placeholders_are_drawn_of_codes_alone(
     dark, bright = [picture // 3 for picture in drawn], [255 - picture // 3 for picture in drawn]
     assert look.placeholder(product_codes(look, dark)).mean((1, 2, 3)).max() < 110
     assert look.placeholder(product_codes(look, bright)).mean((1, 2, 3)).min() > 145
+
+
+def test_of_equal_pictures_the_one_that_is_not_turned_comes_first(tmp_path: Path) -> None:
+    picture = soft_picture(11, 60, 60, 3)
+    turned = np.ascontiguousarray(np.rot90(picture))
+    images = FakeSource([("turned", None, turned), ("upright", None, picture)])
+    with Archive.create(tmp_path / "a.kin", FakeCodec(), describer="look") as archive:
+        archive.add(images)
+        for query, first in ((picture, "upright"), (turned, "turned")):
+            hits = archive.search(query, 2, compare=0)
+            assert hits[0].id == first
+            assert hits[0].distance < hits[1].distance

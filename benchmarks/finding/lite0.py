@@ -33,12 +33,13 @@ from PIL import Image as Pillow
 from PIL import ImageEnhance
 
 from benchmarks.finding.changes import CHANGES, changed
-from benchmarks.finding.methods import ORDERED_ANEW, CodeFinder
+from benchmarks.finding.methods import CodeFinder
 from benchmarks.measuring.data import toy_database
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from benchmarks.measuring.retrieval import mean_average_precision
 from kinpack import Archive
+from kinpack.archive.revisions.querying import ORDERED_ANEW
 from kinpack.describers.describer import Describer
 from kinpack.describers.words import Word, log_shares
 from kinpack.pictures.images import Image, composite_on_white, load_image

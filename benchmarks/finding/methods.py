@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from kinpack.archive.revisions.querying import ORDERED_ANEW, TURNED
 from kinpack.describers.describer import Describer
 from kinpack.pictures.images import Image, composite_on_white, to_pil
 
 Vectors = NDArray[np.float32]
-ORDERED_ANEW = 100
-"""How many of the nearest are ordered anew by longer codes."""
 
 
 class Finder(Protocol):
@@ -97,7 +96,9 @@ class CodeFinder:
 
 def _nearest_turn(asked: Vectors, known: Vectors) -> Vectors:
     """Squared distances of the nearest of some vectors (t, D) to each of others: float32 (n,)."""
-    far: Vectors = np.square(known[None] - asked[:, None]).sum(axis=2).min(axis=0)
+    distances = np.square(known[None] - asked[:, None]).sum(axis=2)
+    distances[1:] *= TURNED
+    far: Vectors = distances.min(axis=0)
     return far
 
 

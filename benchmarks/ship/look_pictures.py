@@ -1,10 +1,11 @@
 """Pictures that `look` learns from: luma of 64×64, as an .npy file.
 
-    python -m benchmarks.ship.look_pictures --photographs DIR DIR … --patches DIR --emoji DIR \
-        --fonts DIR -o runs/look/luma.npy
+    python -m benchmarks.ship.look_pictures --photographs DIR DIR … --portraits DIR --patches DIR \
+        --emoji DIR --fonts DIR -o runs/look/luma.npy
 
-Photographs whole and cropped, thumbnails, drawings, and rendered pages, screens and grey cells;
-each squeezed to a square. Of every collection those that are held out to measure with are left out.
+Photographs whole and cropped, portraits, thumbnails, drawings, and rendered pages, screens and grey
+cells; each squeezed to a square. Of every collection those that are held out to measure with are
+left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 
 SIDE = 64
+TIMES = 10
+"""Times that each portrait is there."""
 FIRST = 1 << 20
 """Number of the first rendered picture: those that are measured with have small numbers."""
 
@@ -57,6 +60,17 @@ def photographs(folder: Path, crops: int, rng: np.random.Generator) -> Iterator[
             yield luma_of(np.ascontiguousarray(cut))
 
 
+def portraits(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    """Portraits, whole and cut to their middle, each several times: they are few, and alike."""
+    for item in open_source(folder):
+        image = item.load()
+        margin = image.shape[1] // 5
+        for part in (image, image[:, margin:-margin]):
+            seen = luma_of(np.ascontiguousarray(part))
+            for _ in range(TIMES):
+                yield seen
+
+
 def rendered_ones(count: int, fonts: list[Path]) -> Iterator[NDArray[np.uint8]]:
     """Pages, screens, drawings, smooth fields and grey cells, so many of each of four sorts."""
     for number in range(FIRST, FIRST + count):
@@ -73,6 +87,7 @@ def main() -> None:
     parser.add_argument("--patches", type=Path, required=True, help="of training_patches.py")
     parser.add_argument("--emoji", type=Path, required=True, metavar="DIR")
     parser.add_argument("--fonts", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--portraits", type=Path, metavar="DIR", help="grey ones")
     parser.add_argument("--rendered", type=int, default=2500, help="of each sort")
     parser.add_argument("--crops", type=int, default=3, help="of each photograph")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -82,6 +97,8 @@ def main() -> None:
     for folder in arguments.photographs:
         found += photographs(folder, arguments.crops, rng)
         print(folder.name, len(found), flush=True)
+    if arguments.portraits:
+        found += portraits(arguments.portraits)
     thumbnails = np.load(arguments.patches / "thumbnails-32.npy", mmap_mode="r")
     found += [luma_of(np.ascontiguousarray(image)) for image in thumbnails[:9000]]
     for item in open_source(arguments.emoji):

@@ -49,6 +49,8 @@ Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 ORDERED_ANEW = 100
 """Hits that longer codes order anew, where there are some."""
+TURNED = 1.25
+"""How many times as far a picture counts that is near to the query turned, or mirrored."""
 WORDS_ANEW = 5
 """How many times as many as are asked for are ordered anew of those found by words."""
 
@@ -184,7 +186,7 @@ def nearest(
 
     Args:
         index: of the codes.
-        tables: of one query.
+        tables: of one query, that of the query as it is first.
         k: how many, or all if there are fewer.
         engine: as for ``Index.search``.
         threads: as for ``Index.search``.
@@ -193,11 +195,18 @@ def nearest(
         Rows int64 (h,), and squared distances float32 (h,), each the least by any table.
     """
     found = [index.search(table, k, engine=engine, threads=threads) for table in tables]
-    rows, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    rows = np.concatenate([of_table for of_table, _ in found])
+    far = zip(_weights(tables), (distances for _, distances in found), strict=True)
+    distances = np.concatenate([weight * of_table for weight, of_table in far])
     order = np.lexsort((rows, distances))
     _, first = np.unique(rows[order], return_index=True)
     kept = order[np.sort(first)][:k]
     return rows[kept], distances[kept]
+
+
+def _weights(tables: Sequence[DistanceTable]) -> list[np.float32]:
+    """What distances from each pose of a query are taken times: as it is, it is the likeliest."""
+    return [np.float32(1), *[np.float32(TURNED)] * (len(tables) - 1)]
 
 
 def ordered_anew(
@@ -218,7 +227,10 @@ def ordered_anew(
     """
 
     def near(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        far = [table.in_units(table.steps(codes)) for table in tables]
+        far = [
+            weight * table.in_units(table.steps(codes))
+            for weight, table in zip(_weights(tables), tables, strict=True)
+        ]
         nearest_of: NDArray[np.float32] = np.min(far, axis=0)
         return nearest_of
 
