@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +199,22 @@ def test_codes_that_find_are_the_same_without_onnxruntime(rng: np.random.Generat
         np.testing.assert_allclose(Describer.load("kin").describe([image]), described, atol=1e-5)
         with pytest.raises(CodecError, match="not installed"):
             Codec.load("default", engine="onnxruntime").encode([image], classic="never")
+
+
+def test_nothing_is_left_in_the_users_folder_and_nobody_is_told(tmp_path: Path) -> None:
+    """Describing runs onnxruntime, which else notes an identity of the machine, and reports."""
+    code = (
+        "import os, numpy as np\n"
+        "from kinpack.describers.describer import Describer\n"
+        "Describer.load('look').describe([np.zeros((9, 9, 3), np.uint8)])\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+    assert not list(tmp_path.iterdir())

@@ -127,7 +127,9 @@ def bits_of(describer: kinpack.Describer) -> int:
 
 
 def warn_of_few_bits(report: Report, archive: kinpack.Archive) -> None:
-    """Warn of codes that tell few of an archive's pictures apart."""
+    """Warn of codes that tell few of an archive's pictures apart; not where all is to be quiet."""
+    if report.quiet:
+        return
     for name, describer in archive.describers.items():
         whole = bits_of(describer)
         images = len(archive.codes_of(name)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,9 @@ _REMEMBERED = 256
 @cache
 def engines() -> tuple[Engine, ...]:
     """Name the engines that are installed, the fastest first."""
+    # Unless told so before it is imported, onnxruntime keeps an identity of the machine in the
+    # user's folder, and sends its maker word of what is run.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: F401
     except ImportError:

@@ -63,11 +63,12 @@ class ClassicTrials:
             likely: whether one is made whatever a quick trial says.
             tries: what is tried.
             at_slope: whether they are tried at AVIF's setting of the slope that a quality stands
-                for; else at that of the PSNR, as small ones are of which the codec knows little.
+                for; else at that of the PSNR, as small ones are that have no other payload, or
+                where nobody knows whether AVIF wins.
         """
         found: list[list[Candidate]] = []
         for image, one, quality, sure in zip(images, own, qualities, likely, strict=True):
-            worth = at_slope and (sure or not is_small(image))
+            worth = at_slope and (not is_small(image) or (sure and one is not None))
             setting = avif_quality_at_slope(quality) if worth else avif_quality(quality)
             around = tries.settings if at_slope else (0,)
             settings = sorted({min(max(setting + more, 0), 100) for more in around})
