@@ -52,8 +52,8 @@ DESCRIPTION = {
     **Fitting(enlarge="smooth").to_dict(),
     "licence": "Apache-2.0 (this file: weights and words, no picture)",
     "data": "photographs of BSDS500 train, clothing-dataset-small, Houses-dataset, "
-    "imagenet-sample-images and imagen (research use), CIFAR-10 train, Noto emoji, and rendered "
-    "pages, screens, drawings, fields and cells; no labels",
+    "imagenet-sample-images, imagen and Yale faces (research use), CIFAR-10 train, Noto emoji, and "
+    "rendered pages, screens, drawings, fields and cells; no labels",
     "command": "python -m benchmarks.ship.ship_look train, then code, then freeze",
 }
 
