@@ -211,7 +211,7 @@ def test_pack_warns_of_codes_that_tell_few_pictures_apart(tmp_path: Path) -> Non
     for i in range(300):
         Pillow.new("L", (8, 8), i % 8).save(folder / f"{i:03d}.png")
     path = tmp_path / "a.kin"
-    packed = run("pack", folder, "-o", path, "--codec", "classic", "--describer", GOLDEN, "--quiet")
+    packed = run("pack", folder, "-o", path, "--codec", "classic", "--describer", GOLDEN)
     assert "of 16 bits on these 300 pictures" in packed.stderr
     assert "kinpack learn-code" in packed.stderr
     told = ask("learn-code", path, "--as", "own")
