@@ -278,11 +278,9 @@ def _tried(
     attempt(lambda: opened(scene.archive, lambda archive: verb(archive, scene.folder)))
     if chance.randrange(3) == 0:
         attempt(lambda: repair(scene.archive, scene.folder / "repaired.kin", codec=CODEC))
-    repaired = [(place, saved) for place in scene.folder.glob("repaired*")]
-    for place, may in (
-        *((place, known) for place in (scene.archive, *scene.folder.glob("made*"))),
-        *repaired,
-    ):
+    made = [(place, known) for place in (scene.archive, *scene.folder.glob("made*"))]
+    made += [(place, saved) for place in scene.folder.glob("repaired*")]
+    for place, may in made:
         attempt(lambda place=place, may=may: opened(place, lambda archive: _read(archive, may)))  # type: ignore[misc]
     return refused
 

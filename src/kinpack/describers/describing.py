@@ -13,10 +13,7 @@ from kinpack.pictures.images import Image
 
 
 class Describes(Protocol):
-    """What turns pictures into vectors, and has the books that quantise them.
-
-    A describer is one, and so is a codec, by the product code in its packets.
-    """
+    """What turns pictures into vectors, and has the books that quantise them."""
 
     @property
     def quantiser(self) -> ProductQuantiser:

@@ -165,15 +165,13 @@ class Changeable(Reader):
         else:
             found = as_describer(describer)
         found.check_describes()
-        finer = found.finer() if fine else None
         column = name or found.name
-        report = self._embed(
-            column, found, by_drawing(self.codec, found, progress, threads), complete=True
-        )
-        if finer:
-            coding = by_drawing(self.codec, finer, progress, threads)
-            self._embed(finer_column(column), finer, coding, complete=True)
-        return report
+        columns = {column: found} | ({finer_column(column): found.finer()} if fine else {})
+        reports = []
+        for of, one in columns.items():
+            coding = by_drawing(self.codec, one, progress, threads)
+            reports.append(self._embed(of, one, coding, complete=True))
+        return reports[0]
 
     def learn_code(
         self,

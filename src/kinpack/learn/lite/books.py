@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.describers.given_vectors import principal_components
+from kinpack.describers.given_vectors import BOOKS, FINE_BOOKS, principal_components
 from kinpack.describers.product_books import learn_books
 from kinpack.learn.lite.making import LATENTS
 
-BOOKS, WORDS = 16, 16
-"""Books of a code and words of each."""
-FINE_BOOKS, FINE_WORDS = 32, 256
 _FINE_ROUNDS = 12
 
 
@@ -31,13 +28,13 @@ def lite0_books(features: NDArray[np.float32], *, seed: int = 0) -> dict[str, ND
     # As they are stored, so that books are of what a network with these directions gives.
     kept = directions.astype(np.float16).astype(np.float32)
     latents = (centred @ kept).astype(np.float32)
-    latent_mean, projection = principal_components(latents, BOOKS)
-    fine_mean, fine_projection = principal_components(latents, FINE_BOOKS)
-    books = learn_books((latents - latent_mean) @ projection, M=BOOKS, K=WORDS, seed=seed)
+    latent_mean, projection = principal_components(latents, BOOKS[0])
+    fine_mean, fine_projection = principal_components(latents, FINE_BOOKS[0])
+    books = learn_books((latents - latent_mean) @ projection, M=BOOKS[0], K=BOOKS[1], seed=seed)
     fine = learn_books(
         (latents - fine_mean) @ fine_projection,
-        M=FINE_BOOKS,
-        K=FINE_WORDS,
+        M=FINE_BOOKS[0],
+        K=FINE_BOOKS[1],
         seed=seed,
         iterations=_FINE_ROUNDS,
     )

@@ -163,8 +163,8 @@ def found_again(model: FormModel, pictures: Tensor) -> dict[str, Tensor]:
     form = model.form(torch.cat([whole, changed_view(pictures)]))
     clean, changed = form.chunk(2)
     loss, found = _first_again(clean @ changed.mT)
-    small = torch.nn.functional.adaptive_avg_pool2d(whole, DRAWN)
-    centred = small - small.mean((2, 3), keepdim=True)
+    drawn = torch.nn.functional.adaptive_avg_pool2d(whole, DRAWN)
+    centred = drawn - drawn.mean((2, 3), keepdim=True)
     even = centred / (centred.square().mean((2, 3), keepdim=True).sqrt() + FLOOR)
     error = (model.draw(form) - even.repeat(2, 1, 1, 1)).square().mean()
     return {"loss": loss + _DRAWING * error, "found": found, "error": error}
