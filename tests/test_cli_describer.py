@@ -77,7 +77,7 @@ def test_what_is_no_describer_is_refused_before_anything_is_written(tmp_path: Pa
     for name, said in (
         (str(tmp_path / "none.kine"), "cannot read the describer"),
         (str(tmp_path / "bad.kine"), "damaged or truncated"),
-        ("default", "name a .kine file, `look`, `classic` or `kin`"),
+        ("default", "name a .kine file, `look`, `classic` or `photo`"),
     ):
         words = ("pack", tmp_path / "photos", "-o", tmp_path / "a.kin", "--describer", name)
         assert said in one_error(run(*words, code=1).stderr)

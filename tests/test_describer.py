@@ -120,16 +120,11 @@ def test_codecs_and_describers_are_not_mistaken(tmp_path: Path) -> None:
 
 
 def test_the_shipped_describer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import resources
-
-    if (resources.files("kinpack") / "describers" / "kin.kine").is_file():
-        kin = Describer.load("kin")
-        assert kin.n_bytes <= 4_000_000
-        assert kin.name == "kin"
-        assert product_codes(kin, [soft_picture(0)]).shape == (1, kin.quantiser.M)
-    else:
-        with pytest.raises(CodecError, match="'kin' does not come"):
-            Describer.load("kin")
+    for name, bytes_at_most in (("look", 1_000_000), ("photo", 3_500_000), ("classic", 10_000)):
+        shipped = Describer.load(name)
+        assert shipped.n_bytes <= bytes_at_most
+        assert shipped.name == name
+        assert product_codes(shipped, [soft_picture(0)]).shape == (1, shipped.quantiser.M)
     monkeypatch.setattr(Describer, "KIND", replace(DESCRIBER_FILE, shipped=("missing",)))
     with pytest.raises(CodecError, match=r"name a \.kine file"):
         Describer.load("missing")

@@ -47,7 +47,7 @@ def shipped() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for name, data, kind in (
         ("default", (package / "codecs" / "default.kinc").read_bytes(), CODEC_FILE),
-        ("kin", (package / "describers" / "kin.kine").read_bytes(), DESCRIBER_FILE),
+        ("photo", (package / "describers" / "photo.kine").read_bytes(), DESCRIBER_FILE),
         ("tiny", GOLDEN.read_bytes(), DESCRIBER_FILE),
     ):
         blobs = read_container(data, where=name, kind=kind).blobs

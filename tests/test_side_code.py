@@ -83,7 +83,7 @@ def test_a_code_that_names_no_word_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("describer", [None, "classic", {"one": "kin", "two": "classic"}])
+@pytest.mark.parametrize("describer", [None, "classic", {"one": "photo", "two": "classic"}])
 def test_learned_packets_need_no_searched_code(
     tmp_path: Path, describer: str | dict[str, str] | None
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from kinpack.learn.models.model import CodecModel
 from kinpack.pictures.images import Image
 
 BATCH = 250
+KIN = Path(__file__).parents[2] / "papers" / "pqvae" / "results" / "kin.kine"
+"""The describer aligned by class, which `papers/pqvae` made."""
 CODES = ("own", "kin")
 """Product codes that may be context: the codec's, and that of the describer aligned by class."""
 
@@ -59,7 +62,7 @@ def latents(model: CodecModel, images: Sequence[Image], quality: NDArray[np.int6
         images: n, uint8 (32, 32, 3) each.
         quality: (n,) of each.
     """
-    describer = Describer.load("kin")
+    describer = Describer.load(KIN)
     # Words of one size, so that networks learn from both at the same pace.
     size = float(model.product.words.std()) / float(describer.quantiser.codebooks.std())
     y, own = [], []

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--cifar", type=Path)
     parser.add_argument("--fashion", type=Path)
     parser.add_argument("--emoji", type=Path)
-    parser.add_argument("--describer", action="append", help="by default kin")
+    parser.add_argument("--describer", action="append", help="by default those that ship")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     found = sets(args)

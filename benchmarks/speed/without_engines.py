@@ -40,7 +40,7 @@ def measure(photographs: Path, images: int) -> dict[str, float]:
     """Images a second of processor time, in this process, for each thing that is done."""
     items = list(open_source(photographs))[:images]
     small = [square_thumbnail(item.load(), SIDE) for item in items]
-    codec, describer = Codec.load("default", threads=1), Describer.load("kin")
+    codec, describer = Codec.load("default", threads=1), Describer.load("photo")
     packets = codec.encode(small, classic="never", threads=1)
     acts: dict[str, Callable[[], object]] = {
         "encode": lambda: codec.encode(small, classic="never", threads=1),

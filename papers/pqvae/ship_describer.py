@@ -1,8 +1,8 @@
-"""Make the shipped describer ``kin`` of a trained network and a head of it.
+"""Make the describer ``kin`` of a trained network and a head of it.
 
     python -m papers.pqvae.ship_describer papers/pqvae/runs/own/classes.pt \
         papers/pqvae/runs/own/heads/ours-labelled-head-64-seed0.pt \
-        --pictures DIR -o src/kinpack/describers/kin.kine
+        --pictures DIR -o papers/pqvae/results/kin.kine
 
 Both are those of ``papers/pqvae``. With ``--pictures`` it tells how far the file is from the
 network on a thousand of them; a file above 4 MB is not written.
@@ -33,7 +33,7 @@ DESCRIPTION = {
 
 def main() -> None:
     """Read network and head, freeze, compare, write."""
-    parser = argparse.ArgumentParser(description="Make the shipped describer.")
+    parser = argparse.ArgumentParser(description="Make the describer kin.")
     parser.add_argument("network", type=Path, help="checkpoint of papers/pqvae/runs/own")
     parser.add_argument("head", type=Path, help="weights of a head of that network")
     parser.add_argument("--name", default="kin")
@@ -55,7 +55,7 @@ def main() -> None:
     if describer.n_bytes > MOST_BYTES:
         raise KinpackError(
             f"{args.output}: it would have {describer.n_bytes} bytes, at most {MOST_BYTES} are "
-            "shipped; freeze a smaller network"
+            "kept; freeze a smaller network"
         )
     if args.pictures:
         source = open_source(args.pictures, split=args.split)

@@ -25,7 +25,7 @@ def embed(
         str | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="What makes the codes: look, classic, kin, or a .kine file.  [default: the "
+            help="What makes the codes: look, photo, classic, or a .kine file.  [default: the "
             "describer of these codes that the archive has]",
         ),
     ] = None,

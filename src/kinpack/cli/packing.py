@@ -71,7 +71,7 @@ def pack(
         list[str] | None,
         typer.Option(
             metavar="DESCRIBER",
-            help="What makes codes to search by: look, classic, kin, or a .kine file; several if "
+            help="What makes codes to search by: look, photo, classic, or a .kine file; several if "
             "given several times; none for no codes.  [default: look]",
         ),
     ] = None,

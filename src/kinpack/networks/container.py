@@ -53,7 +53,7 @@ class FileKind:
 
 MAGIC = b"\x89KINC\r\n\x1a"
 CODEC_FILE = FileKind(MAGIC, "codec", ".kinc", ("default", "classic"))
-DESCRIBER_FILE = FileKind(b"\x89KINE\r\n\x1a", "describer", ".kine", ("look", "classic", "kin"))
+DESCRIBER_FILE = FileKind(b"\x89KINE\r\n\x1a", "describer", ".kine", ("look", "classic", "photo"))
 VERSION = 1
 MAX_BYTES = 1 << 28
 """Most bytes that the sections may hold, unpacked: no file can make a reader take all memory."""

@@ -64,7 +64,7 @@ class FileContent:
         Args:
             spec: path of a ``.kinc`` or ``.kine`` file, or the name of one that is shipped: of
                 codecs ``"default"`` and ``"classic"``, of describers ``"look"``,
-                ``"classic"`` and ``"kin"``.
+                ``"classic"`` and ``"photo"``.
             options: of the class.
 
         Raises:

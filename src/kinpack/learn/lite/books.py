@@ -1,4 +1,4 @@
-"""The directions and books of lite0, learned of many pictures' features."""
+"""Directions and books, learned of many pictures' features or latents."""
 
 from __future__ import annotations
 
@@ -28,9 +28,25 @@ def lite0_books(features: NDArray[np.float32], *, seed: int = 0) -> dict[str, ND
     # As they are stored, so that books are of what a network with these directions gives.
     kept = directions.astype(np.float16).astype(np.float32)
     latents = (centred @ kept).astype(np.float32)
-    latent_mean, projection = principal_components(latents, BOOKS[0])
+    return {"mean": mean.astype(np.float32), "directions": kept} | {
+        "latent_mean" if name == "mean" else name: array
+        for name, array in latent_books(latents, seed=seed).items()
+    }
+
+
+def latent_books(latents: NDArray[np.float32], *, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Learn the projections and books of codes, and of longer ones.
+
+    Args:
+        latents: (n, E), of many pictures of all sorts.
+        seed: of the books.
+
+    Returns:
+        Arrays of a describer file, by their names there.
+    """
+    mean, projection = principal_components(latents, BOOKS[0])
     fine_mean, fine_projection = principal_components(latents, FINE_BOOKS[0])
-    books = learn_books((latents - latent_mean) @ projection, M=BOOKS[0], K=BOOKS[1], seed=seed)
+    books = learn_books((latents - mean) @ projection, M=BOOKS[0], K=BOOKS[1], seed=seed)
     fine = learn_books(
         (latents - fine_mean) @ fine_projection,
         M=FINE_BOOKS[0],
@@ -39,9 +55,7 @@ def lite0_books(features: NDArray[np.float32], *, seed: int = 0) -> dict[str, ND
         iterations=_FINE_ROUNDS,
     )
     return {
-        "mean": mean.astype(np.float32),
-        "directions": kept,
-        "latent_mean": latent_mean,
+        "mean": mean,
         "projection": projection,
         "codebooks": books.codebooks,
         "fine_mean": fine_mean,
