@@ -253,16 +253,15 @@ class _Run:
 
     def _distinct(self, positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         """Places of the hits that show another picture than all that are kept before them."""
-        limits = [TWIN_SHARE * one.column.apart * one.factor for one in self._weighed]
-        vectors = [
-            one.column.vectors(positions).astype(np.float64) * np.sqrt(one.factor)
-            for one in self._weighed
-        ]
-        joined, limit = np.concatenate(vectors, axis=1), sum(limits)
+        vectors = [one.column.vectors(positions).astype(np.float64) for one in self._weighed]
+        factors = [one.factor for one in self._weighed]
+        limit = sum(TWIN_SHARE * one.column.apart * one.factor for one in self._weighed)
         kept: list[int] = []
-        for place, vector in enumerate(joined):
-            apart = np.square(joined[kept] - vector).sum(axis=1)
-            if not (apart <= limit).any():
+        for place in range(len(positions)):
+            apart = np.zeros(len(kept))
+            for factor, some in zip(factors, vectors, strict=True):
+                apart += factor * np.square(some[kept] - some[place]).sum(axis=1)
+            if (apart > limit).all():
                 kept.append(place)
                 if len(kept) == most:
                     break
