@@ -266,7 +266,7 @@ def test_searching(tmp_path: Path, engine: Any) -> None:
         with pytest.raises(NotFoundError):
             archive.search("nobody")
         with pytest.raises(SearchError, match="there is no mode"):
-            archive.search(image, mode="other")  # type: ignore[arg-type]
+            archive.search(image, mode="other")
 
 
 @pytest.mark.usefixtures("small_segments")

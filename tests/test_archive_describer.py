@@ -350,7 +350,7 @@ def test_old_states_and_other_errors(tmp_path: Path) -> None:
         with pytest.raises(KinpackError, match="holds no image"):
             archive.search("nobody")
         with pytest.raises(SearchError, match="no mode"):
-            archive.search(soft_picture(0), mode="best")  # type: ignore[arg-type]
+            archive.search(soft_picture(0), mode="best")
 
 
 def test_lost_codes_of_large_pictures_are_made_a_few_at_a_time(

@@ -227,36 +227,36 @@ def test_a_search_puts_the_same_picture_first(archive: Path) -> None:
     query = np.ascontiguousarray(part(grey(image)[:, ::-1], 0.8))
     with Archive.open(archive) as opened:
         plain = opened.search(query, 12, compare=0)
-        assert {hit.similarity for hit in plain} == {None}
+        assert not any(hit.compared for hit in plain)
         hits = opened.search(query, 12)
         assert hits[0].id == "07"
-        assert (hits[0].similarity or 0) >= SAME
-        assert all(hit.similarity is not None and hit.similarity < SAME for hit in hits[1:])
+        assert hits[0].similarity >= SAME
+        assert all(hit.compared and hit.similarity < SAME for hit in hits[1:])
         # The others keep the order of their distances.
         assert [hit.id for hit in hits[1:]] == [hit.id for hit in plain if hit.id != "07"]
         assert opened.search(query, 1) == hits[:1]
         place = [hit.id for hit in plain].index("07")
         some = opened.search(query, 12, compare=place)
         assert [hit.id for hit in some] == [hit.id for hit in plain]
-        assert sum(hit.similarity is not None for hit in some) == place
-        assert opened.search("07", 3)[0].similarity is None
+        assert sum(hit.compared for hit in some) == place
+        assert not opened.search("07", 3)[0].compared
         inside = opened.search("07", 3, compare=5)
         assert inside[0].id == "07"
         assert inside[0].similarity == pytest.approx(1, abs=1e-3)
         for wrong in (-1, True, "3"):
             with pytest.raises(SearchError):
-                opened.search(query, compare=wrong)  # type: ignore[arg-type]
+                opened.search(query, compare=wrong)
 
 
 def test_large_hits_are_compared_in_a_number_that_costs_little(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinpack.archive.revisions.comparing.PIXELS", 4 * 64 * 48)
+    monkeypatch.setattr("kinpack.archive.searching.comparing.PIXELS", 4 * 64 * 48)
     with Archive.open(archive) as opened:
         hits = opened.search(clouds(3, height=64, width=48), 12)
-        assert sum(hit.similarity is not None for hit in hits) == 4
+        assert sum(hit.compared for hit in hits) == 4
         hits = opened.search(clouds(3, height=64, width=48), 25, compare=9)
-        assert sum(hit.similarity is not None for hit in hits) == 9
+        assert sum(hit.compared for hit in hits) == 9
 
 
 def test_a_damaged_image_keeps_its_place(archive: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_damaged_image_keeps_its_place(archive: Path, tmp_path: Path) -> None:
     with Archive.open(archive) as opened:
         hits = opened.search(query, 12)
     assert [hit.id for hit in hits] == wanted
-    assert [hit.id for hit in hits if hit.similarity is None] == ["03"]
+    assert [hit.id for hit in hits if not hit.compared] == ["03"]
 
 
 def test_the_command_tells_similarities(archive: Path, tmp_path: Path) -> None:
@@ -284,5 +284,6 @@ def test_the_command_tells_similarities(archive: Path, tmp_path: Path) -> None:
     assert rows[0]["id"] == "07"
     assert rows[0]["similarity"] >= SAME
     rows = ask("search", archive, tmp_path / "query.png", "-k", "3", "--compare", "0")
-    assert [row["similarity"] for row in rows] == [None] * 3
+    assert [row["compared"] for row in rows] == [False] * 3
+    assert all(0 <= row["similarity"] <= 1 for row in rows)
     run("search", archive, tmp_path / "query.png", "--compare", "-1", code=2)

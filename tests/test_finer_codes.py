@@ -13,7 +13,7 @@ from fakes.fake_codec import FakeSource
 from fakes.tiny_describer import GOLDEN, colour_describer, soft_picture
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
-from kinpack.archive.revisions import querying
+from kinpack.archive.searching.finer import ordered_anew
 from kinpack.archive.segments import segment as segment_module
 from kinpack.archive.segments import segment_stream
 from kinpack.describers.describer import Describer
@@ -21,6 +21,7 @@ from kinpack.describers.describing import packed_codes
 from kinpack.errors import CodecError
 from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.search.distances.distance import asymmetric_table
+from kinpack.search.distances.poses import Poses
 from tests.archive_checks import CODEC, hashes, reopened
 from tests.cli_runs import ask, one_error, pictures, run
 
@@ -61,7 +62,6 @@ def test_the_first_hundred_are_ordered_by_longer_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     monkeypatch.setattr(segment_stream, "ROWS", 50)
-    monkeypatch.setattr(querying, "ORDERED_ANEW", 100)
     if not whole:
         monkeypatch.setattr(segment_module, "_WHOLE_BYTES", 0)  # a row is read by itself
     source = coloured(170)
@@ -99,10 +99,11 @@ def test_images_without_a_longer_code_keep_their_places(tmp_path: Path) -> None:
         assert {hit.id for hit in archive.search(plain(1, 2, 3), 9, compare=0)} == {
             hit.id for hit in before
         }
-    positions, distances = querying.ordered_anew(
-        (np.array([4, 8, 2]), np.array([1, 2, 3], np.float32)),
+    positions, distances = ordered_anew(
+        (np.array([4, 8, 2]), np.array([1.0, 2.0, 3.0])),
         [b"\x09\x09\x09", None, b"\x01\x01\x01"],
-        [asymmetric_table(finer.quantiser, np.zeros(3))],
+        finer.quantiser,
+        Poses((asymmetric_table(finer.quantiser, np.zeros(3)),)).of_codes,
     )
     assert positions.tolist() == [2, 8, 4]
     assert distances.tolist() == [3, 2, 243]

@@ -57,6 +57,7 @@ FLOORS = {
     "learn/look": 7,
     "codec": 8,
     "learn/freezing": 9,
+    "archive/searching": 8,
     "archive/revisions": 9,
     "learn/causal": 10,
     "learn/lite": 10,

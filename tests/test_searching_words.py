@@ -156,7 +156,8 @@ def test_words_find_what_they_stand_for(archive: Path) -> None:
         warm = opened.search(words="warm colours", k=6)
         assert {hit.id for hit in warm[:3]} == {"red", "yellow", "pink"}
         assert [hit.distance for hit in warm] == sorted(hit.distance for hit in warm)
-        assert all(hit.distance >= 0 and hit.similarity is None for hit in warm)
+        assert all(hit.distance >= 0 and not hit.compared for hit in warm)
+        assert all(abs(hit.similarity - np.exp(-hit.distance)) < 1e-4 for hit in warm)
         assert len(opened.search(words="blue", k=100)) == len(PAINTS)
         assert opened.search(words="blue", k=1)[0].position == 2
 
@@ -178,7 +179,7 @@ def test_a_search_by_words_is_refused_in_one_line(archive: Path, tmp_path: Path)
         with pytest.raises(SearchError, match="leave `compare`"):
             opened.search(words="red", compare=3)
         with pytest.raises(SearchError, match="are a text, not list"):
-            opened.search(words=["red"])  # type: ignore[arg-type]
+            opened.search(words=["red"])
         opened.remove_codes("named")
         with pytest.raises(SearchError, match="know words; make a describer"):
             opened.search(words="red")

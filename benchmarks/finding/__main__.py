@@ -31,7 +31,7 @@ from benchmarks.lattice.rendered_pictures import fonts_in
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import load_results, save_results
 from kinpack import Archive
-from kinpack.archive.revisions.comparing import same_first
+from kinpack.archive.searching.comparing import same_first
 from kinpack.pictures.images import Image
 from kinpack.search.comparison.comparison import SAME, Comparison
 from kinpack.search.comparison.pattern import reduced
@@ -128,7 +128,10 @@ def _compared(
         (told.originals if number == original else told.others).append(value)
     places = {}
     for name, some in first.items():
-        hits = [Hit(str(n), None, float(far[name][n]), int(n), similarity[int(n)]) for n in some]
+        hits = [
+            Hit(str(n), None, float(far[name][n]), int(n), similarity[int(n)], compared=True)
+            for n in some
+        ]
         order = [hit.position for hit in same_first(hits)]
         place = order.index(original) if original in order else _place(far[name], original)
         places[f"{name}, compared"] = place

@@ -39,7 +39,7 @@ from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from benchmarks.measuring.retrieval import mean_average_precision
 from kinpack import Archive
-from kinpack.archive.revisions.querying import ORDERED_ANEW
+from kinpack.archive.searching.finer import ORDERED_ANEW
 from kinpack.describers.describer import Describer
 from kinpack.describers.words import Word, log_shares
 from kinpack.pictures.images import Image, composite_on_white, load_image

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from kinpack.archive.revisions.querying import ORDERED_ANEW, TURNED
+from kinpack.archive.searching.finer import ORDERED_ANEW
 from kinpack.describers.describer import Describer
 from kinpack.pictures.images import Image, composite_on_white, to_pil
+from kinpack.search.distances.poses import TURNED
 
 Vectors = NDArray[np.float32]
 

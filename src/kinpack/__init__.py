@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kinpack.integrations.unpacking import unpack as unpack
     from kinpack.pictures.images import load_image as load_image
     from kinpack.pictures.picture_writing import save_image as save_image
+    from kinpack.search.hit import Hit as Hit
+    from kinpack.search.query import Query as Query
     from kinpack.sources.items import Item as Item
     from kinpack.sources.items import Source as Source
     from kinpack.sources.opening import open_source as open_source
@@ -50,6 +52,8 @@ else:
             "integrations.unpacking": "unpack",
             "pictures.images": "load_image",
             "pictures.picture_writing": "save_image",
+            "search.hit": "Hit",
+            "search.query": "Query",
             "sources.items": "Item Source",
             "sources.opening": "open_source",
         },

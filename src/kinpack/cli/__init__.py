@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, describing, learning, lifecycle, packing
+from kinpack.cli import archives, describing, learning, lifecycle, packing, searching
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
@@ -64,7 +64,7 @@ for _command in (
     packing.add,
     archives.unpack,
     archives.get,
-    archives.search,
+    searching.search,
     archives.info,
     archives.verify,
     archives.ls,

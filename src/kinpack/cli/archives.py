@@ -1,4 +1,4 @@
-"""The commands that read archives: unpack, get, search, info, verify, ls."""
+"""The commands that read archives: unpack, get, info, verify, ls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from kinpack.cli.options import (
 )
 from kinpack.cli.reporting import Report, columns, one_line, working
 from kinpack.errors import ArchiveError, shown
-from kinpack.pictures.images import load_image
 from kinpack.pictures.picture_writing import save_image
 
 
@@ -76,82 +75,6 @@ def get(
         {"id": id, "file": str(output), "width": width, "height": height, "channels": channels},
         f"wrote {shown(output)}: {width}×{height} pixels",
     )
-
-
-def search(
-    report: Report,
-    archive: ArchiveArgument,
-    query: Annotated[
-        str | None,
-        typer.Argument(metavar="QUERY", help="A picture file, or id:NAME of an image inside."),
-    ] = None,
-    words: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WORDS",
-            help="In place of QUERY: what images are to show, by a name that describer words "
-            "lists.",
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
-    codes: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Which codes to compare, as info names them; auto for the first, with --words for "
-            "the first that knows words.",
-        ),
-    ] = "auto",
-    compare: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Draw the nearest N and compare them with the query; by default 30 with a picture "
-            "file, none with an image inside.",
-        ),
-    ] = None,
-    at: At = None,
-) -> None:
-    """Find the images most like a picture.
-
-    Prints rank, distance, similarity, id and label: first those that show the very picture, the
-    most similar first, then the nearest first. Of words, the distance is minus the logarithm of
-    how far the describer's classifier believes that an image shows them.
-
-    Example:
-      kinpack search photos.kin query.jpg -k 5
-      kinpack search photos.kin id:beach/03.jpg
-      kinpack search photos.kin --words "sailing ship"
-    """
-    if (query is None) == (words is None):
-        raise typer.BadParameter("give a QUERY, or --words in its place")
-    with kinpack.Archive.open(archive, at=at) as opened:
-        asked: Any = query
-        if query is not None:
-            asked = query[3:] if query.startswith("id:") else load_image(query)
-        hits = opened.search(asked, k, words=words, codes=codes, compare=compare)
-    rows = [
-        {
-            "rank": rank,
-            "distance": hit.distance,
-            "similarity": hit.similarity,
-            "id": hit.id,
-            "label": hit.label,
-        }
-        for rank, hit in enumerate(hits, start=1)
-    ]
-    width = max((len(shown(hit.id)) for hit in hits), default=0)
-    lines = (
-        f"{rank:3}  {hit.distance:10.4f}  {_similarity(hit.similarity)}  {shown(hit.id):{width}}  "
-        f"{shown(hit.label or '-')}"
-        for rank, hit in enumerate(hits, start=1)
-    )
-    report.result(rows, lines)
-
-
-def _similarity(value: float | None) -> str:
-    return "   -" if value is None else f"{value:4.2f}"
 
 
 def info(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import kinpack
-from kinpack.archive.revisions.querying import finer_column
 from kinpack.archive.revisions.stored_codec import DEFAULT
+from kinpack.archive.searching.finer import finer_column
 from kinpack.cli.describing import warn_of_few_bits
 from kinpack.cli.learning import learn_from, work_beside
 from kinpack.cli.options import (

@@ -60,6 +60,19 @@ class Report:
         for line in lines:
             sys.stdout.write(f"{_harmless(line)}\n")
 
+    def record(self, value: Any, lines: Iterable[str]) -> None:
+        """Print one of many results, as a line of JSON or as lines for people, at once.
+
+        Args:
+            value: the result as JSON values.
+            lines: the same for people.
+        """
+        if self.json:
+            sys.stdout.write(f"{json.dumps(value)}\n")
+        else:
+            self.result(value, lines)
+        sys.stdout.flush()
+
     def say(self, line: str) -> None:
         """Print a line that confirms success, unless quiet is asked for."""
         if not (self.json or self.quiet):

@@ -16,17 +16,22 @@ class Hit:
     Attributes:
         id: its name.
         label: its class, ``None`` if it has none.
-        distance: squared Euclidean distance from the query, in the descriptor space of the codec,
-            or of the describer whose codes were searched; of a search by words minus the logarithm
+        distance: squared Euclidean distance from the query, in the descriptor space of the
+            describer whose codes were searched. With several examples the mean of those, and more
+            for what is near to an unliked one; with codes of several describers a weighted sum of
+            distances in units of what strangers lie apart. Of a search by words minus the logarithm
             of the belief that it shows what they stand for.
-        position: its place in ``ids``, ``labels`` and ``codes``.
-        similarity: 0 to 1, how far it shows the very picture of the query, whatever its size, tone,
-            colour and framing; the same picture from about 0.65 on. ``None`` where the pictures
-            themselves were not compared.
+        position: its place in ``ids`` and ``labels``.
+        similarity: 0 to 1. Where pictures were compared, how far it shows the very picture of the
+            query, whatever its size, tone, colour and framing; the same picture from about 0.65 on.
+            Else what the distance says of that: 1 at distance 0, 0.65 at a fifth of what strangers
+            lie apart, about 0.1 for a stranger. Of a search by words the belief.
+        compared: whether the pictures themselves were compared.
     """
 
     id: str
     label: str | None
     distance: float
     position: int
-    similarity: float | None = None
+    similarity: float
+    compared: bool = False

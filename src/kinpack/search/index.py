@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 from kinpack.describers.product_code import ProductQuantiser
 from kinpack.errors import MissingExtraError
 from kinpack.search.distances.distance import DistanceTable, SearchError, asymmetric_table
-from kinpack.search.engines.engine import Engine
+from kinpack.search.distances.poses import Poses
+from kinpack.search.engines.engine import Engine, Found
 from kinpack.search.engines.numpy_scan import NumpyScan
 from kinpack.search.engines.table import ENGINES
 
 Hits: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions, int64 (h,), and squared distances, float32 (h,), nearest first, h ≤ k."""
+
+FEW = 10
+"""Where a mask lets one row pass of so many, or fewer, those rows alone are scanned."""
 
 
 class Index:
@@ -41,6 +46,7 @@ class Index:
         self._numpy = NumpyScan(codes, quantiser)
         self._built: dict[str, Engine] = {"numpy": self._numpy}
         self._missing: set[str] = set()
+        self._building = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -82,12 +88,65 @@ class Index:
             table.quantiser.codebooks, self.quantiser.codebooks
         ):
             raise SearchError("the distance table is of other books than the codes")
+        steps, positions = self._found(table, k, engine, threads, mask)
+        return positions, table.in_units(steps)
+
+    def nearest(
+        self,
+        poses: Poses,
+        k: int,
+        *,
+        engine: str = "auto",
+        threads: int = 1,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Find the k codes nearest to an example in any pose; as ``search`` does, and raises.
+
+        Returns:
+            Positions int64 (h,) and squared distances float64 (h,), each the least by any pose.
+        """
+        found = [self._found(table, k, engine, threads, mask) for table in poses.tables]
+        rows = np.concatenate([of_table for _, of_table in found])
+        both = zip(poses.tables, found, strict=True)
+        distances = np.concatenate([poses.distances(table, one[0]) for table, one in both])
+        order = np.lexsort((rows, distances))
+        _, first = np.unique(rows[order], return_index=True)
+        kept = order[np.sort(first)][:k]
+        return rows[kept], distances[kept]
+
+    def distances(self, poses: Poses, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """The distances of codes from an example, exact, float64 (n,).
+
+        Args:
+            poses: of the example.
+            rows: int64 (n,), of the codes; None for all.
+
+        Raises:
+            SearchError: a sub-index is not below K.
+        """
+        return poses.nearest(self._numpy.steps(table, rows) for table in poses.tables)
+
+    def _found(
+        self,
+        table: DistanceTable,
+        k: int,
+        engine: str,
+        threads: int,
+        mask: NDArray[np.bool_] | None,
+    ) -> Found:
+        """What an engine finds; of few rows that may be found, those alone are scanned."""
         if engine not in ("auto", *ENGINES):
             raise SearchError(f"there is no engine {engine!r}: use auto, {', '.join(ENGINES)}")
         if k < 0 or threads < 1:
             raise SearchError(f"k = {k} hits and {threads} threads: at least 0 and 1 are needed")
         if mask is not None and (mask.dtype != np.bool_ or mask.shape != (len(self),)):
             raise SearchError(f"a mask is one bool for each of the {len(self)} codes")
+        if mask is not None and np.count_nonzero(mask) * FEW <= len(self):
+            rows = np.flatnonzero(mask)
+            self._scanned += len(rows)
+            few = NumpyScan(self.codes[rows], self.quantiser)
+            steps, among = few.search(table, k, threads=threads)
+            return steps, rows[among]
         name = self._paying() if engine == "auto" else engine
         chosen = self._engine(name)
         found = None
@@ -96,8 +155,7 @@ class Index:
         if found is None:
             found = self._numpy.search(table, k, threads=threads, mask=mask)
             self._scanned += len(self)
-        steps, positions = found
-        return positions, table.in_units(steps)
+        return found
 
     def _paying(self) -> str:
         """The engine that ``auto`` takes: the last that is built, or is worth being built."""
@@ -119,5 +177,7 @@ class Index:
     def _engine(self, name: str) -> Engine:
         """An engine over the codes, built at its first use."""
         if name not in self._built:
-            self._built[name] = ENGINES[name].build(self.codes, self.quantiser)
+            with self._building:  # but nobody waits who scans with another
+                if name not in self._built:
+                    self._built[name] = ENGINES[name].build(self.codes, self.quantiser)
         return self._built[name]

@@ -51,6 +51,26 @@ def read_vectors(file: Path, ids: Sequence[str]) -> dict[str, NDArray[np.float32
     return dict(zip(names, numbers, strict=True))
 
 
+def read_vector(file: Path) -> NDArray[np.float32]:
+    """Read one vector, of a ``.npy`` file with an array of shape (E,) or (1, E).
+
+    Raises:
+        SourceError: the file cannot be read, or holds something else.
+    """
+    try:
+        numbers = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not isinstance(numbers, np.ndarray) or numbers.size > MOST_NUMBERS:
+            raise SourceError(f"{shown(file)}: a vector is read from a .npy file; name one")
+        vector: NDArray[np.float32] = np.asarray(numbers, dtype=np.float32)
+    except (OSError, ValueError, TypeError, OverflowError, EOFError) as error:
+        raise SourceError(f"{shown(file)}: no vector can be read of it ({error})") from error
+    if vector.ndim == 2 and len(vector) == 1:
+        vector = vector.reshape(-1)
+    if vector.ndim != 1:
+        raise SourceError(f"{shown(file)}: an array of shape {vector.shape} is no single vector")
+    return vector
+
+
 def _of_npy(file: Path, ids: Sequence[str]) -> tuple[Sequence[str], Any]:
     vectors = np.load(file, mmap_mode="r", allow_pickle=False)
     if isinstance(vectors, np.ndarray) and vectors.size > MOST_NUMBERS:

@@ -15,10 +15,10 @@ from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.leftovers import remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, refreshed
-from kinpack.archive.revisions.querying import finer_column
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, Described, as_describer
+from kinpack.archive.searching.finer import finer_column
 from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.system_errors import is_full
@@ -201,7 +201,7 @@ class Changeable(Reader):
         from kinpack.archive.care.embedding import latents_of
         from kinpack.describers.own_books import with_own_books
 
-        column = self._column_name(self._snapshot, codes)
+        column = self._searcher().usual if codes == "auto" else codes
         found = self._described(self.manifest, column)
         found.check_describes()
         latents = latents_of(self._snapshot, self.codec, found, progress, threads)

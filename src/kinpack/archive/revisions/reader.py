@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -11,22 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.revisions.comparing import COMPARED, compared
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.querying import (
-    ORDERED_ANEW,
-    Vector,
-    Words,
-    as_query,
-    code_of,
-    distance_tables,
-    finer_column,
-    first_with_words,
-    itself_first,
-    nearest,
-    ordered_anew,
-    word_hits,
-)
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import (
     Codec,
@@ -34,16 +19,19 @@ from kinpack.archive.revisions.stored_codec import (
     load_codec,
     load_describer,
 )
+from kinpack.archive.searching.examples import code_of
+from kinpack.archive.searching.searched import Searched
+from kinpack.archive.searching.searcher import Searcher
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
-from kinpack.pictures.images import Image, ImageLike
+from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
-from kinpack.search.hit import Hit, Mode
-from kinpack.search.index import Index
+from kinpack.search.hit import Hit
+from kinpack.search.query import Examples, Query
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
@@ -72,8 +60,7 @@ class Reader:
         self._snapshot = Snapshot(store, manifest)
         self._codec = codec
         self._loaded = dict(describers or {})
-        self._code_indices: dict[str, tuple[Snapshot, Index]] = {}
-        self._searching = threading.Lock()
+        self._asked: tuple[Snapshot, Searcher] | None = None
 
     @property
     def codec(self) -> Codec:
@@ -311,80 +298,45 @@ class Reader:
 
     def search(
         self,
-        query: ImageLike | None = None,
-        k: SupportsIndex = 10,
+        query: Query | Examples | None = None,
+        k: SupportsIndex | None = None,
         *,
-        vector: Sequence[float] | NDArray[Any] | None = None,
-        words: str | None = None,
-        codes: str = "auto",
-        mode: Mode = "asymmetric",
-        compare: SupportsIndex | None = None,
         engine: str = "auto",
-        threads: int = 1,
+        threads: SupportsIndex = 1,
+        **asked: Any,
     ) -> list[Hit]:
-        """The images nearest to a query, nearest first, equal distances in order of positions.
+        """The images nearest to what is sought, nearest first, equal distances by their positions.
 
         An image that is asked for by its id comes before others that have the same code.
 
-        The first of them are drawn and compared with the query itself; those that show the same
+        With one picture the first hits are drawn and compared with it; those that show the same
         picture, changed, come before all others.
 
+        Several threads may search at once.
+
         Args:
-            query: an image, uint8 (H, W, C) or (H, W), a Pillow image, or the ``Path`` of a picture
-                file; or a string, the id of an image in the archive, whose stored code is taken
-                (both modes are then the same), and which is among its own hits.
-            k: how many hits, 1 or more; all images if there are no more.
-            vector: in place of a query, numbers (D,) that the describer of the codes would give,
-                or such as the vectors were that its codes were made of: a text's, say.
-            words: in place of a query, a word that the describer of the codes knows, such as
-                ``"sailing ship"``; distances are then minus the logarithm of how far its classifier
-                believes that an image shows it.
-            codes: which are searched: the name of a column; ``auto`` for the first, with words
-                for the first whose describer knows some.
-            mode: whether the query's own descriptor is compared, or its product code.
-            compare: how many of the nearest are drawn, 0 for none. By default 30, or fewer large
-                ones, where the query is a picture, and none where it is an id.
+            query: a ``Query``; or what is liked, its field ``like``: a picture or an id, or a list
+                of several.
+            k: how many hits, by default 10; all images if there are no more.
             engine: ``numpy``, ``faiss``, or ``auto``; the hits are the same.
             threads: for the scan.
+            asked: in place of a ``Query`` its fields, as ``vector=[...]``, ``words="ship"``,
+                ``labels="beach"``, ``within=0.5`` or ``codes="photo"``.
 
         Raises:
-            NotFoundError: the id is not there.
-            ImageError: the query is no image.
-            SearchError: ``k``, ``compare``, the mode or the engine is not valid, the archive has no
-                such codes, or several of query, vector and words are given, or none.
+            NotFoundError: an id is not there.
+            ImageError: an example is no image.
+            SearchError: a field of the query is not known or makes no sense, no image passes its
+                filters, the engine is not valid, or the archive has no such codes.
             UnknownWordError: the describer does not know the word.
-            CodecError: the describer knows no words.
+            CodecError: the describer knows no words, describes no pictures, or a vector is not of
+                its size.
             MissingExtraError: faiss is asked for and not installed.
             ArchiveError: a segment, the codec or the describer is missing or damaged.
         """
-        snapshot = self._snapshot
-        k = whole_number(k, "k", SearchError)
         threads = whole_number(threads, "threads", SearchError)
-        if compare is not None:
-            compare = whole_number(compare, "compare", SearchError, least=0)
-        elif query is None or isinstance(query, str):
-            compare = 0
-        asked = as_query(query, vector, compare, words)
-        if isinstance(asked, Words):
-            if codes == "auto":
-                codes = first_with_words(snapshot.manifest, self._described, self.where)
-            return word_hits(asked, k, codes, self._described, snapshot)
-        name = self._column_name(snapshot, codes)
-        most = max(k, COMPARED if compare is None else compare)
-        positions, distances = self._nearest(
-            snapshot, name, asked, mode, most, engine=engine, threads=threads
-        )
-
-        def draw(position: int) -> Image:
-            return self._images(snapshot, [position], threads=1)[0]
-
-        found = [
-            (position, snapshot.entry(position), distance)
-            for position, distance in zip(positions.tolist(), distances.tolist(), strict=True)
-        ]
-        picture = self.read(asked) if compare and isinstance(asked, str) else asked
-        shown = None if isinstance(picture, (str, Vector)) else picture
-        return compared(shown, found, compare, draw)[:k]
+        asked |= {} if k is None else {"k": k}
+        return self._searcher().search(Query.of(query, asked), engine=engine, threads=threads)
 
     def placeholder(self, id: str, *, codes: str = "auto") -> NDArray[np.uint8]:  # noqa: A002
         """Draw an image from its code alone, blurred; its payload is not read.
@@ -403,57 +355,25 @@ class Reader:
             ArchiveError: a segment or the describer is missing or damaged.
         """
         snapshot = self._snapshot
-        name = self._column_name(snapshot, codes)
+        name = self._searcher().usual if codes == "auto" else codes
         describer = self._described(snapshot.manifest, name)
-        code = code_of(id, name, describer, snapshot, self.where)
+        code = code_of(id, name, describer, snapshot)
         drawn: NDArray[np.uint8] = describer.placeholder(code[None])[0]
         return drawn
 
-    def _nearest(
-        self,
-        snapshot: Snapshot,
-        name: str,
-        asked: Image | str | Vector,
-        mode: Mode,
-        most: int,
-        *,
-        engine: str,
-        threads: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Positions and distances of what is nearest by a column, and by its longer codes."""
-        describer = self._described(snapshot.manifest, name)
-        packed, coded = snapshot.codes_of(name)
-        tables = distance_tables(asked, mode, name, describer, snapshot, self.where)
-        if not len(packed):
-            return coded, np.zeros(0, np.float32)
-        finer = finer_column(name)
-        there = snapshot.manifest.describer(finer) is not None
-        with self._searching:
-            known = self._code_indices.get(name)
-            if known is None or known[0] is not snapshot:
-                known = snapshot, Index(packed, describer.searched)
-                self._code_indices[name] = known
-            many = max(most, ORDERED_ANEW) if there else most
-            rows, distances = nearest(known[1], tables, many, engine=engine, threads=threads)
-        hits = coded[rows], distances
-        if there:
-            longer = snapshot.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
-            finest = self._described(snapshot.manifest, finer)
-            anew = distance_tables(asked, mode, finer, finest, snapshot, self.where)
-            hits = ordered_anew(hits, longer, anew)
-        if isinstance(asked, str):
-            hits = itself_first(hits, snapshot.position(asked))
-        return hits[0][:most], hits[1][:most]
-
-    def _column_name(self, snapshot: Snapshot, codes: str) -> str:
-        """The name of the column of codes that is meant: of the first where it is ``auto``."""
-        if codes != "auto":
-            return codes
-        if not snapshot.manifest.describers:
-            raise SearchError(
-                f"{self.where}: it has no codes to search; add some with: kinpack embed"
+    def _searcher(self) -> Searcher:
+        """What answers queries of the revision that is shown."""
+        snapshot, asked = self._snapshot, self._asked
+        if asked is None or asked[0] is not snapshot:
+            manifest = snapshot.manifest
+            searched = Searched(
+                rows=snapshot,
+                columns=tuple(entry.name for entry in manifest.describers),
+                described=partial(self._described, manifest),
+                draw=lambda position: self._images(snapshot, [position], threads=1)[0],
             )
-        return snapshot.manifest.describers[0].name
+            asked = self._asked = snapshot, Searcher(searched)
+        return asked[1]
 
     def _positions(self, snapshot: Snapshot, at: SupportsIndex | slice) -> range:
         """The positions that an index means."""

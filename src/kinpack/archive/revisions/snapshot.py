@@ -264,6 +264,23 @@ class Snapshot:
         segment, row = self.locate(position)
         return segment.entry(row)
 
+    def entries_at(self, positions: Sequence[int]) -> list[ImageEntry]:
+        """What is known of some images without their payloads, in their order.
+
+        Args:
+            positions: each 0 to ``len - 1``.
+        """
+        places: dict[Segment, list[tuple[int, int]]] = {}
+        for order, position in enumerate(positions):
+            segment, row = self.locate(position)
+            places.setdefault(segment, []).append((order, row))
+        found: list[ImageEntry | None] = [None] * len(positions)
+        for segment, pairs in places.items():
+            entries = segment.entries_at([row for _, row in pairs])
+            for (order, _), entry in zip(pairs, entries, strict=True):
+                found[order] = entry
+        return [entry for entry in found if entry is not None]
+
     def batches(self, size: int) -> Iterator[list[tuple[ImageEntry, Packet]]]:
         """All images with their packets, in the order of positions, some at a time.
 

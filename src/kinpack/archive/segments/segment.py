@@ -257,15 +257,37 @@ class Segment:
             ArchiveError: the file is missing, truncated or damaged.
             PayloadError: an image is of an unknown kind.
         """
-        index, some = self.index, slice(first, stop)
+        rows = range(first, self.manifest_entry.rows if stop is None else stop)
+        some = slice(first, stop)
+        lengths = np.diff(self.index.starts[first : None if stop is None else stop + 1])
+        return self._entries(rows, lambda column: column[some], lengths)
+
+    def entries_at(self, rows: Sequence[int]) -> list[ImageEntry]:
+        """What is known of some images without their payloads, column by column.
+
+        Args:
+            rows: 0 for the segment's first image; in the order that is wanted.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+            PayloadError: an image is of an unknown kind.
+        """
+        at = np.asarray(rows, np.int64)
+        lengths = self.index.starts[at + 1] - self.index.starts[at]
+        return list(self._entries(rows, lambda column: column.take(at), lengths))
+
+    def _entries(
+        self, rows: Sequence[int], some: Callable[[Any], Any], lengths: NDArray[np.int64]
+    ) -> Iterator[ImageEntry]:
+        """The entries of rows, of what is taken of each column, and of payloads' lengths."""
+        index = self.index
         names = list(index.optional)
-        optional = zip(*(array[some].to_pylist() for array in index.optional.values()), strict=True)
+        optional = zip(*(some(array).to_pylist() for array in index.optional.values()), strict=True)
         stated = ("width", "height", "channels", "kind", "quality")
-        numbers = (index.numbers[name][some].tolist() for name in stated)
-        lengths = np.diff(index.starts[first : None if stop is None else stop + 1])
-        columns = index.ids[some].to_pylist(), optional, *numbers, lengths.tolist()
-        for row, (name, known, width, height, channels, kind, quality, length) in enumerate(
-            zip(*columns, strict=True), first
+        numbers = (some(index.numbers[name]).tolist() for name in stated)
+        columns = some(index.ids).to_pylist(), optional, *numbers, lengths.tolist()
+        for row, name, known, width, height, channels, kind, quality, length in zip(
+            rows, *columns, strict=True
         ):
             yield ImageEntry(
                 id=name,

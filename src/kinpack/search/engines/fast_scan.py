@@ -4,7 +4,8 @@ Sub-indices of 4 bits are searched by fast scan, which rounds every table entry 
 of 1/255 of the widest book's range of distances: a distance is wrong by at most M half steps, and
 by float32 rounding. Longer ones are searched by plain ``IndexPQ``, where only the latter is left.
 A code that was not proposed is no nearer than the farthest that was, less that error. Candidates
-are fetched until the k-th exact distance is below that: so the answer is exact, ties included.
+are fetched until the k-th exact distance is below that: so the answer is exact, ties included. Of
+the candidates themselves only those are ranked that could be nearer than the k-th of the first k.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from kinpack.search.distances.distance import DistanceTable
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found
 
-_FIRST_CANDIDATES = 1024
-"""Fast scan takes no longer for that many than for ten."""
+_FIRST_CANDIDATES = 128
+"""Fast scan takes hardly longer for that many than for ten."""
+
+_SPARE = 8, 4
+"""Candidates a hit: of few hits, whose last is often as near as many others, and of many."""
+
+_ENOUGH = 1024
+"""Candidates from which the smaller of them will do."""
 
 _MOST_CANDIDATES = 1 << 14
 """Past that many the plain scan is as fast."""
@@ -79,29 +86,50 @@ class FastScan:
         """
         error = self._error(table)
         n = len(self.codes)
-        count = min(n, max(_FIRST_CANDIDATES, 2 * k) if self._bits == 4 else 2 * k + 16)
+        count = 2 * k + 16
+        if self._bits == 4:
+            count = max(_FIRST_CANDIDATES, min(_SPARE[0] * k, _ENOUGH), _SPARE[1] * k)
+        count = min(n, count)
         faiss = import_faiss()
         while error is not None and count <= _MOST_CANDIDATES:
             with _one_thread(faiss):
                 proposed, rows = self._index.search(table.point[None], count)
-            order = np.argsort(rows[0], kind="stable")
-            positions = rows[0][order]
-            if positions[0] < 0:
+            if rows[0].min() < 0:
                 return None
-            indices = self.quantiser.unpack(self.codes[positions])
-            steps = table.steps(indices)
-            wrong = np.abs(steps * table.scale - proposed[0][order])
-            if wrong.max() > error:
+            found = self._ranked(table, k, proposed[0], rows[0], error, mask)
+            if found is None:
                 return None
-            if mask is not None:
-                alive = mask[positions]
-                steps, positions = steps[alive], positions[alive]
-            steps, positions = ranked(*nearest(steps, positions, k))
+            steps, positions = found
             safe = proposed.max() - error
             if count == n or (len(steps) == k and steps[-1] * table.scale < safe):
                 return steps, positions
             count = min(n, 4 * count)
         return None
+
+    def _ranked(
+        self,
+        table: DistanceTable,
+        k: int,
+        near: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        error: float,
+        mask: NDArray[np.bool_] | None,
+    ) -> Found | None:
+        """The k nearest of candidates (c,), nearest first; None where a bound does not hold."""
+        if mask is not None:
+            near, rows = near[mask[rows]], rows[mask[rows]]
+        if len(rows) > k:
+            order = np.argsort(near, kind="stable")
+            near, rows = near[order], rows[order]
+            first = table.steps(self.quantiser.unpack(self.codes[rows[:k]]))
+            reach = int(np.searchsorted(near, first.max() * table.scale + error, side="right"))
+            near, rows = near[:reach], rows[:reach]
+        order = np.argsort(rows, kind="stable")
+        positions = rows[order]
+        steps = table.steps(self.quantiser.unpack(self.codes[positions]))
+        if len(steps) and np.abs(steps * table.scale - near[order]).max() > error:
+            return None
+        return ranked(*nearest(steps, positions, k))
 
     def _error(self, table: DistanceTable) -> float | None:
         """Bound the difference of fast scan's distances from the exact; None where it has none."""

@@ -42,10 +42,8 @@ class NumpyScan:
         mask: NDArray[np.bool_] | None = None,
     ) -> Found:
         """Find the k nearest codes; any k, also 0."""
-        codes, n, tables = self._codes, len(self._codes), _byte_tables(table)
-        if codes.shape[1] % 2 == 0 and n >= _PAIRS_FROM:
-            # Byte 2j is the low half of a little-endian 16-bit number.
-            tables = (tables[1::2, :, None] + tables[0::2, None, :]).reshape(-1, 1 << 16)
+        codes, n = self._codes, len(self._codes)
+        tables = _tables(table, codes)
         chunks = -(-n // _CHUNK)
         share = -(-chunks // threads) * _CHUNK
         ranges = [(start, min(start + share, n)) for start in range(0, n, share or 1)]
@@ -61,6 +59,60 @@ class NumpyScan:
         steps = np.concatenate([part[0] for part in found] or [np.empty(0, np.int32)])
         positions = np.concatenate([part[1] for part in found] or [np.empty(0, np.int64)])
         return ranked(*nearest(steps, positions, k))
+
+    def steps(
+        self, table: DistanceTable, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int32]:
+        """Give the distances to many codes in whole steps, int32 (n,).
+
+        Args:
+            table: the query's.
+            rows: int64 (n,), of the codes; None for all.
+        """
+        codes = self._codes if rows is None else self._codes[rows]
+        sums, found = _Sums(_tables(table, codes), len(codes)), np.empty(len(codes), np.int32)
+        for start in range(0, len(codes), _CHUNK):
+            part = np.ascontiguousarray(codes[start : start + _CHUNK])
+            _check(part, table.quantiser.K)
+            found[start : start + _CHUNK] = sums.of(part)
+        return found
+
+
+def _tables(table: DistanceTable, codes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Sum the table over what a byte of a code holds, or two bytes where there are many codes."""
+    tables = _byte_tables(table)
+    if codes.shape[1] % 2 == 0 and len(codes) >= _PAIRS_FROM:
+        # Byte 2j is the low half of a little-endian 16-bit number.
+        tables = (tables[1::2, :, None] + tables[0::2, None, :]).reshape(-1, 1 << 16)
+    return tables
+
+
+class _Sums:
+    """Sums of looked-up numbers for a chunk of codes after the other, in the same memory."""
+
+    def __init__(self, tables: NDArray[np.int32], most: int) -> None:
+        size = min(_CHUNK, most)
+        self._tables = tables
+        self._index, self._looked_up, self._sums = (
+            np.empty(size, np.intp),
+            np.empty(size, np.int32),
+            np.empty(size, np.int32),
+        )
+
+    def of(self, part: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """The sums for packed codes, at most a chunk of them, until the next are asked for."""
+        n = len(part)
+        index, looked_up, sums = self._index[:n], self._looked_up[:n], self._sums[:n]
+        entries_of = part.view("<u2") if self._tables.shape[1] == 1 << 16 else part
+        for j, entries in enumerate(self._tables):
+            index[:] = entries_of[:, j]
+            # All indices are in range; "wrap" only spares numpy its own check and a buffer.
+            if j == 0:
+                np.take(entries, index, out=sums, mode="wrap")
+            else:
+                np.take(entries, index, out=looked_up, mode="wrap")
+                sums += looked_up
+        return sums
 
 
 def _byte_tables(table: DistanceTable) -> NDArray[np.int32]:
@@ -85,28 +137,13 @@ def _scan_range(
     """Find the k nearest of the codes from ``first`` to ``stop``, in order of position."""
     best = np.empty(0, np.int32), np.empty(0, np.int64)
     limit = np.iinfo(np.int32).max
-    size = min(_CHUNK, stop - first)
-    index, looked_up, sums = (
-        np.empty(size, np.intp),
-        np.empty(size, np.int32),
-        np.empty(size, np.int32),
-    )
+    chunk_sums = _Sums(tables, stop - first)
     for start in range(first, stop, _CHUNK):
         part = np.ascontiguousarray(codes[start : min(start + _CHUNK, stop)])
         _check(part, K)
-        if tables.shape[1] == 1 << 16:
-            part = part.view("<u2")
-        n = len(part)
-        for j, entries in enumerate(tables):
-            index[:n] = part[:, j]
-            # All indices are in range; "wrap" only spares numpy its own check and a buffer.
-            if j == 0:
-                np.take(entries, index[:n], out=sums[:n], mode="wrap")
-            else:
-                np.take(entries, index[:n], out=looked_up[:n], mode="wrap")
-                sums[:n] += looked_up[:n]
+        n, sums = len(part), chunk_sums.of(part)
         # A later code at the k-th distance comes after the k that are there: "below" is enough.
-        nearer = sums[:n] < limit
+        nearer = sums < limit
         if mask is not None:
             nearer &= mask[start : start + n]
         rows = np.flatnonzero(nearer)

@@ -1,0 +1,268 @@
+"""The searcher: one revision, asked again and again, by several threads at once.
+
+A query is answered step by step:
+
+1. Filters make a mask of the images that may be found.
+2. The nearest of these are found by their codes, exactly; longer codes order the first anew.
+3. What lies too far away is dropped, and what shows the same picture as a nearer hit.
+4. The first are drawn and compared with the picture that is sought; those that show it come first.
+5. The page that was asked for is cut out.
+
+No lock is held while codes are scanned.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinpack.archive.searching.by_words import first_with_words, found_by_words
+from kinpack.archive.searching.column import Column
+from kinpack.archive.searching.comparing import COMPARED, compared
+from kinpack.archive.searching.examples import Examples
+from kinpack.archive.searching.filtering import passing
+from kinpack.archive.searching.finer import ORDERED_ANEW, Found, finer_column, ordered_anew
+from kinpack.archive.searching.searched import Searched
+from kinpack.search.distances.distance import SearchError
+from kinpack.search.distances.ranking import nearest, ranked
+from kinpack.search.hit import Hit
+from kinpack.search.query import Query
+from kinpack.search.scale import TWIN_SHARE, similarities
+
+_MORE = 4  # times as many candidates are looked at where too many of them are the same
+
+
+class Weighed(NamedTuple):
+    """A column of codes and what its distances are taken times in a sum."""
+
+    column: Column
+    factor: float
+
+
+class Searcher:
+    """What answers queries of one revision.
+
+    Args:
+        searched: the revision.
+    """
+
+    def __init__(self, searched: Searched) -> None:
+        self._searched = searched
+        self._columns: dict[str, Column] = {}
+        self._making = threading.Lock()
+        self._mask: tuple[object, NDArray[np.bool_] | None] = None, None
+
+    def search(self, query: Query, *, engine: str, threads: int) -> list[Hit]:
+        """Answer a query; raises as ``Reader.search``."""
+        mask = self._passing(query)
+        weighed = self._weighed(query)
+        number = query.number_compared
+        most = max(query.last, COMPARED if number is None else number)
+        run = _Run(query, weighed, mask, self._searched, engine, threads)
+        positions, distances = run.found(most)
+        told = distances.astype(np.float32)
+        if query.words is not None:
+            alike = np.exp(-told.astype(np.float64))
+        else:
+            alike = similarities(told, run.apart)
+        entries = self._searched.rows.entries_at(positions.tolist())
+        hits = [
+            Hit(entry.id, entry.label, distance, at, similarity)
+            for entry, distance, at, similarity in zip(
+                entries, told.tolist(), positions.tolist(), alike.round(4).tolist(), strict=True
+            )
+        ]
+        picture = query.single if number != 0 else None
+        if isinstance(picture, str):
+            picture = self._searched.draw(self._searched.rows.position(picture))
+        hits = compared(picture, hits, entries, number, self._searched.draw)
+        return hits[int(query.offset) : query.last]
+
+    def _passing(self, query: Query) -> NDArray[np.bool_] | None:
+        """The mask of a query's filters; that of the last ones is kept."""
+        filters, mask = self._mask
+        if filters != query.filters:
+            mask = passing(self._searched.rows, query)
+            self._mask = query.filters, mask
+        return mask
+
+    def _weighed(self, query: Query) -> list[Weighed]:
+        """The columns whose distances are summed; one alone as they are."""
+        if isinstance(query.codes, Mapping):
+            if query.words is not None or (query.vector is not None and len(query.codes) > 1):
+                raise SearchError(
+                    "a vector, or words, belong to the codes of one describer: name one"
+                )
+            columns = [(self._column(name), weight) for name, weight in query.codes.items()]
+            return [Weighed(one, weight / one.apart) for one, weight in columns]
+        name = query.codes
+        if name == "auto":
+            name = self.usual if query.words is None else first_with_words(self._searched)
+        return [Weighed(self._column(name), 1.0)]
+
+    @property
+    def usual(self) -> str:
+        """The name of the column that is searched where none is named.
+
+        Raises:
+            SearchError: there is none.
+        """
+        if not self._searched.columns:
+            raise SearchError(
+                f"{self._searched.rows.where}: it has no codes to search; add some with: kinpack "
+                "embed"
+            )
+        return self._searched.columns[0]
+
+    def _column(self, name: str) -> Column:
+        """A column of codes, made ready at the first need."""
+        column = self._columns.get(name)
+        if column is None:
+            describer, rows = self._searched.described(name), self._searched.rows
+            with self._making:
+                column = self._columns.get(name)
+                if column is None:
+                    column = Column(name, describer, *rows.codes_of(name), len(rows))
+                    self._columns[name] = column
+        return column
+
+
+class _Run:
+    """One query on its way."""
+
+    def __init__(
+        self,
+        query: Query,
+        weighed: list[Weighed],
+        mask: NDArray[np.bool_] | None,
+        searched: Searched,
+        engine: str,
+        threads: int,
+    ) -> None:
+        self._query, self._weighed, self._mask = query, weighed, mask
+        self._searched = searched
+        self._engine, self._threads = engine, threads
+        self._plain = len(weighed) == 1 and not isinstance(query.codes, Mapping)
+        self._examples: list[Examples] = []
+        if query.words is None:
+            self._examples = [self._of(one.column) for one in weighed]
+
+    @property
+    def _finer(self) -> str | None:
+        """The name of the column that orders the first hits anew, ``None`` without any."""
+        name = finer_column(self._weighed[0].column.name)
+        return name if self._plain and name in self._searched.columns else None
+
+    @property
+    def apart(self) -> float:
+        """What strangers lie apart, in the units of the distances that are told."""
+        if self._plain:
+            return self._weighed[0].column.apart
+        return sum(one.factor * one.column.apart for one in self._weighed)
+
+    def found(self, most: int) -> Found:
+        """What is told, nearest first, up to so many."""
+        within, many = self._query.within, most
+        while True:
+            positions, distances = self._nearest(many)
+            ended = len(positions) < many
+            if within is not None:
+                # Past those that longer codes order anew, distances only rise.
+                rises = many > (ORDERED_ANEW if self._finer else 0)
+                ended = ended or (rises and distances[-1] > within)
+                near = distances.astype(np.float32) <= within
+                positions, distances = positions[near], distances[near]
+            if self._query.distinct:
+                kept = self._distinct(positions, most)
+                positions, distances = positions[kept], distances[kept]
+            if ended or len(positions) >= most:
+                return positions[:most], distances[:most]
+            many *= _MORE
+
+    def _nearest(self, many: int) -> Found:
+        """Positions and distances of what is nearest, many of them or all that there are."""
+        column = self._weighed[0].column
+        if self._query.words is not None:
+            return found_by_words(self._query.words, many, column, self._searched, self._mask)
+        finer = self._finer
+        scanned = many if finer is None else max(many, ORDERED_ANEW)
+        single = self._examples[0].single if self._plain else None
+        if single is None:
+            hits = self._summed(scanned)
+        else:
+            rows, distances = column.index.nearest(
+                single,
+                scanned,
+                engine=self._engine,
+                threads=self._threads,
+                mask=column.passing(self._mask),
+            )
+            hits = column.positions[rows], distances
+        if finer is not None:
+            longer = self._searched.rows.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
+            finest = self._searched.described(finer)
+            examples = Examples.of(self._query, finer, finest, self._searched.rows)
+            examples = replace(examples, apart=self._examples[0].apart)
+            hits = ordered_anew(hits, longer, finest.quantiser, examples.of_codes)
+        if self._plain and isinstance(self._query.single, str) and len(hits[0]):
+            hits = self._itself_first(hits, self._searched.rows.position(self._query.single))
+        return hits[0][:many], hits[1][:many]
+
+    def _of(self, column: Column) -> Examples:
+        """The examples among the codes of a column."""
+        found = Examples.of(self._query, column.name, column.describer, self._searched.rows)
+        return replace(found, apart=column.apart) if found.unliked else found
+
+    def _summed(self, k: int) -> Found:
+        """The k nearest by the sum over columns and examples: of all images it is taken."""
+        positions = self._candidates()
+        total = np.zeros(len(positions))
+        for (column, factor), examples in zip(self._weighed, self._examples, strict=True):
+            rows = None if len(positions) == len(column.positions) else column.rows_of(positions)
+            distances = examples.joined(
+                [column.index.distances(one, rows) for one in examples.liked],
+                [column.index.distances(one, rows) for one in examples.unliked],
+            )
+            total += factor * distances
+        distances, positions = ranked(*nearest(total, positions, k))
+        return positions, distances
+
+    def _candidates(self) -> NDArray[np.int64]:
+        """Positions of the images that may be found, and have a code in each of the columns."""
+        positions = self._weighed[0].column.positions
+        for column, _ in self._weighed[1:]:
+            positions = np.intersect1d(positions, column.positions, assume_unique=True)
+        return positions if self._mask is None else positions[self._mask[positions]]
+
+    def _itself_first(self, hits: Found, position: int) -> Found:
+        """Put the image whose own code was asked for before those that have the same code.
+
+        Nothing is nearer than it. It may be too far behind in a long row of such images.
+        """
+        if self._mask is not None and not self._mask[position]:
+            return hits
+        others = hits[0] != position
+        positions = np.concatenate([np.array([position]), hits[0][others]])
+        distances = np.concatenate([hits[1][:1], hits[1][others]])
+        return positions[: len(hits[0])], distances[: len(hits[0])]
+
+    def _distinct(self, positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+        """Places of the hits that show another picture than all that are kept before them."""
+        vectors = [one.column.vectors(positions).astype(np.float64) for one in self._weighed]
+        factors = [one.factor for one in self._weighed]
+        limit = sum(TWIN_SHARE * one.column.apart * one.factor for one in self._weighed)
+        kept: list[int] = []
+        for place in range(len(positions)):
+            apart = np.zeros(len(kept))
+            for factor, some in zip(factors, vectors, strict=True):
+                apart += factor * np.square(some[kept] - some[place]).sum(axis=1)
+            if (apart > limit).all():
+                kept.append(place)
+                if len(kept) == most:
+                    break
+        return np.array(kept, np.int64)

@@ -1,0 +1,206 @@
+"""The command search: words of the command line become a query, its hits lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import kinpack
+from kinpack.cli.options import ArchiveArgument, At
+from kinpack.cli.reporting import Report
+from kinpack.errors import ImageError, KinpackError, shown
+from kinpack.pictures.images import load_image
+from kinpack.search.hit import Hit
+from kinpack.search.query import Example, Query
+
+_ID = "id:"
+"""What an example begins with that is the id of an image inside."""
+
+
+def search(
+    report: Report,
+    archive: ArchiveArgument,
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUERY...",
+            help="A picture file, or id:NAME of an image inside; several find what is near to all.",
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXAMPLE",
+            help="A picture file or id:NAME that shows what is not sought; may be repeated.",
+        ),
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="In place of QUERY: what images are to show, by a name that describer words "
+            "lists.",
+        ),
+    ] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="In place of QUERY: a vector, in a .npy file."),
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="In place of QUERY: every picture in a folder, one search each; with --json a "
+            "line each.",
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only images of this label; may be repeated."),
+    ] = None,
+    id_prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only images whose ids begin so.")
+    ] = None,
+    min_width: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels across or more.")
+    ] = None,
+    max_width: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels across or less.")
+    ] = None,
+    min_height: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels down or more.")
+    ] = None,
+    max_height: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels down or less.")
+    ] = None,
+    within: Annotated[
+        float | None, typer.Option(metavar="D", help="Only hits of this distance or less.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many images to find.")] = 10,
+    offset: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Leave out the first N hits.")
+    ] = 0,
+    distinct: Annotated[
+        bool,
+        typer.Option("--distinct", help="Of hits that show the same picture, tell the first only."),
+    ] = False,
+    codes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Which codes to compare, as info names them, or several with a weight each, as "
+            "look:1,classic:0.5; auto for the first, with --words for the first that knows words.",
+        ),
+    ] = "auto",
+    compare: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Draw the nearest N and compare them with the query; by default 30 with a picture "
+            "file, none with an image inside.",
+        ),
+    ] = None,
+    at: At = None,
+) -> None:
+    """Find the images most like a picture, or most like several.
+
+    Prints rank, distance, similarity, id and label: first those that show the very picture, the
+    most similar first, then the nearest first. A similarity after ~ is told from the distance
+    alone. Of words, the distance is minus the logarithm of how far the describer's classifier
+    believes that an image shows them.
+
+    Example:
+      kinpack search photos.kin query.jpg -k 5
+      kinpack search photos.kin id:beach/03.jpg id:beach/04.jpg --unlike id:forest/01.png
+      kinpack search photos.kin query.jpg --label beach --min-width 200 --within 0.5
+      kinpack search photos.kin --words "sailing ship"
+      kinpack search photos.kin --batch queries --json
+    """
+    if sum(given is not None for given in (query or None, words, vector, batch)) != 1:
+        raise typer.BadParameter("give a QUERY; or --words, --vector or --batch in its place")
+    fields: dict[str, Any] = {
+        "unlike": tuple(map(_example, unlike or ())),
+        "labels": label or None,
+        "id_prefix": id_prefix,
+        "min_width": min_width,
+        "max_width": max_width,
+        "min_height": min_height,
+        "max_height": max_height,
+        "within": within,
+        "k": k,
+        "offset": offset,
+        "distinct": distinct,
+        "codes": codes,
+        "compare": compare,
+    }
+    if batch is not None:
+        with kinpack.Archive.open(archive, at=at) as opened:
+            _search_all(report, opened, batch, fields)
+        return
+    if vector is not None:
+        from kinpack.sources.vectors import read_vector
+
+        fields["vector"] = read_vector(vector)
+    asked = Query(like=tuple(map(_example, query or ())), words=words, **fields)
+    with kinpack.Archive.open(archive, at=at) as opened:
+        hits = opened.search(asked)
+    report.result(_rows(hits, asked), _lines(hits, asked))
+
+
+def _example(text: str) -> Example:
+    """The example that a word of the command line names."""
+    return text.removeprefix(_ID) if text.startswith(_ID) else load_image(text)
+
+
+def _search_all(
+    report: Report, archive: kinpack.Archive, folder: Path, fields: dict[str, Any]
+) -> None:
+    """Search for every picture of a folder; what cannot be read is told at its place."""
+    source = kinpack.open_source(folder)
+    broken = 0
+    with report.meter("searching", len(source)) as meter:
+        for item in source:
+            try:
+                asked = Query(like=item.load(), **fields)
+            except ImageError as error:
+                broken += 1
+                report.warn(str(error))
+                report.record({"query": item.id, "error": str(error)}, ())
+            else:
+                hits = archive.search(asked)
+                lines = [shown(item.id), *_lines(hits, asked)]
+                report.record({"query": item.id, "hits": _rows(hits, asked)}, lines)
+            meter.advance(1)
+    if broken:
+        raise KinpackError(
+            f"{shown(folder)}: {broken:,} of {len(source):,} pictures could not be read; all "
+            "others were searched for"
+        )
+
+
+def _rows(hits: Sequence[Hit], asked: Query) -> list[dict[str, Any]]:
+    """Hits as JSON values."""
+    return [
+        {
+            "rank": rank,
+            "distance": hit.distance,
+            "similarity": hit.similarity,
+            "compared": hit.compared,
+            "id": hit.id,
+            "label": hit.label,
+        }
+        for rank, hit in enumerate(hits, start=int(asked.offset) + 1)
+    ]
+
+
+def _lines(hits: Sequence[Hit], asked: Query) -> Iterator[str]:
+    """Hits as lines."""
+    width = max((len(shown(hit.id)) for hit in hits), default=0)
+    for rank, hit in enumerate(hits, start=int(asked.offset) + 1):
+        alike = f"{' ' if hit.compared else '~'}{hit.similarity:4.2f}"
+        name = f"{shown(hit.id):{width}}"
+        yield f"{rank:3}  {hit.distance:10.4f}  {alike}  {name}  {shown(hit.label or '-')}"
