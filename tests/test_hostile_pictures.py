@@ -172,7 +172,7 @@ def test_tables_that_are_pipes_are_refused(tmp_path: Path) -> None:
 def test_links_among_folders_do_not_multiply_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinpack.sources.opening.MOST_LINKED", 100)
+    monkeypatch.setattr("kinpack.sources.folders.MOST_LINKED", 100)
     folders = [tmp_path / f"f{n}" for n in range(9)]
     for folder in folders:
         folder.mkdir()

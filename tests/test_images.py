@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kinpack.errors import ImageError, shown
+from kinpack.pictures.formats import SUFFIXES, is_picture_name
 from kinpack.pictures.images import (
     LONGEST_SIDE,
-    SUFFIXES,
     Image,
     as_rgb,
     composite_on_white,
-    is_picture_name,
     load_image,
     to_pil,
     validate_image,
@@ -357,7 +356,7 @@ def test_every_suffix_is_of_a_format_that_is_tried() -> None:
     PIL.Image.init()
     for suffix in SUFFIXES:
         assert PIL.Image.registered_extensions()[suffix] in (
-            "JPEG PNG WEBP GIF BMP TIFF PPM AVIF JPEG2000 ICO TGA"
+            "JPEG MPO PNG WEBP GIF BMP TIFF PPM AVIF JPEG2000 ICO TGA"
         )
     assert is_picture_name("Holiday.JPG")
     assert not is_picture_name("notes.txt")

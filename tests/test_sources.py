@@ -74,7 +74,7 @@ def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
         open_source(tmp_path)
     (tmp_path / "a.heic").touch()
     (tmp_path / "README").touch()
-    with pytest.raises(SourceError, match=r"\.heic, no suffix"):
+    with pytest.raises(SourceError, match=r"\.heic 1, no suffix 1"):
         open_source(tmp_path)
 
 

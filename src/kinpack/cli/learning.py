@@ -15,6 +15,7 @@ import typer
 
 import kinpack
 from kinpack.cli.options import (
+    Choice,
     Force,
     Output,
     Size,
@@ -98,7 +99,7 @@ def learn(
         groups,
         output,
         size=size,
-        split=split,
+        choice=Choice(split=split),
         minutes=minutes,
         steps=steps,
         seed=seed,
@@ -134,7 +135,7 @@ def learn_from(
     place: Path,
     *,
     size: int | None,
-    split: str | None,
+    choice: Choice,
     minutes: float | None,
     skip_broken: bool,
     threads: int | None,
@@ -166,7 +167,7 @@ def learn_from(
     logging.getLogger("torch").setLevel(logging.ERROR)
 
     side = min(size or LONGEST_SIDE, LONGEST_SIDE)
-    sources = [open_together(group, size=side, split=split) for group in groups]
+    sources = [open_together(group, choice, size=side) for group in groups]
     training = TrainingConfig(minutes=minutes or DEFAULT_MINUTES, steps=steps, seed=seed)
     if start != "none":
         training = replace(training, **FROM_A_START)

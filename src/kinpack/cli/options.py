@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from kinpack.archive.stores.table import STORES
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
+from kinpack.pictures.reading import Damaged, SampleRange
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
 
@@ -131,7 +134,66 @@ OnDuplicate: TypeAlias = Annotated[
     typer.Option(help="If an id is there already, refuse all, keep the old, or take the new."),
 ]
 SkipBroken: TypeAlias = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read.")
+    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read; exit code 0.")
+]
+Strict: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Stop at the first picture that cannot be read, and keep nothing; else it is left "
+        "out, and the exit code is 3.",
+    ),
+]
+Include: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Take the files of a folder alone that match, as '*.jpg' or 'beach/*'; may be given "
+        "several times.",
+    ),
+]
+Exclude: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Leave out files and folders that match; may be given several times.",
+    ),
+]
+DamagedOption: TypeAlias = Annotated[
+    Damaged,
+    typer.Option(
+        help="Of JPEG and PNG files that are cut short take what is there, and tell so, or refuse "
+        "them as broken."
+    ),
+]
+
+
+def sample_range(text: str) -> SampleRange:
+    """Read a range of samples: auto, or two numbers with a comma between.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise typer.BadParameter(f"{text!r} is no range; write auto, or the two ends as 0,4095")
+    return low, high
+
+
+Range: TypeAlias = Annotated[
+    Any,
+    typer.Option(
+        "--range",
+        metavar="auto|MIN,MAX",
+        parser=sample_range,
+        help="Which grey samples of 16 bits or more become black and white, as 0,4095.",
+        show_default=False,
+    ),
 ]
 Threads: TypeAlias = Annotated[
     int | None,
@@ -140,18 +202,45 @@ Threads: TypeAlias = Annotated[
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 
 
-def open_together(source: Sequence[str], *, size: int | None, split: str | None) -> Source:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is taken of a source, and how.
+
+    Attributes:
+        split: the one split of a data set to take.
+        include: patterns of which a file of a folder must match one.
+        exclude: patterns of which it must match none.
+        damaged: what is done with files that are cut short.
+        sample_range: grey samples that become black and white.
+    """
+
+    split: str | None = None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    damaged: Damaged = "keep"
+    sample_range: SampleRange = "auto"
+
+
+def open_together(source: Sequence[str], choice: Choice, *, size: int | None) -> Source:
     """Open what was named as one collection: one source of any sort, or several files.
 
     Args:
         source: the words of the command line.
+        choice: what of it is taken, and how.
         size: longest side in pixels; None or 0 leaves pictures as they are.
-        split: the one split of a data set to take.
 
     Raises:
         KinpackError: as ``open_source``.
     """
-    return open_source(source[0] if len(source) == 1 else source, size=size or None, split=split)
+    return open_source(
+        source[0] if len(source) == 1 else source,
+        size=size or None,
+        split=choice.split,
+        include=choice.include,
+        exclude=choice.exclude,
+        damaged=choice.damaged,
+        sample_range=choice.sample_range,
+    )
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:

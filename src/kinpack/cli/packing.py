@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
+from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -19,16 +20,22 @@ from kinpack.cli.learning import learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
+    Choice,
     Classic,
+    DamagedOption,
     Effort,
+    Exclude,
+    Include,
     MaxBytes,
     MinPsnr,
     OnDuplicate,
     Quality,
+    Range,
     Size,
     SkipBroken,
     Sources,
     Split,
+    Strict,
     Threads,
     open_together,
     refuse_several,
@@ -36,10 +43,13 @@ from kinpack.cli.options import (
 from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
-from kinpack.sources.opening import subset
+from kinpack.sources.opening import left_out_of, subset
 
 SEEN = 16
 """Pictures that a codec is chosen by."""
+
+LEFT_OUT = 3
+"""The exit code of a command that has done its work, but for pictures that cannot be read."""
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.addition import AddReport
@@ -89,7 +99,12 @@ def pack(
     classic: Classic = "auto",
     effort: Effort = "default",
     on_duplicate: OnDuplicate = "error",
+    include: Include = None,
+    exclude: Exclude = None,
+    damaged: DamagedOption = "keep",
+    sample_range: Range = "auto",
     skip_broken: SkipBroken = False,
+    strict: Strict = False,
     threads: Threads = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
@@ -116,9 +131,18 @@ def pack(
         effort=effort,
         threads=threads,
     )
-    images = open_together(source, size=size, split=split)
+    refuse_several(skip_broken=skip_broken or None, strict=strict or None)
+    choice = Choice(
+        split=split,
+        include=include or (),
+        exclude=exclude or (),
+        damaged=damaged,
+        sample_range=sample_range,
+    )
+    images = open_together(source, choice, size=size)
     if limit is not None:
         images = subset(images, stop=limit)
+    broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
     if learn:
         place = _place(output)
         loaded, _ = learn_from(
@@ -127,9 +151,9 @@ def pack(
             [source],
             place,
             size=size,
-            split=split,
+            choice=choice,
             minutes=minutes,
-            skip_broken=skip_broken,
+            skip_broken=broken is not _OfBroken.STOP,
             threads=threads,
         )
         shutil.rmtree(work_beside(place))
@@ -154,18 +178,19 @@ def pack(
                 images,
                 asked,
                 on_duplicate=on_duplicate,
-                skip_broken=skip_broken,
+                skip_broken=broken is not _OfBroken.STOP,
                 progress=packing,
                 measuring=measuring,
             )
-        _warn_of_broken(report, added)
+        _warn(report, images, added)
         if not added.added:
             raise SourceError(
                 f"{images.name}: none of its {len(images)} pictures can be read; check that they "
                 "are pictures"
             )
         warn_of_few_bits(report, archive)
-        _report_added(report, archive, added)
+        _report_added(report, archive, images, added)
+    broken.leave(added)
 
 
 def add(
@@ -183,7 +208,12 @@ def add(
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
     ] = None,
     on_duplicate: OnDuplicate = "error",
+    include: Include = None,
+    exclude: Exclude = None,
+    damaged: DamagedOption = "keep",
+    sample_range: Range = "auto",
     skip_broken: SkipBroken = False,
+    strict: Strict = False,
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
@@ -196,6 +226,7 @@ def add(
       kinpack add photos.kin more
     """
     refuse_several(quality=quality, min_psnr=min_psnr)
+    refuse_several(skip_broken=skip_broken or None, strict=strict or None)
 
     with kinpack.Archive.open(archive) as opened:
         noted = opened.manifest.metadata
@@ -207,7 +238,15 @@ def add(
                     "images; add them with --quality or --min-psnr"
                 )
             min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
-        images = open_together(source, size=size, split=split)
+        choice = Choice(
+            split=split,
+            include=include or (),
+            exclude=exclude or (),
+            damaged=damaged,
+            sample_range=sample_range,
+        )
+        images = open_together(source, choice, size=size)
+        broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
         with report.meter("adding", len(images)) as meter:
             added = opened.add(
                 images,
@@ -217,11 +256,32 @@ def add(
                 effort=effort or noted.get("effort", "default"),
                 threads=threads,
                 on_duplicate=on_duplicate,
-                skip_broken=skip_broken,
+                skip_broken=broken is not _OfBroken.STOP,
                 progress=meter.advance,
             )
-        _warn_of_broken(report, added)
-        _report_added(report, opened, added)
+        _warn(report, images, added)
+        _report_added(report, opened, images, added)
+    broken.leave(added)
+
+
+class _OfBroken(Enum):
+    """What a picture that cannot be read comes to."""
+
+    STOP = "nothing is kept"
+    TELL = "it is left out, and the exit code says so"
+    ACCEPT = "it is left out"
+
+    @classmethod
+    def asked(cls, images: Source, *, skip: bool, strict: bool) -> Self:
+        """What the options ask for; a single picture stops, since nothing else is left."""
+        if skip:
+            return cls.ACCEPT
+        return cls.STOP if strict or len(images) == 1 else cls.TELL
+
+    def leave(self, added: AddReport) -> None:
+        """Exit with the code that tells of pictures left out, if there are some."""
+        if added.broken and self is _OfBroken.TELL:
+            raise typer.Exit(LEFT_OUT)
 
 
 def _spread(images: Source) -> list[Image]:
@@ -244,18 +304,38 @@ def _place(output: str) -> Path:
     return Path(output)
 
 
-def _warn_of_broken(report: Report, added: AddReport) -> None:
+def _warn(report: Report, images: Source, added: AddReport) -> None:
+    """Tell of what was not taken, and of what was taken in part."""
+    if left_out := left_out_of(images):
+        report.warn(f"{images.name}: left out: {left_out}")
+    for name, share in added.damaged:
+        report.warn(f"cut short, and taken: {name}: {_share(share)}")
     for _, reason in added.broken:
         report.warn(f"left out: {reason}")
 
 
-def _report_added(report: Report, archive: kinpack.Archive, added: AddReport) -> None:
+def _share(missing: float) -> str:
+    """Words for a share that is missing, 0 to 1; what is there is never told as all or nothing."""
+    if missing == 0:
+        return "its last bytes alone are missing, no pixel"
+    return f"{min(99.9, max(0.1, 100 * missing)):.1f} % of the picture is missing"
+
+
+def _report_added(
+    report: Report, archive: kinpack.Archive, images: Source, added: AddReport
+) -> None:
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{added.added:,} images added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
+    words += [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
     words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
-    broken = [{"id": name, "reason": reason} for name, reason in added.broken]
+    facts = {
+        **asdict(added),
+        "broken": [{"id": name, "reason": reason} for name, reason in added.broken],
+        "damaged": [{"id": name, "missing": share} for name, share in added.damaged],
+        "left_out": left_out_of(images).to_dict(),
+    }
     if added.lowest_psnr is not None and added.mean_psnr is not None:
         words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
     manifest = archive.manifest
@@ -264,7 +344,7 @@ def _report_added(report: Report, archive: kinpack.Archive, added: AddReport) ->
         f" of {allowed:,} allowed, beside the codec's {manifest.codec_bytes:,}" if allowed else ""
     )
     report.done(
-        {**asdict(added), "broken": broken, **archive.info()} if report.json else None,
+        {**facts, **archive.info()} if report.json else None,
         f"{shown(archive.path)}: {', '.join(words)}; {added.images:,} images in {added.bytes:,} "
         f"bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
     )

@@ -24,7 +24,8 @@ from kinpack.archive.stores.staged_file import staged_file
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, shown
-from kinpack.pictures.images import SUFFIXES, Image
+from kinpack.pictures.formats import PICTURE_SUFFIXES
+from kinpack.pictures.images import Image
 from kinpack.pictures.picture_writing import Format, encode_image
 from kinpack.progress import Progress
 
@@ -165,7 +166,7 @@ def file_names(ids: Sequence[str], picture: Format, *, where: str) -> list[str]:
 
 def _without_suffix(name: str) -> str:
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 (by the million)
-    return stem if suffix.lower() in SUFFIXES else name
+    return stem if suffix.lower() in PICTURE_SUFFIXES else name
 
 
 def _short(name: str) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 
-from kinpack.errors import ImageError
+from kinpack.pictures.sample_range import to_8_bits
 
 
-def to_plain_mode(picture: PIL.Image.Image, where: str) -> PIL.Image.Image:
+def to_plain_mode(picture: PIL.Image.Image, samples: tuple[float, float] | None) -> PIL.Image.Image:
     """Convert a loaded picture of any Pillow mode to L, RGB or RGBA in sRGB.
 
     Grey stays L, transparency of any sort gives RGBA, all else RGB. A profile that is broken, or
@@ -21,15 +21,12 @@ def to_plain_mode(picture: PIL.Image.Image, where: str) -> PIL.Image.Image:
 
     Args:
         picture: the picture, left as it is.
-        where: what error messages call it.
-
-    Raises:
-        ImageError: grey samples of more than 16 bits, or floats outside 0..1.
+        samples: of grey of more than 8 bits, what becomes 0 and 255 (``range_of``).
     """
     profile = picture.info.get("icc_profile")
     alpha: PIL.Image.Image | None = None
-    if picture.mode.startswith(("I", "F")):
-        picture, alpha = _to_8_bits(picture, where)
+    if samples is not None:
+        picture, alpha = to_8_bits(picture, samples)
     elif picture.mode in ("1", "L", "LA", "La") and picture.has_transparency_data:
         picture, alpha = picture.convert("LA").split()
     elif picture.has_transparency_data:
@@ -48,28 +45,6 @@ def to_plain_mode(picture: PIL.Image.Image, where: str) -> PIL.Image.Image:
         picture = picture.convert("RGB")
         picture.putalpha(alpha)
     return picture
-
-
-def _to_8_bits(
-    picture: PIL.Image.Image, where: str
-) -> tuple[PIL.Image.Image, PIL.Image.Image | None]:
-    """Round grey of 16 bits, or floats in 0..1, to 8 bits; alpha where one value is transparent."""
-    samples = np.asarray(picture)
-    highest = 1.0 if picture.mode == "F" else 65535
-    if samples.size and not (samples.min() >= 0 and samples.max() <= highest):
-        raise ImageError(
-            f"{where}: samples outside 0..{highest:g}, so their range is unknown; "
-            "save it with 8 or 16 bits a sample"
-        )
-    if picture.mode == "F":
-        grey = np.rint(samples * 255)
-    else:
-        grey = (samples.astype(np.uint32) * 255 + 32767) // 65535
-    alpha = None
-    clear = picture.info.get("transparency")
-    if isinstance(clear, int):
-        alpha = PIL.Image.fromarray(np.where(samples == clear, 0, 255).astype(np.uint8))
-    return PIL.Image.fromarray(grey.astype(np.uint8)), alpha
 
 
 @functools.lru_cache(maxsize=32)

@@ -19,11 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.arguments import path_of, whole_number
+from kinpack.arguments import path_of
 from kinpack.errors import ImageError, see_memory, shown
-from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
+from kinpack.limits import too_many
 from kinpack.pictures.colour import to_plain_mode
+from kinpack.pictures.decoding import XMP, bomb, damage, load_pixels, open_picture
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
+from kinpack.pictures.reading import Damaged, Reading, SampleRange, note_missing
+from kinpack.pictures.sample_range import range_of
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """A uint8 array (H, W, C), C = 1 grey, 3 RGB, 4 RGBA, C-contiguous, sides 1 to 65,535."""
@@ -33,29 +36,6 @@ ImageLike: TypeAlias = Image | PIL.Image.Image | str | os.PathLike[str] | bytes
 
 LONGEST_SIDE = 65535
 """Longest side of an image, in pixels."""
-
-SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".ico", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
-    | {".tga", ".tif", ".tiff", ".webp"}
-)
-"""Endings of the file names that count as pictures in a folder, in lower case."""
-
-# Only these decoders are tried, whatever the file's name: Pillow's others include one (EPS) that
-# hands the file to an external program.
-_DECODERS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "PPM",
-    "AVIF",
-    "JPEG2000",
-    "ICO",
-    "DIB",
-    "TGA",
-)
 
 _BLOCK = 1 << 17  # pixels whose error is summed at a time
 _SAMPLE = 4096  # pixels whose colours are counted
@@ -72,44 +52,64 @@ _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 }
 
 
-def is_picture_name(name: str) -> bool:
-    """Tell whether a file name ends like a picture's (``SUFFIXES``, in any case)."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (no Path per file)
-
-
 def load_image(
     source: str | os.PathLike[str] | bytes | PIL.Image.Image,
     *,
     size: int | None = None,
+    damaged: Damaged = "refuse",
+    sample_range: SampleRange = "auto",
     where: str | None = None,
 ) -> Image:
     """Read a picture as an upright sRGB image, made smaller on request.
 
-    The EXIF orientation is applied and an ICC profile converted to sRGB (a broken profile is
-    ignored). Grey stays one channel; transparency of any sort gives RGBA; palettes, CMYK, LAB and
-    YCbCr give RGB. Grey of 16 bits is rounded to 8. Of an animation the first frame is read.
+    The file's bytes tell its format, whatever its name. The EXIF orientation is applied, and
+    colours are converted to sRGB from an ICC profile (a broken one is ignored) or from what a PNG
+    or AVIF states in its place. Grey stays one channel; transparency of any sort gives RGBA;
+    palettes, CMYK, LAB and YCbCr give RGB. Of an animation the first frame is read, of a TIFF the
+    first page that is no reduced copy of another. HEIC and JPEG XL need the extras ``heic`` and
+    ``jxl``.
 
     Args:
         source: the path of a picture file, the bytes of one, or a Pillow image (left as it is).
         size: the longest side in pixels that the result may have; a larger picture is reduced
             (antialiased, alpha premultiplied), a smaller one is never enlarged.
+        damaged: what is done with a JPEG or PNG file that is cut short: ``refuse`` it, or ``keep``
+            what is there.
+        sample_range: the grey samples of 16 bits or more, or floats, that become 0 and 255, as
+            ``(0, 4095)``; what lies beyond is cut off. ``auto`` takes the range that a TIFF states
+            or else the least that holds all samples: floats of 0..1, 0..255 or 0..65535, whole
+            numbers of 8, 12 or 16 bits, or from the least to the greatest.
         where: what error messages call the picture; a path names itself.
 
     Returns:
         The image, uint8 (H, W, C), C = 1, 3 or 4.
 
     Raises:
-        ImageError: the file is missing, empty, no picture, damaged, cut short or too large, or
-            holds samples of no known range.
+        ImageError: the file is missing, empty, no picture, of a sort that is not read, damaged,
+            cut short or too large, or holds samples that are no numbers.
         MemoryError: memory ran out, which says nothing of the picture.
     """
-    if size is not None:
-        whole_number(size, "size", ImageError)
+    reading = Reading(size=size, damaged=damaged, sample_range=sample_range)
+    return read_image(source, reading, where=where)
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes | PIL.Image.Image,
+    reading: Reading,
+    *,
+    where: str | None = None,
+) -> Image:
+    """Read a picture as ``load_image`` does; what share is missing ``missing_noted`` collects.
+
+    Raises:
+        ImageError: as ``load_image``.
+        MemoryError: likewise.
+    """
     if isinstance(source, PIL.Image.Image):
         with alone_if_large(source.size):
-            return _read(source, size=size, where=where or "a Pillow image")
+            return _read(source, reading, where or "a Pillow image")
     if isinstance(source, bytes):
-        return _open(io.BytesIO(source), len(source), size=size, where=where or "bytes in memory")
+        return _open(io.BytesIO(source), len(source), reading, where or "bytes in memory")
     path = path_of(source, "a picture file", ImageError)
     where = where or shown(source)
     try:
@@ -117,7 +117,7 @@ def load_image(
         if not stat.S_ISREG(status.st_mode):  # a named pipe would block until somebody writes
             raise ImageError(f"{where}: not a regular file; give the path of a picture")
         with path.open("rb") as file:
-            return _open(file, status.st_size, size=size, where=where)
+            return _open(file, status.st_size, reading, where)
     except FileNotFoundError:
         raise ImageError(f"{where}: no such file; check the path") from None
     except (OSError, ValueError) as error:
@@ -126,35 +126,33 @@ def load_image(
         raise ImageError(f"{where}: cannot be read ({reason}); check it and its rights") from error
 
 
-def _open(file: BinaryIO, n_bytes: int, *, size: int | None, where: str) -> Image:
+def _open(file: BinaryIO, n_bytes: int, reading: Reading, where: str) -> Image:
     """Decode a picture file of ``n_bytes`` bytes."""
     if n_bytes == 0:
         raise ImageError(f"{where}: the file is empty; replace it or leave it out")
-    most_pixels()  # Pillow's own limit may have to be raised first
-    try:
-        picture = PIL.Image.open(file, formats=_DECODERS)
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise _bomb(where) from error
-    except PIL.UnidentifiedImageError as error:
-        raise ImageError(
-            f"{where}: not a picture, or its head is damaged; replace it or leave it out"
-        ) from error
-    except Exception as error:  # decoders raise whatever a damaged header leads them to
-        raise _damaged(where, error) from error
+    picture = open_picture(file, where)
     # Closed before the next large one is read, so that its pixels are gone.
     with alone_if_large(picture.size), closing(picture):
-        return _read(picture, size=size, where=where, draft=picture.format in ("JPEG", "MPO"))
+        return _read(picture, reading, where, file=file)
 
 
-def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool = False) -> Image:
-    """Turn an opened picture into an image; ``draft`` lets a JPEG be decoded at a fraction."""
-    full = picture.size
+def _read(
+    picture: PIL.Image.Image, reading: Reading, where: str, *, file: BinaryIO | None = None
+) -> Image:
+    """Turn an opened picture into an image; a JPEG of a file may be decoded at a fraction."""
+    full, size = picture.size, reading.size
+    draft = file is not None and picture.format in ("JPEG", "MPO")
     _refuse_bomb(full, where)
     try:
         if draft and size is not None and max(full) > 2 * size:
             # Twice the target is left for the filter, as Pillow's own thumbnails do.
             picture.draft(None, _reduced(full, 2 * size))
-        picture.load()
+        if file is not None and reading.damaged == "keep":
+            missing = load_pixels(picture, file)
+            if missing is not None:
+                note_missing(missing)
+        else:
+            picture.load()
         if not draft:
             full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
         _refuse_bomb(full, where)
@@ -162,10 +160,11 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
             raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
         upright = _UPRIGHT.get(_orientation(picture, where))
         wanted = None if size is None or max(full) <= size else _reduced(full, size)
+        samples = range_of(picture, reading.sample_range, where)
         if is_large(picture.size):
-            array = in_strips(picture, wanted, where)
+            array = in_strips(picture, wanted, samples)
         else:
-            picture = to_plain_mode(picture, where)
+            picture = to_plain_mode(picture, samples)
             if wanted is not None:
                 picture = picture.resize(wanted, FILTER, reducing_gap=GAP)
             array = np.array(picture)
@@ -174,9 +173,9 @@ def _read(picture: PIL.Image.Image, *, size: int | None, where: str, draft: bool
     except ImageError:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise _bomb(where) from error
+        raise bomb(where) from error
     except Exception as error:  # decoders raise whatever damaged data lead them to
-        raise _damaged(where, error, math.prod(full)) from error
+        raise damage(where, error, math.prod(full)) from error
     return validate_image(array, where)
 
 
@@ -188,37 +187,20 @@ def _reduced(full: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def _orientation(picture: PIL.Image.Image, where: str) -> int:
+    """The EXIF orientation; what XMP alone states is none, as for browsers."""
+    held = {key: picture.info.pop(key) for key in XMP if key in picture.info}
     try:
         return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception as error:  # EXIF that cannot be parsed says nothing
         see_memory(error, where)
         return 1
+    finally:
+        picture.info.update(held)
 
 
 def _refuse_bomb(size: tuple[int, int], where: str) -> None:
     if what := too_many(*size):
         raise ImageError(f"{where}: {what}")
-
-
-def _bomb(where: str) -> ImageError:
-    return ImageError(
-        f"{where}: more pixels than the limit against decompression bombs ({most_pixels():,}); "
-        f"reduce it first or, if you trust it, raise the environment variable {VARIABLE}"
-    )
-
-
-def _damaged(where: str, error: Exception, pixels: int = 0) -> ImageError:
-    """The error for a picture that a decoder refuses, unless it only lacked memory."""
-    see_memory(error, where, max(PIXEL_BYTES, DECODING * pixels))
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if "out of memory" in reason:  # decoders say so too where a picture asks for absurdly much
-        return ImageError(
-            f"{where}: its decoder had too little memory; try again where more is free, or leave "
-            "it out"
-        )
-    return ImageError(
-        f"{where}: the picture is damaged or cut short ({reason}); replace it or leave it out"
-    )
 
 
 def validate_image(array: npt.NDArray[Any], where: str) -> Image:

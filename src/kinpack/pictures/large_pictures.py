@@ -63,20 +63,19 @@ def alone_if_large(size: tuple[int, int]) -> Iterator[None]:
 
 
 def in_strips(
-    picture: PIL.Image.Image, wanted: tuple[int, int] | None, where: str
+    picture: PIL.Image.Image,
+    wanted: tuple[int, int] | None,
+    samples: tuple[float, float] | None,
 ) -> npt.NDArray[np.uint8]:
     """Convert a picture to a plain mode, and reduce it, without a second one of its size.
 
     Args:
         picture: of any mode, loaded.
         wanted: width and height that it gets; None leaves it as large as it is.
-        where: what error messages call it.
+        samples: of grey of more than 8 bits, what becomes 0 and 255.
 
     Returns:
         uint8 (H, W) or (H, W, C).
-
-    Raises:
-        ImageError: `to_plain_mode` refuses it.
     """
     width, height = picture.size
     across, down = (
@@ -85,7 +84,7 @@ def in_strips(
     )
     step = down * max(1, STRIP // (width * down))
     strips = (
-        to_plain_mode(picture.crop((0, top, width, min(top + step, height))), where)
+        to_plain_mode(picture.crop((0, top, width, min(top + step, height))), samples)
         for top in range(0, height, step)
     )
     if wanted is None:

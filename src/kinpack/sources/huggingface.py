@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kinpack.errors import MissingExtraError, SourceError, see_memory, shown
-from kinpack.pictures.images import Image, load_image
+from kinpack.pictures.images import Image, read_image
+from kinpack.pictures.reading import Reading
 from kinpack.sources.items import Item, Source, refuse
 from kinpack.sources.table_limits import ROWS, check_buffers, rows_at_once
 
@@ -75,13 +76,13 @@ class _DatasetSource:
         splits: Sequence[_Split],
         columns: _Columns,
         *,
-        size: int | None,
+        reading: Reading,
         follow_paths: bool,
     ) -> None:
         self.name = name
         self._splits = splits
         self._columns = columns
-        self._size = size
+        self._reading = reading
         self._follow_paths = follow_paths
         if len(self) == 0:
             raise SourceError(f"no images in {name}: its table has no rows; check the files")
@@ -127,14 +128,14 @@ class _DatasetSource:
         cell = picture if isinstance(picture, dict) else {"bytes": picture}
         data, path = cell.get("bytes"), cell.get("path")
         if data is None and path and self._follow_paths:
-            return partial(load_image, path, size=self._size, where=where)
+            return partial(read_image, path, self._reading, where=where)
         if data is None:
             return partial(refuse, f"{where}: the row holds no picture; leave it out")
-        return partial(load_image, data, size=self._size, where=where)
+        return partial(read_image, data, self._reading, where=where)
 
 
 def open_tables(
-    root: Path, files: Sequence[str], *, name: str, size: int | None, split: str | None
+    root: Path, files: Sequence[str], *, name: str, reading: Reading, split: str | None
 ) -> Source:
     """Open a data set that lies on this machine as Parquet or Arrow files.
 
@@ -145,7 +146,7 @@ def open_tables(
         root: the folder.
         files: paths below it with "/" between, in the order in which their rows count.
         name: what messages call the data set.
-        size: longest side, in pixels, to which larger pictures are reduced.
+        reading: how its pictures are read.
         split: the only split to take, or None for all: train, validation, test, then the others
             by name.
 
@@ -184,15 +185,15 @@ def open_tables(
         ]
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _unreadable(name, error) from error
-    return _DatasetSource(name, splits, columns, size=size, follow_paths=False)
+    return _DatasetSource(name, splits, columns, reading=reading, follow_paths=False)
 
 
-def open_hub(name: str, *, size: int | None, split: str | None) -> Source:
+def open_hub(name: str, *, reading: Reading, split: str | None) -> Source:
     """Open a data set of the Hugging Face hub; it is fetched into the hub's own cache.
 
     Args:
         name: owner/name.
-        size: longest side, in pixels, to which larger pictures are reduced.
+        reading: how its pictures are read.
         split: the only split to take, or None for all, in the data set's order.
 
     Raises:
@@ -225,7 +226,7 @@ def open_hub(name: str, *, size: int | None, split: str | None) -> Source:
         )
         for its_name, table in tables.items()
     ]
-    return _DatasetSource(name, splits, columns, size=size, follow_paths=True)
+    return _DatasetSource(name, splits, columns, reading=reading, follow_paths=True)
 
 
 def _place(file: PurePosixPath) -> tuple[str, str]:

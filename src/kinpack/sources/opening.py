@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -23,14 +22,10 @@ import PIL.Image
 
 from kinpack.arguments import whole_number
 from kinpack.errors import SourceError, see_memory, shown
-from kinpack.pictures.images import (
-    SUFFIXES,
-    Image,
-    is_picture_name,
-    load_image,
-    to_pil,
-    validate_image,
-)
+from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
+from kinpack.pictures.images import Image, read_image, to_pil, validate_image
+from kinpack.pictures.reading import Damaged, Reading, SampleRange
+from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
 from kinpack.sources.items import Item, Source, refuse
 
 Spec: TypeAlias = (
@@ -44,11 +39,6 @@ Spec: TypeAlias = (
 
 # An owner and a name, as the hub shows them; a path of another form is never looked up there.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_TABLES = (".parquet", ".arrow")
-# Folders that are entered once more, by links: without a limit, links among a few folders make
-# more paths than there is time for.
-MOST_LINKED = 10_000
-"""Times that links may lead to folders that were seen already."""
 
 
 def open_source(
@@ -57,6 +47,10 @@ def open_source(
     size: int | None = None,
     split: str | None = None,
     labels: Sequence[object] | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    damaged: Damaged = "keep",
+    sample_range: SampleRange = "auto",
 ) -> Source:
     """Open a collection of pictures.
 
@@ -72,16 +66,23 @@ def open_source(
     "owner/name" of the hub     "<split>/<row>"                        name of the class
     ==========================  =====================================  ========================
 
-    In a folder, hidden files and folders are left out, and so is whatever has no suffix of a
-    picture (``images.SUFFIXES``); a link to a folder is followed unless it leads back to where it
-    stands. A folder that holds Parquet (or Arrow) files and no picture is a Hugging Face data set,
-    read in place without the ``datasets`` package; a name of the hub needs the extra ``datasets``.
+    In a folder, pictures are told by their suffix (``formats.SUFFIXES``), other files by their
+    first bytes. Hidden files and folders are left out, and folders that a system keeps for itself
+    (``folders.OTHERS``); ``left_out_of`` tells of all that is not taken. A link to a folder is
+    followed unless it leads back to where it stands. A folder that holds Parquet (or Arrow) files
+    and no picture is a Hugging Face data set, read in place without the ``datasets`` package; a
+    name of the hub needs the extra ``datasets``.
 
     Args:
         spec: what to open; a ``Source`` is returned as it is.
         size: longest side, in pixels, to which larger pictures are reduced.
         split: the one split of a data set to take; by default all, in the data set's order.
         labels: one label (or None) an array, for arrays only.
+        include: patterns (``folders.Patterns``) of which a file of a folder must match one.
+        exclude: patterns of which it must match none.
+        damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
+            there, and notes the share that is missing; ``refuse`` raises when one is loaded.
+        sample_range: of grey samples of more than 8 bits, as for ``load_image``.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -90,10 +91,14 @@ def open_source(
     """
     if size is not None:
         whole_number(size, "size", SourceError)
+    reading = Reading(size=size, damaged=damaged, sample_range=sample_range)
+    patterns = Patterns(include=include, exclude=exclude)
     if isinstance(spec, (str, os.PathLike)):
         if labels is not None:
             raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
-        return _open_path(spec, size=size, split=split)
+        return _open_path(spec, reading, patterns, split=split)
+    if include or exclude:
+        raise SourceError("patterns choose among the files of a folder; leave them out")
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
@@ -108,10 +113,16 @@ def open_source(
     if len(given) == 0:
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
-        return _ArraySource(given, labels=labels, size=size)
+        return _ArraySource(given, labels=labels, reading=reading)
     if labels is not None:
         raise SourceError("labels can be given for arrays only; leave them out")
-    return _open_list(given, size=size)
+    return _open_list(given, reading)
+
+
+def left_out_of(source: Source) -> LeftOut:
+    """Tell what lies where a source is and is not taken; of other sources than folders nothing."""
+    found = getattr(source, "left_out", None)
+    return found if isinstance(found, LeftOut) else LeftOut()
 
 
 def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source:
@@ -123,11 +134,19 @@ def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source
 class _FileSource:
     """Picture files below one folder; ``names`` are paths below it with "/" between."""
 
-    def __init__(self, name: str, root: str, names: Sequence[str], *, size: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        names: Sequence[str],
+        reading: Reading,
+        left_out: LeftOut | None = None,
+    ) -> None:
         self.name = name
+        self.left_out = left_out or LeftOut()
         self._root = root
         self._names = names
-        self._size = size
+        self._reading = reading
         once: set[str] = set()
         for id_ in map(_utf8, names):
             if id_ in once:
@@ -140,7 +159,7 @@ class _FileSource:
     def __iter__(self) -> Iterator[Item]:
         for name in self._names:
             id_, path = _utf8(name), os.path.join(self._root, name)  # noqa: PTH118 (by the million)
-            load: Callable[[], Image] = partial(load_image, path, size=self._size)
+            load: Callable[[], Image] = partial(read_image, path, self._reading)
             if id_ != name:
                 message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
                 load = partial(refuse, message)
@@ -157,7 +176,7 @@ class _ArraySource:
         images: npt.NDArray[Any] | list[Any],
         *,
         labels: Sequence[object] | None,
-        size: int | None,
+        reading: Reading,
     ) -> None:
         if isinstance(images, np.ndarray):
             # (N, H, W) of one image (H, W, 3) would be H grey stripes: ask which is meant.
@@ -177,7 +196,7 @@ class _ArraySource:
             raise SourceError(f"{len(labels)} labels for {len(images)} images; give one each")
         self._images = images
         self._labels = labels
-        self._size = size
+        self._reading = reading
 
     def __len__(self) -> int:
         return len(self._images)
@@ -189,7 +208,7 @@ class _ArraySource:
             yield Item(
                 f"{i:0{digits}}",
                 None if label is None else str(label),
-                partial(_from_memory, image, size=self._size, where=f"image {i} of the arrays"),
+                partial(_from_memory, image, self._reading, f"image {i} of the arrays"),
             )
 
 
@@ -198,6 +217,7 @@ class _Subset:
 
     def __init__(self, source: Source, first: int, last: int) -> None:
         self.name = f"{source.name}[{first}:{last}]"
+        self.left_out = left_out_of(source)
         self._source, self._first, self._last = source, first, last
 
     def __len__(self) -> int:
@@ -207,15 +227,13 @@ class _Subset:
         return islice(iter(self._source), self._first, self._last)
 
 
-def _from_memory(
-    image: npt.NDArray[Any] | PIL.Image.Image, *, size: int | None, where: str
-) -> Image:
+def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, where: str) -> Image:
     if isinstance(image, PIL.Image.Image):
-        return load_image(image, size=size, where=where)
+        return read_image(image, reading, where=where)
     array = validate_image(image, where)
-    if size is None or max(array.shape[:2]) <= size:
+    if reading.size is None or max(array.shape[:2]) <= reading.size:
         return array
-    return load_image(to_pil(array), size=size, where=where)
+    return read_image(to_pil(array), reading, where=where)
 
 
 def _utf8(name: str) -> str:
@@ -223,117 +241,71 @@ def _utf8(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _open_path(spec: str | os.PathLike[str], *, size: int | None, split: str | None) -> Source:
+def _open_path(
+    spec: str | os.PathLike[str], reading: Reading, patterns: Patterns, *, split: str | None
+) -> Source:
     path, where = Path(spec), shown(spec)
     if not where:
         raise SourceError("the source is an empty name; give a folder, a file or a data set")
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return _open_missing(spec, where, size=size, split=split)
+        return _open_missing(spec, where, reading, split=split)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, size=size, split=split)
-    if path.suffix.lower() in _TABLES:
+        return _open_folder(path, where, reading, patterns, split=split)
+    if patterns.include or patterns.exclude:
+        raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
+    if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
-        return open_tables(path.parent, [path.name], name=where, size=size, split=split)
+        return open_tables(path.parent, [path.name], name=where, reading=reading, split=split)
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
-    return _FileSource(where, str(path.parent), [path.name], size=size)
+    return _FileSource(where, str(path.parent), [path.name], reading)
 
 
 def _open_missing(
-    spec: str | os.PathLike[str], where: str, *, size: int | None, split: str | None
+    spec: str | os.PathLike[str], where: str, reading: Reading, *, split: str | None
 ) -> Source:
     """Open a data set of the hub, if what is not on this machine can be the name of one."""
     named = isinstance(spec, str) and _HUB_NAME.fullmatch(spec) and not is_picture_name(spec)
     if isinstance(spec, str) and named and not Path(spec).parent.exists():
         from kinpack.sources.huggingface import open_hub
 
-        return open_hub(spec, size=size, split=split)
+        return open_hub(spec, reading=reading, split=split)
     raise SourceError(
         f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
         "is named owner/name)"
     )
 
 
-def _open_folder(path: Path, where: str, *, size: int | None, split: str | None) -> Source:
-    pictures, tables, others = _scan(str(path))
-    if pictures:
+def _open_folder(
+    path: Path, where: str, reading: Reading, patterns: Patterns, *, split: str | None
+) -> Source:
+    found = scan(str(path), patterns)
+    if found.pictures:
         if split is not None:
             raise SourceError(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
-        return _FileSource(where, str(path), sorted(pictures, key=_utf8), size=size)
-    if tables:
+        names = sorted(found.pictures, key=_utf8)
+        return _FileSource(where, str(path), names, reading, found.left_out)
+    if found.tables:
         from kinpack.sources.huggingface import open_tables
 
-        return open_tables(path, sorted(tables), name=where, size=size, split=split)
-    there = ", ".join(suffix or "no suffix" for suffix, _ in others.most_common(5))
+        return open_tables(path, sorted(found.tables), name=where, reading=reading, split=split)
+    there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
-        f"no images in {where} ({f'files there: {shown(there)}' if there else 'no files there'}); "
-        f"files that count end in {' '.join(sorted(SUFFIXES))}"
+        f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
+        "begin as pictures do"
     )
 
 
-def _scan(root: str) -> tuple[list[str], list[str], Counter[str]]:
-    """List the pictures and tables below a folder as paths below it; count other suffixes."""
-    pictures: list[str] = []
-    tables: list[str] = []
-    others: Counter[str] = Counter()
-    pending = [("", root, frozenset({_identity(os.stat(root))}))]  # noqa: PTH116
-    entered: set[tuple[int, int]] = set()
-    again = 0
-    while pending:
-        prefix, folder, above = pending.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = prefix + entry.name
-                    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-                    if entry.name.startswith("."):
-                        continue
-                    if _is_folder(entry):
-                        identity = _identity(entry.stat())
-                        if identity not in above:  # else a link leads back up
-                            again += identity in entered
-                            entered.add(identity)
-                            if again > MOST_LINKED:
-                                raise SourceError(
-                                    f"{shown(root)}: its links lead to the same folders more than "
-                                    f"{MOST_LINKED:,} times; remove some of them"
-                                )
-                            pending.append((name + "/", entry.path, above | {identity}))
-                    elif is_picture_name(entry.name):
-                        pictures.append(name)
-                    elif suffix in _TABLES:
-                        tables.append(name)
-                    else:
-                        others[suffix] += 1
-        except OSError as error:
-            see_memory(error, shown(folder))
-            raise SourceError(
-                f"{shown(folder)}: the folder cannot be read ({error.strerror}); check its rights"
-            ) from error
-    return pictures, tables, others
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _open_list(paths: Sequence[str | os.PathLike[str]], *, size: int | None) -> Source:
+def _open_list(paths: Sequence[str | os.PathLike[str]], reading: Reading) -> Source:
     files = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
     for file, given in zip(files, paths, strict=True):
         if not os.path.lexists(file):
@@ -342,4 +314,4 @@ def _open_list(paths: Sequence[str | os.PathLike[str]], *, size: int | None) -> 
             raise SourceError(f"{shown(given)}: a folder in a list of files; open it by itself")
     root = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
     names = [os.path.relpath(file, root).replace(os.sep, "/") for file in files]
-    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, size=size)
+    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, reading)

@@ -40,6 +40,8 @@ class AddReport:
         skipped: images left out since their id was there.
         replaced: images that took the place of one of the same id.
         broken: ids of pictures that could not be read, each with the reason.
+        damaged: ids of pictures that were taken although a part of them is missing, each with the
+            share that is, 0 to 1.
         lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
             was given; an exact image counts 60.
         mean_psnr: likewise.
@@ -51,6 +53,7 @@ class AddReport:
     skipped: int = 0
     replaced: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+    damaged: list[tuple[str, float]] = field(default_factory=list)
     lowest_psnr: float | None = None
     mean_psnr: float | None = None
     images: int = field(default=0, compare=False)
@@ -170,6 +173,7 @@ class Addition:
             skipped=self._reader.skipped + skipped,
             replaced=len(self._dead) + replaced,
             broken=self._reader.broken,
+            damaged=self._reader.damaged,
         )
         if not report.added and not report.replaced:
             return None, report

@@ -23,6 +23,7 @@ from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError, ImageError, SourceError
 from kinpack.limits import PIXEL_BYTES, batches, cores
 from kinpack.pictures.images import Image, as_image
+from kinpack.pictures.reading import missing_noted
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec, open_source
@@ -74,12 +75,14 @@ class SourceReader:
         added: the ids that were taken; whoever stores an image says so there.
         skipped: images left out since their id was there.
         broken: ids of pictures that could not be read, each with the reason.
+        damaged: ids of pictures that were taken all the same, each with the share that is missing.
     """
 
     def __init__(self, there: Snapshot, options: AddOptions) -> None:
         self.added = AddedIds()
         self.skipped = 0
         self.broken: list[tuple[str, str]] = []
+        self.damaged: list[tuple[str, float]] = []
         self._there, self._options = there, options
 
     def batches(self, items: Iterable[Item], done: Progress | None) -> Iterator[Batch]:
@@ -117,7 +120,7 @@ class SourceReader:
         """
         options = self._options
         threads = options.target.threads or min(4, cores())
-        waiting: deque[tuple[Item, Future[Image | ImageError]]] = deque()
+        waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
         allowed = threads
         with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
             try:
@@ -126,7 +129,8 @@ class SourceReader:
                         waiting.append((coming, pool.submit(_load, coming)))
                     while len(waiting) > (0 if coming is None else allowed):
                         item, future = waiting.popleft()
-                        image = future.result()
+                        image, missing = future.result()
+                        self.damaged += ((item.id, share) for share in missing[:1])
                         if not isinstance(image, ImageError):
                             fitting = PIXEL_BYTES // max(1, image.nbytes)
                             allowed = max(threads, min(options.batch, fitting))
@@ -175,11 +179,16 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     return items
 
 
-def _load(item: Item) -> Image | ImageError:
-    try:
-        return as_image(item.load(), item.id)
-    except ImageError as error:
-        return error
+_Loaded: TypeAlias = tuple[Image | ImageError, list[float]]
+
+
+def _load(item: Item) -> _Loaded:
+    """Load an image, or tell why it cannot be, and what share of it is missing."""
+    with missing_noted() as missing:
+        try:
+            return as_image(item.load(), item.id), missing
+        except ImageError as error:
+            return error, []
 
 
 class AddedIds:

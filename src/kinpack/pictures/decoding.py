@@ -1,0 +1,134 @@
+"""Decoding picture files with Pillow: told by content, as viewers show them, and named if not."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import PIL.Image
+
+from kinpack.errors import ImageError, see_memory
+from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
+from kinpack.pictures import jpeg_files, jxl_files, png_files, tiff_files
+from kinpack.pictures.colour_tags import note_colours
+from kinpack.pictures.formats import DECODERS, HEAD, Format, format_of, make_ready
+
+XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
+"""Where Pillow keeps XMP, from which it would take an orientation, which browsers do not."""
+
+
+def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
+    """Open a picture file; its pixels are decoded when it is loaded.
+
+    Of a TIFF the first page is chosen that is no reduced copy of another. An orientation that XMP
+    alone states is forgotten, as browsers do.
+
+    Args:
+        file: the file, at its beginning.
+        where: what error messages call it.
+
+    Raises:
+        ImageError: it is no picture, is damaged, of a sort that is not read, or too large.
+    """
+    most_pixels()  # Pillow's own limit may have to be raised first
+    found = format_of(file.read(HEAD))
+    file.seek(0)
+    try:
+        if found is not None and found.extra is not None and found.is_read:
+            if found.name == "JPEG XL" and (what := too_many(*jxl_files.size(file))):
+                raise ImageError(f"{where}: {what}")  # its decoder draws all at once
+            make_ready(found.extra)
+        picture = _opened(file, found)
+        if found is not None and found.name == "TIFF":
+            tiff_files.choose_page(picture)
+        note_colours(picture, file, found)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise bomb(where) from error
+    except ImageError:
+        raise
+    except PIL.UnidentifiedImageError as error:
+        raise ImageError(f"{where}: {_named(file, found)}") from error
+    except Exception as error:  # decoders raise whatever a damaged header leads them to
+        raise damage(where, error) from error
+    for key in XMP:
+        picture.info.pop(key, None)
+    return picture
+
+
+def _opened(file: BinaryIO, found: Format | None) -> PIL.Image.Image:
+    formats = [found.decoder] if found and found.is_read and found.decoder else DECODERS
+    try:
+        return PIL.Image.open(file, formats=formats)
+    except PIL.UnidentifiedImageError:
+        if found is None or found.name != "PNG":
+            raise
+        mended = png_files.without_spoilt_notes(file)
+        if mended is None:
+            raise
+        return PIL.Image.open(mended, formats=["PNG"])
+
+
+def _named(file: BinaryIO, found: Format | None) -> str:
+    """What is said of a file that Pillow does not know."""
+    if found is not None and found.extra is not None and not found.is_read:
+        return f"this is {found.name}, whatever its name; {found.extra.cure(found.name)}"
+    if found is not None and found.decoder is None:
+        return f"this is {found.name}, which is not read; convert it to PNG, TIFF or JPEG"
+    said = None
+    if found is not None and found.name == "JPEG":
+        said = jpeg_files.unusual(file)
+    elif found is not None and found.name == "TIFF":
+        said = tiff_files.unusual(file)
+    if said:
+        return f"a valid {said}, which is not read; convert it to 8 bits a sample, grey or RGB"
+    return "not a picture, or its head is damaged; replace it or leave it out"
+
+
+def load_pixels(picture: PIL.Image.Image, file: BinaryIO) -> float | None:
+    """Decode an opened JPEG or PNG as far as its file goes.
+
+    Args:
+        picture: as ``open_picture`` gave it, drafted perhaps; loaded afterwards.
+        file: its file.
+
+    Returns:
+        ``None`` where it is whole; else the share of the picture that is missing, 0 to 1.
+
+    Raises:
+        OSError: it is damaged in another way, or nothing of it is there.
+    """
+    try:
+        picture.load()
+    except OSError as error:
+        see_memory(error, "a picture")
+        if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
+            missing = jpeg_files.load_cut(picture, file)
+        elif picture.format == "PNG":
+            missing = png_files.load_cut(picture, file)
+        else:
+            raise
+        if missing >= 1:
+            raise
+        return missing
+    return None
+
+
+def bomb(where: str) -> ImageError:
+    """The error for a picture that Pillow finds too large."""
+    return ImageError(
+        f"{where}: more pixels than the limit against decompression bombs ({most_pixels():,}); "
+        f"reduce it first or, if you trust it, raise the environment variable {VARIABLE}"
+    )
+
+
+def damage(where: str, error: Exception, pixels: int = 0) -> ImageError:
+    """The error for a picture that a decoder refuses, unless it only lacked memory."""
+    see_memory(error, where, max(PIXEL_BYTES, DECODING * pixels))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "out of memory" in reason:  # decoders say so too where a picture asks for absurdly much
+        return ImageError(
+            f"{where}: its decoder had too little memory; try again where more is free, or leave "
+            "it out"
+        )
+    return ImageError(
+        f"{where}: the picture is damaged or cut short ({reason}); replace it or leave it out"
+    )

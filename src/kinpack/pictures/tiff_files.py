@@ -1,0 +1,86 @@
+"""TIFF files: which page is the picture, and what is said of those that Pillow does not read."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import PIL.Image
+from PIL import TiffImagePlugin
+
+_SORT, _OLD_SORT, _BITS, _SAMPLES, _FORMAT = 254, 255, 258, 277, 339
+_LOW, _HIGH, _REAL_LOW, _REAL_HIGH = 280, 281, 340, 341
+_REDUCED = 1
+_OLD_REDUCED = 2
+_MOST_PAGES = 64
+"""Pages that are looked at for the picture itself."""
+_FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex float"}
+
+
+def choose_page(picture: PIL.Image.Image) -> None:
+    """Go to the first page of an opened file that is no reduced copy, or else stay at the first."""
+    if not _is_reduced(picture):
+        return
+    for page in range(1, _MOST_PAGES):
+        try:
+            picture.seek(page)
+        except (EOFError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+            break
+        if not _is_reduced(picture):
+            return
+    picture.seek(0)
+
+
+def _is_reduced(picture: PIL.Image.Image) -> bool:
+    tags = _tags(picture)
+    sort = tags.get(_SORT)
+    if isinstance(sort, int):
+        return bool(sort & _REDUCED)
+    return bool(tags.get(_OLD_SORT) == _OLD_REDUCED)
+
+
+def stated_range(picture: PIL.Image.Image) -> tuple[float, float] | None:
+    """The least and greatest sample that a file states, where it does so and they make a range."""
+    tags = _tags(picture)
+    for low, high in ((_REAL_LOW, _REAL_HIGH), (_LOW, _HIGH)):
+        most = _first(tags.get(high))
+        if most is not None:
+            least = _first(tags.get(low)) or 0.0
+            return (least, most) if least < most else None
+    return None
+
+
+def unusual(file: BinaryIO) -> str | None:
+    """Say what a file holds whose directory is sound; ``None`` where it is not."""
+    try:
+        file.seek(0)
+        head = file.read(8)
+        if head[2:3] == b"\x2b" or head[3:4] == b"\x2b":
+            head += file.read(8)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file.seek(directory.next)
+        directory.load(file)
+        tags: Any = directory
+        bits = tags.get(_BITS, (1,))
+        samples = int(tags.get(_SAMPLES, 1))
+        format_ = _FORMATS[int(_first(tags.get(_FORMAT)) or 1)]
+        width, height = int(tags[256]), int(tags[257])
+    except Exception:  # whatever a damaged directory leads to
+        return None
+    if not (width > 0 and height > 0 and samples > 0 and len(bits)):
+        return None
+    depths = "/".join(map(str, sorted(set(bits))))
+    return f"TIFF of {samples} {format_} sample{'s' * (samples > 1)} of {depths} bits a pixel"
+
+
+def _tags(picture: PIL.Image.Image) -> Any:
+    return getattr(picture, "tag_v2", {})
+
+
+def _first(value: Any) -> float | None:
+    """A tag's number, or the first of several; ``None`` where it holds none."""
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
