@@ -21,7 +21,8 @@ from kinpack.pictures.picture_writing import encode_image
 
 
 def names(*ids: str, format: str = "png") -> list[str]:  # noqa: A002
-    return file_names(ids, format, where="x.kin")  # type: ignore[arg-type]
+    suffix = ".jpg" if format == "jpeg" else f".{format}"
+    return file_names(ids, [suffix] * len(ids), where="x.kin")
 
 
 def archive_of(path: Path, ids: list[tuple[str, str | None]]) -> Archive:

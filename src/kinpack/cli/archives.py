@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,8 @@ def unpack(
     archive: ArchiveArgument,
     output: Output,
     format: Annotated[  # noqa: A002
-        Literal["png", "webp", "jpeg"], typer.Option(help="png and webp are lossless.")
+        Literal["png", "webp", "jpeg", "stored"],
+        typer.Option(help="png and webp are lossless; stored is AVIF, WebP or PNG, as it lies."),
     ] = "png",
     force: Force = False,
     threads: Threads = None,
@@ -61,19 +63,44 @@ def get(
     force: Force = False,
     at: At = None,
 ) -> None:
-    """Write one image as a file: PNG, WebP or JPEG.
+    """Write one image as a file: PNG, WebP or JPEG, or as it is stored.
+
+    Where the name ends as the stored file would, that file is written, and nothing is coded anew:
+    AVIF of most photographs. With -o - it goes to standard output.
 
     Example:
       kinpack get photos.kin beach/03.jpg -o picture.png
+      kinpack get photos.kin beach/03.jpg -o - > picture.avif
     """
-    refuse_existing(output, force=force)
+    from kinpack.archive.revisions.stored_files import SUFFIXES, file_type
+    from kinpack.archive.stores.staged_file import staged_file
+
+    to_stdout = str(output) == "-"
+    if to_stdout and report.json:
+        raise ArchiveError("-o - writes the picture where --json would write: leave one of them")
+    if not to_stdout:
+        refuse_existing(output, force=force)
     with kinpack.Archive.open(archive, at=at) as opened:
-        image = opened.read(id)
-    save_image(image, output)
-    height, width, channels = image.shape
+        entry = opened.entry(id)
+        if to_stdout:
+            sys.stdout.buffer.write(opened.file(id).data)
+            sys.stdout.buffer.flush()
+            return
+        own, asked = SUFFIXES[file_type(entry)], output.suffix.lower()
+        if asked == own:
+            with staged_file(output, replace=True) as file:
+                file.write(opened.file(id).data)
+        elif asked == ".avif":
+            raise ArchiveError(
+                f"{shown(output)}: image {shown(id)!r} is not stored as AVIF, and none is made "
+                f"anew: name a {own} file"
+            )
+        else:
+            save_image(opened.read(id), output)
+    size = {"width": entry.width, "height": entry.height, "channels": entry.channels}
     report.done(
-        {"id": id, "file": str(output), "width": width, "height": height, "channels": channels},
-        f"wrote {shown(output)}: {width}×{height} pixels",
+        {"id": id, "file": str(output), **size},
+        f"wrote {shown(output)}: {entry.width}×{entry.height} pixels",
     )
 
 

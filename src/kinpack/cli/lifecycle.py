@@ -253,8 +253,11 @@ def export(
         typer.Option("--format", help="The form of the data set."),
     ],
     picture: Annotated[
-        Literal["png", "webp", "jpeg"],
-        typer.Option("--picture", help="The format of the pictures; png and webp are lossless."),
+        Literal["png", "webp", "jpeg", "stored"],
+        typer.Option(
+            "--picture",
+            help="The format of the pictures; png and webp are lossless; stored is as they lie.",
+        ),
     ] = "png",
     threads: Threads = None,
     at: At = None,

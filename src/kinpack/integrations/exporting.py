@@ -8,19 +8,20 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, get_args
 
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.stored_files import SUFFIXES
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.handles import create_file
 from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
 from kinpack.errors import ArchiveError, MissingExtraError, shown
-from kinpack.integrations.unpacking import unpack
+from kinpack.integrations.unpacking import FileFormat, unpack
 from kinpack.limits import batches
-from kinpack.pictures.picture_writing import Format, encode_image
+from kinpack.pictures.picture_writing import encode_image
 from kinpack.progress import Progress
 
 Form: TypeAlias = Literal["parquet", "lance", "webdataset", "imagefolder"]
@@ -40,7 +41,7 @@ def export(
     folder: str | os.PathLike[str],
     form: Form,
     *,
-    format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    format: FileFormat = "png",  # noqa: A002 (the name that Pillow and the command line use)
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> int:
@@ -61,7 +62,8 @@ def export(
         archive: what to export, open or by its path or address.
         folder: where to; it must not exist.
         form: of the data set.
-        format: of the pictures: ``png``, ``webp`` (both lossless) or ``jpeg``.
+        format: of the pictures: ``png``, ``webp`` (both lossless), ``jpeg``, or ``stored``, as
+            for ``unpack``.
         threads: for decoding; by default as many as suit the machine.
         progress: called with the number of images just written.
 
@@ -91,21 +93,35 @@ def export(
         with staged_folder(root) as (part, within):
             pictures = _pictures(reader, format, threads, progress)
             if form == "parquet":
-                return _write_parquet(reader, within, format, pictures)
+                return _write_parquet(reader, within, pictures)
             if form == "lance":
                 return _write_lance(part, pictures)  # which takes no handle
-            return _write_tars(within, format, pictures)
+            return _write_tars(within, pictures)
 
 
-_Pictures: TypeAlias = Iterator[tuple[ImageEntry, bytes]]
+class _Picture(NamedTuple):
+    """An image's entry, its picture file, and what the file's name ends in."""
+
+    entry: ImageEntry
+    data: bytes
+    suffix: str
+
+
+_Pictures: TypeAlias = Iterator[_Picture]
 
 
 def _pictures(
-    archive: Reader, picture: Format, threads: int | None, progress: Progress | None
+    archive: Reader, picture: FileFormat, threads: int | None, progress: Progress | None
 ) -> _Pictures:
+    if picture == "stored":
+        for entry, file in archive.files(threads=threads):
+            yield _Picture(entry, file.data, SUFFIXES[file.media_type])
+            if progress:
+                progress(1)
+        return
     for entry, image in archive.images(threads=threads):
         where = f"{archive.where}: image {entry.id!r}"
-        yield entry, encode_image(image, format=picture, where=where)
+        yield _Picture(entry, encode_image(image, format=picture, where=where), f".{picture}")
         if progress:
             progress(1)
 
@@ -115,7 +131,7 @@ def _new_file(name: str, within: int) -> BinaryIO:
     return os.fdopen(create_file(name, within), "wb")
 
 
-def _write_parquet(archive: Reader, within: int, suffix: Format, pictures: _Pictures) -> int:
+def _write_parquet(archive: Reader, within: int, pictures: _Pictures) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -145,8 +161,8 @@ def _write_parquet(archive: Reader, within: int, suffix: Format, pictures: _Pict
         ):
             for group in _groups(shard):
                 rows: list[dict[str, Any]] = []
-                for entry, data in group:
-                    picture = {"bytes": data, "path": f"{count:09d}.{suffix}"}
+                for entry, data, suffix in group:
+                    picture = {"bytes": data, "path": f"{count:09d}{suffix}"}
                     label = None if entry.label is None else class_number[entry.label]
                     known = {**entry.columns, "label": label}
                     rows.append({"image": picture, "id": entry.id, **known})
@@ -179,7 +195,7 @@ def _write_lance(folder: Path, pictures: _Pictures) -> int:
         try:
             for group in _groups(pictures):
                 count += len(group)
-                rows = [(entry.id, *entry.columns.values(), data) for entry, data in group]
+                rows = [(entry.id, *entry.columns.values(), data) for entry, data, _ in group]
                 arrays = zip(zip(*rows, strict=True), schema.types, strict=True)
                 yield pa.record_batch([pa.array(list(a), t) for a, t in arrays], schema=schema)
         except BaseException as error:  # Lance would hand on no more than its text
@@ -205,7 +221,7 @@ def _shards(pictures: _Pictures) -> Iterator[_Pictures]:
         n_bytes = 0
         while coming is not None and n_bytes < SHARD_BYTES:
             yield coming
-            n_bytes += len(coming[1])
+            n_bytes += len(coming.data)
             coming = next(pictures, None)
 
     yield shard()
@@ -213,22 +229,22 @@ def _shards(pictures: _Pictures) -> Iterator[_Pictures]:
         yield shard()
 
 
-def _groups(pictures: _Pictures) -> Iterator[list[tuple[ImageEntry, bytes]]]:
+def _groups(pictures: _Pictures) -> Iterator[list[_Picture]]:
     """Pictures some at a time: a thousand, or fewer where they are large."""
-    return batches(pictures, GROUP, n_bytes=lambda one: len(one[1]), full=SHARD_BYTES)
+    return batches(pictures, GROUP, n_bytes=lambda one: len(one.data), full=SHARD_BYTES)
 
 
-def _write_tars(within: int, picture: Format, pictures: _Pictures) -> int:
+def _write_tars(within: int, pictures: _Pictures) -> int:
     count = 0
     for number, shard in enumerate(_shards(pictures)):
         with (
             _new_file(f"shard-{number:06d}.tar", within) as file,
             tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
         ):
-            for entry, data in shard:
+            for entry, data, ending in shard:
                 about = json.dumps({"id": entry.id, **entry.columns}).encode()
-                for suffix, content in ((picture, data), ("json", about)):
-                    info = tarfile.TarInfo(f"{count:09d}.{suffix}")
+                for suffix, content in ((ending, data), (".json", about)):
+                    info = tarfile.TarInfo(f"{count:09d}{suffix}")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
                 count += 1

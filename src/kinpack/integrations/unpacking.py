@@ -14,9 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
+from kinpack.archive.revisions.stored_files import SUFFIXES, file_type
 from kinpack.archive.segments.guard.column_table import optional_columns
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.handles import create_file, open_folder, release, system
@@ -32,6 +34,9 @@ from kinpack.progress import Progress
 TABLE = "labels.csv"
 """The table of an unpacked archive, one row an image: ``file``, ``id``, ``label``, and what else
 is known of it."""
+
+FileFormat: TypeAlias = Format | Literal["stored"]
+"""A format of pictures that are written; ``stored`` is each image's own, AVIF, WebP or PNG."""
 
 _SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -53,7 +58,7 @@ def unpack(
     archive: Readable,
     folder: str | os.PathLike[str],
     *,
-    format: Format = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    format: FileFormat = "png",  # noqa: A002 (the name that Pillow and the command line use)
     names: Sequence[str] | None = None,
     force: bool = False,
     threads: int | None = None,
@@ -84,21 +89,53 @@ def unpack(
     root = path_of(folder, "the folder", ArchiveError)
     with opened(archive) as reader:
         ids = reader.ids
-        files = file_names(ids if names is None else names, format, where=reader.where)
+        suffixes = _suffixes(reader, format)
+        files = file_names(ids if names is None else names, suffixes, where=reader.where)
         with _prepared(root, force) as within:
             for folder_name in sorted({file.rpartition("/")[0] for file in files}):
                 with _told(root / folder_name), _below(within, folder_name):
                     pass
-            write = partial(_write, root, within, format)
-            _write_files(reader, files, write, threads, progress)
+            write = partial(_write, root, within)
+            _write_files(_pictures(reader, format, threads), files, write, threads, progress)
         _write_table(root / TABLE, files, reader.entries())
     return len(files)
 
 
+def _suffixes(reader: Reader, picture: FileFormat) -> list[str]:
+    """The suffix of every image's file."""
+    if picture == "stored":
+        return [SUFFIXES[file_type(entry)] for entry in reader.entries()]
+    if picture not in _SUFFIXES:
+        raise ArchiveError(
+            f"there is no format {picture!r}; it is one of {', '.join([*_SUFFIXES, 'stored'])}"
+        )
+    return [_SUFFIXES[picture]] * len(reader)
+
+
+def _pictures(
+    reader: Reader, picture: FileFormat, threads: int | None
+) -> Iterator[tuple[Callable[[str], bytes], int]]:
+    """What makes the file of every image, given what messages call it, and the bytes it holds."""
+    if picture == "stored":
+        for _, file in reader.files(threads=threads):
+            yield partial(_as_it_is, file.data), len(file.data)
+        return
+    for _, image in reader.images(threads=threads):
+        yield partial(_encoded, image, picture), image.nbytes
+
+
+def _as_it_is(data: bytes, _: str) -> bytes:
+    return data
+
+
+def _encoded(image: Image, picture: Format, where: str) -> bytes:
+    return encode_image(image, format=picture, where=where)
+
+
 def _write_files(
-    reader: Reader,
+    pictures: Iterator[tuple[Callable[[str], bytes], int]],
     files: Sequence[str],
-    write: Callable[[str, Image], None],
+    write: Callable[[str, Callable[[str], bytes]], None],
     threads: int | None,
     progress: Progress | None,
 ) -> None:
@@ -107,10 +144,9 @@ def _write_files(
     waiting_bytes = 0
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         try:
-            images = reader.images(threads=threads)
-            for file, (_, image) in zip(files, images, strict=True):
-                waiting.append((pool.submit(write, file, image), image.nbytes))
-                waiting_bytes += image.nbytes
+            for file, (make, n_bytes) in zip(files, pictures, strict=True):
+                waiting.append((pool.submit(write, file, make), n_bytes))
+                waiting_bytes += n_bytes
                 while len(waiting) > _WAITING or waiting_bytes > _WAITING_BYTES:
                     waiting_bytes -= _settle(waiting, progress)
             while waiting:
@@ -120,17 +156,17 @@ def _write_files(
             raise
 
 
-def file_names(ids: Sequence[str], picture: Format, *, where: str) -> list[str]:
+def file_names(ids: Sequence[str], suffixes: Sequence[str], *, where: str) -> list[str]:
     """Name the files that ids become: their paths below the folder, with "/" between.
 
-    The suffix of a picture gives way to that of the format. Where ids would then share a file,
+    The suffix of a picture gives way to that of its file. Where ids would then share a file,
     also where their files differ only in case, all of them keep their own suffix too (``a.jpg``
     and ``a.png`` become ``a.jpg.png`` and ``a.png.png``); of those that still would, the second
     gets ``~2`` before its suffix, and so on.
 
     Args:
         ids: of the images, in the order of positions.
-        picture: format of the files.
+        suffixes: of the files, one for each, as ``.png``.
         where: what messages call the archive.
 
     Raises:
@@ -142,19 +178,16 @@ def file_names(ids: Sequence[str], picture: Format, *, where: str) -> list[str]:
                 f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
                 "images one by one: kinpack get ARCHIVE ID -o FILE"
             )
-    if picture not in _SUFFIXES:
-        raise ArchiveError(f"there is no format {picture!r}; it is one of {', '.join(_SUFFIXES)}")
-    suffix = _SUFFIXES[picture]
-    short = [_without_suffix(name) + suffix for name in ids]
+    short = [_without_suffix(name) + suffix for name, suffix in zip(ids, suffixes, strict=True)]
     often = Counter(map(_key, short))
     wanted = [
         file if often[_key(file)] == 1 else name + suffix
-        for name, file in zip(ids, short, strict=True)
+        for name, file, suffix in zip(ids, short, suffixes, strict=True)
     ]
     taken = {_key(TABLE), *map(_key, _folders(wanted))}
     numbers: dict[str, int] = {}  # the last that was given: many equal ids take no longer each
     files = []
-    for file in wanted:
+    for file, suffix in zip(wanted, suffixes, strict=True):
         chosen, key = file, _key(file)
         while _key(chosen) in taken:
             numbers[key] = numbers.get(key, 1) + 1
@@ -263,10 +296,10 @@ def _told(path: Path) -> Iterator[None]:
         raise refusal(error, shown(path), "unpack") from error
 
 
-def _write(root: Path, within: int, picture: Format, file: str, image: Image) -> None:
+def _write(root: Path, within: int, file: str, make: Callable[[str], bytes]) -> None:
     """Write an image below a folder; what has its name gives way, and a link is not followed."""
     folder, _, last = file.rpartition("/")
-    data = encode_image(image, format=picture, where=shown(root / file))
+    data = make(shown(root / file))
     part = f".{uuid.uuid4().hex}.part"
     with _told(root / file), _below(within, folder) as handle:
         try:

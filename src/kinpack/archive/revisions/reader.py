@@ -19,6 +19,7 @@ from kinpack.archive.revisions.stored_codec import (
     load_codec,
     load_describer,
 )
+from kinpack.archive.revisions.stored_files import StoredFile, stored_files
 from kinpack.archive.searching.examples import code_of
 from kinpack.archive.searching.searched import Searched
 from kinpack.archive.searching.searcher import Searcher
@@ -277,6 +278,45 @@ class Reader:
         snapshot = self._snapshot
         return self._images(snapshot, [snapshot.position(name) for name in ids], threads)
 
+    def file(self, id: str) -> StoredFile:  # noqa: A002
+        """One image as a file: AVIF or WebP as it is stored, else PNG.
+
+        A payload of AVIF or WebP gets its head back, and nothing is coded anew; PNG is written of
+        those that are lossless, learned, or have alpha.
+
+        Returns:
+            The file's media type, as ``image/avif``, and its bytes.
+
+        Raises:
+            NotFoundError: the id is not there.
+            PayloadError: the packet is damaged.
+            ArchiveError: its segment, or the codec, is missing or damaged.
+        """
+        snapshot = self._snapshot
+        position = snapshot.position(id)
+        segment, row = snapshot.locate(position)
+        return self._files([segment.packet(row)], lambda _: snapshot.entry(position), None)[0]
+
+    def files(
+        self, *, batch: int = 256, threads: int | None = None
+    ) -> Iterator[tuple[ImageEntry, StoredFile]]:
+        """All images as files, as ``file`` gives each, with what is known of them.
+
+        Args:
+            batch: images read at a time.
+            threads: for decoding those that are written as PNG; by default as many as suit the
+                machine.
+
+        Raises:
+            PayloadError: a packet is damaged.
+            ArchiveError: a segment, or the codec, is missing or damaged.
+        """
+        whole_number(batch, "batch", ArchiveError)
+        for chunk in self._snapshot.batches(batch):
+            entries = [entry for entry, _ in chunk]
+            files = self._files([packet for _, packet in chunk], entries.__getitem__, threads)
+            yield from zip(entries, files, strict=True)
+
     def images(
         self, *, batch: int = 256, threads: int | None = None
     ) -> Iterator[tuple[ImageEntry, Image]]:
@@ -403,6 +443,20 @@ class Reader:
             for packet in segment.packets([row for _, row in rows])
         ]
         return self._decode(packets, lambda i: snapshot.entry(positions[i]), threads)
+
+    def _files(
+        self,
+        packets: Sequence[Packet],
+        entry: Callable[[int], ImageEntry],
+        threads: int | None,
+    ) -> list[StoredFile]:
+        """The files of packets; an error names the image, of which ``entry`` gives the entry."""
+
+        def draw(places: Sequence[int]) -> list[Image]:
+            some = [packets[at] for at in places]
+            return self._decode(some, lambda i: entry(places[i]), threads)
+
+        return stored_files(packets, draw, lambda at: f"{self.where}: image {entry(at).id!r}")
 
     def _decode(
         self,
