@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from kinpack.pictures.images import Image
 from kinpack.search.comparison.alignment import agreement, aligned
-from kinpack.search.comparison.pattern import FACES, FAINT, halved, laid, patterns, reduced
+from kinpack.search.comparison.pattern import (
+    FACES,
+    FAINT,
+    halved,
+    laid,
+    patterns,
+    reduced,
+    sharpness,
+    softened,
+)
 from kinpack.search.comparison.placing import plain_placements, small_placements
 
 SAME = 0.65
@@ -19,6 +28,7 @@ _TOGETHER = 64  # pictures that are compared at a time
 _COARSE_STEPS, _FINE_STEPS = 4, 3
 _PLAIN_FACES = 2  # as they are, and mirrored: in any placement; the others in few
 _FLAT = 1.0  # mean square of levels that are next to flat
+_SOFTER = (1.0, 1.8, 3.0)  # deviations, in pixels, by which the sharper of two is softened
 
 
 class Comparison:
@@ -32,6 +42,8 @@ class Comparison:
         self._levels = reduced(query)
         self._fine = patterns(self._levels[None])[0]
         self._coarse = patterns(halved(self._levels[None]))[0]
+        self._softer = [patterns(softened(self._levels[None], by))[0] for by in _SOFTER]
+        self._sharpness = sharpness(self._levels[None])
         aspect = query.shape[1] / query.shape[0]
         self._plain = plain_placements(self._coarse, aspect)
         self._small = small_placements(self._coarse)
@@ -39,8 +51,8 @@ class Comparison:
     def similarities(self, squares: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Tell how far each picture is the same one, whatever its tone, contrast, size and colour.
 
-        It may be mirrored, turned by quarters or by some ten degrees, stretched, framed, a part
-        that keeps more than half of each side, or hold the query as such a part.
+        It may be mirrored, turned by quarters or by some ten degrees, stretched, framed, softer or
+        sharper, a part that keeps more than half of each side, or hold the query as such a part.
 
         Args:
             squares: of each what `reduced` makes of it.
@@ -61,8 +73,15 @@ class Comparison:
         queries = np.broadcast_to(self._levels, levels.shape)
         alike = agreement(_each(levels, face), queries, maps).correlation(_FLAT, 1.0)
         queries = np.broadcast_to(self._fine, levels.shape)
-        found = agreement(pattern, queries, maps).correlation(FAINT, alike.clip(0, 1))
-        return found.clip(0, 1)
+        alike = alike.clip(0, 1)
+        found = [agreement(pattern, queries, maps).correlation(FAINT, alike)]
+        # A blur leaves little of a fine pattern: where one is softer, the other is made so.
+        softer = (self._sharpness < sharpness(levels))[:, None, None]
+        for by, query in zip(_SOFTER, self._softer, strict=True):
+            made = _each(patterns(softened(levels, by)), face)
+            sides = np.where(softer, made, pattern), np.where(softer, self._fine, query)
+            found.append(agreement(*sides, maps).correlation(FAINT, alike))
+        return np.max(found, axis=0).clip(0, 1)
 
     def _guessed(
         self, squares: NDArray[np.float32]

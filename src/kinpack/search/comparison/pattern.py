@@ -18,6 +18,7 @@ FAINT = 0.02
 
 _LIGHT = 2.0  # deviation of the Gaussian that tells light from pattern, in pixels
 _AROUND = {FINE: 4.0, COARSE: 3.0}  # of the one that measures contrast
+_FINEST = 1.0  # of the one that tells the finest details from others
 _NOISE = 2.0  # levels: contrast below it is not raised
 _SHARE = 0.3  # nor is any below this share of the picture's own
 
@@ -74,6 +75,34 @@ def _gaussian(side: int, deviation: float) -> NDArray[np.float32]:
     weight = np.exp(-np.square(place[:, None] - place) / (2 * deviation**2))
     matrix: NDArray[np.float32] = weight / weight.sum(axis=1, keepdims=True)
     return matrix.astype(np.float32)
+
+
+def softened(levels: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
+    """Blur squares by a Gaussian.
+
+    Args:
+        levels: float32 (n, S, S).
+        deviation: of the Gaussian, in pixels.
+    """
+    blur = _gaussian(levels.shape[-1], deviation)
+    soft: NDArray[np.float32] = blur @ levels @ blur.T
+    return soft
+
+
+def sharpness(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Share of the finest details in all, which neither tone nor contrast change.
+
+    Args:
+        levels: float32 (n, S, S).
+
+    Returns:
+        float32 (n,), 0 for flat squares.
+    """
+    finest, fine = (
+        np.abs(levels - softened(levels, by)).mean((1, 2)) for by in (_FINEST, _AROUND[FINE])
+    )
+    share: NDArray[np.float32] = finest / np.maximum(fine, 1e-6)
+    return share
 
 
 FACES = 8

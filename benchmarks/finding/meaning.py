@@ -1,7 +1,7 @@
-"""What the describer lite0 finds: by words, of one kind, of changed photographs, of other drawings.
+"""What describers of meaning find: by words, of one kind, changed photographs, other drawings.
 
-    python -m benchmarks.finding.lite0 --lite0 lite0.kine --cifar DIR --val DIR --train DIR \
-        --emoji DIR --emojione DIR -o benchmarks/results/lite0.json
+    python -m benchmarks.finding.meaning --describer photo --cifar DIR --val DIR --train DIR \
+        --emoji DIR --emojione DIR -o benchmarks/results/photo.json
 
 - Words: ten everyday ones, CIFAR-10's classes, in the toy database (200 pictures a class), through
   an archive, too, and in 4,000 of the last 10,000 train pictures: how many of the first 100 are of
@@ -61,14 +61,14 @@ def _itself(image: Image) -> Image:
     return image
 
 
-def words_through_archives(pictures: Labelled, lite0: Describer) -> list[dict[str, Any]]:
+def words_through_archives(pictures: Labelled, describer: Describer) -> list[dict[str, Any]]:
     """Rows of the toy database: precision of each word, through an archive of classic payloads.
 
     Codes that are given later than pictures are of pictures as the archive draws them.
     """
     images, labels = pictures
     rows = []
-    both = {"lite0": lite0, "lite0-fine": lite0.finer()}
+    both = {describer.name: describer, f"{describer.name}-fine": describer.finer()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.kin"
         with Archive.create(path, "classic", describer=both) as archive:
@@ -76,10 +76,10 @@ def words_through_archives(pictures: Labelled, lite0: Describer) -> list[dict[st
                 Item(f"{n:06}", str(label), partial(_itself, image))
                 for n, (image, label) in enumerate(zip(images, labels, strict=True))
             )
-            ways = [("8 + 32 bytes", None), ("8 bytes", None), ("8 + 32 bytes, later", lite0)]
+            ways = [("8 + 32 bytes", None), ("8 bytes", None), ("8 + 32 bytes, later", describer)]
             for how, later in ways:
                 if how == "8 bytes":
-                    archive.remove_codes("lite0-fine")
+                    archive.remove_codes(f"{describer.name}-fine")
                 if later is not None:
                     archive.embed(later, fine=True)
                 right = {
@@ -91,16 +91,16 @@ def words_through_archives(pictures: Labelled, lite0: Describer) -> list[dict[st
 
 
 def words_by_scores(
-    name: str, latents: Floats, labels: NDArray[Any], lite0: Describer
+    name: str, latents: Floats, labels: NDArray[Any], describer: Describer
 ) -> list[dict[str, Any]]:
     """Rows of a collection: words by several scores, of codes and of latents themselves."""
-    finer = lite0.finer()
+    finer = describer.finer()
     longer = finer.quantiser.encode(finer.projected(latents))
-    shorter = lite0.quantiser.encode(lite0.projected(latents))
-    known = lite0.words
-    coded = lite0.quantiser.decode(shorter)
-    weights = lite0.word_scan.weights
-    scores = coded @ weights.T + lite0.word_scan.biases
+    shorter = describer.quantiser.encode(describer.projected(latents))
+    known = describer.words
+    coded = describer.quantiser.decode(shorter)
+    weights = describer.word_scan.weights
+    scores = coded @ weights.T + describer.word_scan.biases
     beside = weights - weights.mean(0)
     length = np.sqrt(np.square(coded).sum(1).mean())
 
@@ -115,7 +115,7 @@ def words_by_scores(
         return far
 
     ways: dict[tuple[str, str], Callable[[Word], Floats]] = {
-        ("belief", "8 bytes"): partial(lite0.word_scan.distances, shorter),
+        ("belief", "8 bytes"): partial(describer.word_scan.distances, shorter),
         ("belief", "32 bytes"): partial(finer.word_scan.distances, longer),
         ("belief", "float"): lambda word: (
             -log_shares(latents @ known.vectors.T + known.biases, word)
@@ -202,15 +202,15 @@ def nine(picture: Pillow.Image) -> Iterator[tuple[str, Pillow.Image]]:
     yield "border", framed
 
 
-def photographs(val: Path, train: Path, lite0: Describer, seed: int) -> list[dict[str, Any]]:
+def photographs(val: Path, train: Path, describer: Describer, seed: int) -> list[dict[str, Any]]:
     """Rows of codes: recall at the first place after each change."""
     images = [item.load() for folder in (val, train) for item in open_source(folder)]
     count = len(list(open_source(val)))
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(count)[:PHOTOGRAPHS].tolist())
     finders = {
-        "8 bytes": CodeFinder(images, lite0),
-        "8 + 32 bytes": CodeFinder(images, lite0, fine=True),
+        "8 bytes": CodeFinder(images, describer),
+        "8 + 32 bytes": CodeFinder(images, describer, fine=True),
     }
     found: dict[tuple[str, str, str], list[bool]] = {}
     for number in chosen:
@@ -239,7 +239,7 @@ def photographs(val: Path, train: Path, lite0: Describer, seed: int) -> list[dic
     return rows
 
 
-def drawings(noto: Path, emojione: Path, lite0: Describer, seed: int) -> list[dict[str, Any]]:
+def drawings(noto: Path, emojione: Path, describer: Describer, seed: int) -> list[dict[str, Any]]:
     """Rows of codes: recall at the first place of the same thing, drawn by others."""
     index = json.loads((emojione / "config" / "index.json").read_text())
     others: dict[str, Path] = {}
@@ -257,7 +257,7 @@ def drawings(noto: Path, emojione: Path, lite0: Describer, seed: int) -> list[di
     chosen = sorted(np.random.default_rng(seed).permutation(len(names))[:DRAWINGS].tolist())
     rows = []
     for how in ("8 bytes", "8 + 32 bytes"):
-        finder = CodeFinder(images, lite0, fine=how != "8 bytes")
+        finder = CodeFinder(images, describer, fine=how != "8 bytes")
         right = [
             int(np.argmin(finder.distances(composite_on_white(load_image(others[names[n]])))))
             for n in chosen
@@ -267,41 +267,41 @@ def drawings(noto: Path, emojione: Path, lite0: Describer, seed: int) -> list[di
     return rows
 
 
-def milliseconds(val: Path, lite0: Describer, codes: NDArray[np.uint8]) -> dict[str, float]:
+def milliseconds(val: Path, describer: Describer, codes: NDArray[np.uint8]) -> dict[str, float]:
     """Processor time of one thread."""
     images = [item.load() for item in open_source(val, size=256)]
-    lite0.latents(images[:2], threads=1)
+    describer.latents(images[:2], threads=1)
     began = time.process_time()
-    lite0.latents(images, threads=1)
+    describer.latents(images, threads=1)
     describing = (time.process_time() - began) / len(images)
-    packed = np.resize(lite0.quantiser.pack(codes), (MANY, lite0.code_bytes))
+    packed = np.resize(describer.quantiser.pack(codes), (MANY, describer.code_bytes))
     timed = {}
     for name in ("goldfish", "dog"):
-        word = lite0.words.word(name)
-        lite0.word_scan.nearest(packed[:1000], word, 10)
+        word = describer.words.word(name)
+        describer.word_scan.nearest(packed[:1000], word, 10)
         for count in (10_000, MANY):
             began = time.process_time()
-            lite0.word_scan.nearest(packed[:count], word, 10)
+            describer.word_scan.nearest(packed[:count], word, 10)
             timed[f"{name!r} among {count:,}"] = round(1000 * (time.process_time() - began), 1)
     return {"describing, 256 pixels": round(1000 * describing, 1), **timed}
 
 
-def kept_by_the_sum(codes: NDArray[np.uint8], lite0: Describer, names: Sequence[str]) -> float:
+def kept_by_the_sum(codes: NDArray[np.uint8], describer: Describer, names: Sequence[str]) -> float:
     """Share, in percent, of the first 100 that is left where a tenth of the codes are scored."""
-    packed = lite0.quantiser.pack(codes)
+    packed = describer.quantiser.pack(codes)
     shares = []
     for name in names:
-        word = lite0.words.word(name)
-        all_of, _ = lite0.word_scan.nearest(packed, word, FIRST, scored=len(packed))
-        some, _ = lite0.word_scan.nearest(packed, word, FIRST, scored=len(packed) // 10)
+        word = describer.words.word(name)
+        all_of, _ = describer.word_scan.nearest(packed, word, FIRST, scored=len(packed))
+        some, _ = describer.word_scan.nearest(packed, word, FIRST, scored=len(packed) // 10)
         shares.append(len(set(all_of.tolist()) & set(some.tolist())) / FIRST)
     return round(100 * float(np.mean(shares)), 1)
 
 
 def main() -> None:
     """Measure, and write the result file."""
-    parser = argparse.ArgumentParser(description="What the describer lite0 finds.")
-    parser.add_argument("--lite0", type=Path, required=True)
+    parser = argparse.ArgumentParser(description="What a describer of meaning finds.")
+    parser.add_argument("--describer", required=True, metavar="NAME|FILE")
     parser.add_argument("--cifar", type=Path, required=True)
     parser.add_argument("--val", type=Path, required=True, help="photographs to look for")
     parser.add_argument("--train", type=Path, required=True, help="photographs beside them")
@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    lite0 = Describer.load(args.lite0)
+    describer = Describer.load(args.describer)
     rng = np.random.default_rng(args.seed)
     train = list(open_source(args.cifar, split="train"))[FROM:]
     test = list(open_source(args.cifar, split="test"))
@@ -323,25 +323,25 @@ def main() -> None:
     toy_items = toy_database(test)
     toy = [item.load() for item in toy_items], np.array([item.label for item in toy_items])
     database, asked = some(train, DATABASE), some(test, ASKED)
-    latents = lite0.latents(database[0])
-    words = words_through_archives(toy, lite0)
-    words += words_by_scores("toy database", lite0.latents(toy[0]), toy[1], lite0)
-    words += words_by_scores("4,000 of train", latents, database[1], lite0)
+    latents = describer.latents(database[0])
+    words = words_through_archives(toy, describer)
+    words += words_by_scores("toy database", describer.latents(toy[0]), toy[1], describer)
+    words += words_by_scores("4,000 of train", latents, database[1], describer)
     for row in words:
         print(row, flush=True)
-    found: dict[str, Any] = {"bytes": lite0.n_bytes, "describer_id": lite0.describer_id}
+    found: dict[str, Any] = {"bytes": describer.n_bytes, "describer_id": describer.describer_id}
     found["words"] = words
-    found["kin"] = kin(database, asked, lite0, latents)
+    found["kin"] = kin(database, asked, describer, latents)
     for other in map(Describer.load, ("look", "classic")):
         found["kin"] += kin(database, asked, other, other.latents(database[0]))
     print(found["kin"], flush=True)
-    found["photographs"] = photographs(args.val, args.train, lite0, args.seed)
+    found["photographs"] = photographs(args.val, args.train, describer, args.seed)
     print(found["photographs"], flush=True)
-    found["drawings"] = drawings(args.emoji, args.emojione, lite0, args.seed)
+    found["drawings"] = drawings(args.emoji, args.emojione, describer, args.seed)
     print(found["drawings"], flush=True)
-    codes = lite0.quantiser.encode(lite0.projected(latents))
-    found["kept_by_the_sum"] = kept_by_the_sum(codes, lite0, sorted(set(toy[1].tolist())))
-    found["processor_ms"] = milliseconds(args.val, lite0, codes)
+    codes = describer.quantiser.encode(describer.projected(latents))
+    found["kept_by_the_sum"] = kept_by_the_sum(codes, describer, sorted(set(toy[1].tolist())))
+    found["processor_ms"] = milliseconds(args.val, describer, codes)
     save_results(args.output, {**run_head(seed=args.seed), **found})
     print(found["kept_by_the_sum"], found["processor_ms"])
 
