@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL import ImageFilter
 
 from kinpack.archive.archive import Archive
 from kinpack.pictures.images import Image, to_pil
@@ -49,6 +50,10 @@ def turned(image: Image, degrees: float) -> Image:
 
 def resized(image: Image, width: int, height: int) -> Image:
     return np.asarray(to_pil(image).resize((width, height), Pillow.Resampling.LANCZOS))
+
+
+def blurred(image: Image, deviation: float) -> Image:
+    return np.asarray(to_pil(image).filter(ImageFilter.GaussianBlur(deviation)))
 
 
 def part(image: Image, share: float) -> Image:
@@ -287,3 +292,15 @@ def test_the_command_tells_similarities(archive: Path, tmp_path: Path) -> None:
     assert [row["compared"] for row in rows] == [False] * 3
     assert all(0 <= row["similarity"] <= 1 for row in rows)
     run("search", archive, tmp_path / "query.png", "--compare", "-1", code=2)
+
+
+@few
+@given(seeds, st.sampled_from([1.5, 2.5, 4.0]))
+def test_a_blurred_copy_is_the_same_and_a_blurred_stranger_is_not(
+    seed: int, deviation: float
+) -> None:
+    soft = blurred(clouds(seed), deviation)
+    assert similarity(soft, clouds(seed)) > 0.9
+    assert similarity(clouds(seed), soft) > 0.9
+    assert similarity(soft, clouds(seed + 1)) < SAME
+    assert similarity(clouds(seed + 1), soft) < SAME

@@ -28,6 +28,7 @@ _TOGETHER = 64  # pictures that are compared at a time
 _COARSE_STEPS, _FINE_STEPS = 4, 3
 _PLAIN_FACES = 2  # as they are, and mirrored: in any placement; the others in few
 _FLAT = 1.0  # mean square of levels that are next to flat
+_UNLIKE = 1.15  # times as sharp as another: then sharpness is not alike
 _SOFTER = (1.0, 1.8, 3.0)  # deviations, in pixels, by which the sharper of two is softened
 
 
@@ -72,16 +73,21 @@ class Comparison:
         # Where there is no pattern, the levels themselves must agree.
         queries = np.broadcast_to(self._levels, levels.shape)
         alike = agreement(_each(levels, face), queries, maps).correlation(_FLAT, 1.0)
-        queries = np.broadcast_to(self._fine, levels.shape)
         alike = alike.clip(0, 1)
-        found = [agreement(pattern, queries, maps).correlation(FAINT, alike)]
+        found = _agreed(pattern, self._fine, maps, alike)
         # A blur leaves little of a fine pattern: where one is softer, the other is made so.
-        softer = (self._sharpness < sharpness(levels))[:, None, None]
+        ratio = sharpness(levels) / np.maximum(self._sharpness, 1e-6)
+        sharper, softer = np.flatnonzero(ratio > _UNLIKE), np.flatnonzero(ratio < 1 / _UNLIKE)
         for by, query in zip(_SOFTER, self._softer, strict=True):
-            made = _each(patterns(softened(levels, by)), face)
-            sides = np.where(softer, made, pattern), np.where(softer, self._fine, query)
-            found.append(agreement(*sides, maps).correlation(FAINT, alike))
-        return np.max(found, axis=0).clip(0, 1)
+            made = _each(patterns(softened(levels[sharper], by)), face[sharper])
+            for rows, candidates, other in (
+                (sharper, made, self._fine),
+                (softer, pattern[softer], query),
+            ):
+                if len(rows):
+                    value = _agreed(candidates, other, maps[rows], alike[rows])
+                    found[rows] = np.maximum(found[rows], value)
+        return found.clip(0, 1)
 
     def _guessed(
         self, squares: NDArray[np.float32]
@@ -97,6 +103,17 @@ class Comparison:
         rows = face * many + np.arange(many)
         best = faces.reshape(-1, side, side)[rows]
         return face, aligned(best, self._coarse, maps[rows], steps=_COARSE_STEPS)
+
+
+def _agreed(
+    candidates: NDArray[np.float32],
+    query: NDArray[np.float32],
+    maps: NDArray[np.float64],
+    alike: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """How patterns (n, S, S) agree with that of the query (S, S), as `Agreement.correlation`."""
+    queries = np.broadcast_to(query, candidates.shape)
+    return agreement(candidates, queries, maps).correlation(FAINT, alike)
 
 
 def _each(squares: NDArray[np.float32], face: NDArray[np.int64]) -> NDArray[np.float32]:
