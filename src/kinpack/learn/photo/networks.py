@@ -23,16 +23,9 @@ _STAGES = ((64, 1), (128, 2), (224, 2))
 """Channels, and blocks, of each side that is half the one before."""
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    """A norm that does not count its batches: a moving average of weights has no place for it."""
-    norm = nn.BatchNorm2d(channels)
-    norm.num_batches_tracked = None
-    return norm
-
-
 def _halved(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 2, padding=1, bias=False), _norm(outputs), nn.ReLU()
+        nn.Conv2d(inputs, outputs, 3, 2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
     )
 
 
@@ -43,10 +36,10 @@ class _Block(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            _norm(channels),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            _norm(channels),
+            nn.BatchNorm2d(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -162,7 +162,10 @@ class TrainingRun:
         """Move the average towards the weights; slowly once the run is long."""
         share = 1 - min(self.budget.average, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, share)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, share)
+            else:  # a count, as norms keep one of their batches
+                self.average[name].copy_(value)
 
     def _take_up(self, state: Mapping[str, Any]) -> None:
         file = shown(self.budget.checkpoint)

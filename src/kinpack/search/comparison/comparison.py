@@ -28,7 +28,7 @@ _TOGETHER = 64  # pictures that are compared at a time
 _COARSE_STEPS, _FINE_STEPS = 4, 3
 _PLAIN_FACES = 2  # as they are, and mirrored: in any placement; the others in few
 _FLAT = 1.0  # mean square of levels that are next to flat
-_UNLIKE = 1.15  # times as sharp as another: then sharpness is not alike
+_UNLIKE = 1.08  # times as sharp as another: then sharpness is not alike
 _SOFTER = (1.0, 1.8, 3.0)  # deviations, in pixels, by which the sharper of two is softened
 
 
