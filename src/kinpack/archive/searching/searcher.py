@@ -172,10 +172,10 @@ class _Run:
             positions, distances = self._nearest(many)
             ended = len(positions) < many
             if within is not None:
+                near = distances.astype(np.float32) <= within
                 # Past those that longer codes order anew, distances only rise.
                 rises = many > (ORDERED_ANEW if self._finer else 0)
-                ended = ended or (rises and distances[-1] > within)
-                near = distances.astype(np.float32) <= within
+                ended = ended or (rises and not near[-1])
                 positions, distances = positions[near], distances[near]
             if self._query.distinct:
                 kept = self._distinct(positions, most)
