@@ -36,7 +36,7 @@ ASKED: list[dict[str, Any]] = [
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     path = tmp_path_factory.mktemp("paged") / "a.kin"
     coarse = coarse_describer()
-    images = [
+    images: list[tuple[str, str | None, Any]] = [
         (name, ("even", "odd")[n % 2], image)
         for n, (name, _, image) in enumerate(coloured(180, seed=2).images)
     ]
@@ -72,7 +72,7 @@ def test_what_is_too_far_is_cut_by_the_distance_that_is_told(archive: Archive, q
 
 def test_of_copies_the_first_alone_is_told(tmp_path: Any) -> None:
     photos = [clouds(seed, height=64, width=48) for seed in range(8)]
-    images = [
+    images: list[tuple[str, str | None, Any]] = [
         (f"{seed}/{copy}", None, photo)
         for seed, photo in enumerate(photos)
         for copy in range(5 if seed == 2 else 1 + seed % 2)

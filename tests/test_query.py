@@ -143,8 +143,8 @@ class Loops:
 
     def answer(self, query: Query) -> list[tuple[str, float]] | None:
         """Ids and distances, ``None`` where no image passes the filters."""
-        several = not isinstance(query.codes, str)
-        weights = dict(query.codes) if several else {query.codes: 1.0}
+        several = isinstance(query.codes, dict)
+        weights = query.codes if isinstance(query.codes, dict) else {str(query.codes): 1.0}
         factors = {
             name: weight / self.apart[name] if several else weight
             for name, weight in weights.items()
@@ -231,7 +231,7 @@ SIDE = st.none() | st.integers(1, 8)
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     """Any question of the archive that makes sense, whether anything passes or not."""
-    bounds = {}
+    bounds: dict[str, Any] = {}
     for side in ("width", "height"):
         least, most = draw(SIDE), draw(SIDE)
         if least is None or most is None or least <= most:
@@ -331,7 +331,7 @@ def test_a_query_is_given_whole_or_by_its_fields(archive: Archive) -> None:
     with pytest.raises(AttributeError):
         query.k = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Query("a/000")  # type: ignore[misc]
+        Query("a/000")  # type: ignore[call-arg]
     assert Query(like="x").labels is None
     assert kinpack.Query is Query
 
@@ -379,6 +379,8 @@ def test_a_distance_found_is_within_itself(archive: Archive) -> None:
         ({"label": "red"}, "label is not known; give one of like, unlike"),
         ({"like": "b/001"}, "and like too"),
         ({"engine": "fast"}, "no engine"),
+        ({"engine": "fast", "unlike": "b/001"}, "no engine"),
+        ({"distinct": "yes"}, "distinct is 'yes'; it is True or False"),
         ({"compare": 4, "unlike": "b/001"}, "several examples are not one picture"),
     ],
 )

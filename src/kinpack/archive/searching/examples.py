@@ -74,7 +74,7 @@ class Examples:
 
     @classmethod
     def of(cls, query: Query, column: str, describer: Describer, rows: Rows) -> Self:
-        """The examples of a query, or its vector, described; nothing but ``apart`` is left out.
+        """The examples of a query, or its vector, described; ``apart`` is left as it is.
 
         Args:
             query: not by words.

@@ -30,6 +30,7 @@ from kinpack.archive.searching.finer import ORDERED_ANEW, Found, finer_column, o
 from kinpack.archive.searching.searched import Searched
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.distances.ranking import nearest, ranked
+from kinpack.search.engines.table import check_engine
 from kinpack.search.hit import Hit
 from kinpack.search.query import Query
 from kinpack.search.scale import TWIN_SHARE, similarities
@@ -59,6 +60,7 @@ class Searcher:
 
     def search(self, query: Query, *, engine: str, threads: int) -> list[Hit]:
         """Answer a query; raises as ``Reader.search``."""
+        check_engine(engine)
         mask = self._passing(query)
         weighed = self._weighed(query)
         number = query.number_compared
