@@ -25,7 +25,7 @@ UNLIKED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class Sought:
     """What is liked and what is not, as it is compared with the codes of one column.
 
     Attributes:
