@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
@@ -454,6 +455,17 @@ def test_a_search_ends_while_another_is_in_the_midst_of_a_scan(
             _Paused.go_on.set()
             slow.join(60)
     assert found == quick
+
+
+def test_threads_find_what_one_finds(archive: Archive) -> None:
+    columns: list[str | dict[str, float]] = ["corner", "colour", {"coarse": 1, "corner": 2}]
+    asked = [
+        Query(like=quarters(seed), codes=codes, labels=label, k=5, distinct=seed % 2 == 0)
+        for seed, codes, label in itertools.product(range(4), columns, (None, "red"))
+    ]
+    wanted = [archive.search(query) for query in asked]
+    with reopened(archive.path) as opened, ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opened.search, asked * 3)) == wanted * 3
 
 
 def test_entries_are_given_in_the_order_that_is_asked_for(archive: Archive) -> None:

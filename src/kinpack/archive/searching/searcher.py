@@ -67,7 +67,8 @@ class Searcher:
         most = max(query.last, COMPARED if number is None else number)
         run = _Run(query, weighed, mask, self._searched, engine, threads)
         positions, distances = run.found(most)
-        told = distances.astype(np.float32)
+        skipped = int(query.offset) if number == 0 else 0  # where no comparison moves any hit
+        positions, told = positions[skipped:], distances[skipped:].astype(np.float32)
         if query.words is not None:
             alike = np.exp(-told.astype(np.float64))
         else:
@@ -83,7 +84,7 @@ class Searcher:
         if isinstance(picture, str):
             picture = self._searched.draw(self._searched.rows.position(picture))
         hits = compared(picture, hits, entries, number, self._searched.draw)
-        return hits[int(query.offset) : query.last]
+        return hits[int(query.offset) - skipped : query.last - skipped]
 
     def _passing(self, query: Query) -> NDArray[np.bool_] | None:
         """The mask of a query's filters; that of the last ones is kept."""
