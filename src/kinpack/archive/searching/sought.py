@@ -20,7 +20,7 @@ from kinpack.search.query import Example, Query
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
 
-UNLIKED = 0.5
+UNLIKED = 0.25
 """How much it counts that an image is nearer to an unliked example than strangers lie apart."""
 
 
