@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any
 
@@ -143,8 +144,8 @@ class Loops:
 
     def answer(self, query: Query) -> list[tuple[str, float]] | None:
         """Ids and distances, ``None`` where no image passes the filters."""
-        several = not isinstance(query.codes, str)
-        weights = dict(query.codes) if several else {query.codes: 1.0}
+        several = isinstance(query.codes, dict)
+        weights = query.codes if isinstance(query.codes, dict) else {str(query.codes): 1.0}
         factors = {
             name: weight / self.apart[name] if several else weight
             for name, weight in weights.items()
@@ -179,7 +180,7 @@ class Loops:
                     for number in range(len(query.unliked))
                 ]
                 if near:
-                    distance += 0.5 * (sum(near) / len(near))
+                    distance += 0.25 * (sum(near) / len(near))
                 total += factor * distance
             found.append((total, position))
         found.sort()
@@ -231,7 +232,7 @@ SIDE = st.none() | st.integers(1, 8)
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     """Any question of the archive that makes sense, whether anything passes or not."""
-    bounds = {}
+    bounds: dict[str, Any] = {}
     for side in ("width", "height"):
         least, most = draw(SIDE), draw(SIDE)
         if least is None or most is None or least <= most:
@@ -265,7 +266,7 @@ def told(hits: Sequence[Hit]) -> list[tuple[str, float]]:
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(query=queries(), engine=ENGINE)
 def test_every_query_is_answered_as_by_loops(
@@ -319,7 +320,7 @@ def test_what_is_unliked_goes_away(archive: Archive) -> None:
         assert sorted(after) == sorted(before)
         moved.append(after.index(unlike) - place)
     assert min(moved) >= 0
-    assert max(moved) > 5
+    assert max(moved) > 2
 
 
 def test_a_query_is_given_whole_or_by_its_fields(archive: Archive) -> None:
@@ -331,7 +332,7 @@ def test_a_query_is_given_whole_or_by_its_fields(archive: Archive) -> None:
     with pytest.raises(AttributeError):
         query.k = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Query("a/000")  # type: ignore[misc]
+        Query("a/000")  # type: ignore[call-arg]
     assert Query(like="x").labels is None
     assert kinpack.Query is Query
 
@@ -379,6 +380,8 @@ def test_a_distance_found_is_within_itself(archive: Archive) -> None:
         ({"label": "red"}, "label is not known; give one of like, unlike"),
         ({"like": "b/001"}, "and like too"),
         ({"engine": "fast"}, "no engine"),
+        ({"engine": "fast", "unlike": "b/001"}, "no engine"),
+        ({"distinct": "yes"}, "distinct is 'yes'; it is True or False"),
         ({"compare": 4, "unlike": "b/001"}, "several examples are not one picture"),
     ],
 )
@@ -452,6 +455,24 @@ def test_a_search_ends_while_another_is_in_the_midst_of_a_scan(
             _Paused.go_on.set()
             slow.join(60)
     assert found == quick
+
+
+def test_threads_find_what_one_finds(archive: Archive) -> None:
+    columns: list[str | dict[str, float]] = ["corner", "colour", {"coarse": 1, "corner": 2}]
+    asked = [
+        Query(
+            like=quarters(seed),
+            codes=codes,
+            labels=label,
+            k=5,
+            distinct=seed % 2 == 0,
+            compare=0 if seed else 2,
+        )
+        for seed, codes, label in itertools.product(range(4), columns, (None, "red"))
+    ]
+    wanted = [archive.search(query) for query in asked]
+    with reopened(archive.path) as opened, ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opened.search, asked * 3)) == wanted * 3
 
 
 def test_entries_are_given_in_the_order_that_is_asked_for(archive: Archive) -> None:

@@ -22,6 +22,7 @@ from kinpack.search.distances.distance import (
     asymmetric_table,
     symmetric_table,
 )
+from kinpack.search.distances.poses import Poses
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
@@ -212,6 +213,41 @@ def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator
     order = np.argsort(steps, kind="stable")[:10]
     assert np.array_equal(found[0], steps[order])
     assert np.array_equal(found[1], order)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.099, 0.101, 0.6])
+def test_masks_around_the_tenth_and_hits_around_the_first_candidates(
+    share: float, rng: np.random.Generator
+) -> None:
+    n, quantiser = 6000, quantiser_of(5)
+    indices = codes_of(3, 40, quantiser)[rng.integers(0, 40, n)]
+    changed = rng.random((n, 16)) < 0.08
+    indices[changed] = codes_of(4, n, quantiser)[changed]
+    mask = rng.permutation(n) < share * n
+    index = Index(quantiser.pack(indices), quantiser)
+    poses = Poses(tuple(asymmetric_table(quantiser, rng.normal(size=32)) for _ in range(3)))
+    first, *others = poses.tables
+    steps = first.steps(indices).astype(np.int64)
+    order = np.lexsort((np.arange(n), steps))
+    every = np.min(
+        [
+            first.in_units(first.steps(indices)).astype(float),
+            *(1.25 * table.in_units(table.steps(indices)).astype(float) for table in others),
+        ],
+        axis=0,
+    )
+    assert index.distances(poses) == pytest.approx(every, rel=1e-6)
+    exact = index.distances(poses)
+    of_poses = np.lexsort((np.arange(n), exact))
+    for k in (1, 15, 16, 17, 120, 128, 300, 2000):
+        for engine in engines():
+            got, _ = index.search(first, k, engine=engine, mask=mask)
+            assert np.array_equal(got, order[mask[order]][:k])
+            got, _ = index.search(first, k, engine=engine)
+            assert np.array_equal(got, order[:k])
+            got, far = index.nearest(poses, k, engine=engine, mask=mask)
+            assert np.array_equal(got, of_poses[mask[of_poses]][:k])
+            assert np.array_equal(far, exact[got])
 
 
 def test_hardly_anything_alive(rng: np.random.Generator) -> None:

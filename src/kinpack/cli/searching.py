@@ -26,7 +26,7 @@ def search(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="QUERY...",
+            metavar="QUERY",
             help="A picture file, or id:NAME of an image inside; several find what is near to all.",
         ),
     ] = None,

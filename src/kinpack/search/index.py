@@ -14,7 +14,7 @@ from kinpack.search.distances.distance import DistanceTable, SearchError, asymme
 from kinpack.search.distances.poses import Poses
 from kinpack.search.engines.engine import Engine, Found
 from kinpack.search.engines.numpy_scan import NumpyScan
-from kinpack.search.engines.table import ENGINES
+from kinpack.search.engines.table import ENGINES, check_engine
 
 Hits: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions, int64 (h,), and squared distances, float32 (h,), nearest first, h ≤ k."""
@@ -135,8 +135,7 @@ class Index:
         mask: NDArray[np.bool_] | None,
     ) -> Found:
         """What an engine finds; of few rows that may be found, those alone are scanned."""
-        if engine not in ("auto", *ENGINES):
-            raise SearchError(f"there is no engine {engine!r}: use auto, {', '.join(ENGINES)}")
+        check_engine(engine)
         if k < 0 or threads < 1:
             raise SearchError(f"k = {k} hits and {threads} threads: at least 0 and 1 are needed")
         if mask is not None and (mask.dtype != np.bool_ or mask.shape != (len(self),)):

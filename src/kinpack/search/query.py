@@ -102,6 +102,8 @@ class Query:
         self._set("k", whole_number(self.k, "k", SearchError))
         self._set("offset", whole_number(self.offset, "offset", SearchError, least=0))
         self._set("codes", _weights(self.codes))
+        if not isinstance(self.distinct, bool):
+            raise SearchError(f"distinct is {self.distinct!r}; it is True or False")
         if self.mode not in get_args(Mode):
             raise SearchError(f"there is no mode {self.mode!r}: use asymmetric or symmetric")
         self._set_compare()

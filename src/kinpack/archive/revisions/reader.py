@@ -20,9 +20,9 @@ from kinpack.archive.revisions.stored_codec import (
     load_describer,
 )
 from kinpack.archive.revisions.stored_files import StoredFile, stored_files
-from kinpack.archive.searching.examples import code_of
 from kinpack.archive.searching.searched import Searched
 from kinpack.archive.searching.searcher import Searcher
+from kinpack.archive.searching.sought import code_of
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store

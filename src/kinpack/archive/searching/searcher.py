@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from kinpack.archive.searching.by_words import first_with_words, found_by_words
 from kinpack.archive.searching.column import Column
 from kinpack.archive.searching.comparing import COMPARED, compared
-from kinpack.archive.searching.examples import Examples
 from kinpack.archive.searching.filtering import passing
 from kinpack.archive.searching.finer import ORDERED_ANEW, Found, finer_column, ordered_anew
 from kinpack.archive.searching.searched import Searched
+from kinpack.archive.searching.sought import Sought
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.distances.ranking import nearest, ranked
+from kinpack.search.engines.table import check_engine
 from kinpack.search.hit import Hit
 from kinpack.search.query import Query
 from kinpack.search.scale import TWIN_SHARE, similarities
@@ -59,13 +60,15 @@ class Searcher:
 
     def search(self, query: Query, *, engine: str, threads: int) -> list[Hit]:
         """Answer a query; raises as ``Reader.search``."""
+        check_engine(engine)
         mask = self._passing(query)
         weighed = self._weighed(query)
         number = query.number_compared
         most = max(query.last, COMPARED if number is None else number)
         run = _Run(query, weighed, mask, self._searched, engine, threads)
         positions, distances = run.found(most)
-        told = distances.astype(np.float32)
+        skipped = int(query.offset) if number == 0 else 0  # where no comparison moves any hit
+        positions, told = positions[skipped:], distances[skipped:].astype(np.float32)
         if query.words is not None:
             alike = np.exp(-told.astype(np.float64))
         else:
@@ -81,7 +84,7 @@ class Searcher:
         if isinstance(picture, str):
             picture = self._searched.draw(self._searched.rows.position(picture))
         hits = compared(picture, hits, entries, number, self._searched.draw)
-        return hits[int(query.offset) : query.last]
+        return hits[int(query.offset) - skipped : query.last - skipped]
 
     def _passing(self, query: Query) -> NDArray[np.bool_] | None:
         """The mask of a query's filters; that of the last ones is kept."""
@@ -148,9 +151,9 @@ class _Run:
         self._searched = searched
         self._engine, self._threads = engine, threads
         self._plain = len(weighed) == 1 and not isinstance(query.codes, Mapping)
-        self._examples: list[Examples] = []
+        self._sought: list[Sought] = []
         if query.words is None:
-            self._examples = [self._of(one.column) for one in weighed]
+            self._sought = [self._of(one.column) for one in weighed]
 
     @property
     def _finer(self) -> str | None:
@@ -172,10 +175,10 @@ class _Run:
             positions, distances = self._nearest(many)
             ended = len(positions) < many
             if within is not None:
+                near = distances.astype(np.float32) <= within
                 # Past those that longer codes order anew, distances only rise.
                 rises = many > (ORDERED_ANEW if self._finer else 0)
-                ended = ended or (rises and distances[-1] > within)
-                near = distances.astype(np.float32) <= within
+                ended = ended or (rises and not near[-1])
                 positions, distances = positions[near], distances[near]
             if self._query.distinct:
                 kept = self._distinct(positions, most)
@@ -191,7 +194,7 @@ class _Run:
             return found_by_words(self._query.words, many, column, self._searched, self._mask)
         finer = self._finer
         scanned = many if finer is None else max(many, ORDERED_ANEW)
-        single = self._examples[0].single if self._plain else None
+        single = self._sought[0].single if self._plain else None
         if single is None:
             hits = self._summed(scanned)
         else:
@@ -206,23 +209,23 @@ class _Run:
         if finer is not None:
             longer = self._searched.rows.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
             finest = self._searched.described(finer)
-            examples = Examples.of(self._query, finer, finest, self._searched.rows)
-            examples = replace(examples, apart=self._examples[0].apart)
-            hits = ordered_anew(hits, longer, finest.quantiser, examples.of_codes)
+            sought = Sought.of(self._query, finer, finest, self._searched.rows)
+            sought = replace(sought, apart=self._sought[0].apart)
+            hits = ordered_anew(hits, longer, finest.quantiser, sought.of_codes)
         if self._plain and isinstance(self._query.single, str) and len(hits[0]):
             hits = self._itself_first(hits, self._searched.rows.position(self._query.single))
         return hits[0][:many], hits[1][:many]
 
-    def _of(self, column: Column) -> Examples:
+    def _of(self, column: Column) -> Sought:
         """The examples among the codes of a column."""
-        found = Examples.of(self._query, column.name, column.describer, self._searched.rows)
+        found = Sought.of(self._query, column.name, column.describer, self._searched.rows)
         return replace(found, apart=column.apart) if found.unliked else found
 
     def _summed(self, k: int) -> Found:
         """The k nearest by the sum over columns and examples: of all images it is taken."""
         positions = self._candidates()
         total = np.zeros(len(positions))
-        for (column, factor), examples in zip(self._weighed, self._examples, strict=True):
+        for (column, factor), examples in zip(self._weighed, self._sought, strict=True):
             rows = None if len(positions) == len(column.positions) else column.rows_of(positions)
             distances = examples.joined(
                 [column.index.distances(one, rows) for one in examples.liked],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kinpack.search.distances.distance import SearchError
 from kinpack.search.engines.engine import Registration
 from kinpack.search.engines.fast_scan import FastScan
 from kinpack.search.engines.numpy_scan import NumpyScan
@@ -13,3 +14,13 @@ ENGINES = {
     "faiss": Registration(build=FastScan, from_codes=1 << 15, after_scanned=20_000_000),
 }
 """Engines by name; ``auto`` takes the last one that pays."""
+
+
+def check_engine(name: str) -> None:
+    """See that there is an engine of a name, or that it is ``auto``.
+
+    Raises:
+        SearchError: there is none.
+    """
+    if name not in ("auto", *ENGINES):
+        raise SearchError(f"there is no engine {name!r}: use auto, {', '.join(ENGINES)}")

@@ -20,12 +20,12 @@ from kinpack.search.query import Example, Query
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
 
-UNLIKED = 0.5
+UNLIKED = 0.25
 """How much it counts that an image is nearer to an unliked example than strangers lie apart."""
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class Sought:
     """What is liked and what is not, as it is compared with the codes of one column.
 
     Attributes:
@@ -74,7 +74,7 @@ class Examples:
 
     @classmethod
     def of(cls, query: Query, column: str, describer: Describer, rows: Rows) -> Self:
-        """The examples of a query, or its vector, described; nothing but ``apart`` is left out.
+        """The examples of a query, or its vector, described; ``apart`` is left as it is.
 
         Args:
             query: not by words.
