@@ -11,6 +11,7 @@ from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_man
 from kinpack.pictures import jpeg_files, jxl_files, png_files, tiff_files
 from kinpack.pictures.colour_tags import note_colours
 from kinpack.pictures.formats import DECODERS, HEAD, Format, format_of, make_ready
+from kinpack.pictures.reading import Damaged
 
 XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 """Where Pillow keeps XMP, from which it would take an orientation, which browsers do not."""
@@ -79,27 +80,40 @@ def _named(file: BinaryIO, found: Format | None) -> str:
     elif found is not None and found.name == "TIFF":
         said = tiff_files.unusual(file)
     if said:
-        return f"a valid {said}, which is not read; convert it to 8 bits a sample, grey or RGB"
+        return _not_read(said)
     return "not a picture, or its head is damaged; replace it or leave it out"
 
 
-def load_pixels(picture: PIL.Image.Image, file: BinaryIO) -> float | None:
-    """Decode an opened JPEG or PNG as far as its file goes.
+def _not_read(said: str) -> str:
+    return f"a valid {said}, which is not read; convert it to 8 bits a sample, grey or RGB"
+
+
+def load_pixels(
+    picture: PIL.Image.Image, file: BinaryIO, damaged: Damaged, where: str
+) -> float | None:
+    """Decode an opened picture; a JPEG or PNG as far as its file goes, if that is asked for.
 
     Args:
         picture: as ``open_picture`` gave it, drafted perhaps; loaded afterwards.
         file: its file.
+        damaged: what is done with one that is cut short.
+        where: what error messages call it.
 
     Returns:
         ``None`` where it is whole; else the share of the picture that is missing, 0 to 1.
 
     Raises:
-        OSError: it is damaged in another way, or nothing of it is there.
+        ImageError: it is of a sort that is not read.
+        OSError: it is cut short and refused, damaged in another way, or nothing of it is there.
     """
     try:
         picture.load()
     except OSError as error:
-        see_memory(error, "a picture")
+        see_memory(error, where)
+        if picture.format in ("JPEG", "MPO") and (said := jpeg_files.unusual(file)):
+            raise ImageError(f"{where}: {_not_read(said)}") from error
+        if damaged == "refuse":
+            raise
         if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
             missing = jpeg_files.load_cut(picture, file)
         elif picture.format == "PNG":

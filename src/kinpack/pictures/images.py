@@ -147,12 +147,10 @@ def _read(
         if draft and size is not None and max(full) > 2 * size:
             # Twice the target is left for the filter, as Pillow's own thumbnails do.
             picture.draft(None, _reduced(full, 2 * size))
-        if file is not None and reading.damaged == "keep":
-            missing = load_pixels(picture, file)
-            if missing is not None:
-                note_missing(missing)
-        else:
+        if file is None:
             picture.load()
+        elif (missing := load_pixels(picture, file, reading.damaged, where)) is not None:
+            note_missing(missing)
         if not draft:
             full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
         _refuse_bomb(full, where)
