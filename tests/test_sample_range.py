@@ -126,6 +126,30 @@ def test_pages_are_held_to_the_limit_on_pixels(monkeypatch: pytest.MonkeyPatch) 
         load_image(tiff((SMALL, {254: 1}), (FULL, {})))
 
 
+def test_white_may_be_zero() -> None:
+    samples = ramp(0, 4095, np.uint16)
+    got = load_image(tiff((samples, {262: 0})))
+    assert np.abs(got[:, :, 0] - (255 - plain(samples, 0, 4095))).max() <= 0.5001
+    got = load_image(tiff((samples, {262: 0})), sample_range=(0, 65535))
+    assert np.abs(got[:, :, 0] - (255 - plain(samples, 0, 65535))).max() <= 0.5001
+
+
+def test_twelve_bits_that_are_packed() -> None:
+    samples = ramp(0, 200, np.uint16)[:, :6]
+    pairs = samples.reshape(-1, 2).astype(np.uint32)
+    bits = pairs[:, 0] << 12 | pairs[:, 1]
+    packed = np.stack([bits >> 16, bits >> 8 & 255, bits & 255], axis=1).astype(np.uint8)
+    data = tiff((packed.reshape(13, 9), {256: 6, 258: 12}))
+    got = load_image(data)
+    assert np.abs(got[:, :, 0] - plain(samples, 0, 4095)).max() <= 0.5001
+
+
+@pytest.mark.parametrize("format_", ["JPEG2000", "PPM"])
+def test_formats_that_scale_are_not_guessed_about(format_: str) -> None:
+    data = coded(PIL.Image.fromarray(ramp(0, 4095, np.uint16)), format_)
+    assert load_image(data).max() == 16
+
+
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
     b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '

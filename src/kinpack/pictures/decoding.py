@@ -13,6 +13,7 @@ from kinpack.pictures.colour_tags import note_colours
 from kinpack.pictures.formats import DECODERS, HEAD, Format, format_of, make_ready
 from kinpack.pictures.reading import Damaged
 
+_TGA_FLAGS, _TGA_ALPHA_BITS = 17, 15
 XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 """Where Pillow keeps XMP, from which it would take an orientation, which browsers do not."""
 
@@ -124,6 +125,45 @@ def load_pixels(
             raise
         return missing
     return None
+
+
+def clear_what_is_not_there(picture: PIL.Image.Image, file: BinaryIO) -> None:
+    """Clear what the first frame of a GIF leaves of its canvas; make a false alpha opaque.
+
+    Args:
+        picture: as ``open_picture`` gave it, loaded; changed in place.
+        file: its file.
+    """
+    if picture.format == "GIF":
+        _clear_around(picture)
+    elif picture.format == "TGA" and picture.mode == "RGBA":
+        file.seek(_TGA_FLAGS)
+        if not file.read(1)[0] & _TGA_ALPHA_BITS:
+            picture.putalpha(255)
+
+
+def _clear_around(picture: PIL.Image.Image) -> None:
+    """Give what lies around a GIF's first frame a colour that the frame does not have, as clear.
+
+    Browsers show nothing there, whatever the background is said to be.
+    """
+    frame = getattr(picture, "dispose_extent", None)
+    if frame is None or frame == (0, 0, *picture.size) or "transparency" in picture.info:
+        return
+    if picture.mode not in ("L", "P"):
+        return
+    left, top, right, bottom = frame
+    width, height = picture.size
+    around = [(0, 0, width, top), (0, bottom, width, height)]
+    around += [(0, top, left, bottom), (right, top, width, bottom)]
+    used = picture.crop(frame).histogram()
+    free = next((level for level, count in enumerate(used) if not count), None)
+    if free is None:  # of 256 colours the one that is used least is lost
+        free = min(range(256), key=used.__getitem__)
+    for box in around:
+        if box[0] < box[2] and box[1] < box[3]:
+            picture.paste(free, box)
+    picture.info["transparency"] = free
 
 
 def bomb(where: str) -> ImageError:

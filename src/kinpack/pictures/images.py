@@ -23,7 +23,14 @@ from kinpack.arguments import path_of
 from kinpack.errors import ImageError, see_memory, shown
 from kinpack.limits import too_many
 from kinpack.pictures.colour import to_plain_mode
-from kinpack.pictures.decoding import XMP, bomb, damage, load_pixels, open_picture
+from kinpack.pictures.decoding import (
+    XMP,
+    bomb,
+    clear_what_is_not_there,
+    damage,
+    load_pixels,
+    open_picture,
+)
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, note_missing
 from kinpack.pictures.sample_range import range_of
@@ -151,6 +158,8 @@ def _read(
             picture.load()
         elif (missing := load_pixels(picture, file, reading.damaged, where)) is not None:
             note_missing(missing)
+        if file is not None:
+            clear_what_is_not_there(picture, file)
         if not draft:
             full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
         _refuse_bomb(full, where)

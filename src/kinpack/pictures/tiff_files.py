@@ -9,6 +9,7 @@ from PIL import TiffImagePlugin
 
 _SORT, _OLD_SORT, _BITS, _SAMPLES, _FORMAT = 254, 255, 258, 277, 339
 _LOW, _HIGH, _REAL_LOW, _REAL_HIGH = 280, 281, 340, 341
+_PHOTOMETRIC = 262
 _REDUCED = 1
 _OLD_REDUCED = 2
 _MOST_PAGES = 64
@@ -39,14 +40,20 @@ def _is_reduced(picture: PIL.Image.Image) -> bool:
 
 
 def stated_range(picture: PIL.Image.Image) -> tuple[float, float] | None:
-    """The least and greatest sample that a file states, where it does so and they make a range."""
+    """The least and greatest sample that a file states, or that its bits allow if fewer than 16."""
     tags = _tags(picture)
     for low, high in ((_REAL_LOW, _REAL_HIGH), (_LOW, _HIGH)):
         most = _first(tags.get(high))
         if most is not None:
             least = _first(tags.get(low)) or 0.0
             return (least, most) if least < most else None
-    return None
+    bits, format_ = _first(tags.get(_BITS)), _first(tags.get(_FORMAT)) or 1
+    return (0.0, 2**bits - 1) if bits and bits < 16 and format_ == 1 else None
+
+
+def white_is_zero(picture: PIL.Image.Image) -> bool:
+    """Tell whether the greatest sample is black, as in scans of film."""
+    return bool(_tags(picture).get(_PHOTOMETRIC) == 0)
 
 
 def unusual(file: BinaryIO) -> str | None:
