@@ -173,6 +173,7 @@ VALID: dict[str, tuple[bytes, str]] = {
     ),
     "HEIC": (HEIC, "HEIC"),
     "JPEG XL": (JXL, "JPEG XL"),
+    "a raw file": (tiff((PICTURE, {50706: [1, 4, 0, 0]})), "camera raw"),
     "Photoshop": (b"8BPS" + bytes(40), "Photoshop, which is not read; convert it"),
     "OpenEXR": (b"v/1\x01" + bytes(40), "OpenEXR"),
     "DICOM": (bytes(128) + b"DICM" + bytes(40), "DICOM"),
@@ -197,7 +198,7 @@ def test_damaged_directories_are_still_called_damaged() -> None:
 
 
 def test_a_camera_s_preview_is_not_taken_for_its_picture(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"camera raw files are not read"):
+    with pytest.raises(SourceError, match=r"camera raw is read where the package rawpy"):
         open_source(write(tmp_path, {"a.nef": tiff((PICTURE, {}))}))
 
 

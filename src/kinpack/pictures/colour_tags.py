@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import PIL.Image
 
-from kinpack.pictures import png_files
+from kinpack.pictures.files import png
 from kinpack.pictures.formats import Format
 from kinpack.pictures.made_profiles import (
     CURVES,
@@ -37,7 +37,7 @@ def note_colours(picture: PIL.Image.Image, file: BinaryIO, found: Format | None)
     has_profile = bool(picture.info.get("icc_profile"))
     if found.name == "PNG":
         at = file.tell()
-        stated = _of_cicp(png_files.chunk(file, b"cICP"))
+        stated = _of_cicp(png.chunk(file, b"cICP"))
         file.seek(at)
         if stated is None and not has_profile and "srgb" not in picture.info:
             stated = _of_gamma(picture.info.get("gamma"), picture.info.get("chromaticity"))

@@ -8,9 +8,10 @@ import PIL.Image
 
 from kinpack.errors import ImageError, see_memory
 from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
-from kinpack.pictures import jpeg_files, jxl_files, png_files, tiff_files
 from kinpack.pictures.colour_tags import note_colours
-from kinpack.pictures.formats import DECODERS, HEAD, Format, format_of, make_ready
+from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff
+from kinpack.pictures.formats import DECODERS, HEAD, RAW, Format, format_of, make_ready
+from kinpack.pictures.large_pictures import is_large
 from kinpack.pictures.reading import Damaged
 
 _TGA_FLAGS, _TGA_ALPHA_BITS = 17, 15
@@ -18,7 +19,7 @@ XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 """Where Pillow keeps XMP, from which it would take an orientation, which browsers do not."""
 
 
-def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
+def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
     """Open a picture file; its pixels are decoded when it is loaded.
 
     Of a TIFF the first page is chosen that is no reduced copy of another. An orientation that XMP
@@ -28,20 +29,27 @@ def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
         file: the file, at its beginning.
         where: what error messages call it.
 
+    Returns:
+        The picture, and the file that it lies in: of a camera's raw file the preview.
+
     Raises:
         ImageError: it is no picture, is damaged, of a sort that is not read, or too large.
     """
     most_pixels()  # Pillow's own limit may have to be raised first
     found = format_of(file.read(HEAD))
+    if found is not None and found.name == "TIFF" and tiff.is_camera_raw(file):
+        found = RAW
     file.seek(0)
     try:
+        if found is RAW and RAW.is_read:
+            return _preview(file, where)
         if found is not None and found.extra is not None and found.is_read:
-            if found.name == "JPEG XL" and (what := too_many(*jxl_files.size(file))):
+            if found.name == "JPEG XL" and (what := too_many(*jxl.size(file))):
                 raise ImageError(f"{where}: {what}")  # its decoder draws all at once
             make_ready(found.extra)
         picture = _opened(file, found)
         if found is not None and found.name == "TIFF":
-            tiff_files.choose_page(picture)
+            tiff.choose_page(picture)
         note_colours(picture, file, found)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise bomb(where) from error
@@ -53,17 +61,32 @@ def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
         raise damage(where, error) from error
     for key in XMP:
         picture.info.pop(key, None)
-    return picture
+    return picture, file
+
+
+def _preview(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
+    try:
+        found, turn = camera_raw.preview(file)
+    except ValueError as error:
+        raise ImageError(f"{where}: {error}; export it as JPEG or TIFF") from error
+    if isinstance(found, PIL.Image.Image):
+        picture = found
+    else:
+        picture, file = open_picture(found, where)
+    camera_raw.note_turn(picture, turn)
+    return picture, file
 
 
 def _opened(file: BinaryIO, found: Format | None) -> PIL.Image.Image:
     formats = [found.decoder] if found and found.is_read and found.decoder else DECODERS
+    if found is RAW:
+        raise PIL.UnidentifiedImageError
     try:
         return PIL.Image.open(file, formats=formats)
     except PIL.UnidentifiedImageError:
         if found is None or found.name != "PNG":
             raise
-        mended = png_files.without_spoilt_notes(file)
+        mended = png.without_spoilt_notes(file)
         if mended is None:
             raise
         return PIL.Image.open(mended, formats=["PNG"])
@@ -77,9 +100,9 @@ def _named(file: BinaryIO, found: Format | None) -> str:
         return f"this is {found.name}, which is not read; convert it to PNG, TIFF or JPEG"
     said = None
     if found is not None and found.name == "JPEG":
-        said = jpeg_files.unusual(file)
+        said = jpeg.unusual(file)
     elif found is not None and found.name == "TIFF":
-        said = tiff_files.unusual(file)
+        said = tiff.unusual(file)
     if said:
         return _not_read(said)
     return "not a picture, or its head is damaged; replace it or leave it out"
@@ -111,14 +134,14 @@ def load_pixels(
         picture.load()
     except OSError as error:
         see_memory(error, where)
-        if picture.format in ("JPEG", "MPO") and (said := jpeg_files.unusual(file)):
+        if picture.format in ("JPEG", "MPO") and (said := jpeg.unusual(file)):
             raise ImageError(f"{where}: {_not_read(said)}") from error
         if damaged == "refuse":
             raise
         if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
-            missing = jpeg_files.load_cut(picture, file)
+            missing = jpeg.load_cut(picture, file, fine=not is_large(picture.size))
         elif picture.format == "PNG":
-            missing = png_files.load_cut(picture, file)
+            missing = png.load_cut(picture, file)
         else:
             raise
         if missing >= 1:

@@ -137,7 +137,7 @@ def _open(file: BinaryIO, n_bytes: int, reading: Reading, where: str) -> Image:
     """Decode a picture file of ``n_bytes`` bytes."""
     if n_bytes == 0:
         raise ImageError(f"{where}: the file is empty; replace it or leave it out")
-    picture = open_picture(file, where)
+    picture, file = open_picture(file, where)
     # Closed before the next large one is read, so that its pixels are gone.
     with alone_if_large(picture.size), closing(picture):
         return _read(picture, reading, where, file=file)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import PIL.Image
 
 from kinpack.errors import ImageError
+from kinpack.pictures.files.tiff import stated_range, white_is_zero
 from kinpack.pictures.reading import SampleRange
-from kinpack.pictures.tiff_files import stated_range, white_is_zero
 
 _STRIP = 1 << 20  # pixels
 _FLOATS = (1.0, 255.0, 65535.0)

@@ -13,7 +13,6 @@ from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import (
     HEAD,
     PICTURE_SUFFIXES,
-    RAW_SUFFIXES,
     cures,
     format_of,
     is_picture_name,
@@ -266,6 +265,4 @@ def _holds_picture(path: str) -> bool:
             found = format_of(file.read(HEAD))
     except OSError:
         return False
-    return (
-        found is not None and found.is_read and (found.name != "TIFF" or suffix not in RAW_SUFFIXES)
-    )
+    return found is not None and found.is_read

@@ -9,7 +9,8 @@ from PIL import TiffImagePlugin
 
 _SORT, _OLD_SORT, _BITS, _SAMPLES, _FORMAT = 254, 255, 258, 277, 339
 _LOW, _HIGH, _REAL_LOW, _REAL_HIGH = 280, 281, 340, 341
-_PHOTOMETRIC = 262
+_PHOTOMETRIC, _MAKE, _BELOW, _DNG = 262, 271, 330, 50706
+_SENSORS = (32803, 34892)
 _REDUCED = 1
 _OLD_REDUCED = 2
 _MOST_PAGES = 64
@@ -56,17 +57,34 @@ def white_is_zero(picture: PIL.Image.Image) -> bool:
     return bool(_tags(picture).get(_PHOTOMETRIC) == 0)
 
 
+def is_camera_raw(file: BinaryIO) -> bool:
+    """Tell whether a file is a camera's, whose pages are previews and what its sensor saw."""
+    try:
+        tags = _directory(file)
+        if _DNG in tags or _first(tags.get(_PHOTOMETRIC)) in _SENSORS:
+            return True
+        reduced = int(_first(tags.get(_SORT)) or 0) & _REDUCED
+        return bool(reduced and _MAKE in tags and _BELOW in tags)
+    except Exception:  # whatever a damaged directory leads to
+        return False
+
+
+def _directory(file: BinaryIO) -> Any:
+    """The tags of the first page."""
+    file.seek(0)
+    head = file.read(8)
+    if b"\x2b" in head[2:4]:
+        head += file.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+    file.seek(directory.next)
+    directory.load(file)
+    return directory
+
+
 def unusual(file: BinaryIO) -> str | None:
     """Say what a file holds whose directory is sound; ``None`` where it is not."""
     try:
-        file.seek(0)
-        head = file.read(8)
-        if head[2:3] == b"\x2b" or head[3:4] == b"\x2b":
-            head += file.read(8)
-        directory = TiffImagePlugin.ImageFileDirectory_v2(head)
-        file.seek(directory.next)
-        directory.load(file)
-        tags: Any = directory
+        tags = _directory(file)
         bits = tags.get(_BITS, (1,))
         samples = int(tags.get(_SAMPLES, 1))
         format_ = _FORMATS[int(_first(tags.get(_FORMAT)) or 1)]
