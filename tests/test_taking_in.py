@@ -171,6 +171,7 @@ VALID: dict[str, tuple[bytes, str]] = {
         tiff((np.zeros((8, 8, 5), np.uint8), {262: 1, 338: [0] * 4})),
         "5 unsigned samples of 8 bits",
     ),
+    "a strange compression": (tiff((PICTURE, {259: 50002})), "TIFF of the compression 50002"),
     "HEIC": (HEIC, "HEIC"),
     "JPEG XL": (JXL, "JPEG XL"),
     "a raw file": (tiff((PICTURE, {50706: [1, 4, 0, 0]})), "camera raw"),
@@ -192,7 +193,8 @@ def test_what_is_valid_but_not_read_is_named(what: str) -> None:
 
 
 def test_damaged_directories_are_still_called_damaged() -> None:
-    for data in (b"II*\0" + struct.pack("<I", 8) + b"\xff" * 30, b"\xff\xd8\xff\xc0"):
+    usual = tiff((PICTURE, {262: 9999}))  # of colours that nobody knows
+    for data in (b"II*\0" + struct.pack("<I", 8) + b"\xff" * 30, b"\xff\xd8\xff\xc0", usual):
         with pytest.raises(ImageError, match="damaged"):
             load_image(data)
 

@@ -58,6 +58,8 @@ def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{where}: {_named(file, found)}") from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
+        if found is not None and found.name == "TIFF" and (said := tiff.unusual(file)):
+            raise ImageError(f"{where}: {_not_read(said)}") from error
         raise damage(where, error) from error
     for key in XMP:
         picture.info.pop(key, None)

@@ -9,12 +9,19 @@ from PIL import TiffImagePlugin
 
 _SORT, _OLD_SORT, _BITS, _SAMPLES, _FORMAT = 254, 255, 258, 277, 339
 _LOW, _HIGH, _REAL_LOW, _REAL_HIGH = 280, 281, 340, 341
+_COMPRESSION = 259
 _PHOTOMETRIC, _MAKE, _BELOW, _DNG = 262, 271, 330, 50706
 _SENSORS = (32803, 34892)
 _REDUCED = 1
 _OLD_REDUCED = 2
 _MOST_PAGES = 64
 """Pages that are looked at for the picture itself."""
+_USUAL = {
+    *((1, "unsigned", bits) for bits in (1, 2, 4, 8, 12, 16, 32)),
+    *((1, "signed", bits) for bits in (8, 16, 32)),
+    *((samples, "unsigned", bits) for samples in (2, 3, 4) for bits in (8, 16)),
+    (1, "float", 32),
+}
 _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "complex float"}
 
 
@@ -88,10 +95,15 @@ def unusual(file: BinaryIO) -> str | None:
         bits = tags.get(_BITS, (1,))
         samples = int(tags.get(_SAMPLES, 1))
         format_ = _FORMATS[int(_first(tags.get(_FORMAT)) or 1)]
+        packing = int(tags.get(_COMPRESSION, 1))
         width, height = int(tags[256]), int(tags[257])
     except Exception:  # whatever a damaged directory leads to
         return None
     if not (width > 0 and height > 0 and samples > 0 and len(bits)):
+        return None
+    if packing not in TiffImagePlugin.COMPRESSION_INFO:
+        return f"TIFF of the compression {packing}"
+    if (samples, format_, *sorted(set(bits))) in _USUAL:  # so something else is wrong
         return None
     depths = "/".join(map(str, sorted(set(bits))))
     return f"TIFF of {samples} {format_} sample{'s' * (samples > 1)} of {depths} bits a pixel"
