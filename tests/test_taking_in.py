@@ -275,5 +275,8 @@ def test_the_range_of_grey_is_an_option(tmp_path: Path) -> None:
     run("pack", folder, "-o", tmp_path / "x.kin", *words)
     run("get", tmp_path / "x.kin", "a.tif", "-o", tmp_path / "a.png")
     assert np.unique(load_image(tmp_path / "a.png")).tolist() == [128]
+    run("add", tmp_path / "x.kin", write(tmp_path / "more", {"c.tif": tiff((deep, {}))}))
+    run("get", tmp_path / "x.kin", "c.tif", "-o", tmp_path / "c.png")
+    assert np.unique(load_image(tmp_path / "c.png")).tolist() == [128]
     for wrong in ("5", "9,3", "a,b", "0,nan", "1,2,3"):
         run("pack", folder, "-o", tmp_path / "y.kin", "--range", wrong, code=2)

@@ -85,14 +85,18 @@ def to_8_bits(
         Grey, and alpha where one value is transparent.
     """
     low, high = samples
-    given = np.asarray(picture)
-    if picture.mode != "F" and (low, high) == (0, 65535) and given.dtype == np.uint16:
-        grey = (given.astype(np.uint32) * 255 + 32767) // 65535
-    else:
-        scaled = (given.astype(np.float64) - low) * (255 / (high - low))
-        grey = np.rint(np.nan_to_num(scaled, posinf=255, neginf=0).clip(0, 255))
-    alpha = None
     clear = picture.info.get("transparency")
-    if isinstance(clear, int):
-        alpha = PIL.Image.fromarray(np.where(given == clear, 0, 255).astype(np.uint8))
-    return PIL.Image.fromarray(grey.astype(np.uint8)), alpha
+    grey = np.empty((picture.height, picture.width), np.uint8)
+    alpha = np.empty_like(grey) if isinstance(clear, int) else None
+    top = 0
+    for given in _strips(picture):
+        rows = slice(top, top + len(given))
+        if (low, high) == (0, 65535) and given.dtype == np.uint16:
+            grey[rows] = (given.astype(np.uint32) * 255 + 32767) // 65535
+        else:
+            scaled = (given.astype(np.float64) - low) * (255 / (high - low))
+            grey[rows] = np.rint(np.nan_to_num(scaled, posinf=255, neginf=0).clip(0, 255))
+        if alpha is not None:
+            alpha[rows] = np.where(given == clear, np.uint8(0), np.uint8(255))
+        top += len(given)
+    return PIL.Image.fromarray(grey), None if alpha is None else PIL.Image.fromarray(alpha)
