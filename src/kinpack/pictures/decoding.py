@@ -66,6 +66,21 @@ def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]
     return picture, file
 
 
+def size_drawn_on_opening(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of a picture that opening a file draws, as JPEG XL's decoder does, else 0.
+
+    The file is left at its beginning.
+    """
+    found = format_of(file.read(HEAD))
+    file.seek(0)
+    if found is None or found.name != "JPEG XL" or not found.is_read:
+        return 0, 0
+    try:
+        return jxl.size(file)
+    except ValueError:
+        return 0, 0  # such a file is refused
+
+
 def _preview(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
     try:
         found, turn = camera_raw.preview(file)

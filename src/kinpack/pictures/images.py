@@ -30,6 +30,7 @@ from kinpack.pictures.decoding import (
     damage,
     load_pixels,
     open_picture,
+    size_drawn_on_opening,
 )
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, note_missing
@@ -137,10 +138,11 @@ def _open(file: BinaryIO, n_bytes: int, reading: Reading, where: str) -> Image:
     """Decode a picture file of ``n_bytes`` bytes."""
     if n_bytes == 0:
         raise ImageError(f"{where}: the file is empty; replace it or leave it out")
-    picture, file = open_picture(file, where)
-    # Closed before the next large one is read, so that its pixels are gone.
-    with alone_if_large(picture.size), closing(picture):
-        return _read(picture, reading, where, file=file)
+    with alone_if_large(size_drawn_on_opening(file)):
+        picture, file = open_picture(file, where)
+        # Closed before the next large one is read, so that its pixels are gone.
+        with alone_if_large(picture.size), closing(picture):
+            return _read(picture, reading, where, file=file)
 
 
 def _read(
