@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 import PIL.Image
-from PIL import TiffImagePlugin
 
 _SORT, _OLD_SORT, _BITS, _SAMPLES, _FORMAT = 254, 255, 258, 277, 339
 _LOW, _HIGH, _REAL_LOW, _REAL_HIGH = 280, 281, 340, 341
@@ -78,6 +77,8 @@ def is_camera_raw(file: BinaryIO) -> bool:
 
 def _directory(file: BinaryIO) -> Any:
     """The tags of the first page."""
+    from PIL import TiffImagePlugin
+
     file.seek(0)
     head = file.read(8)
     if b"\x2b" in head[2:4]:
@@ -101,7 +102,9 @@ def unusual(file: BinaryIO) -> str | None:
         return None
     if not (width > 0 and height > 0 and samples > 0 and len(bits)):
         return None
-    if packing not in TiffImagePlugin.COMPRESSION_INFO:
+    from PIL.TiffImagePlugin import COMPRESSION_INFO
+
+    if packing not in COMPRESSION_INFO:
         return f"TIFF of the compression {packing}"
     if (samples, format_, *sorted(set(bits))) in _USUAL:  # so something else is wrong
         return None
