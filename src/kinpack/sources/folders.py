@@ -169,7 +169,7 @@ def scan(root: str, patterns: Patterns) -> FolderContent:
     if pictures:
         kinds.update(map(suffix_of, tables))
     left_out = LeftOut(
-        dict(sorted(kinds.items(), key=lambda one: (-one[1], one[0]))),
+        dict(sorted(kinds.items(), key=lambda one: (-one[1], not one[0], one[0]))),
         found.hidden,
         tuple(sorted(found.folders)),
         found.excluded,
