@@ -119,6 +119,13 @@ def test_else_the_first_page_is() -> None:
     np.testing.assert_array_equal(load_image(bytes(loop)), SMALL)
 
 
+def test_a_reduced_page_does_not_stand_for_one_that_is_lost() -> None:
+    data = tiff((SMALL, {254: 1}), (FULL, {}))
+    for end in (len(data) - 60, len(data) - 150, len(data) // 2, SMALL.size + 300):
+        with pytest.raises(ImageError, match="damaged"):
+            load_image(data[:end])
+
+
 def test_pages_are_held_to_the_limit_on_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KINPACK_MAX_PIXELS", str(SMALL.size))
     assert load_image(tiff((SMALL, {}))).shape == SMALL.shape

@@ -25,13 +25,17 @@ _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 5: "complex integer", 6: "co
 
 
 def choose_page(picture: PIL.Image.Image) -> None:
-    """Go to the first page of an opened file that is no reduced copy, or else stay at the first."""
+    """Go to the first page of an opened file that is no reduced copy, or else stay at the first.
+
+    Raises:
+        Exception: whatever Pillow raises where a page is damaged.
+    """
     if not _is_reduced(picture):
         return
     for page in range(1, _MOST_PAGES):
         try:
             picture.seek(page)
-        except (EOFError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+        except EOFError:  # there are no more
             break
         if not _is_reduced(picture):
             return
