@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def png(image: Image, *notes: bytes, after: bytes = b"") -> bytes:
     return PNG + head + b"".join(notes) + body + after + chunk(b"IEND", b"")
 
 
-def tiff(*pages: tuple[NDArray[Any], dict[int, int | Sequence[int]]]) -> bytes:
+def tiff(*pages: tuple[NDArray[Any], Mapping[int, int | Sequence[int]]]) -> bytes:
     """A TIFF of uncompressed pages.
 
     Args:
@@ -76,7 +76,7 @@ def tiff(*pages: tuple[NDArray[Any], dict[int, int | Sequence[int]]]) -> bytes:
         }
         if channels not in (1, 3):
             tags[338] = [0] * (channels - (3 if channels > 3 else 1))
-        out = _with_directory(out, link, tags | more)
+        out = _with_directory(out, link, {**tags, **more})
         link = len(out) - 4
     return bytes(out)
 

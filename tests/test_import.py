@@ -39,6 +39,7 @@ FLOORS = {
     "archive/stores": 1,
     "learn/models": 1,
     "pictures": 2,
+    "pictures/files": 1,
     "networks": 2,
     "sources": 3,
     "describers": 3,

@@ -72,9 +72,9 @@ def test_size_reduces_what_is_larger(tmp_path: Path) -> None:
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"no images in .*no files"):
         open_source(tmp_path)
-    (tmp_path / "a.heic").touch()
+    (tmp_path / "a.psd").touch()
     (tmp_path / "README").touch()
-    with pytest.raises(SourceError, match=r"\.heic 1, no suffix 1"):
+    with pytest.raises(SourceError, match=r"\.psd 1, no suffix 1"):
         open_source(tmp_path)
 
 

@@ -43,6 +43,7 @@ from kinpack.cli.options import (
 from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
+from kinpack.pictures.reading import Damaged
 from kinpack.sources.opening import left_out_of, subset
 
 SEEN = 16
@@ -169,6 +170,10 @@ def pack(
         "classic": asked.classic,
         "effort": asked.effort,
     }
+    if sample_range != "auto":
+        metadata["range"] = list(sample_range)
+    if damaged != "keep":
+        metadata["damaged"] = damaged
     named = {one.name: one for one in finders}
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
@@ -210,17 +215,20 @@ def add(
     on_duplicate: OnDuplicate = "error",
     include: Include = None,
     exclude: Exclude = None,
-    damaged: DamagedOption = "keep",
-    sample_range: Range = "auto",
+    damaged: Annotated[
+        Damaged | None,
+        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+    ] = None,
+    sample_range: Range = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
 
-    The images that are there stay untouched. New ones get the quality or PSNR, and the size, that
-    the archive was packed with, unless you give others. An archive that was packed with --max-bytes
-    needs --quality or --min-psnr.
+    The images that are there stay untouched. New ones get the quality or PSNR, the size, and the
+    range of grey, that the archive was packed with, unless you give others. An archive that was
+    packed with --max-bytes needs --quality or --min-psnr.
 
     Example:
       kinpack add photos.kin more
@@ -242,8 +250,8 @@ def add(
             split=split,
             include=include or (),
             exclude=exclude or (),
-            damaged=damaged,
-            sample_range=sample_range,
+            damaged=damaged or noted.get("damaged", "keep"),
+            sample_range=sample_range or noted.get("range", "auto"),
         )
         images = open_together(source, choice, size=size)
         broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)

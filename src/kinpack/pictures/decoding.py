@@ -8,15 +8,18 @@ import PIL.Image
 
 from kinpack.errors import ImageError, see_memory
 from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
-from kinpack.pictures import jpeg_files, jxl_files, png_files, tiff_files
 from kinpack.pictures.colour_tags import note_colours
-from kinpack.pictures.formats import DECODERS, HEAD, Format, format_of, make_ready
+from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff
+from kinpack.pictures.formats import DECODERS, HEAD, RAW, Format, format_of, make_ready
+from kinpack.pictures.large_pictures import is_large
+from kinpack.pictures.reading import Damaged
 
+_TGA_FLAGS, _TGA_ALPHA_BITS = 17, 15
 XMP = ("xmp", "XML:com.adobe.xmp", "Raw profile type xmp")
 """Where Pillow keeps XMP, from which it would take an orientation, which browsers do not."""
 
 
-def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
+def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
     """Open a picture file; its pixels are decoded when it is loaded.
 
     Of a TIFF the first page is chosen that is no reduced copy of another. An orientation that XMP
@@ -26,20 +29,27 @@ def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
         file: the file, at its beginning.
         where: what error messages call it.
 
+    Returns:
+        The picture, and the file that it lies in: of a camera's raw file the preview.
+
     Raises:
         ImageError: it is no picture, is damaged, of a sort that is not read, or too large.
     """
     most_pixels()  # Pillow's own limit may have to be raised first
     found = format_of(file.read(HEAD))
+    if found is not None and found.name == "TIFF" and tiff.is_camera_raw(file):
+        found = RAW
     file.seek(0)
     try:
+        if found is RAW and RAW.is_read:
+            return _preview(file, where)
         if found is not None and found.extra is not None and found.is_read:
-            if found.name == "JPEG XL" and (what := too_many(*jxl_files.size(file))):
+            if found.name == "JPEG XL" and (what := too_many(*jxl.size(file))):
                 raise ImageError(f"{where}: {what}")  # its decoder draws all at once
             make_ready(found.extra)
         picture = _opened(file, found)
         if found is not None and found.name == "TIFF":
-            tiff_files.choose_page(picture)
+            tiff.choose_page(picture)
         note_colours(picture, file, found)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise bomb(where) from error
@@ -48,20 +58,52 @@ def open_picture(file: BinaryIO, where: str) -> PIL.Image.Image:
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{where}: {_named(file, found)}") from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
+        if found is not None and found.name == "TIFF" and (said := tiff.unusual(file)):
+            raise ImageError(f"{where}: {_not_read(said)}") from error
         raise damage(where, error) from error
     for key in XMP:
         picture.info.pop(key, None)
-    return picture
+    return picture, file
+
+
+def size_drawn_on_opening(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of a picture that opening a file draws, as JPEG XL's decoder does, else 0.
+
+    The file is left at its beginning.
+    """
+    found = format_of(file.read(HEAD))
+    file.seek(0)
+    if found is None or found.name != "JPEG XL" or not found.is_read:
+        return 0, 0
+    try:
+        return jxl.size(file)
+    except ValueError:
+        return 0, 0  # such a file is refused
+
+
+def _preview(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
+    try:
+        found, turn = camera_raw.preview(file)
+    except ValueError as error:
+        raise ImageError(f"{where}: {error}; export it as JPEG or TIFF") from error
+    if isinstance(found, PIL.Image.Image):
+        picture = found
+    else:
+        picture, file = open_picture(found, where)
+    camera_raw.note_turn(picture, turn)
+    return picture, file
 
 
 def _opened(file: BinaryIO, found: Format | None) -> PIL.Image.Image:
     formats = [found.decoder] if found and found.is_read and found.decoder else DECODERS
+    if found is RAW:
+        raise PIL.UnidentifiedImageError
     try:
         return PIL.Image.open(file, formats=formats)
     except PIL.UnidentifiedImageError:
         if found is None or found.name != "PNG":
             raise
-        mended = png_files.without_spoilt_notes(file)
+        mended = png.without_spoilt_notes(file)
         if mended is None:
             raise
         return PIL.Image.open(mended, formats=["PNG"])
@@ -75,41 +117,93 @@ def _named(file: BinaryIO, found: Format | None) -> str:
         return f"this is {found.name}, which is not read; convert it to PNG, TIFF or JPEG"
     said = None
     if found is not None and found.name == "JPEG":
-        said = jpeg_files.unusual(file)
+        said = jpeg.unusual(file)
     elif found is not None and found.name == "TIFF":
-        said = tiff_files.unusual(file)
+        said = tiff.unusual(file)
     if said:
-        return f"a valid {said}, which is not read; convert it to 8 bits a sample, grey or RGB"
+        return _not_read(said)
     return "not a picture, or its head is damaged; replace it or leave it out"
 
 
-def load_pixels(picture: PIL.Image.Image, file: BinaryIO) -> float | None:
-    """Decode an opened JPEG or PNG as far as its file goes.
+def _not_read(said: str) -> str:
+    return f"a valid {said}, which is not read; convert it to 8 bits a sample, grey or RGB"
+
+
+def load_pixels(
+    picture: PIL.Image.Image, file: BinaryIO, damaged: Damaged, where: str
+) -> float | None:
+    """Decode an opened picture; a JPEG or PNG as far as its file goes, if that is asked for.
 
     Args:
         picture: as ``open_picture`` gave it, drafted perhaps; loaded afterwards.
         file: its file.
+        damaged: what is done with one that is cut short.
+        where: what error messages call it.
 
     Returns:
         ``None`` where it is whole; else the share of the picture that is missing, 0 to 1.
 
     Raises:
-        OSError: it is damaged in another way, or nothing of it is there.
+        ImageError: it is of a sort that is not read.
+        OSError: it is cut short and refused, damaged in another way, or nothing of it is there.
     """
     try:
         picture.load()
     except OSError as error:
-        see_memory(error, "a picture")
+        see_memory(error, where)
+        if picture.format in ("JPEG", "MPO") and (said := jpeg.unusual(file)):
+            raise ImageError(f"{where}: {_not_read(said)}") from error
+        if damaged == "refuse":
+            raise
         if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
-            missing = jpeg_files.load_cut(picture, file)
+            missing = jpeg.load_cut(picture, file, fine=not is_large(picture.size))
         elif picture.format == "PNG":
-            missing = png_files.load_cut(picture, file)
+            missing = png.load_cut(picture, file)
         else:
             raise
         if missing >= 1:
             raise
         return missing
     return None
+
+
+def clear_what_is_not_there(picture: PIL.Image.Image, file: BinaryIO) -> None:
+    """Clear what the first frame of a GIF leaves of its canvas; make a false alpha opaque.
+
+    Args:
+        picture: as ``open_picture`` gave it, loaded; changed in place.
+        file: its file.
+    """
+    if picture.format == "GIF":
+        _clear_around(picture)
+    elif picture.format == "TGA" and picture.mode == "RGBA":
+        file.seek(_TGA_FLAGS)
+        if not file.read(1)[0] & _TGA_ALPHA_BITS:
+            picture.putalpha(255)
+
+
+def _clear_around(picture: PIL.Image.Image) -> None:
+    """Give what lies around a GIF's first frame a colour that the frame does not have, as clear.
+
+    Browsers show nothing there, whatever the background is said to be.
+    """
+    frame = getattr(picture, "dispose_extent", None)
+    if frame is None or frame == (0, 0, *picture.size) or "transparency" in picture.info:
+        return
+    if picture.mode not in ("L", "P"):
+        return
+    left, top, right, bottom = frame
+    width, height = picture.size
+    around = [(0, 0, width, top), (0, bottom, width, height)]
+    around += [(0, top, left, bottom), (right, top, width, bottom)]
+    used = picture.crop(frame).histogram()
+    free = next((level for level, count in enumerate(used) if not count), None)
+    if free is None:  # of 256 colours the one that is used least is lost
+        free = min(range(256), key=used.__getitem__)
+    for box in around:
+        if box[0] < box[2] and box[1] < box[3]:
+            picture.paste(free, box)
+    picture.info["transparency"] = free
 
 
 def bomb(where: str) -> ImageError:

@@ -94,6 +94,7 @@ def _is_bmp(head: bytes) -> bool:
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SENSORS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\0MRM")
 _RAW = (
     ".3fr .arw .cr2 .cr3 .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf "
     ".raw .rw2 .rwl .sr2 .srf .srw .x3f"
@@ -111,6 +112,15 @@ def _of(
 ) -> Format:
     return Format(name, frozenset(suffixes.split()), decoder, extra, begins)
 
+
+RAW = Format(
+    "camera raw",
+    RAW_SUFFIXES,
+    "raw",
+    Extra("raw", "rawpy", "rawpy"),
+    lambda head: head.startswith(_SENSORS) or (head[:4] in _TIFF and head[8:10] == b"CR"),
+)
+"""Raw files of cameras, of which the preview is read; not by Pillow. Most begin as TIFF does."""
 
 FORMATS = (
     _of("JPEG", ".jpg .jpeg .jpe .jfif .mpo", "JPEG", _starts(b"\xff\xd8\xff")),
@@ -143,14 +153,7 @@ FORMATS = (
         _starts(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
         Extra("jxl", "pillow-jxl-plugin", "pillow_jxl"),
     ),
-    # Before TIFF, which most raw files are by their first bytes.
-    Format(
-        "camera raw",
-        RAW_SUFFIXES,
-        None,
-        None,
-        lambda head: head[:4] in _TIFF and head[8:10] == b"CR",
-    ),
+    RAW,
     _of("TIFF", ".tif .tiff", "TIFF", _starts(*_TIFF)),
     _of("Photoshop", ".psd .psb", None, _starts(b"8BPS")),
     _of("OpenEXR", ".exr", None, _starts(b"v/1\x01")),
@@ -194,14 +197,11 @@ def suffix_of(name: str) -> str:
 def cures(suffixes: Iterable[str]) -> list[str]:
     """Say what would read files of these suffixes that are not read here."""
     there = frozenset(suffixes)
-    said = [
+    return [
         one.extra.cure(one.name)
         for one in _with_extra
         if one.extra and not one.is_read and there & one.suffixes
     ]
-    if there & RAW_SUFFIXES:
-        said.append("camera raw files are not read: export them as JPEG or TIFF")
-    return said
 
 
 def make_ready(extra: Extra) -> None:

@@ -23,7 +23,15 @@ from kinpack.arguments import path_of
 from kinpack.errors import ImageError, see_memory, shown
 from kinpack.limits import too_many
 from kinpack.pictures.colour import to_plain_mode
-from kinpack.pictures.decoding import XMP, bomb, damage, load_pixels, open_picture
+from kinpack.pictures.decoding import (
+    XMP,
+    bomb,
+    clear_what_is_not_there,
+    damage,
+    load_pixels,
+    open_picture,
+    size_drawn_on_opening,
+)
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, note_missing
 from kinpack.pictures.sample_range import range_of
@@ -130,10 +138,11 @@ def _open(file: BinaryIO, n_bytes: int, reading: Reading, where: str) -> Image:
     """Decode a picture file of ``n_bytes`` bytes."""
     if n_bytes == 0:
         raise ImageError(f"{where}: the file is empty; replace it or leave it out")
-    picture = open_picture(file, where)
-    # Closed before the next large one is read, so that its pixels are gone.
-    with alone_if_large(picture.size), closing(picture):
-        return _read(picture, reading, where, file=file)
+    with alone_if_large(size_drawn_on_opening(file)):
+        picture, file = open_picture(file, where)
+        # Closed before the next large one is read, so that its pixels are gone.
+        with alone_if_large(picture.size), closing(picture):
+            return _read(picture, reading, where, file=file)
 
 
 def _read(
@@ -147,12 +156,12 @@ def _read(
         if draft and size is not None and max(full) > 2 * size:
             # Twice the target is left for the filter, as Pillow's own thumbnails do.
             picture.draft(None, _reduced(full, 2 * size))
-        if file is not None and reading.damaged == "keep":
-            missing = load_pixels(picture, file)
-            if missing is not None:
-                note_missing(missing)
-        else:
+        if file is None:
             picture.load()
+        elif (missing := load_pixels(picture, file, reading.damaged, where)) is not None:
+            note_missing(missing)
+        if file is not None:
+            clear_what_is_not_there(picture, file)
         if not draft:
             full = picture.size  # TIFF is turned upright and ICO chooses its size while loading
         _refuse_bomb(full, where)

@@ -27,13 +27,13 @@ GAP = 3.0
 STRIP = 1 << 21
 """Pixels of a strip, at least one line."""
 _PIECE = 1 << 26  # bytes; the C library gives pieces above 32 MiB back to the system at once
-_alone = threading.Lock()
+_alone = threading.RLock()
 
 
 def _renew_lock() -> None:
     """Give a forked process a lock of its own, whoever held its parent's."""
     global _alone
-    _alone = threading.Lock()
+    _alone = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

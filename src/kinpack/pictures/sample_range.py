@@ -10,13 +10,14 @@ import numpy.typing as npt
 import PIL.Image
 
 from kinpack.errors import ImageError
+from kinpack.pictures.files.tiff import stated_range, white_is_zero
 from kinpack.pictures.reading import SampleRange
-from kinpack.pictures.tiff_files import stated_range
 
 _STRIP = 1 << 20  # pixels
 _FLOATS = (1.0, 255.0, 65535.0)
 # Not 10 or 14 bits: of one camera's pictures a dark one would then look as bright as the others.
 _WHOLE = (255.0, 4095.0, 65535.0)
+_SCALED = ("JPEG2000", "PPM", "JXL")  # whose decoders give all 16 bits, whatever the file has
 
 
 def range_of(
@@ -31,15 +32,18 @@ def range_of(
         where: what error messages call it.
 
     Returns:
-        Least and greatest sample; ``None`` where a picture has 8 bits or fewer.
+        What is black and what is white; ``None`` where a picture has 8 bits or fewer.
 
     Raises:
         ImageError: a sample is no number, and no range is given.
     """
     if not picture.mode.startswith(("I", "F")):
         return None
-    if asked != "auto":
-        return asked
+    low, high = _found(picture, where) if asked == "auto" else asked
+    return (high, low) if white_is_zero(picture) else (low, high)
+
+
+def _found(picture: PIL.Image.Image, where: str) -> tuple[float, float]:
     low, high = np.inf, -np.inf
     for samples in _strips(picture):
         low, high = min(low, float(samples.min())), max(high, float(samples.max()))
@@ -52,6 +56,8 @@ def range_of(
     if stated and stated[0] <= low and high <= stated[1]:
         return stated
     usual = _FLOATS if picture.mode == "F" else _WHOLE
+    if picture.format in _SCALED and picture.mode != "F":
+        low, high = min(low, 0.0), max(high, _WHOLE[-1])
     fitting = [most for most in usual if low >= 0 and high <= most]
     if fitting:
         return 0.0, fitting[0]
@@ -73,20 +79,24 @@ def to_8_bits(
 
     Args:
         picture: of a mode that begins with I or F.
-        samples: what becomes 0 and 255.
+        samples: what becomes 0 and 255, of which the first may be the greater.
 
     Returns:
         Grey, and alpha where one value is transparent.
     """
     low, high = samples
-    given = np.asarray(picture)
-    if picture.mode != "F" and (low, high) == (0, 65535) and given.dtype == np.uint16:
-        grey = (given.astype(np.uint32) * 255 + 32767) // 65535
-    else:
-        scaled = (given.astype(np.float64) - low) * (255 / (high - low))
-        grey = np.rint(np.nan_to_num(scaled, posinf=255, neginf=0).clip(0, 255))
-    alpha = None
     clear = picture.info.get("transparency")
-    if isinstance(clear, int):
-        alpha = PIL.Image.fromarray(np.where(given == clear, 0, 255).astype(np.uint8))
-    return PIL.Image.fromarray(grey.astype(np.uint8)), alpha
+    grey = np.empty((picture.height, picture.width), np.uint8)
+    alpha = np.empty_like(grey) if isinstance(clear, int) else None
+    top = 0
+    for given in _strips(picture):
+        rows = slice(top, top + len(given))
+        if (low, high) == (0, 65535) and given.dtype == np.uint16:
+            grey[rows] = (given.astype(np.uint32) * 255 + 32767) // 65535
+        else:
+            scaled = (given.astype(np.float64) - low) * (255 / (high - low))
+            grey[rows] = np.rint(np.nan_to_num(scaled, posinf=255, neginf=0).clip(0, 255))
+        if alpha is not None:
+            alpha[rows] = np.where(given == clear, np.uint8(0), np.uint8(255))
+        top += len(given)
+    return PIL.Image.fromarray(grey), None if alpha is None else PIL.Image.fromarray(alpha)

@@ -13,7 +13,6 @@ from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import (
     HEAD,
     PICTURE_SUFFIXES,
-    RAW_SUFFIXES,
     cures,
     format_of,
     is_picture_name,
@@ -81,8 +80,8 @@ class LeftOut:
         words += [f"by pattern {self.excluded:,}"] if self.excluded else []
         if self.folders:
             names = Counter(folder.rpartition("/")[2] for folder in self.folders)
-            told = [f"{shown(name)} {count:,}" for name, count in names.most_common(5)]
-            told += [f"{len(names) - 5:,} other names"] if len(names) > 5 else []
+            told = [f"{shown(name)} {count:,}" for name, count in names.most_common(8)]
+            told += [f"{len(names) - 8:,} other names"] if len(names) > 8 else []
             words.append(f"folders {', '.join(told)}")
         return "; ".join([", ".join(words), *cures(self.kinds)])
 
@@ -170,7 +169,10 @@ def scan(root: str, patterns: Patterns) -> FolderContent:
     if pictures:
         kinds.update(map(suffix_of, tables))
     left_out = LeftOut(
-        dict(kinds.most_common()), found.hidden, tuple(sorted(found.folders)), found.excluded
+        dict(sorted(kinds.items(), key=lambda one: (-one[1], not one[0], one[0]))),
+        found.hidden,
+        tuple(sorted(found.folders)),
+        found.excluded,
     )
     return FolderContent(pictures, tables, left_out)
 
@@ -263,6 +265,4 @@ def _holds_picture(path: str) -> bool:
             found = format_of(file.read(HEAD))
     except OSError:
         return False
-    return (
-        found is not None and found.is_read and (found.name != "TIFF" or suffix not in RAW_SUFFIXES)
-    )
+    return found is not None and found.is_read

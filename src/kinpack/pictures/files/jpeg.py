@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL.Image
-
-from kinpack.pictures.large_pictures import is_large
 
 _END = b"\xff\xd9"
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -39,12 +37,14 @@ def unusual(file: BinaryIO) -> str | None:
     return None
 
 
-def load_cut(picture: PIL.Image.Image, file: BinaryIO) -> float:
+def load_cut(picture: PIL.Image.Image, file: BinaryIO, *, fine: bool = True) -> float:
     """Decode a picture whose file ends too early, as if its end came there.
 
     Args:
         picture: opened, and drafted perhaps; loading it failed, and it is loaded afterwards.
         file: its file.
+        fine: whether all pixels of a progressive picture may be held twice more, to look for where
+            its last scan ends; else the mean colours of blocks have to tell, and do not of all.
 
     Returns:
         The share that is missing, 0 to 1: of the blocks, or, of a progressive picture, of the
@@ -57,7 +57,7 @@ def load_cut(picture: PIL.Image.Image, file: BinaryIO) -> float:
     if not scans:
         return 1.0
     if scans[0].is_progressive:
-        last = _first_change(file, stop, fine=not is_large(picture.size))
+        last = _first_change(file, stop, fine=fine)
         return _missing_coefficients(scans, last)
     return 1 - _first_change(file, stop, fine=False)
 
@@ -89,7 +89,7 @@ def _first_change(file: BinaryIO, stop: int, *, fine: bool) -> float:
     Returns:
         The share of the picture before it, 0 to 1.
     """
-    noise = random.Random(1).randbytes(4096).replace(b"\xff", b"\x7f")  # noqa: S311
+    noise = hashlib.shake_128(b"noise").digest(4096).replace(b"\xff", b"\x7f")
     drawn = []
     for end in (_END, noise + _END):
         file.seek(0)

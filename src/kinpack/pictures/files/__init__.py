@@ -1,0 +1,1 @@
+"""Files of single formats: cut ones, odd ones, their pages and sizes; may import errors."""
