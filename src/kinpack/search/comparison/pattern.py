@@ -101,8 +101,7 @@ def sharpness(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     finest, fine = (
         np.abs(levels - softened(levels, by)).mean((1, 2)) for by in (_FINEST, _AROUND[FINE])
     )
-    share: NDArray[np.float32] = finest / np.maximum(fine, 1e-6)
-    return share
+    return (finest / np.maximum(fine, 1e-6)).astype(np.float32)
 
 
 FACES = 8
