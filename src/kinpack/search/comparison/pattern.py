@@ -85,8 +85,7 @@ def softened(levels: NDArray[np.float32], deviation: float) -> NDArray[np.float3
         deviation: of the Gaussian, in pixels.
     """
     blur = _gaussian(levels.shape[-1], deviation)
-    soft: NDArray[np.float32] = blur @ levels @ blur.T
-    return soft
+    return np.asarray(blur @ levels @ blur.T, np.float32)
 
 
 def sharpness(levels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,7 +100,7 @@ def sharpness(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     finest, fine = (
         np.abs(levels - softened(levels, by)).mean((1, 2)) for by in (_FINEST, _AROUND[FINE])
     )
-    return (finest / np.maximum(fine, 1e-6)).astype(np.float32)
+    return np.asarray(finest / np.maximum(fine, 1e-6), np.float32)
 
 
 FACES = 8
