@@ -95,7 +95,7 @@ def calibrated(
         for drawn in drawings.images(np.sort(coded.positions[chosen[:_CHANGED]]).tolist())
         for _, image in drawn
     ]
-    made = [(image, copy) for image in some for copy in copies(image).values()]
+    made = [(image, copy) for image in some for copy in copies(image, turned=coded.turned).values()]
     kin = _kin_distances(coded, made)
     far, poses = _stranger_distances(coded, drawings, chosen)
     within = reach(far, kin, images, poses)

@@ -15,10 +15,23 @@ from kinpack.pictures.images import Image, composite_on_white, to_pil
 Change: TypeAlias = Callable[[Pillow.Image], Pillow.Image]
 
 
-def copies(image: Image) -> dict[str, Image]:
-    """Changed copies of a picture, uint8 (H, W, C), by what was changed; alpha is laid on white."""
+TURNED = frozenset({"mirrored", "turned"})
+"""The changes after which a picture has another code altogether."""
+
+
+def copies(image: Image, *, turned: bool = True) -> dict[str, Image]:
+    """Changed copies of a picture, by what was changed.
+
+    Args:
+        image: uint8 (H, W, C); alpha is laid on white.
+        turned: whether mirrored and turned ones are among them.
+    """
     picture = to_pil(composite_on_white(image) if image.shape[2] == 4 else image)
-    return {name: _as_image(change(picture)) for name, change in _CHANGES.items()}
+    return {
+        name: _as_image(change(picture))
+        for name, change in _CHANGES.items()
+        if turned or name not in TURNED
+    }
 
 
 def _as_image(picture: Pillow.Image) -> Image:
