@@ -73,7 +73,7 @@ def rm(
         done = opened.remove(named, label=label, purge=purge, progress=meter.advance)
         images, number = len(opened), opened.manifest.number
     facts: dict[str, Any] = {"removed": done.removed, "images": images, "number": number}
-    kept = f"revision {number - 1} still has them"
+    kept = f"revision {number - 1} still has them" if done.removed else "there was nothing to do"
     if done.purged:
         facts["purged"] = asdict(done.purged)
         kept = _purged(archive, done.purged)

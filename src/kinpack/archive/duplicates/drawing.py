@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from kinpack.archive.duplicates.equal_packets import Stated
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.errors import PayloadError
 from kinpack.limits import batches
 from kinpack.pictures.images import Image
@@ -22,14 +22,14 @@ class Drawings:
 
     Args:
         reader: the archive.
-        entries: of its images, by position.
+        table: what is stated of its images, by position.
 
     Attributes:
         damaged: positions of those that cannot be drawn.
     """
 
-    def __init__(self, reader: Reader, entries: Sequence[ImageEntry]) -> None:
-        self._reader, self._entries = reader, entries
+    def __init__(self, reader: Reader, table: Stated) -> None:
+        self._reader, self._table = reader, table
         self._held: OrderedDict[int, Thumbnail] = OrderedDict()
         self.damaged: set[int] = set()
 
@@ -41,8 +41,8 @@ class Drawings:
         """
 
         def n_bytes(position: int) -> int:
-            entry = self._entries[position]
-            return entry.width * entry.height * entry.channels
+            row = self._table[position]
+            return int(row.width * row.height * row.channels)
 
         for some in batches(positions, _TOGETHER, n_bytes=n_bytes):
             drawn = self._drawn(some)

@@ -17,7 +17,7 @@ from kinpack.archive.duplicates.candidates import (
     found_in_cells,
 )
 from kinpack.archive.duplicates.drawing import Drawings
-from kinpack.archive.duplicates.equal_packets import equal_packets
+from kinpack.archive.duplicates.equal_packets import Stated, equal_packets, stated
 from kinpack.archive.duplicates.report import (
     KEEPS,
     Band,
@@ -27,7 +27,6 @@ from kinpack.archive.duplicates.report import (
     Keep,
 )
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.duplicates.cells import Cells
 from kinpack.search.duplicates.grouping import classes, stars
@@ -85,12 +84,12 @@ def find_duplicates(
     name = _column(reader, options.codes)
     describer = reader.describers[name]
     describer.check_describes()
-    entries = list(reader.entries())
+    table, ids = stated(reader), reader.ids
     packed, positions = reader.codes_of(name)
-    equal = equal_packets(reader)
+    equal = equal_packets(reader, table)
     spare = np.array([at for some in equal for at in some[1:]], np.int64)
     kept = ~np.isin(positions, spare)
-    drawings = Drawings(reader, entries)
+    drawings = Drawings(reader, table)
     thresholds, share, pairs = None, 1.0, Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
     turned = not options.quick and len(describer.poses(np.zeros((1, 1, 3), np.uint8))) > 1
     if kept.sum() > 1:
@@ -98,21 +97,21 @@ def find_duplicates(
         cells = Cells(packed[kept], describer.searched, seed=options.seed)
         coded = Coded(describer, cells, positions[kept], not options.quick, options.threads)
         told(0.02, "measuring what is near")
-        thresholds = calibrated(coded, drawings, len(entries), rng)
+        thresholds = calibrated(coded, drawings, len(ids), rng)
         share = found_in_cells(coded, thresholds.within, rng)
         pairs = _all_candidates(coded, drawings, thresholds.within, told)
-    rank = _ranks(entries, options.keep)
+    rank = _ranks(table, options.keep)
     pairs = _oriented(pairs, rank)
     likeness, same_pixels = _compared(pairs, drawings, told)
     exact = classes([*equal, *same_pixels])
-    groups = _groups(entries, rank, exact, likeness, thresholds)
+    groups = _groups(ids, rank, exact, likeness, thresholds)
     told(1.0, "done")
     return DuplicateReport(
-        images=len(entries),
+        images=len(ids),
         codes=name,
         turned=turned,
         keep=options.keep,
-        uncoded=len(entries) - len(positions),
+        uncoded=len(ids) - len(positions),
         damaged=len(drawings.damaged),
         compared=len(pairs.first),
         found_in_cells=share,
@@ -160,21 +159,17 @@ def _all_candidates(coded: Coded, drawings: Drawings, within: float, told: Told)
     return Pairs(keys // width, keys % width)
 
 
-def _ranks(entries: Sequence[ImageEntry], keep: Keep) -> NDArray[np.int64]:
+def _ranks(table: Stated, keep: Keep) -> NDArray[np.int64]:
     """The place of each image among those that may be kept, int64 (n,); 0 is the best."""
-
-    def worth(at: int) -> tuple[int, ...]:
-        one = entries[at]
-        pixels = one.width * one.height
-        if keep == "first":
-            return (at,)
-        if keep == "largest":
-            return (-pixels, -one.length, at)
-        return (-int(one.channels > 1), -pixels, -one.quality, -one.length, at)
-
-    order = np.array(sorted(range(len(entries)), key=worth), np.int64)
-    rank = np.empty(len(entries), np.int64)
-    rank[order] = np.arange(len(entries))
+    pixels, places = table.width * table.height, np.arange(len(table))
+    keys: dict[Keep, tuple[NDArray[np.int64], ...]] = {  # the last counts most
+        "first": (places,),
+        "largest": (places, -table.length, -pixels),
+        "best": (places, -table.length, -table.quality, -pixels, -(table.channels > 1).astype(int)),
+    }
+    order = np.lexsort(keys[keep])
+    rank = np.empty(len(table), np.int64)
+    rank[order] = places
     return rank
 
 
@@ -215,7 +210,7 @@ def _compared(
 
 
 def _groups(
-    entries: Sequence[ImageEntry],
+    ids: Sequence[str],
     rank: NDArray[np.int64],
     exact: list[list[int]],
     likeness: dict[tuple[int, int], Likeness],
@@ -252,13 +247,13 @@ def _groups(
     alike = stars(sorted(left, key=by_rank), left)
 
     def members(kept: int, others: list[int], band: Band) -> tuple[Duplicate, ...]:
-        found = [Duplicate(entries[one].id, "exact", 1.0) for one in copies.get(kept, ())]
+        found = [Duplicate(ids[one], "exact", 1.0) for one in copies.get(kept, ())]
         if band == "alike":
             found = []
         for one in others:
             told = between[kept, one]
             found += [
-                Duplicate(entries[each].id, band, told.similarity, told.changes)
+                Duplicate(ids[each], band, told.similarity, told.changes)
                 for each in (one, *(copies.get(one, ()) if band == "same" else ()))
             ]
         order = {"exact": 0, "same": 1, "alike": 2}
@@ -267,9 +262,9 @@ def _groups(
     kinds: dict[Band, list[Group]] = {"exact": [], "same": [], "alike": []}
     for kept in sorted(same):
         kind: Band = "same" if same[kept] else "exact"
-        kinds[kind].append(Group(kind, entries[kept].id, members(kept, same[kept], "same")))
+        kinds[kind].append(Group(kind, ids[kept], members(kept, same[kept], "same")))
     for kept, others in sorted(alike):
-        kinds["alike"].append(Group("alike", entries[kept].id, members(kept, others, "alike")))
+        kinds["alike"].append(Group("alike", ids[kept], members(kept, others, "alike")))
     return (*kinds["exact"], *kinds["same"], *kinds["alike"])
 
 
