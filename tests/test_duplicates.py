@@ -22,7 +22,7 @@ from kinpack.search.distances.distance import SearchError
 from kinpack.search.duplicates.cells import Cells
 from kinpack.search.duplicates.changes import copies
 from kinpack.search.duplicates.grouping import classes, stars
-from kinpack.search.duplicates.likeness import RECOLOURED, likenesses
+from kinpack.search.duplicates.likeness import RECOLOURED, is_same, likenesses
 from kinpack.search.duplicates.thresholds import reach, similarities_wanted
 from kinpack.search.duplicates.thumbnail import Thumbnail
 from kinpack.sources.items import Item
@@ -109,7 +109,7 @@ def test_copies_are_found_and_told(report: DuplicateReport) -> None:
     assert report.others("exact") == ["00-exact", "04-exact"]
     assert report.turned
     assert report.thresholds is not None
-    assert report.thresholds.strangers_same <= 1
+    assert report.thresholds.strangers_same == 6, "all pairs but those of equal bytes: the copies"
 
 
 def plain_pairs(archive: Archive, report: DuplicateReport) -> dict[tuple[str, str], str]:
@@ -129,7 +129,7 @@ def plain_pairs(archive: Archive, report: DuplicateReport) -> dict[tuple[str, st
             (like,) = likenesses([(Thumbnail.of(one), Thumbnail.of(images[j]))])
             if one.shape == images[j].shape and (one == images[j]).all():
                 bands[ids[i], ids[j]] = "exact"
-            elif like.similarity >= report.thresholds.same and like.recoloured < RECOLOURED:
+            elif is_same(like, report.thresholds.same):
                 bands[ids[i], ids[j]] = "same"
             elif like.similarity >= report.thresholds.alike:
                 bands[ids[i], ids[j]] = "alike"

@@ -67,8 +67,9 @@ def measure(packed: NDArray[np.uint8], describer: Describer, seed: int) -> dict[
     within = reach(far[np.triu_indices(len(some), 1)], none, n, 1)
     pairs = 0
     for at in range(0, n, AT_ONCE):
-        found = cells.near(cells.vectors(slice(at, at + AT_ONCE)), within, most=MOST + 1)
-        pairs += int((found.rows != found.queries + at).sum())
+        some_rows = cells.order[at : at + AT_ONCE]
+        found = cells.near(cells.vectors(some_rows), within, most=MOST + 1)
+        pairs += int((found.rows != some_rows[found.queries]).sum())
     scanned = time.process_time()
     rows = np.sort(rng.permutation(n)[:CHECKED])
     vectors = cells.vectors(rows)

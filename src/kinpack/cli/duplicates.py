@@ -146,7 +146,7 @@ def _how(found: DuplicateReport) -> Iterator[str]:
     if told is not None:
         yield (
             f"false pairs: {told.strangers_same:,} of {told.strangers:,} random pairs count as the "
-            f"same picture, {told.strangers_alike:,} as alike; "
+            f"same picture, {told.strangers_alike:,} as alike, duplicates among them too; "
             + (
                 f"by the tail {told.expected_same:.1e} of all pairs"
                 if told.expected_same is not None

@@ -31,6 +31,7 @@ _STRANGERS = 40  # images that are compared with each other
 _CODES = 2000  # codes of which random pairs are made, and a fifth as many images in all turns
 _CHECKED = 300  # vectors for which all codes are looked at
 _AT_ONCE = 1 << 13  # codes looked for at a time
+_TURNED_AT_ONCE = 1 << 18  # vectors of pictures in all turns, some 50 MB
 
 
 class Pairs(NamedTuple):
@@ -43,6 +44,9 @@ class Pairs(NamedTuple):
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
+
+
+_NONE = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def calibrated(
         strangers_same=int((strangers >= same).sum()),
         strangers_alike=int((strangers >= alike).sum()),
         strangers_within=min(1.0, poses * float((far <= within).mean())) if len(far) else 0.0,
-        expected_same=expected(strangers, same),
+        expected_same=expected(strangers, same, images),
     )
 
 
@@ -131,17 +135,21 @@ def candidates(coded: Coded, drawings: Drawings, within: float) -> Iterator[tupl
     cells, positions = coded.cells, coded.positions
     if not coded.turned:
         for at in range(0, len(positions), _AT_ONCE):
-            vectors = cells.vectors(slice(at, at + _AT_ONCE))
-            numbers = np.arange(at, at + len(vectors))
-            yield len(vectors), _pairs(coded, vectors, numbers, within)
+            numbers = cells.order[at : at + _AT_ONCE]
+            yield len(numbers), _pairs(coded, cells.vectors(numbers), numbers, within)
         return
     row_of = {int(position): row for row, position in enumerate(positions)}
+    held: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     for drawn in drawings.images(positions.tolist()):
         if drawn:
             vectors = coded.described([image for _, image in drawn])
             numbers = np.array([row_of[position] for position, _ in drawn])
-            flat = vectors.reshape(-1, vectors.shape[-1])
-            yield len(drawn), _pairs(coded, flat, np.tile(numbers, len(vectors)), within)
+            held.append((vectors.reshape(-1, vectors.shape[-1]), np.tile(numbers, len(vectors))))
+        looked_for = sum(len(numbers) for _, numbers in held) >= _TURNED_AT_ONCE
+        yield len(drawn), _pairs_of(coded, held, within) if looked_for else _NONE
+        if looked_for:
+            held = []
+    yield 0, _pairs_of(coded, held, within)
 
 
 def found_in_cells(coded: Coded, within: float, rng: np.random.Generator) -> float:
@@ -155,6 +163,16 @@ def found_in_cells(coded: Coded, within: float, rng: np.random.Generator) -> flo
     whole = cells.near(vectors, within, most=MOST + 1, probes=cells.cells)
     others = [int((one.rows != rows[one.queries]).sum()) for one in (brought, whole)]
     return others[0] / others[1] if others[1] else 1.0
+
+
+def _pairs_of(
+    coded: Coded, held: list[tuple[NDArray[np.float32], NDArray[np.int64]]], within: float
+) -> Pairs:
+    """The codes nearest to vectors of several batches."""
+    if not held:
+        return _NONE
+    vectors, rows = (np.concatenate(column) for column in zip(*held, strict=True))
+    return _pairs(coded, vectors, rows, within)
 
 
 def _pairs(

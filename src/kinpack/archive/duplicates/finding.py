@@ -30,7 +30,7 @@ from kinpack.archive.revisions.reader import Reader
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.duplicates.cells import Cells
 from kinpack.search.duplicates.grouping import classes, stars
-from kinpack.search.duplicates.likeness import RECOLOURED, Likeness, likenesses
+from kinpack.search.duplicates.likeness import Likeness, is_same, likenesses
 from kinpack.search.duplicates.thresholds import Thresholds
 
 Told: TypeAlias = Callable[[float, str], None]
@@ -272,4 +272,4 @@ def _band(one: Likeness, thresholds: Thresholds | None) -> Band | None:
     """The band of a pair that is not exact."""
     if thresholds is None or one.similarity < thresholds.alike:
         return None
-    return "same" if one.similarity >= thresholds.same and one.recoloured < RECOLOURED else "alike"
+    return "same" if is_same(one, thresholds.same) else "alike"

@@ -44,6 +44,10 @@ class Cells:
         quantiser: their books; a book whose words are all the same counts for nothing.
         seed: of the random choices.
         cells: how many; by default one for `EXACT` codes, and else four times the root of n.
+
+    Attributes:
+        order: int64 (n,), the codes, those of a cell together: many are looked for fastest in this
+            order, since those around a cell are made ready once.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Cells:
             cells = 1 if n <= EXACT else 1 << round(np.log2(4 * np.sqrt(n)))
         self._centres = self._learned(min(cells, n), np.random.default_rng(seed))
         homes = self._homes_of_codes()
-        self._order = np.argsort(homes, kind="stable")
+        self.order = np.argsort(homes, kind="stable")
         counts = np.bincount(homes, minlength=len(self._centres))
         self._starts = np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
 
@@ -129,9 +133,7 @@ class Cells:
         far = _squares(self._centres[cell][None], self._centres)[0]
         cells = np.argpartition(far, probes - 1)[:probes]
         return np.sort(
-            np.concatenate(
-                [self._order[self._starts[one] : self._starts[one + 1]] for one in cells]
-            )
+            np.concatenate([self.order[self._starts[one] : self._starts[one + 1]] for one in cells])
         )
 
     def _learned(self, cells: int, rng: np.random.Generator) -> NDArray[np.float32]:

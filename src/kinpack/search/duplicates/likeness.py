@@ -18,8 +18,8 @@ from kinpack.search.duplicates.thumbnail import Thumbnail
 SURE = 0.85
 """Similarity of whole pictures from which on no other placement is looked for."""
 RECOLOURED = 0.08
-"""Share of even places, of other colours than a tone explains, from which pictures are only
-alike."""
+"""Share of even places, of other colours than a tone explains, from which pictures as similar as
+`SURE` are only alike; of less similar ones fewer do."""
 
 _TURNED_BACK = (1, -1, 1, -1, -1, 1, -1, 1)  # of each face: -1 is a mirror image
 _FRAMED, _STRETCHED, _TURN = 0.04, 0.04, 1.5  # as shares of a side; in degrees
@@ -42,6 +42,17 @@ class Likeness(NamedTuple):
     similarity: float
     recoloured: float
     changes: tuple[str, ...]
+
+
+def is_same(one: Likeness, similarity: float) -> bool:
+    """Whether a likeness is that of the same picture.
+
+    Args:
+        one: of two pictures.
+        similarity: from which on pictures may be the same.
+    """
+    sure = min(1.0, (one.similarity - similarity) / max(SURE - similarity, 0.01))
+    return sure >= 0 and one.recoloured <= RECOLOURED * sure
 
 
 def likenesses(pairs: Sequence[tuple[Thumbnail, Thumbnail]]) -> list[Likeness]:

@@ -28,6 +28,7 @@ COMPARED = 8.0
 _WORK, _FEWEST = 2e4, 0.05  # strangers compared in a large archive, in all, and for each at least
 _LOOSER = 100  # times as many strangers may be alike as are the same
 _ENOUGH = 50  # pairs from which a tail is read
+_MANY = 200  # images from which on a hundredth of pairs is more than duplicates
 _KIN = 0.995  # of changed copies: what lies beyond is not looked for
 
 
@@ -100,30 +101,33 @@ def similarities_wanted(strangers: NDArray[np.float32], images: int) -> tuple[fl
     if len(strangers) < _ENOUGH:
         return SAME, ALIKE
     share = 2 * FALSE / images
-    same = min(max(SAME, _beyond(strangers, share)), HIGHEST)
-    alike = min(max(ALIKE, _beyond(strangers, _LOOSER * share)), same)
+    same = min(max(SAME, _beyond(strangers, share, images)), HIGHEST)
+    alike = min(max(ALIKE, _beyond(strangers, _LOOSER * share, images)), same)
     return same, alike
 
 
-def expected(strangers: NDArray[np.float32], similarity: float) -> float | None:
+def expected(strangers: NDArray[np.float32], similarity: float, images: int) -> float | None:
     """The share of random pairs that are as similar, by the tail; ``None`` without one."""
     if len(strangers) < _ENOUGH:
         return None
-    start, decade = _tail(strangers)
+    start, decade = _tail(strangers, images)
     return float(0.1 * 10 ** min(1, (start - math.atanh(similarity)) / decade))
 
 
-def _beyond(strangers: NDArray[np.float32], share: float) -> float:
+def _beyond(strangers: NDArray[np.float32], share: float, images: int) -> float:
     """The similarity that so small a share of strangers reaches."""
-    start, decade = _tail(strangers)
+    start, decade = _tail(strangers, images)
     return math.tanh(start + decade * math.log10(0.1 / share))
 
 
-def _tail(strangers: NDArray[np.float32]) -> tuple[float, float]:
+def _tail(strangers: NDArray[np.float32], images: int) -> tuple[float, float]:
     """What a tenth reach, and how much more a tenth of these, in Fisher's transform.
 
-    One in a hundred is near enough that the duplicates among random pairs, which are far fewer
-    where there are many images, do not move it.
+    Duplicates among random pairs are far fewer than one in a hundred where there are many images.
+    Where there are few, it is told from the half.
     """
-    tenth, hundredth = np.arctanh(np.quantile(strangers, [0.9, 0.99]).clip(0, 0.999999))
-    return float(tenth), max(float(hundredth - tenth), 0.01)
+    half, tenth, hundredth = np.arctanh(np.quantile(strangers, [0.5, 0.9, 0.99]).clip(0, 0.999999))
+    decade = float(tenth - half) / math.log10(5)
+    if images >= _MANY:
+        decade = max(decade, float(hundredth - tenth))
+    return float(tenth), max(decade, 0.01)
