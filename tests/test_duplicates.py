@@ -367,3 +367,11 @@ def test_another_colour_is_no_tone() -> None:
     other, toned = likenesses(pairs)
     assert other.recoloured >= RECOLOURED > toned.recoloured
     assert "toned" in toned.changes
+
+
+def test_flat_pictures_of_other_colours_are_not_the_same() -> None:
+    flat = [np.full((32, 40, 3), value, np.uint8) for value in (0, 2, 255)]
+    black, other, white = (Thumbnail.of(image) for image in flat)
+    near, far = likenesses([(black, other), (black, white)])
+    assert is_same(near, 0.65)
+    assert not is_same(far, 0.65)

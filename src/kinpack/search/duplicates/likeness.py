@@ -146,6 +146,9 @@ def _colours(
     a, b = views[:, even].T, there[:, even].T
     if len(a) < _FEW:
         return 0.0, False
+    flat = max(float(one.levels.std()) for one in (first, other)) < _EVEN
+    if flat and np.abs(a.mean(axis=0) - b.mean(axis=0)).max() > _COLOUR:
+        return 1.0, True  # any tone would explain it, and there is nothing else to go by
     told = ~(_plain(a) & _plain(b))
     if told.sum() < _FEW:
         told[:] = True
