@@ -34,29 +34,29 @@ LONGEST = 256
 QUICK = {False: "in all turns", True: "quick"}
 
 
-def pictures(folders: Sequence[Path], many: int, rng: np.random.Generator) -> list[Image]:
-    """Some pictures of folders, drawn at random among all of them."""
+def pictures(folders: Sequence[Path], many: int, rng: np.random.Generator) -> list[Path]:
+    """Some picture files of folders, drawn at random among all of them."""
     files = sorted(
         file for folder in folders for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES
     )
     chosen = np.sort(rng.permutation(len(files))[:many])
-    return [load_image(files[number], size=LONGEST) for number in chosen.tolist()]
+    return [files[number] for number in chosen.tolist()]
 
 
 def planted(
-    images: Sequence[Image], many: int, rng: np.random.Generator
+    files: Sequence[Path], many: int, rng: np.random.Generator
 ) -> tuple[list[Item], dict[str, str]]:
     """Items of pictures and of changed copies, and the change of each copy by its id.
 
-    An id begins with the number of the original.
+    An id begins with the number of the original. Pictures are loaded when they are packed.
     """
-    items = [Item(f"{n:06}", None, partial(_itself, image)) for n, image in enumerate(images)]
+    items = [Item(f"{n:06}", None, partial(_picture, file)) for n, file in enumerate(files)]
     names = list(CHANGES)
     drawn = [names[int(rng.integers(len(names)))] for _ in range(many)]
     change_of = {}
-    for original, name in zip(rng.permutation(len(images))[:many].tolist(), drawn, strict=True):
-        copy = changed(name, images[original], np.random.default_rng((original, 1)))
-        items.append(Item(f"{original:06}-copy", None, partial(_itself, copy)))
+    for original, name in zip(rng.permutation(len(files))[:many].tolist(), drawn, strict=True):
+        load = partial(_copy, files[original], name, original)
+        items.append(Item(f"{original:06}-copy", None, load))
         change_of[items[-1].id] = name
     order = rng.permutation(len(items)).tolist()
     return [items[at] for at in order], change_of
@@ -105,8 +105,12 @@ def told(report: DuplicateReport, change_of: dict[str, str]) -> tuple[dict[str, 
     return row, by_change
 
 
-def _itself(image: Image) -> Image:
-    return image
+def _picture(file: Path) -> Image:
+    return load_image(file, size=LONGEST)
+
+
+def _copy(file: Path, name: str, seed: int) -> Image:
+    return changed(name, _picture(file), np.random.default_rng((seed, 1)))
 
 
 def main() -> None:
@@ -122,8 +126,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
-    images = pictures(args.folder, args.pictures, rng)
-    items, change_of = planted(images, args.planted, rng)
+    files = pictures(args.folder, args.pictures, rng)
+    items, change_of = planted(files, args.planted, rng)
     results = load_results(args.output)
     rows = [row for row in results.get("rows", []) if row["collection"] != args.name]
     by_change = [row for row in results.get("by_change", []) if row["collection"] != args.name]
@@ -139,7 +143,7 @@ def main() -> None:
                 seconds = time.process_time() - began
             row, shares = told(report, change_of)
             head = {"collection": args.name, "way": way}
-            size = {"pictures": len(images), "planted": len(change_of)}
+            size = {"pictures": len(files), "planted": len(change_of)}
             work = {"compared": report.compared, "processor_s": round(seconds, 1)}
             rows.append({**head, **size, **row, **work, "thresholds": _stated(report)})
             by_change += [{**head, **one} for one in shares]

@@ -11,7 +11,8 @@ import typer
 import kinpack
 from kinpack.cli.options import ArchiveArgument, At, Force, Threads, refuse_existing
 from kinpack.cli.reporting import Report
-from kinpack.errors import shown
+from kinpack.errors import KinpackError, shown
+from kinpack.pictures.picture_writing import FORMAT_OF_SUFFIX, encode_image
 
 if TYPE_CHECKING:
     from kinpack.archive.duplicates.report import DuplicateReport, Group
@@ -88,6 +89,10 @@ def dedup(
     for file in (others, output, sheet):
         if file is not None:
             refuse_existing(file, force=force)
+            if not file.parent.is_dir():
+                raise KinpackError(f"{shown(file)}: there is no such folder; make it first")
+    if sheet is not None and sheet.suffix.lower() not in FORMAT_OF_SUFFIX:
+        raise typer.BadParameter(f"{sheet}: a sheet is a .png, .webp or .jpeg file")
     if output is not None and output.suffix.lower() not in TABLES:
         raise typer.BadParameter(f"{output}: groups are written to a .csv or a .json file")
     with kinpack.Archive.open(archive, at=at) as opened:
@@ -102,9 +107,12 @@ def dedup(
             files.append((others, list_of_ids(found.others(band))))
         if sheet is not None and found.groups:
             from kinpack.archive.duplicates.sheet import draw_sheet
-            from kinpack.pictures.picture_writing import save_image
 
-            save_image(draw_sheet(found, opened.read), sheet)
+            kind = FORMAT_OF_SUFFIX[sheet.suffix.lower()]
+            drawn = encode_image(draw_sheet(found, opened.read), format=kind, where=shown(sheet))
+            files.append((sheet, drawn))
+        elif sheet is not None:
+            report.warn(f"{shown(sheet)}: not drawn, since there are no groups")
     for path, content in files:
         with staged_file(path, replace=force) as staged:
             staged.write(content)
