@@ -107,7 +107,8 @@ class Cells:
         Returns:
             What was found, by the number of the vector.
         """
-        homes = self._homes(vectors)
+        everywhere = probes >= self.cells  # then one place is as good as another
+        homes = np.zeros(len(vectors), np.int64) if everywhere else self._homes(vectors)
         order = np.argsort(homes, kind="stable")
         found: list[tuple[NDArray[Any], ...]] = []
         for some in np.split(order, np.flatnonzero(np.diff(homes[order])) + 1):
