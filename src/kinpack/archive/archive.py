@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from kinpack.archive.adding.addition import Addition, AddReport
 from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_items
 from kinpack.archive.care.changeable import Changeable
+from kinpack.archive.duplicates.report import DuplicateReport, Keep
 from kinpack.archive.revisions.manifest_chain import load_manifest
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import (
@@ -235,6 +236,44 @@ class Archive(Changeable):
                 raise
             self._failed = failed
         return report
+
+    def duplicates(
+        self,
+        *,
+        keep: Keep = "best",
+        codes: str = "auto",
+        quick: bool = False,
+        threads: int | None = None,
+        told: Callable[[float, str], None] | None = None,
+    ) -> DuplicateReport:
+        """Find images that are the same: equal in all pixels, or changed copies; and alike ones.
+
+        Nothing is changed. Images are drawn, one after the other, and looked for in all turns among
+        the codes; those whose codes are near are compared as pictures. From where on they count is
+        measured on changed copies, and on random pairs, of the archive's own images.
+
+        Args:
+            keep: which image of a group is kept: ``best`` for the one that has colours, most
+                pixels, the highest quality and most bytes, in this order; ``first`` for the one
+                that was added first; ``largest`` for the one that has most pixels and bytes.
+            codes: the column by which candidates are found; ``auto`` for the first of pictures.
+            quick: whether stored codes alone are looked through, and only images that are near to
+                another drawn; mirrored and turned copies are not looked for then.
+            threads: that describe at a time; ``None`` for as many as there are cores.
+            told: called with the share that is done, 0 to 1, and with what is being done.
+
+        Returns:
+            Groups of images, each around one that is kept, and how they were found.
+
+        Raises:
+            SearchError: the archive has no codes of pictures, or an argument is not valid.
+            CodecError: the describer describes no pictures.
+            ArchiveError: a segment, the codec or the describer is missing or damaged.
+        """
+        from kinpack.archive.duplicates.finding import DuplicateOptions, find_duplicates
+
+        options = DuplicateOptions(keep=keep, codes=codes, quick=quick, threads=threads)
+        return find_duplicates(self, options, told)
 
 
 def _open_revision(place: Path | str, number: int, checksum: str) -> Archive:

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, describing, learning, lifecycle, packing, searching
+from kinpack.cli import archives, describing, duplicates, learning, lifecycle, packing, searching
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
@@ -68,6 +68,7 @@ for _command in (
     archives.info,
     archives.verify,
     archives.ls,
+    duplicates.dedup,
     lifecycle.rm,
     lifecycle.history,
     lifecycle.compact,

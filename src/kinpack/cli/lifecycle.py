@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -19,7 +20,7 @@ from kinpack.cli.options import (
     Threads,
 )
 from kinpack.cli.reporting import Report, one_line, working
-from kinpack.errors import ArchiveError, shown
+from kinpack.errors import ArchiveError, NotFoundError, shown
 
 if TYPE_CHECKING:
     from kinpack.archive.care.purging import PurgeReport
@@ -39,6 +40,10 @@ def rm(
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="Delete all images of this label.")
     ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Delete the images of a list, one id a line."),
+    ] = None,
     purge: Purge = False,
 ) -> None:
     """Delete images from an archive.
@@ -49,15 +54,26 @@ def rm(
     Example:
       kinpack rm photos.kin beach/03.jpg beach/04.jpg
       kinpack rm photos.kin --label forest
+      kinpack rm photos.kin --from others.txt
       kinpack rm photos.kin beach/05.jpg --purge
     """
-    if not ids and label is None:
-        raise typer.BadParameter("name images by their ids, or by --label")
+    from kinpack.archive.duplicates.writing import ids_of_list
+
+    if not ids and label is None and listed is None:
+        raise typer.BadParameter("name images by their ids, by --label, or by --from")
+    named = list(ids or ())
     with kinpack.Archive.open(archive) as opened, report.meter("purging", None) as meter:
-        done = opened.remove(ids or (), label=label, purge=purge, progress=meter.advance)
+        for number_of, one in enumerate(ids_of_list(listed) if listed else (), start=1):
+            if not purge and one not in opened:
+                raise NotFoundError(
+                    f"{shown(listed or '')}, line {number_of}: {shown(archive)} holds no image "
+                    f"{one!r}; nothing was deleted; list its ids with: kinpack ls ARCHIVE"
+                )
+            named.append(one)
+        done = opened.remove(named, label=label, purge=purge, progress=meter.advance)
         images, number = len(opened), opened.manifest.number
     facts: dict[str, Any] = {"removed": done.removed, "images": images, "number": number}
-    kept = f"revision {number - 1} still has them"
+    kept = f"revision {number - 1} still has them" if done.removed else "there was nothing to do"
     if done.purged:
         facts["purged"] = asdict(done.purged)
         kept = _purged(archive, done.purged)

@@ -16,12 +16,13 @@ from kinpack.pictures.images import Image, composite_on_white, to_pil, validate_
 Format: TypeAlias = Literal["png", "webp", "jpeg"]
 """A format that ``save_image`` writes."""
 
-_FORMAT_OF_SUFFIX: dict[str, Format] = {
+FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".png": "png",
     ".webp": "webp",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
 }
+"""What a file is written as, by its ending in lower case."""
 _OPTIONS: dict[Format, dict[str, Any]] = {
     "png": {},
     "webp": {"lossless": True, "exact": True},  # exact keeps the colour under alpha 0
@@ -51,7 +52,7 @@ def save_image(
     """
     path = path_of(path, "a picture file", ImageError)
     where = shown(path)
-    chosen: Any = format or _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    chosen: Any = format or FORMAT_OF_SUFFIX.get(path.suffix.lower())
     picture = _to_write(image, chosen, where)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:

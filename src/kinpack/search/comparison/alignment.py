@@ -101,7 +101,7 @@ def aligned(
 
     Args:
         candidates: float32 (n, S, S).
-        query: float32 (S, S).
+        query: float32 (S, S), or (n, S, S), one for each candidate.
         maps: (n, 2, 3) from places of the candidates to places of the query.
         steps: how many are tried.
 

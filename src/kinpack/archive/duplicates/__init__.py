@@ -1,0 +1,1 @@
+"""Duplicates of an archive: found, told, drawn on a sheet."""

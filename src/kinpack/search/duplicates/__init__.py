@@ -1,0 +1,1 @@
+"""Duplicates: near pairs of codes, pairs of pictures compared, thresholds, groups."""
