@@ -57,6 +57,7 @@ FLOORS = {
     "codec/choice": 7,
     "learn/lattice": 7,
     "learn/look": 7,
+    "learn/photo": 7,
     "codec": 8,
     "learn/freezing": 9,
     "archive/searching": 8,

@@ -148,13 +148,15 @@ def principal_components(images: Sequence[Image]) -> Finder:
     return VectorFinder(images, lambda image: axes @ pixels(image), 2)
 
 
-def _look(images: Sequence[Image], *, fine: bool) -> Finder:
-    return CodeFinder(images, Describer.load("look"), fine=fine)
+def _shipped(images: Sequence[Image], *, name: str, fine: bool) -> Finder:
+    return CodeFinder(images, Describer.load(name), fine=fine)
 
 
 METHODS: dict[str, Callable[[Sequence[Image]], Finder]] = {
-    "look, 8 bytes": partial(_look, fine=False),
-    "look, 8 + 32 bytes": partial(_look, fine=True),
+    "look, 8 bytes": partial(_shipped, name="look", fine=False),
+    "look, 8 + 32 bytes": partial(_shipped, name="look", fine=True),
+    "photo, 8 bytes": partial(_shipped, name="photo", fine=False),
+    "photo, 8 + 32 bytes": partial(_shipped, name="photo", fine=True),
     "classic code": lambda images: CodeFinder(images, Describer.load("classic")),
     "pHash": lambda images: VectorFinder(images, perceptual_hash, 1),
     "dHash": lambda images: VectorFinder(images, difference_hash, 1),

@@ -63,7 +63,7 @@ def get(
     force: Force = False,
     at: At = None,
 ) -> None:
-    """Write one image as a file: PNG, WebP or JPEG, or as it is stored.
+    """Write one image as a file: PNG, WebP, JPEG, or as stored.
 
     Where the name ends as the stored file would, that file is written, and nothing is coded anew:
     AVIF of most photographs. With -o - it goes to standard output.
