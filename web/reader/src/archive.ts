@@ -1,0 +1,170 @@
+/** An archive, opened for reading: the face of this package. */
+
+import { storedFile } from "./classic/stored_file.ts";
+import type { StoredFile } from "./classic/stored_file.ts";
+import { NotFoundError } from "./errors.ts";
+import { plain } from "./manifests/fields.ts";
+import type { Revision } from "./manifests/revision.ts";
+import { readRevision, revisionNumbers } from "./manifests/revision.ts";
+import { livingRows } from "./manifests/segment_entry.ts";
+import type { Packet } from "./segments/packet.ts";
+import { Segment } from "./segments/segment.ts";
+import type { ImageEntry } from "./segments/segment.ts";
+import { BlobFile } from "./stores/blob_file.ts";
+import { HttpFile } from "./stores/http_file.ts";
+import { SealedStore } from "./stores/sealed_store.ts";
+import type { Store } from "./stores/store.ts";
+
+/** Where an image lies. */
+interface Place {
+  readonly segment: Segment;
+  readonly row: number;
+}
+
+/** A revision of an archive; what it reads it keeps, but for payloads. */
+export class Archive {
+  readonly #store: Store;
+  readonly #revision: Revision;
+  readonly #segments: readonly Segment[];
+  #places: Promise<Map<string, Place>> | null = null;
+
+  private constructor(store: Store, revision: Revision) {
+    this.#store = store;
+    this.#revision = revision;
+    this.#segments = revision.segments.map((entry) => new Segment(store, entry));
+  }
+
+  /**
+   * Open an archive.
+   *
+   * @param source the address of a sealed archive, its bytes (a `File` that somebody dropped), or a
+   *   store.
+   * @param at number of the revision; by default it is the newest.
+   * @throws ArchiveError there is none, or it is damaged.
+   */
+  static async open(source: string | URL | Blob | Store, at?: number): Promise<Archive> {
+    const store = await storeOf(source);
+    try {
+      return new Archive(store, await readRevision(store, at));
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** What messages call it. */
+  get where(): string {
+    return this.#store.where;
+  }
+
+  /** The revision that is open. */
+  get number(): number {
+    return this.#revision.record.number;
+  }
+
+  /** The archive's identity, 32 hexadecimal digits. */
+  get identity(): string {
+    return this.#revision.record.archive;
+  }
+
+  /** JSON values that the archive's maker noted. */
+  get metadata(): unknown {
+    return plain(this.#revision.whole.metadata);
+  }
+
+  /** Names of the columns of codes by which it is searched, the usual one first. */
+  get describers(): string[] {
+    return this.#revision.whole.describers.map((one) => one.name);
+  }
+
+  /** How many images there are. */
+  get length(): number {
+    return this.#revision.segments.reduce(
+      (sum, entry) => entry.deleted.reduce((left, [first, stop]) => left - (stop - first), sum + entry.rows),
+      0,
+    );
+  }
+
+  /** Give the numbers of all revisions that can be opened. */
+  async revisions(): Promise<number[]> {
+    return revisionNumbers(this.#store);
+  }
+
+  /** Give the ids of all images, in the order of adding. */
+  async ids(): Promise<string[]> {
+    return [...(await this.#all()).keys()];
+  }
+
+  /** Tell of all images, in the order of adding, without reading their payloads. */
+  async *entries(): AsyncGenerator<ImageEntry> {
+    for (const segment of this.#segments) {
+      for (const row of livingRows(segment.entry)) yield segment.imageEntry(row);
+    }
+  }
+
+  /**
+   * Tell of one image.
+   *
+   * @throws NotFoundError the id is not there.
+   */
+  async entry(id: string): Promise<ImageEntry> {
+    const { segment, row } = await this.#place(id);
+    return segment.imageEntry(row);
+  }
+
+  /**
+   * Read an image's packet, its checksum verified.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   */
+  async packet(id: string): Promise<Packet> {
+    const { segment, row } = await this.#place(id);
+    return segment.packet(row);
+  }
+
+  /**
+   * Give an image as the file that it is stored as, which a browser shows; null where it is none.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   */
+  async file(id: string): Promise<StoredFile | null> {
+    return storedFile(await this.packet(id));
+  }
+
+  /** Release what is kept open. */
+  async close(): Promise<void> {
+    await this.#store.close();
+  }
+
+  async #place(id: string): Promise<Place> {
+    const place = (await this.#all()).get(id);
+    if (place) return place;
+    throw new NotFoundError(`${this.where}: there is no image ${JSON.stringify(id)}; see its list of ids`);
+  }
+
+  #all(): Promise<Map<string, Place>> {
+    this.#places ??= this.#readPlaces();
+    return this.#places;
+  }
+
+  async #readPlaces(): Promise<Map<string, Place>> {
+    const places = new Map<string, Place>();
+    for (const segment of this.#segments) {
+      const ids = await segment.ids();
+      for (const row of livingRows(segment.entry)) {
+        if (!places.has(ids[row]!)) places.set(ids[row]!, { segment, row });
+      }
+    }
+    return places;
+  }
+}
+
+async function storeOf(source: string | URL | Blob | Store): Promise<Store> {
+  if (source instanceof Blob) return SealedStore.open(new BlobFile(source));
+  if (typeof source === "string" || source instanceof URL) {
+    return SealedStore.open(await HttpFile.open(String(source)));
+  }
+  return source;
+}
