@@ -24,6 +24,15 @@ const WAYS = {
     const { number, identity, metadata, describers, length } = archive;
     return { number, identity, metadata, describers, length, images };
   },
+  /** Each layer, with its bytes in hexadecimal. */
+  async layers(archive, { id }) {
+    const hex = (part) => part && { ...part, data: Buffer.from(part.data).toString("hex") };
+    const layers = await archive.layers(id);
+    return layers.map((one) => ({ ...one, colour: hex(one.colour), alpha: hex(one.alpha) }));
+  },
+  async search(archive, { id, k, codes }) {
+    return archive.search(id, k, codes);
+  },
 };
 
 const jobs = JSON.parse(readFileSync(0, "utf-8"));

@@ -2,11 +2,21 @@
 
 import { storedFile } from "./classic/stored_file.ts";
 import type { StoredFile } from "./classic/stored_file.ts";
-import { NotFoundError } from "./errors.ts";
+import { readCodec } from "./codec.ts";
+import type { Codec } from "./codec.ts";
+import { Container } from "./containers/container.ts";
+import { ArchiveError, NotFoundError } from "./errors.ts";
+import { layersOf } from "./layers.ts";
+import type { Layers } from "./layers.ts";
 import { plain } from "./manifests/fields.ts";
+import type { NamedFile } from "./manifests/record.ts";
 import type { Revision } from "./manifests/revision.ts";
 import { readRevision, revisionNumbers } from "./manifests/revision.ts";
 import { livingRows } from "./manifests/segment_entry.ts";
+import { sha256 } from "./bytes/sha256.ts";
+import { readBooks } from "./search/books.ts";
+import { findKin, finerColumn, readColumn } from "./search/kin.ts";
+import type { Column, Hit, Place } from "./search/kin.ts";
 import type { Packet } from "./segments/packet.ts";
 import { Segment } from "./segments/segment.ts";
 import type { ImageEntry } from "./segments/segment.ts";
@@ -15,18 +25,14 @@ import { HttpFile } from "./stores/http_file.ts";
 import { SealedStore } from "./stores/sealed_store.ts";
 import type { Store } from "./stores/store.ts";
 
-/** Where an image lies. */
-interface Place {
-  readonly segment: Segment;
-  readonly row: number;
-}
-
 /** A revision of an archive; what it reads it keeps, but for payloads. */
 export class Archive {
   readonly #store: Store;
   readonly #revision: Revision;
   readonly #segments: readonly Segment[];
   #places: Promise<Map<string, Place>> | null = null;
+  #read: Promise<Codec> | null = null;
+  readonly #columns = new Map<string, Promise<Column>>();
 
   private constructor(store: Store, revision: Revision) {
     this.#store = store;
@@ -133,9 +139,90 @@ export class Archive {
     return storedFile(await this.packet(id));
   }
 
+  /**
+   * Give what an image is drawn of: tiles, and of each the colour and the alpha plane.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   * @throws KinpackError this reader does not decode payloads of its kind.
+   */
+  async layers(id: string): Promise<Layers[]> {
+    return layersOf(await this.packet(id), () => this.#codec());
+  }
+
+  /**
+   * Find the images whose codes are nearest to that of one of them, itself first.
+   *
+   * Where there are longer codes, they order the first hundred anew.
+   *
+   * @param k how many.
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError the id, or its code, is not there, or no such column.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
+    const name = codes ?? this.describers[0];
+    if (name === undefined || !this.describers.includes(name)) {
+      throw new NotFoundError(
+        `${this.where}: it has no codes ${name ?? "to search"}; those that it has: ` +
+          (this.describers.join(", ") || "none"),
+      );
+    }
+    await this.#place(id);
+    const all = await this.#all();
+    const position = [...all.keys()].indexOf(id);
+    const finer = this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
+    const found = findKin(
+      position,
+      k,
+      await this.#column(name),
+      finer === null ? null : await this.#column(finer),
+    );
+    const places = [...all.values()];
+    return Promise.all(
+      found.map(async ([one, distance]) => {
+        const { segment, row } = places[one]!;
+        const { id: name, label } = await segment.imageEntry(row);
+        return { id: name, label, distance: Math.fround(distance) };
+      }),
+    );
+  }
+
   /** Release what is kept open. */
   async close(): Promise<void> {
     await this.#store.close();
+  }
+
+  #codec(): Promise<Codec> {
+    this.#read ??= this.#readCodec();
+    return this.#read;
+  }
+
+  async #readCodec(): Promise<Codec> {
+    const { codec } = this.#revision.whole;
+    const file = `codecs/${codec.sha256}.kinc`;
+    return readCodec(Container.read(await this.#named(file, codec), `${this.where}/${file}`, "codec"));
+  }
+
+  #column(name: string): Promise<Column> {
+    const known = this.#columns.get(name) ?? this.#readColumn(name);
+    this.#columns.set(name, known);
+    return known;
+  }
+
+  async #readColumn(name: string): Promise<Column> {
+    const described = this.#revision.whole.describers.find((one) => one.name === name)!;
+    const file = `describers/${described.sha256}.kine`;
+    const container = Container.read(await this.#named(file, described), `${this.where}/${file}`, "describer");
+    return readColumn(name, await readBooks(container), [...(await this.#all()).values()]);
+  }
+
+  /** A file that the manifest names by its sum. */
+  async #named(file: string, { bytes, sha256: sum }: NamedFile): Promise<Uint8Array> {
+    const size = await this.#store.size(file);
+    const data = size === bytes ? await this.#store.read(file, 0, bytes) : null;
+    if (data && sha256(data) === sum) return data;
+    throw new ArchiveError(`${this.where}/${file}: its SHA-256 does not hold; restore it from a copy`);
   }
 
   async #place(id: string): Promise<Place> {
