@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,7 @@ def entry(body: dict[str, Any], **values: Any) -> None:
     body["segments"][0].update(values)
 
 
-LIES = {
+LIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "newer": lambda body: body.update(format=2),
     "unknown key": lambda body: body.update(colour="red"),
     "rows": lambda body: entry(body, rows=6),
@@ -241,7 +242,7 @@ def test_manifests_that_lie_are_refused(tmp_path: Path) -> None:
 
 def test_a_manifest_is_canonical(tmp_path: Path) -> None:
     """Another spelling of the same values is refused, though its own checksum may hold."""
-    spellings = {
+    spellings: dict[str, Callable[[bytes], bytes]] = {
         "space": lambda data: data.replace(b'":{', b'": {', 1),
         "no newline": lambda data: data[:-1],
         "letters": lambda data: data.replace(b"\\u00fc", "ü".encode()),
@@ -271,10 +272,11 @@ def test_a_compressed_or_doubled_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(doubled, "w") as made:
         for name, data in files.items():
             made.writestr(name, data)
+        name, data = files.popitem()
         with pytest.warns(UserWarning, match="Duplicate"):
-            made.writestr(*files.popitem())
-    for name, data, reason in (("p", packed, "compressed"), ("d", doubled, "comes twice")):
-        (tmp_path / name).write_bytes(data.getvalue())
+            made.writestr(name, data)
+    for name, file, reason in (("p", packed, "compressed"), ("d", doubled, "comes twice")):
+        (tmp_path / name).write_bytes(file.getvalue())
         assert reason in read(tmp_path / name)["message"]
 
 

@@ -2,8 +2,7 @@
 
 import { storedFile } from "./classic/stored_file.ts";
 import type { StoredFile } from "./classic/stored_file.ts";
-import { readCodec } from "./codec.ts";
-import type { Codec } from "./codec.ts";
+import { Codec } from "./codec.ts";
 import { Container } from "./containers/container.ts";
 import { ArchiveError, NotFoundError } from "./errors.ts";
 import { layersOf } from "./layers.ts";
@@ -201,7 +200,7 @@ export class Archive {
   async #readCodec(): Promise<Codec> {
     const { codec } = this.#revision.whole;
     const file = `codecs/${codec.sha256}.kinc`;
-    return readCodec(Container.read(await this.#named(file, codec), `${this.where}/${file}`, "codec"));
+    return new Codec(Container.read(await this.#named(file, codec), `${this.where}/${file}`, "codec"));
   }
 
   #column(name: string): Promise<Column> {

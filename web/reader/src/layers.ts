@@ -3,11 +3,11 @@
 import type { AlphaPlane } from "./classic/alpha.ts";
 import { alphaPlane, isCausal, splitAlpha } from "./classic/alpha.ts";
 import { avifFile } from "./classic/avif.ts";
+import type { Tile } from "./classic/tiles.ts";
 import { tilesOf } from "./classic/tiles.ts";
 import { losslessWebpFile, webpFile } from "./classic/webp.ts";
 import type { Codec } from "./codec.ts";
-import { planesOf } from "./codec.ts";
-import { ArchiveError, KinpackError } from "./errors.ts";
+import { greyOf } from "./learned/learned_images.ts";
 import type { Packet } from "./segments/packet.ts";
 
 /** The colour of a tile: a file that a browser draws, or pixels. */
@@ -42,37 +42,62 @@ export interface Layers {
  *
  * @param codec gives the archive's codec, where that is needed.
  * @throws PayloadError the payload is damaged.
- * @throws KinpackError this reader does not decode payloads of its kind.
+ * @throws ArchiveError the codec is damaged, or has no payloads of this kind.
+ * @throws KinpackError this reader does not draw payloads of such a codec.
  */
 export async function layersOf(packet: Packet, codec: () => Promise<Codec>): Promise<Layers[]> {
-  const { kind, channels } = packet;
-  if (kind === "learned") {
-    throw new KinpackError("learned payloads are not drawn by this reader; use: kinpack unpack");
+  if (packet.kind === "causal") {
+    const causal = await (await codec()).causal();
+    return [{ ...whole(packet), colour: pixels(1, causal.draw(packet)), alpha: null }];
   }
-  if (kind === "causal") {
-    const { causal } = await codec();
-    if (!causal) throw new ArchiveError("an image is coded pixel by pixel, which its codec is not for");
-    const { width, height } = packet;
-    const colour = { kind: "pixels", channels: 1, data: causal.draw(packet) } as const;
-    return [{ left: 0, top: 0, width, height, colour, alpha: null }];
+  if (packet.kind === "learned") return [await learnedLayers(packet, await codec())];
+  const tiles = tilesOf(packet);
+  return Promise.all(tiles.map(async (tile) => tileLayers(packet, tile, codec)));
+}
+
+async function learnedLayers(packet: Packet, codec: Codec): Promise<Layers> {
+  const { width, height, channels, quality } = packet;
+  const [alpha, rest] = await parted(packet, packet.payload, width, height, async () => codec);
+  const drawn = (await codec.learned()).draw(rest, width, height, quality);
+  const colour = channels === 1 ? pixels(1, greyOf(drawn)) : pixels(3, drawn);
+  return { ...whole(packet), colour, alpha };
+}
+
+async function tileLayers(packet: Packet, tile: Tile, codec: () => Promise<Codec>): Promise<Layers> {
+  const { left, top, width, height, payload } = tile;
+  const place = { left, top, width, height };
+  const isGrey = packet.channels === 1;
+  if (packet.kind === "webp_lossless") {
+    const data = losslessWebpFile(payload, width, height, packet.channels);
+    return { ...place, colour: { kind: "file", mediaType: "image/webp", data, isGreen: isGrey }, alpha: null };
   }
-  const made: Layers[] = [];
-  for (const { payload, left, top, width, height } of tilesOf(packet)) {
-    const place = { left, top, width, height };
-    if (kind === "webp_lossless") {
-      const data = losslessWebpFile(payload, width, height, channels);
-      made.push({ ...place, colour: { kind: "file", mediaType: "image/webp", data, isGreen: channels === 1 }, alpha: null });
-      continue;
-    }
-    const [part, rest] = channels === 4 ? splitAlpha(payload) : [null, payload];
-    const planes = part && isCausal(part) ? planesOf(await codec(), width, height) : null;
-    const alpha = part && (await alphaPlane(part, width, height, planes));
-    const data =
-      kind === "avif"
-        ? avifFile(rest, width, height, channels === 1 ? 1 : 3)
-        : webpFile(rest, width, height);
-    const isGreen = kind === "webp" && channels === 1;
-    made.push({ ...place, colour: { kind: "file", mediaType: `image/${kind}`, data, isGreen }, alpha });
+  const [alpha, rest] = await parted(packet, payload, width, height, codec);
+  if (packet.kind === "avif") {
+    const data = avifFile(rest, width, height, isGrey ? 1 : 3);
+    return { ...place, colour: { kind: "file", mediaType: "image/avif", data, isGreen: false }, alpha };
   }
-  return made;
+  const data = webpFile(rest, width, height);
+  return { ...place, colour: { kind: "file", mediaType: "image/webp", data, isGreen: isGrey }, alpha };
+}
+
+/** The alpha plane of a payload, and its colour part. */
+async function parted(
+  { channels }: Packet,
+  payload: Uint8Array,
+  width: number,
+  height: number,
+  codec: () => Promise<Codec>,
+): Promise<[alpha: AlphaPlane | null, colour: Uint8Array]> {
+  if (channels !== 4) return [null, payload];
+  const [part, rest] = splitAlpha(payload);
+  const planes = isCausal(part) ? await (await codec()).planes(width, height) : null;
+  return [await alphaPlane(part, width, height, planes), rest];
+}
+
+function whole({ width, height }: Packet): Omit<Layers, "colour" | "alpha"> {
+  return { left: 0, top: 0, width, height };
+}
+
+function pixels(channels: 1 | 3, data: Uint8Array): Colour {
+  return { kind: "pixels", channels, data };
 }
