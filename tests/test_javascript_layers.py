@@ -20,7 +20,6 @@ from fakes.fake_codec import FakeCodec, FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.codec.classic.alpha import decode_alpha, encode_alpha, join
 from kinpack.codec.classic.webp import encode_webp
-from kinpack.codec.codec import Codec
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.codec.packets.target import Target
 from kinpack.errors import PayloadError
@@ -37,25 +36,15 @@ FILTERS = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 1, "lp": 0, "pb
 Plane = NDArray[np.uint8]
 
 
-class Stored:
-    """The file of a codec, whatever it says."""
-
-    def __init__(self, data: bytes) -> None:
-        self.codec_id, self._data = hashlib.sha256(data).hexdigest(), data
-
-    def to_bytes(self) -> bytes:
-        return self._data
-
-
 class Given(FakeCodec):
     """A codec that stores the packets that it was given, in their order, under another's file."""
 
-    def __init__(self, packets: Sequence[Packet], codec: Codec | Stored | None = None) -> None:
+    def __init__(self, packets: Sequence[Packet], codec: bytes | None = None) -> None:
         super().__init__()
         self._left = list(packets)
         if codec is not None:
-            self._data, self.codec_id = codec.to_bytes(), codec.codec_id
-            self.n_bytes = len(self._data)
+            self._data, self.codec_id = codec, hashlib.sha256(codec).hexdigest()
+            self.n_bytes = len(codec)
 
     def encode(
         self, images: Sequence[Image], target: Target | None = None, **asked: Any
@@ -64,9 +53,7 @@ class Given(FakeCodec):
         return taken
 
 
-def archive_of(
-    path: Path, packets: Sequence[Packet], codec: Codec | Stored | None = None
-) -> list[str]:
+def archive_of(path: Path, packets: Sequence[Packet], codec: bytes | None = None) -> list[str]:
     """Make an archive of packets; their ids."""
     names = [f"{n:04}" for n in range(len(packets))]
     images = [np.zeros((one.height, one.width, one.channels), np.uint8) for one in packets]
@@ -257,7 +244,7 @@ def test_payloads_of_any_bytes_are_drawn_or_refused_alike(name: str, tmp_path: P
                 replace(packet, payload=bytes(payload[: rng.integers(1, len(payload) + 1)]))
             )
         packets.append(replace(packet, payload=bytes([255]) * 40))
-    names = archive_of(tmp_path / "a.kin", packets, codec)
+    names = archive_of(tmp_path / "a.kin", packets, codec.to_bytes())
     jobs = [{"way": "layers", "where": tmp_path / "a.kin", "id": one} for one in names]
     refused = 0
     for packet, result in zip(packets, run_jobs(jobs), strict=True):
@@ -285,7 +272,7 @@ def test_a_codec_that_draws_otherwise_is_refused(tmp_path: Path) -> None:
     bias[:] += 4000
     arrays = {**content.arrays, "synthesis_bias0": bias}
     changed = Container(content.header, content.blobs, arrays).to_bytes()
-    names = archive_of(tmp_path / "a.kin", [packet], Stored(changed))
+    names = archive_of(tmp_path / "a.kin", [packet], changed)
     (result,) = run_jobs([{"way": "layers", "where": tmp_path / "a.kin", "id": names[0]}])
     assert result["error"] == "ArchiveError"
     assert "test packets" in result["message"]

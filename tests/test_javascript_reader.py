@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -280,7 +281,7 @@ def test_a_compressed_or_doubled_zip_is_refused(tmp_path: Path) -> None:
         assert reason in read(tmp_path / name)["message"]
 
 
-# The command, and the sources
+# The command, the page of documentation, and the sources
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -295,6 +296,23 @@ def test_the_command(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (1, b"")
         assert done.stderr.startswith(b"kinpack-reader: ")
         assert done.stderr.count(b"\n") == 1
+
+
+def test_the_example_of_the_page(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "javascript.md").read_text("utf-8")
+    (example,) = re.findall(r"```javascript\n(.*?)```", page, re.DOTALL)
+    assert '"./web/reader/dist/node.js"' in example
+    script = example.replace("./web/reader/dist", built().as_uri())
+    script = script.replace("photos.kin.zip", str(SEALED))
+    (tmp_path / "example.mjs").write_text(script, encoding="utf-8")
+    done = node(tmp_path / "example.mjs")
+    assert done.returncode == 0, done.stderr.decode()
+    with Archive.open(SEALED) as archive:
+        lines = done.stdout.decode().splitlines()
+        assert lines[1] == "colour 28 36 avif"
+        assert lines[2] == f"image/avif {len(archive.file('avif/rgb').data)}"
+        hits = archive.search("avif/rgb", 3, compare=0)
+        assert [line.rpartition(" ")[0] for line in lines[3:]] == [hit.id for hit in hits]
 
 
 def test_types_are_strict() -> None:

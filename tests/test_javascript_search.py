@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ GOLDEN = Path(__file__).parent / "golden" / "format-1"
 
 
 def test_kin_in_golden_archives() -> None:
-    jobs, wanted = [], []
+    jobs: list[dict[str, Any]] = []
+    wanted = []
     for path in sorted(GOLDEN.glob("*.kin*")):
         with Archive.open(path) as archive:
             for codes in archive.describers:
@@ -47,12 +49,14 @@ def test_weighted_books_longer_codes(tmp_path: Path) -> None:
     with reopened(path) as archive:
         archive.remove(["set/00007"])
         names = [f"set/{n:05}" for n in (0, 1, 6, 8, 149)]
-        jobs = [{"way": "search", "where": path, "id": name, "k": 130} for name in names]
+        jobs: list[dict[str, Any]] = [
+            {"way": "search", "where": path, "id": name, "k": 130} for name in names
+        ]
         fine = [{**job, "codes": "look-fine"} for job in jobs]
         wanted = [
-            [[hit.id, hit.distance] for hit in archive.search(job["id"], 130, **codes)]
-            for some, codes in ((jobs, {}), (fine, {"codes": "look-fine"}))
-            for job in some
+            [[hit.id, hit.distance] for hit in archive.search(name, 130, codes=codes, compare=0)]
+            for codes in ("auto", "look-fine")
+            for name in names
         ]
     found = [value_of(result) for result in run_jobs([*jobs, *fine])]
     assert [[[hit["id"], hit["distance"]] for hit in hits] for hits in found] == wanted
