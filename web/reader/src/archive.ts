@@ -143,7 +143,7 @@ export class Archive {
    *
    * @throws NotFoundError the id is not there.
    * @throws PayloadError the packet is damaged.
-   * @throws KinpackError this reader does not decode payloads of its kind.
+   * @throws ArchiveError the codec is damaged, or has no payloads of this kind.
    */
   async layers(id: string): Promise<Layers[]> {
     return layersOf(await this.packet(id), () => this.#codec());

@@ -6,11 +6,13 @@ import { CausalCoder, MOST_PIXELS } from "./causal/causal_coder.ts";
 import { CausalImages } from "./causal/causal_image.ts";
 import type { CausalPlane } from "./classic/alpha.ts";
 import type { Container } from "./containers/container.ts";
-import { ArchiveError, KinpackError } from "./errors.ts";
+import { ArchiveError } from "./errors.ts";
 import { LearnedImages } from "./learned/learned_images.ts";
 
 const CAUSAL_SIZES = [[12, 12], [5, 9], [1, 1]] as const;
 const CAUSAL_QUALITIES = [60, 30, 90] as const;
+
+const MOST_TESTED = 2 ** 16; // pixels of all test packets together
 
 /** Draws what the codec of an archive has learned; each part is read, and tested, at the first need. */
 export class Codec {
@@ -50,7 +52,6 @@ export class Codec {
    * Give what draws learned payloads.
    *
    * @throws ArchiveError the codec has none, or makes no sense.
-   * @throws KinpackError they are of a sort that this reader does not draw.
    */
   learned(): Promise<LearnedImages> {
     this.#learned ??= this.#readLearned();
@@ -71,17 +72,11 @@ export class Codec {
   }
 
   async #readLearned(): Promise<LearnedImages> {
-    const { header, where } = this.#container;
-    if (header["sort"] !== "learned") throw this.#lacks("learned");
-    const networks = header["byte_networks"] as Record<string, unknown> | undefined;
-    if ("lattice" in header || (networks && "synthesis" in networks)) {
-      throw new KinpackError(
-        `${where}: payloads of codecs with a lattice or with networks of bytes are not drawn by this ` +
-          "reader; use: kinpack unpack",
-      );
-    }
+    if (this.#container.header["sort"] !== "learned") throw this.#lacks("learned");
     const images = await LearnedImages.read(this.#container);
     const { payloads, sha256: sum, sizes, qualities } = this.#test("test");
+    const areas = Array.isArray(sizes) ? sizes.map((one) => Number(one?.[0]) * Number(one?.[1])) : [];
+    this.#see(areas.reduce((total, one) => total + one, 0) <= MOST_TESTED);
     const drawn = payloads.map((payload, i) => {
       const [height, width] = (sizes as number[][] | undefined)?.[i] ?? [0, 0];
       return images.draw(payload, width ?? 0, height ?? 0, (qualities as number[] | undefined)?.[i] ?? 0);

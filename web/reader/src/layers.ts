@@ -43,7 +43,6 @@ export interface Layers {
  * @param codec gives the archive's codec, where that is needed.
  * @throws PayloadError the payload is damaged.
  * @throws ArchiveError the codec is damaged, or has no payloads of this kind.
- * @throws KinpackError this reader does not draw payloads of such a codec.
  */
 export async function layersOf(packet: Packet, codec: () => Promise<Codec>): Promise<Layers[]> {
   if (packet.kind === "causal") {

@@ -5,47 +5,44 @@ import { RangeDecoder } from "../entropy/range_decoder.ts";
 import { IntegerNetwork } from "../networks/integer_network.ts";
 import type { Planes } from "../networks/planes.ts";
 import { zeros } from "../networks/planes.ts";
-import { FrequencyTables } from "./frequency_tables.ts";
+import type { Latents } from "./latents.ts";
+import { isInteger, MOST_CHANNELS, MOST_LATENT, MOST_UNIT } from "./latents.ts";
+import { SymbolChoice } from "./symbol_choice.ts";
 
 /** What fixes how latents become integers. */
-export interface LatentFormat {
+interface LatentFormat {
   readonly channels: number;
   readonly limit: number;
   /** Channels that a step codes, and where: row + column even, odd, or −1 for all. */
   readonly steps: readonly (readonly [start: number, stop: number, parity: number])[];
 }
 
-const [MOST_CHANNELS, MOST_STEPS, MOST_UNIT, MOST] = [1024, 64, 1024, 2 ** 20];
-const MOST_STEP = 2 ** 24;
-const QUALITIES = 101;
-const CELL = 256;
+const MOST_STEPS = 64;
 
-/** Decodes messages of latents. */
-export class LatentCoder {
-  readonly latent: LatentFormat;
-  /** Books and words of the side code that goes before messages. */
+/** Decodes messages of codecs whose latents are coded in steps. */
+export class LatentCoder implements Latents {
+  readonly channels: number;
+  readonly limit: number;
   readonly books: { readonly M: number; readonly K: number };
+  readonly #steps: LatentFormat["steps"];
   readonly #networks: readonly IntegerNetwork[];
   readonly #codeContext: ArrayLike<number>;
-  readonly #tables: FrequencyTables;
-  readonly #stepUnits: readonly number[];
-  readonly #tableShift: readonly number[];
-  readonly #inwardShifts: readonly number[];
+  readonly #choice: SymbolChoice;
 
   private constructor(parts: {
     latent: LatentFormat;
     books: { M: number; K: number };
     networks: IntegerNetwork[];
     codeContext: ArrayLike<number>;
-    tables: FrequencyTables;
-    numbers: [number[], number[], number[]];
+    choice: SymbolChoice;
   }) {
-    this.latent = parts.latent;
+    this.channels = parts.latent.channels;
+    this.limit = parts.latent.limit;
     this.books = parts.books;
+    this.#steps = parts.latent.steps;
     this.#networks = parts.networks;
     this.#codeContext = parts.codeContext;
-    this.#tables = parts.tables;
-    [this.#stepUnits, this.#tableShift, this.#inwardShifts] = parts.numbers;
+    this.#choice = parts.choice;
   }
 
   /**
@@ -60,7 +57,7 @@ export class LatentCoder {
     const books = (await container.array("codebooks")).shape;
     const fits =
       !dtype.startsWith("float") && shape.length === 3 && books.length === 3 && books[0] === M && books[1] === K;
-    if (!fits || !M || !K || K > 256 || Array.prototype.some.call(values, (one: number) => Math.abs(one) >= MOST)) {
+    if (!fits || !M || !K || K > 256 || Array.prototype.some.call(values, (one: number) => Math.abs(one) >= MOST_LATENT)) {
       throw container.senseless("its code context is out of range");
     }
     const reach = Math.max(255, latent.limit);
@@ -73,24 +70,19 @@ export class LatentCoder {
       }
       networks.push(network);
     }
-    const tables = await FrequencyTables.read(container);
-    const numbers = await readNumbers(container, tables.length);
-    return new LatentCoder({ latent, books: { M, K }, networks, codeContext: values, tables, numbers });
+    const choice = await SymbolChoice.read(container, latent.limit);
+    if (choice.count !== choice.tables.length) {
+      throw container.senseless("its tables do not fit its latents");
+    }
+    return new LatentCoder({ latent, books: { M, K }, networks, codeContext: values, choice });
   }
 
-  /**
-   * Decode a message.
-   *
-   * @param code M sub-indices of the side code.
-   * @returns ŷ in units.
-   * @throws PayloadError the message is damaged.
-   */
   decode(message: Uint8Array, code: Uint8Array, height: number, width: number, quality: number): Planes {
     const decoder = new RangeDecoder(message);
-    const made = zeros(this.latent.channels, height, width);
+    const made = zeros(this.channels, height, width);
     const told = this.#told(code, quality);
-    const [size, unit] = [height * width, this.#stepUnits[quality]!];
-    this.latent.steps.forEach(([start, stop, parity], i) => {
+    const size = height * width;
+    this.#steps.forEach(([start, stop, parity], i) => {
       const x = zeros(stop + told.length, height, width);
       x.data.set(made.data.subarray(0, stop * size));
       told.forEach((one, at) => x.data.fill(one, (stop + at) * size, (stop + at + 1) * size));
@@ -102,15 +94,13 @@ export class LatentCoder {
           if (parity < 0 || odd === parity) places.push(c * size + at);
         }
       }
-      const numbers = Int32Array.from(places, (place) => {
-        const number = said[(stop - start) * size + place]! + this.#tableShift[quality]!;
-        return Math.min(this.#tables.length - 1, Math.max(0, number));
-      });
-      const symbols = this.#tables.symbols(decoder, numbers);
+      const tables = Int32Array.from(places, (place) =>
+        this.#choice.table(said[(stop - start) * size + place]!, quality),
+      );
+      const symbols = this.#choice.tables.symbols(decoder, tables);
       places.forEach((place, at) => {
-        const inward = Math.floor((this.#inwardShifts[numbers[at]!]! * unit + CELL / 2) / CELL);
-        const value = said[place]! + symbols[at]! * unit - Math.sign(symbols[at]!) * inward;
-        made.data[start * size + place] = Math.min(this.latent.limit, Math.max(-this.latent.limit, value));
+        const value = this.#choice.value(said[place]!, tables[at]!, symbols[at]!, quality);
+        made.data[start * size + place] = value;
       });
     });
     return made;
@@ -131,12 +121,10 @@ export class LatentCoder {
 function readFormat(container: Container): LatentFormat {
   const values = container.header["latent"] as Record<string, unknown> | undefined;
   const { channels, unit, limit, steps } = values ?? {};
-  const isInteger = (value: unknown, low: number, high: number): value is number =>
-    Number.isInteger(value) && (value as number) >= low && (value as number) <= high;
   const good =
     isInteger(channels, 1, MOST_CHANNELS) &&
     isInteger(unit, 1, MOST_UNIT) &&
-    isInteger(limit, 1, MOST - 1) &&
+    isInteger(limit, 1, MOST_LATENT - 1) &&
     Array.isArray(steps) &&
     steps.length <= MOST_STEPS;
   if (!good) throw container.senseless("its latent format is out of range");
@@ -152,21 +140,4 @@ function readFormat(container: Container): LatentFormat {
   }
   if (coded.some((count) => count !== 1)) throw container.senseless("its steps do not code each latent once");
   return { channels, limit, steps: steps as LatentFormat["steps"] };
-}
-
-async function readNumbers(container: Container, tables: number): Promise<[number[], number[], number[]]> {
-  const arrays = await Promise.all(
-    ["step_units", "table_shift", "inward_shifts"].map((name) => container.array(name)),
-  );
-  const [units, shift, inward] = arrays.map((one) => Array.from(one.values)) as [number[], number[], number[]];
-  const fits =
-    arrays.every((one) => one.shape.length === 1 && !one.dtype.startsWith("float")) &&
-    units.length === QUALITIES &&
-    shift.length === QUALITIES &&
-    inward.length === tables &&
-    units.slice(1).every((one) => one >= 1 && one < MOST_STEP) &&
-    shift.every((one) => Math.abs(one) < MOST_STEP) &&
-    inward.every((one) => one >= 0 && one <= CELL / 2);
-  if (!fits) throw container.senseless("its quality tables or inward shifts are out of range");
-  return [units, shift, inward];
 }

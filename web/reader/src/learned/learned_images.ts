@@ -3,10 +3,15 @@
 import { splitParts } from "../bytes/varint.ts";
 import { damagedPayload } from "../classic/damage.ts";
 import type { Container } from "../containers/container.ts";
+import { ByteNetwork } from "../networks/byte_network.ts";
+import type { ExactNetwork } from "../networks/exact_network.ts";
+import { describedBy } from "../networks/exact_network.ts";
 import { IntegerNetwork } from "../networks/integer_network.ts";
 import type { Planes } from "../networks/planes.ts";
 import { zeros } from "../networks/planes.ts";
 import { LatentCoder } from "./latent_coder.ts";
+import type { Latents } from "./latents.ts";
+import { LatticeCoder } from "./lattice_coder.ts";
 
 const WHAT = "a learned payload";
 const STRIDE = 8; // pixels that one latent position stands for, along a side
@@ -16,10 +21,10 @@ const HALO = 8;
 
 /** Draws learned payloads of a codec. */
 export class LearnedImages {
-  readonly #latents: LatentCoder;
-  readonly #synthesis: IntegerNetwork;
+  readonly #latents: Latents;
+  readonly #synthesis: ExactNetwork;
 
-  private constructor(latents: LatentCoder, synthesis: IntegerNetwork) {
+  private constructor(latents: Latents, synthesis: ExactNetwork) {
     this.#latents = latents;
     this.#synthesis = synthesis;
   }
@@ -30,9 +35,11 @@ export class LearnedImages {
    * @throws ArchiveError it makes no sense.
    */
   static async read(container: Container): Promise<LearnedImages> {
-    const latents = await LatentCoder.read(container);
-    const { channels, limit } = latents.latent;
-    const synthesis = await IntegerNetwork.read(container, "synthesis", Math.max(255, limit));
+    const latents: Latents =
+      "lattice" in container.header ? await LatticeCoder.read(container) : await LatentCoder.read(container);
+    const { channels, limit } = latents;
+    const sort = describedBy(container, "byte_networks", "synthesis") ? ByteNetwork : IntegerNetwork;
+    const synthesis: ExactNetwork = await sort.read(container, "synthesis", Math.max(255, limit));
     const { takes, gives, up, halo, bounds } = synthesis;
     const fits = takes === channels + 1 && gives === 3 && up === STRIDE && halo <= HALO;
     if (!fits || bounds[0] < 0 || bounds[1] > 255) {
@@ -59,6 +66,7 @@ export class LearnedImages {
 
   /** The M sub-indices of the side code, and what follows it. */
   #sideCode(payload: Uint8Array): [code: Uint8Array, rest: Uint8Array] {
+    if (!this.#latents.books) return [new Uint8Array(0), payload];
     const { M, K } = this.#latents.books;
     const halves = K <= 16;
     const bytes = halves ? Math.ceil(M / 2) : M;
@@ -78,7 +86,7 @@ export class LearnedImages {
     if (Math.max(height, width) <= TILE) return this.#latents.decode(payload, code, height, width, quality);
     const [down, across] = [Math.ceil(height / TILE), Math.ceil(width / TILE)];
     const messages = splitParts(payload, down * across);
-    const made = zeros(this.#latents.latent.channels, height, width);
+    const made = zeros(this.#latents.channels, height, width);
     messages.forEach((message, i) => {
       const [top, left] = [TILE * Math.floor(i / across), TILE * (i % across)];
       const [rows, columns] = [Math.min(TILE, height - top), Math.min(TILE, width - left)];

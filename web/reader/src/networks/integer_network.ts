@@ -2,6 +2,8 @@
 
 import type { Container } from "../containers/container.ts";
 import { ArchiveError, Malformed } from "../errors.ts";
+import type { ExactNetwork } from "./exact_network.ts";
+import { describedBy, haloOf } from "./exact_network.ts";
 import {
   arrayOf, checkForm, EXACT, largestSum, MOST_LAYERS, MOST_WEIGHTS, numbersOf, require, shiftsFit,
 } from "./network_parts.ts";
@@ -38,13 +40,10 @@ const WHOLE_BOUND = 2 ** 22;
 const MOST_LIVE = 2 ** 28;
 
 /** A network of integers of a codec, checked: no sum leaves exact arithmetic. */
-export class IntegerNetwork {
-  /** Channels that it takes, and that it gives. */
+export class IntegerNetwork implements ExactNetwork {
   readonly takes: number;
   readonly gives: number;
-  /** Positions that it gives for each of its input, along a side. */
   readonly up: number;
-  /** Positions of the input beyond its own that an output sees. */
   readonly halo: number;
   readonly #layers: readonly Layer[];
   readonly #whole: WholeLayer | null;
@@ -56,7 +55,7 @@ export class IntegerNetwork {
     this.takes = takes;
     this.gives = last.out / last.shuffle ** 2;
     this.up = layers.reduce((product, layer) => product * layer.shuffle, 1);
-    this.halo = layers.reduceRight((seen, { shuffle, k }) => Math.ceil(seen / shuffle) + (k - 1) / 2, 0);
+    this.halo = haloOf(layers);
   }
 
   /**
@@ -68,9 +67,8 @@ export class IntegerNetwork {
    */
   static async read(container: Container, name: string, reach: number): Promise<IntegerNetwork> {
     try {
-      const networks = container.header["integer_networks"] as Record<string, unknown> | undefined;
-      const values = networks?.[name] as Record<string, unknown> | undefined;
-      require(typeof values === "object" && values !== null, `${name} is not there`);
+      const values = describedBy(container, "integer_networks", name);
+      require(values !== null, `${name} is not there`);
       const keys = Object.keys(values!).filter((key) => key !== "whole");
       const listed = values!["layers"];
       require(keys.join() === "layers" && Array.isArray(listed), "is described by other keys");
@@ -111,13 +109,11 @@ export class IntegerNetwork {
     }
   }
 
-  /** Largest numbers that it gives: lowest and highest. */
   get bounds(): readonly [low: number, high: number] {
     const last = this.#whole ?? this.#layers.at(-1)!;
     return [last.low, last.high];
   }
 
-  /** Run it on integers. */
   run(x: Planes): Planes {
     if (x.channels !== this.takes) throw new ArchiveError(`a network of the codec takes ${this.takes} channels; make it anew`);
     const results: Planes[] = [];

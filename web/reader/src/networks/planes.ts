@@ -30,7 +30,7 @@ export function shuffled(x: Planes, b: number): Planes {
 }
 
 /**
- * Convolve planes; outside their rows and columns they are 0.
+ * Convolve planes; outside their rows and columns they are 0. All sums are exact, in whatever order.
  *
  * @param weight (out, in, k, k), row-major.
  * @param bias of each output; null for none.
@@ -42,29 +42,58 @@ export function convolved(
   out: number,
   k: number,
 ): Planes {
-  const { channels, height, width, data } = x;
+  const { height, width } = x;
   const made = zeros(out, height, width);
-  const half = (k - 1) / 2;
+  const { data, pitch, plane } = padded(x, (k - 1) / 2);
+  // Rows are computed with their padding, one behind the other, so that one loop runs over all.
+  const row = new Float64Array(height * pitch);
+  const taps = x.channels * k * k;
+  const offsets = Int32Array.from({ length: taps }, (_, tap) => {
+    const [c, i, j] = [Math.floor(tap / (k * k)), Math.floor(tap / k) % k, tap % k];
+    return c * plane + i * pitch + j;
+  });
   for (let o = 0; o < out; o++) {
-    const plane = made.data.subarray(o * height * width, (o + 1) * height * width);
-    if (bias) plane.fill(bias[o]!);
-    for (let c = 0; c < channels; c++) {
-      for (let i = 0; i < k; i++) {
-        for (let j = 0; j < k; j++) {
-          const factor = weight[((o * channels + c) * k + i) * k + j]!;
-          if (!factor) continue;
-          const [down, across] = [i - half, j - half];
-          const [left, right] = [Math.max(0, -across), Math.min(width, width - across)];
-          for (let y = Math.max(0, -down); y < Math.min(height, height - down); y++) {
-            const from = (c * height + y + down) * width + across;
-            const to = y * width;
-            for (let column = left; column < right; column++) {
-              plane[to + column]! += factor * data[from + column]!;
-            }
-          }
-        }
-      }
+    row.fill(bias ? bias[o]! : 0);
+    let tap = 0;
+    for (; tap + 4 <= taps; tap += 4) {
+      const first = o * taps + tap;
+      const [f, g, h, l] = [weight[first]!, weight[first + 1]!, weight[first + 2]!, weight[first + 3]!];
+      if (f || g || h || l) addFour(row, data, [f, g, h, l], offsets, tap);
+    }
+    for (; tap < taps; tap++) {
+      const [factor, offset] = [weight[o * taps + tap]!, offsets[tap]!];
+      for (let at = 0; at < row.length; at++) row[at]! += factor * data[offset + at]!;
+    }
+    for (let y = 0; y < height; y++) {
+      made.data.set(row.subarray(y * pitch, y * pitch + width), (o * height + y) * width);
     }
   }
   return made;
+}
+
+function addFour(
+  row: Float64Array,
+  data: Float64Array,
+  [f, g, h, l]: readonly [number, number, number, number],
+  offsets: Int32Array,
+  tap: number,
+): void {
+  const [a, b, c, d] = [offsets[tap]!, offsets[tap + 1]!, offsets[tap + 2]!, offsets[tap + 3]!];
+  for (let at = 0; at < row.length; at++) {
+    row[at]! += f * data[a + at]! + g * data[b + at]! + h * data[c + at]! + l * data[d + at]!;
+  }
+}
+
+/** Lay zeros around planes; as many follow the last one as a loop over all rows may look at. */
+function padded(x: Planes, half: number): { data: Float64Array; pitch: number; plane: number } {
+  const pitch = x.width + 2 * half;
+  const plane = pitch * (x.height + 2 * half);
+  const data = new Float64Array(x.channels * plane + 2 * half);
+  for (let c = 0; c < x.channels; c++) {
+    for (let y = 0; y < x.height; y++) {
+      const from = (c * x.height + y) * x.width;
+      data.set(x.data.subarray(from, from + x.width), c * plane + (y + half) * pitch + half);
+    }
+  }
+  return { data, pitch, plane };
 }
