@@ -24,11 +24,19 @@ const WAYS = {
     const { number, identity, metadata, describers, length } = archive;
     return { number, identity, metadata, describers, length, images };
   },
+  async entries(archive) {
+    const entries = [];
+    for await (const entry of archive.entries()) entries.push(entry);
+    return entries;
+  },
   /** Each layer, with its bytes in hexadecimal. */
   async layers(archive, { id }) {
     const hex = (part) => part && { ...part, data: Buffer.from(part.data).toString("hex") };
     const layers = await archive.layers(id);
     return layers.map((one) => ({ ...one, colour: hex(one.colour), alpha: hex(one.alpha) }));
+  },
+  async placeholder(archive, { id, codes }) {
+    return [...(await archive.placeholder(id, codes))];
   },
   async search(archive, { id, k, codes }) {
     return archive.search(id, k, codes);

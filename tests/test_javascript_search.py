@@ -15,8 +15,8 @@ from fakes.fake_codec import pictures
 from fakes.manifest_files import sealed
 from kinpack.archive.archive import Archive
 from kinpack.describers.describer import Describer
-from kinpack.networks.container import DESCRIBER_FILE, Container
-from tests.archive_checks import CODEC, reopened
+from kinpack.networks.container import DESCRIBER_FILE, Container, read_container
+from tests.archive_checks import CODEC, make, reopened
 from tests.javascript_runs import needs_node, run_jobs, value_of
 
 pytestmark = [needs_node, pytest.mark.slow]
@@ -81,6 +81,20 @@ def test_what_cannot_be_searched_is_refused(tmp_path: Path) -> None:
     assert run_jobs([job])[0]["error"] == "ArchiveError"
 
 
+def with_describer(path: Path, data: bytes) -> Path:
+    """A copy of an archive under another describer file, its sums right."""
+    shutil.copytree(GOLDEN / "wide.kin", path)
+    (former,) = (path / "describers").iterdir()
+    former.unlink()
+    (manifest,) = (path / "manifests").iterdir()
+    body = json.loads(manifest.read_bytes())
+    del body["checksum"]
+    body["describers"][0].update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    (path / "describers" / f"{body['describers'][0]['sha256']}.kine").write_bytes(data)
+    manifest.write_bytes(sealed(body))
+    return path
+
+
 def test_describers_that_lie_are_refused(tmp_path: Path) -> None:
     """Describer files of strangers, whose sums hold."""
     books = np.zeros((3, 20, 2), np.float32)
@@ -98,18 +112,47 @@ def test_describers_that_lie_are_refused(tmp_path: Path) -> None:
     }
     jobs = []
     for name, arrays in lies.items():
-        path = tmp_path / name
-        shutil.copytree(GOLDEN / "wide.kin", path)
         data = Container({"name": "x"}, {}, arrays, DESCRIBER_FILE).to_bytes()
-        (former,) = (path / "describers").iterdir()
-        former.unlink()
-        (manifest,) = (path / "manifests").iterdir()
-        body = json.loads(manifest.read_bytes())
-        del body["checksum"]
-        entry = body["describers"][0]
-        entry.update(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        (path / "describers" / f"{entry['sha256']}.kine").write_bytes(data)
-        manifest.write_bytes(sealed(body))
+        path = with_describer(tmp_path / name, data)
         jobs.append({"way": "search", "where": path, "id": "0", "k": 3})
     for result, name in zip(run_jobs(jobs), lies, strict=True):
         assert result.get("error") == "ArchiveError", name
+
+
+def test_placeholders_are_drawn_from_codes_alone(tmp_path: Path) -> None:
+    """Within a level: networks of describers compute in floating point, whatever runs them."""
+    path = make(tmp_path / "a.kin", pictures(12), describer="look")
+    jobs: list[dict[str, Any]]
+    with reopened(path) as archive:
+        names = list(archive.ids)
+        wanted = [archive.placeholder(name).astype(int) for name in names]
+    jobs = [{"way": "placeholder", "where": path, "id": name} for name in names]
+    for result, picture in zip(run_jobs(jobs), wanted, strict=True):
+        found = np.array(value_of(result)).reshape(16, 16, 3)
+        assert np.abs(found - picture).max() <= 1
+    assert np.abs(wanted[0] - wanted[1]).max() > 8
+    (none,) = run_jobs([{**jobs[0], "where": GOLDEN / "wide.kin", "id": "0"}])
+    assert none["error"] == "NotFoundError"
+    assert "draws no placeholders" in none["message"]
+
+
+def test_decoders_of_strangers_draw_or_are_refused(tmp_path: Path) -> None:
+    """Bytes of a graph changed under sums that hold: it ends in one of two ways."""
+    content = read_container(Describer.load("look").to_bytes(), where="look", kind=DESCRIBER_FILE)
+    graph = content.blobs["decoder"]
+    arrays = {"codebooks": np.zeros((3, 20, 2), np.float32)}
+    weights = graph.index(b"w0")
+    rng = np.random.default_rng(2)
+    places = {*rng.integers(0, 500, 40).tolist(), *range(weights - 20, weights + 10)}
+    places |= set(range(len(graph) - 60, len(graph)))
+    jobs = []
+    for place in sorted(places):
+        changed = bytearray(graph)
+        changed[place] = rng.integers(0, 256)
+        blobs = {"decoder": bytes(changed[: place + 1] if place % 3 == 0 else changed)}
+        data = Container({"name": "x"}, blobs, arrays, DESCRIBER_FILE).to_bytes()
+        path = with_describer(tmp_path / str(place), data)
+        jobs.append({"way": "placeholder", "where": path, "id": "0"})
+    refused = [result.get("error") for result in run_jobs(jobs)]
+    assert set(refused) <= {"ArchiveError", None}
+    assert "ArchiveError" in refused

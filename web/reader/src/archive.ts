@@ -14,8 +14,9 @@ import { readRevision, revisionNumbers } from "./manifests/revision.ts";
 import { livingRows } from "./manifests/segment_entry.ts";
 import { sha256 } from "./bytes/sha256.ts";
 import { readBooks } from "./search/books.ts";
-import { findKin, finerColumn, readColumn } from "./search/kin.ts";
+import { codeOf, findKin, finerColumn, readColumn } from "./search/kin.ts";
 import type { Column, Hit, Place } from "./search/kin.ts";
+import { Placeholders } from "./search/placeholder.ts";
 import type { Packet } from "./segments/packet.ts";
 import { Segment } from "./segments/segment.ts";
 import type { ImageEntry } from "./segments/segment.ts";
@@ -31,6 +32,7 @@ export class Archive {
   readonly #segments: readonly Segment[];
   #places: Promise<Map<string, Place>> | null = null;
   #read: Promise<Codec> | null = null;
+  readonly #placeholders = new Map<string, Promise<Placeholders>>();
   readonly #columns = new Map<string, Promise<Column>>();
 
   private constructor(store: Store, revision: Revision) {
@@ -160,16 +162,8 @@ export class Archive {
    * @throws ArchiveError a file is missing or damaged.
    */
   async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
-    const name = codes ?? this.describers[0];
-    if (name === undefined || !this.describers.includes(name)) {
-      throw new NotFoundError(
-        `${this.where}: it has no codes ${name ?? "to search"}; those that it has: ` +
-          (this.describers.join(", ") || "none"),
-      );
-    }
-    await this.#place(id);
-    const all = await this.#all();
-    const position = [...all.keys()].indexOf(id);
+    const name = this.#columnName(codes);
+    const position = await this.#position(id);
     const finer = this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
     const found = findKin(
       position,
@@ -177,7 +171,7 @@ export class Archive {
       await this.#column(name),
       finer === null ? null : await this.#column(finer),
     );
-    const places = [...all.values()];
+    const places = [...(await this.#all()).values()];
     return Promise.all(
       found.map(async ([one, distance]) => {
         const { segment, row } = places[one]!;
@@ -185,6 +179,20 @@ export class Archive {
         return { id: name, label, distance: Math.fround(distance) };
       }),
     );
+  }
+
+  /**
+   * Draw an image from its code alone, blurred; its payload is not read.
+   *
+   * @param codes name of the column; by default the one that is usually searched.
+   * @returns 16 × 16 pixels, red, green and blue of each: the whole image, squeezed to a square.
+   * @throws NotFoundError the id, or its code, is not there, or the describer draws none.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async placeholder(id: string, codes?: string): Promise<Uint8Array> {
+    const name = this.#columnName(codes);
+    const code = codeOf(await this.#position(id), await this.#column(name));
+    return (await this.#placeholdersOf(name)).draw(code);
   }
 
   /** Release what is kept open. */
@@ -209,10 +217,35 @@ export class Archive {
     return known;
   }
 
-  async #readColumn(name: string): Promise<Column> {
+  /** The name of a column of codes; the first one by default. */
+  #columnName(codes: string | undefined): string {
+    const name = codes ?? this.describers[0];
+    if (name !== undefined && this.describers.includes(name)) return name;
+    throw new NotFoundError(
+      `${this.where}: it has no codes ${name ?? "to search"}; those that it has: ` +
+        (this.describers.join(", ") || "none"),
+    );
+  }
+
+  #placeholdersOf(name: string): Promise<Placeholders> {
+    const known = this.#placeholders.get(name) ?? this.#readPlaceholders(name);
+    this.#placeholders.set(name, known);
+    return known;
+  }
+
+  async #readPlaceholders(name: string): Promise<Placeholders> {
+    const container = await this.#describer(name);
+    return Placeholders.read(container, await readBooks(container, false));
+  }
+
+  async #describer(name: string): Promise<Container> {
     const described = this.#revision.whole.describers.find((one) => one.name === name)!;
     const file = `describers/${described.sha256}.kine`;
-    const container = Container.read(await this.#named(file, described), `${this.where}/${file}`, "describer");
+    return Container.read(await this.#named(file, described), `${this.where}/${file}`, "describer");
+  }
+
+  async #readColumn(name: string): Promise<Column> {
+    const container = await this.#describer(name);
     return readColumn(name, await readBooks(container), [...(await this.#all()).values()]);
   }
 
@@ -222,6 +255,12 @@ export class Archive {
     const data = size === bytes ? await this.#store.read(file, 0, bytes) : null;
     if (data && sha256(data) === sum) return data;
     throw new ArchiveError(`${this.where}/${file}: its SHA-256 does not hold; restore it from a copy`);
+  }
+
+  /** The position of an image, counted from 0 in the order of the archive. */
+  async #position(id: string): Promise<number> {
+    await this.#place(id);
+    return [...(await this.#all()).keys()].indexOf(id);
   }
 
   async #place(id: string): Promise<Place> {

@@ -79,6 +79,22 @@ export class Container {
     return known;
   }
 
+  /** Tell whether there is a section of this name that is no array. */
+  hasBlob(name: string): boolean {
+    return this.#sections.get(name)?.dtype === null;
+  }
+
+  /**
+   * Give the bytes of a section that is no array.
+   *
+   * @throws ArchiveError there is none, or it is damaged.
+   */
+  async blob(name: string): Promise<Uint8Array> {
+    const section = this.#sections.get(name);
+    if (section?.dtype !== null) throw this.senseless(`it lacks the section ${name}`);
+    return this.#bytes(name, section);
+  }
+
   /** Give the error of a file that makes no sense. */
   senseless(reason: string): ArchiveError {
     return new ArchiveError(`${this.where}: the file makes no sense: ${reason}; make it anew`);
@@ -87,12 +103,19 @@ export class Container {
   async #unpacked(name: string): Promise<NamedArray> {
     const section = this.#sections.get(name);
     if (section?.dtype == null) throw this.senseless(`it lacks the array ${name}`);
+    const bytes = await this.#bytes(name, section);
     try {
-      const bytes =
-        section.packing === "zlib"
-          ? await inflate(section.stored, "deflate", section.length)
-          : section.stored;
       return { dtype: section.dtype, shape: section.shape, values: numbersOf(bytes, section.dtype) };
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      throw this.senseless(`section ${name}: ${error.message}`);
+    }
+  }
+
+  async #bytes(name: string, { packing, stored, length }: Section): Promise<Uint8Array> {
+    if (packing === "none") return stored;
+    try {
+      return await inflate(stored, "deflate", length);
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;
       throw this.senseless(`section ${name}: ${error.message}`);

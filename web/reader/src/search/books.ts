@@ -3,7 +3,7 @@
 import type { Container } from "../containers/container.ts";
 import { ArchiveError } from "../errors.ts";
 
-/** Books, their words weighted as distances take them. */
+/** The books of codes. */
 export interface Books {
   readonly M: number;
   readonly K: number;
@@ -17,16 +17,17 @@ export interface Books {
 /**
  * Read the books of a describer.
  *
+ * @param weighted whether words are taken as distances take them, or as they are.
  * @throws ArchiveError there are none, or they make no sense.
  */
-export async function readBooks(container: Container): Promise<Books> {
+export async function readBooks(container: Container, weighted = true): Promise<Books> {
   const { dtype, shape, values } = await container.array("codebooks");
   const [M, K, d] = shape as [number, number, number];
   if (dtype !== "float32" || shape.length !== 3 || !(M && K && d) || K > 256 || !finite(values)) {
     throw container.senseless("its codebooks are no float32 (M, K, d)");
   }
   const words = Float32Array.from(values);
-  if (container.has("weights")) {
+  if (weighted && container.has("weights")) {
     const weights = await container.array("weights");
     const numbers = Array.from(weights.values);
     const fits = weights.dtype === "float32" && weights.shape.length === 1 && weights.shape[0] === M;

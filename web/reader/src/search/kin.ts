@@ -114,7 +114,12 @@ function orderedAnew(position: number, hits: Found, finer: Column): Found {
   return made;
 }
 
-function codeOf(position: number, column: Column): Uint8Array {
+/**
+ * Give the M sub-indices of an image's code.
+ *
+ * @throws NotFoundError it has none in this column.
+ */
+export function codeOf(position: number, column: Column): Uint8Array {
   const at = column.positions.indexOf(position);
   if (at < 0) {
     throw new NotFoundError(
