@@ -25,7 +25,7 @@ from kinpack.codec.classic.webp import rebuild_lossless
 from kinpack.codec.packets.packet import Kind
 from kinpack.errors import ArchiveError, KinpackError
 from tests.archive_checks import make, reopened
-from tests.javascript_runs import built, needs_node, node, run_jobs, value_of
+from tests.javascript_runs import READER, built, needs_node, node, run_jobs, value_of
 from tests.range_server import RangeServer
 
 pytestmark = [needs_node, pytest.mark.slow]
@@ -362,6 +362,23 @@ def test_the_example_of_the_page(tmp_path: Path) -> None:
         assert lines[2] == f"image/avif {len(archive.file('avif/rgb').data)}"
         hits = archive.search("avif/rgb", 3, compare=0)
         assert [line.rpartition(" ")[0] for line in lines[3:]] == [hit.id for hit in hits]
+
+
+def test_no_import_runs_upward() -> None:
+    """The rooms of the reader, in the order of docs/architecture.md, and small files in them."""
+    page = (READER.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    told = page.partition("import only those before them:")[2].partition(";")[0]
+    rooms = re.findall(r"`([a-z]+)/`", told)
+    sources = READER / "src"
+    assert {path.name for path in sources.iterdir() if path.is_dir()} == set(rooms)
+    for folder in [sources, *(sources / room for room in rooms)]:
+        assert len(list(folder.glob("*.ts"))) <= 15
+    for file in sources.rglob("*.ts"):
+        text = file.read_text("utf-8")
+        assert text.count("\n") <= 400, file
+        if file.parent != sources:
+            allowed = rooms[: rooms.index(file.parent.name)]
+            assert set(re.findall(r'from "\.\./([a-z]+)/', text)) <= set(allowed), file
 
 
 def test_types_are_strict() -> None:

@@ -30,3 +30,8 @@ export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.split(/\s+/).join(" ").trim() || "unknown";
 }
+
+/** Give the error of a payload that is damaged. */
+export function damagedPayload(what: string, reason: string): PayloadError {
+  return new PayloadError(`${what} is damaged: ${reason}; restore the archive from a copy`);
+}

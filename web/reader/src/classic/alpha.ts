@@ -2,8 +2,7 @@
 
 import { inflate } from "../bytes/inflate.ts";
 import { readVarint } from "../bytes/varint.ts";
-import { Malformed } from "../errors.ts";
-import { damagedPayload } from "./damage.ts";
+import { damagedPayload, Malformed } from "../errors.ts";
 import { decodeLzma } from "./lzma.ts";
 import { losslessWebpFile } from "./webp.ts";
 

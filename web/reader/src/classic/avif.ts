@@ -5,7 +5,7 @@ import { writeVarint } from "../bytes/varint.ts";
 import type { Sequence } from "./av1.ts";
 import { levelOf, profileOf, sequenceHeader, unpackFrame } from "./av1.ts";
 import { Unusual } from "./bits.ts";
-import { damagedPayload } from "./damage.ts";
+import { damagedPayload } from "../errors.ts";
 
 const WHAT = "an AVIF payload";
 const WHOLE_FRAME = 0x80;

@@ -3,7 +3,7 @@
  * byte of the range coder and without an end marker. The names are those of the LZMA specification.
  */
 
-import { damagedPayload } from "./damage.ts";
+import { damagedPayload } from "../errors.ts";
 
 const WHAT = "an alpha plane";
 const LC = 1;

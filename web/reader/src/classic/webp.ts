@@ -1,7 +1,7 @@
 /** WebP payloads, lossy (VP8) and lossless (VP8L): the file written again, byte for byte. */
 
 import { ascii, join } from "../bytes/joining.ts";
-import { damagedPayload } from "./damage.ts";
+import { damagedPayload } from "../errors.ts";
 
 const WHAT = "a WebP payload";
 const LONGEST_SIDE = 16383;

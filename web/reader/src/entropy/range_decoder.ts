@@ -3,7 +3,7 @@
  * constriction 0.5 has them.
  */
 
-import { damagedPayload } from "../classic/damage.ts";
+import { damagedPayload } from "../errors.ts";
 
 const TOTAL = 2 ** 24;
 const TOTAL_BITS = 24n;

@@ -1,6 +1,6 @@
 /** Latents whose low frequencies are coded on a lattice, the others group by group. */
 
-import { damagedPayload } from "../classic/damage.ts";
+import { damagedPayload } from "../errors.ts";
 import type { Container } from "../containers/container.ts";
 import { RangeDecoder } from "../entropy/range_decoder.ts";
 import type { Planes } from "../networks/planes.ts";

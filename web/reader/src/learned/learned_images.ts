@@ -1,7 +1,7 @@
 /** Learned payloads: a side code, latents, and the integer network that draws them. */
 
 import { splitParts } from "../bytes/varint.ts";
-import { damagedPayload } from "../classic/damage.ts";
+import { damagedPayload } from "../errors.ts";
 import type { Container } from "../containers/container.ts";
 import { ByteNetwork } from "../networks/byte_network.ts";
 import type { ExactNetwork } from "../networks/exact_network.ts";
