@@ -24,6 +24,10 @@ const WAYS = {
     const { number, identity, metadata, describers, length } = archive;
     return { number, identity, metadata, describers, length, images };
   },
+  async packets(archive, { ids }) {
+    const packets = await archive.packets(ids);
+    return packets.map(({ payload, ...stated }) => ({ ...stated, payload: sha256(payload) }));
+  },
   async entries(archive) {
     const entries = [];
     for await (const entry of archive.entries()) entries.push(entry);

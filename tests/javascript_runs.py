@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -42,6 +43,7 @@ def node(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[
 def built() -> Path:
     """Build the reader; its folder."""
     folder = Path(mkdtemp(prefix="kinpack-reader-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     done = node("build.mjs", folder)
     assert done.returncode == 0, done.stderr.decode()
     return folder

@@ -252,12 +252,27 @@ def test_codecs_that_lie_are_refused(tmp_path: Path) -> None:
         ({}, {"code_context": arrays["code_context"].astype(np.int64) + (1 << 20)}),
         ({}, {"codebooks": arrays["codebooks"][:-1]}),
     ]
+    # A layer that is exact and fits, and would take a thousand millions of numbers.
+    wide = {"low": 0, "high": 255, "shuffle": 8, "adds": 0, "reads": None}
+    huge = {"low": 0, "high": 255, "shuffle": 1, "adds": 0, "reads": None}
+    last = {"low": 0, "high": 255, "shuffle": 1, "adds": 0, "reads": None}
+    sizes = [(64, 25, 1), (4096, 1, 1), (3, 4096, 1)]
+    bomb: dict[str, Any] = {}
+    for i, (out, taken, k) in enumerate(sizes):
+        bomb[f"synthesis_weight{i}"] = np.zeros((out, taken, k, k), np.int8)
+        bomb[f"synthesis_bias{i}"] = np.zeros(out, np.int32)
+        bomb[f"synthesis_shift{i}"] = np.zeros(out, np.uint8)
+    spread = {**networks, "synthesis": {"layers": [wide, huge, last]}}
+    test = {**header["test"], "sizes": [[250, 250]] + [[1, 1]] * 3}
+    lies.append(({"integer_networks": spread, "test": test}, bomb))
     jobs = []
     for n, (other, others) in enumerate(lies):
         path = tmp_path / f"{n}.kin"
         changed = Container({**header, **other}, content.blobs, {**arrays, **others}).to_bytes()
         (name,) = archive_of(path, [packet], changed)
         jobs.append({"way": "layers", "where": path, "id": name})
-    for result, lie in zip(run_jobs(jobs), lies, strict=True):
+    results = run_jobs(jobs)
+    for result, lie in zip(results, lies, strict=True):
         assert result.get("error") in ("ArchiveError", "PayloadError"), lie
         assert "\n" not in result["message"]
+    assert "asks for too much" in results[-1]["message"]

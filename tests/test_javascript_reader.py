@@ -121,6 +121,23 @@ def test_over_http_in_few_requests() -> None:
         assert "404" in refused["message"]
 
 
+def test_neighbours_are_read_together(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), np.uint8)
+    images = [(f"{n:02}", None, noise[n]) for n in range(40)]
+    path = make(tmp_path / "a.kin", FakeSource(images))  # type: ignore[arg-type]
+    with reopened(path) as archive, RangeServer().running() as server:
+        seal(archive, tmp_path / "a.kin.zip")
+        server.files["a.kin.zip"] = (tmp_path / "a.kin.zip").read_bytes()
+        ids = [f"{n:02}" for n in (9, 3, 4, 5, 30, 29, 28, 9)]
+        job = {"way": "packets", "where": f"{server.url}/a.kin.zip", "ids": ids}
+        packets = value_of(run_jobs([job])[0])
+        for name, found in zip(ids, packets, strict=True):
+            packet = archive.packet(name)
+            assert found["payload"] == hashlib.sha256(packet.payload).hexdigest()
+            assert (found["width"], found["quality"]) == (packet.width, packet.quality)
+        assert len(server.requests) == 4  # the end, and three runs of neighbours
+
+
 def test_a_server_without_ranges_is_refused_where_the_file_is_large() -> None:
     with RangeServer().running() as server:
         server.files["a.kin.zip"] = SEALED.read_bytes() + bytes(70_000)

@@ -131,6 +131,30 @@ export class Archive {
   }
 
   /**
+   * Read the packets of several images, neighbours in the archive in one read, checksums verified.
+   *
+   * @param ids in any order; the packets come in the same.
+   * @throws NotFoundError an id is not there.
+   * @throws PayloadError a packet is damaged.
+   */
+  async packets(ids: readonly string[]): Promise<Packet[]> {
+    const rows = new Map<Segment, number[]>();
+    const places = await Promise.all(ids.map((id) => this.#place(id)));
+    for (const { segment, row } of places) {
+      const some = rows.get(segment) ?? [];
+      some.push(row);
+      rows.set(segment, some);
+    }
+    const found = new Map<Segment, Map<number, Packet>>();
+    for (const [segment, some] of rows) {
+      const ascending = [...new Set(some)].sort((a, b) => a - b);
+      const packets = await segment.packets(ascending);
+      found.set(segment, new Map(ascending.map((row, i) => [row, packets[i]!])));
+    }
+    return places.map(({ segment, row }) => found.get(segment)!.get(row)!);
+  }
+
+  /**
    * Give an image as the file that it is stored as, which a browser shows; null where it is none.
    *
    * @throws NotFoundError the id is not there.
@@ -148,7 +172,12 @@ export class Archive {
    * @throws ArchiveError the codec is damaged, or has no payloads of this kind.
    */
   async layers(id: string): Promise<Layers[]> {
-    return layersOf(await this.packet(id), () => this.#codec());
+    return this.layersOf(await this.packet(id));
+  }
+
+  /** Give what a packet of this archive is drawn of; it raises as `layers`. */
+  async layersOf(packet: Packet): Promise<Layers[]> {
+    return layersOf(packet, () => this.#codec());
   }
 
   /**

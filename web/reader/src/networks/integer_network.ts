@@ -37,7 +37,6 @@ interface WholeLayer {
 
 const MOST_READ = 255;
 const WHOLE_BOUND = 2 ** 22;
-const MOST_LIVE = 2 ** 28;
 
 /** A network of integers of a codec, checked: no sum leaves exact arithmetic. */
 export class IntegerNetwork implements ExactNetwork {
@@ -119,9 +118,6 @@ export class IntegerNetwork implements ExactNetwork {
     const results: Planes[] = [];
     let value = x;
     for (const layer of this.#layers) {
-      if (layer.out * value.height * value.width > MOST_LIVE) {
-        throw new ArchiveError("a network of the codec asks for too much memory; make it anew");
-      }
       value = runLayer(layer, value);
       if (layer.adds) value = clippedSum(value, results.at(-layer.adds)!, layer);
       results.push(value);

@@ -1,5 +1,10 @@
 /** Planes of integers: what networks take and give. */
 
+import { ArchiveError } from "../errors.ts";
+
+const MOST_NUMBERS = 2 ** 26; // of planes, in one piece
+const MOST_WORK = 2 ** 36; // products of a convolution
+
 /** Channels of rows of integers; that of channel c at (y, x) is at (c · height + y) · width + x. */
 export interface Planes {
   readonly channels: number;
@@ -43,6 +48,10 @@ export function convolved(
   k: number,
 ): Planes {
   const { height, width } = x;
+  const numbers = out * height * width;
+  if (numbers > MOST_NUMBERS || numbers * x.channels * k * k > MOST_WORK) {
+    throw new ArchiveError("a network of the codec asks for too much memory or work; make it anew");
+  }
   const made = zeros(out, height, width);
   const { data, pitch, plane } = padded(x, (k - 1) / 2);
   // Rows are computed with their padding, one behind the other, so that one loop runs over all.
