@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -252,27 +253,41 @@ def test_codecs_that_lie_are_refused(tmp_path: Path) -> None:
         ({}, {"code_context": arrays["code_context"].astype(np.int64) + (1 << 20)}),
         ({}, {"codebooks": arrays["codebooks"][:-1]}),
     ]
-    # A layer that is exact and fits, and would take a thousand millions of numbers.
-    wide = {"low": 0, "high": 255, "shuffle": 8, "adds": 0, "reads": None}
-    huge = {"low": 0, "high": 255, "shuffle": 1, "adds": 0, "reads": None}
-    last = {"low": 0, "high": 255, "shuffle": 1, "adds": 0, "reads": None}
-    sizes = [(64, 25, 1), (4096, 1, 1), (3, 4096, 1)]
-    bomb: dict[str, Any] = {}
-    for i, (out, taken, k) in enumerate(sizes):
-        bomb[f"synthesis_weight{i}"] = np.zeros((out, taken, k, k), np.int8)
-        bomb[f"synthesis_bias{i}"] = np.zeros(out, np.int32)
-        bomb[f"synthesis_shift{i}"] = np.zeros(out, np.uint8)
-    spread = {**networks, "synthesis": {"layers": [wide, huge, last]}}
-    test = {**header["test"], "sizes": [[250, 250]] + [[1, 1]] * 3}
-    lies.append(({"integer_networks": spread, "test": test}, bomb))
     jobs = []
     for n, (other, others) in enumerate(lies):
         path = tmp_path / f"{n}.kin"
         changed = Container({**header, **other}, content.blobs, {**arrays, **others}).to_bytes()
         (name,) = archive_of(path, [packet], changed)
         jobs.append({"way": "layers", "where": path, "id": name})
-    results = run_jobs(jobs)
-    for result, lie in zip(results, lies, strict=True):
+    for result, lie in zip(run_jobs(jobs), lies, strict=True):
         assert result.get("error") in ("ArchiveError", "PayloadError"), lie
         assert "\n" not in result["message"]
-    assert "asks for too much" in results[-1]["message"]
+
+
+def test_a_network_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:
+    """It is exact, fits, and draws its small test packets black; a larger image is a bomb."""
+    with Archive.open(GOLDEN / "learned.kin") as archive:
+        content = read_container(archive.codec.to_bytes(), where="codec")
+        packet = archive.packet("tiles")
+    arrays = dict(content.arrays)
+    plain = {"low": 0, "high": 255, "shuffle": 1, "adds": 0, "reads": None}
+    layers = [{**plain, "shuffle": 8}, plain, plain, plain]
+    for i, (out, taken) in enumerate([(64, 25), (4096, 1), (4096, 4096), (3, 4096)]):
+        arrays[f"synthesis_weight{i}"] = np.zeros((out, taken, 1, 1), np.int8)
+        arrays[f"synthesis_bias{i}"] = np.zeros(out, np.int32)
+        arrays[f"synthesis_shift{i}"] = np.zeros(out, np.uint8)
+    test = content.header["test"]
+    black = hashlib.sha256(bytes(3 * sum(h * w for h, w in test["sizes"]))).hexdigest()
+    header = {
+        **content.header,
+        "integer_networks": {
+            **content.header["integer_networks"],
+            "synthesis": {"layers": layers},
+        },
+        "test": {**test, "sha256": black},
+    }
+    codec = Container(header, content.blobs, arrays).to_bytes()
+    (name,) = archive_of(tmp_path / "a.kin", [packet], codec)
+    (result,) = run_jobs([{"way": "layers", "where": tmp_path / "a.kin", "id": name}])
+    assert result["error"] == "ArchiveError"
+    assert "asks for too much" in result["message"]
