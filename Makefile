@@ -16,6 +16,8 @@ export PIP_NO_INPUT := 1
 INSTALL := -m pip install --quiet --progress-bar off --constraint constraints.txt
 # The build back-end is installed too, so that builds use the pinned one (no build isolation).
 BACKEND := hatchling editables
+# What the reader in JavaScript is built and tried with; nothing else needs Node.
+READER := web/reader/node_modules/.installed
 PACKAGE := $(shell find src -type f ! -name '*.pyc') hatch_build.py pyproject.toml README.md LICENSE
 
 .DEFAULT_GOAL := help
@@ -27,13 +29,13 @@ help: ## what can be made
 demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnails (no torch)
 	@.venv-demo/bin/python -m benchmarks.demo
 
-test: .venv/.installed ## the whole test suite (installs torch)
+test: .venv/.installed $(READER) ## the whole test suite (installs torch)
 	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) $(PYTEST_ARGS)
 
 test-fast: .venv/.installed ## the laws without the long trials: a minute and a half on two cores
 	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
-test-runtime: .venv-runtime/.installed ## the tests that need no torch, where there is none
+test-runtime: .venv-runtime/.installed $(READER) ## the tests that need no torch, where there is none
 	OMP_NUM_THREADS=1 .venv-runtime/bin/python $(PYTEST) -m "not learn" $(PYTEST_ARGS)
 
 check: .venv/.installed ## format check, lint, types, then all tests, documentation examples among them
@@ -73,11 +75,11 @@ sbom: wheels ## install requirements.txt by its hashes, and write what that is a
 	rm -rf .venv-sbom
 
 clean: ## remove caches, builds and the demo's output
-	rm -rf demo-output dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo-output dist web/reader/dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments as well
-	rm -rf .venv .venv-demo .venv-runtime .venv-release .venv-sbom
+	rm -rf .venv .venv-demo .venv-runtime .venv-release .venv-sbom web/reader/node_modules
 
 # A stamp is written last, so that an interrupted installation is taken up again.
 define environment
@@ -100,6 +102,14 @@ endef
 	@.venv-runtime/bin/python $(INSTALL) $(BACKEND)
 	@.venv-runtime/bin/python $(INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch $@
+
+$(READER): web/reader/package-lock.json
+	@if command -v npm > /dev/null; then \
+		echo "Installing what builds the reader in JavaScript into web/reader/node_modules ..." && \
+		npm ci --prefix web/reader --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else \
+		echo "There is no npm: the reader in JavaScript is not tried."; \
+	fi
 
 .venv-release/.installed: pyproject.toml constraints.txt
 	$(call environment,.venv-release)

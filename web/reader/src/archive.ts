@@ -1,0 +1,324 @@
+/** An archive, opened for reading: the face of this package. */
+
+import { storedFile } from "./classic/stored_file.ts";
+import type { StoredFile } from "./classic/stored_file.ts";
+import { Codec } from "./codec.ts";
+import { Container } from "./containers/container.ts";
+import { ArchiveError, NotFoundError } from "./errors.ts";
+import { layersOf } from "./layers.ts";
+import type { Layers } from "./layers.ts";
+import { plain } from "./manifests/fields.ts";
+import type { NamedFile } from "./manifests/record.ts";
+import type { Revision } from "./manifests/revision.ts";
+import { readRevision, revisionNumbers } from "./manifests/revision.ts";
+import { livingRows } from "./manifests/segment_entry.ts";
+import { sha256 } from "./bytes/sha256.ts";
+import { readBooks } from "./search/books.ts";
+import { codeOf, findKin, finerColumn, readColumn } from "./search/kin.ts";
+import type { Column, Hit, Place } from "./search/kin.ts";
+import { Placeholders } from "./search/placeholder.ts";
+import type { Packet } from "./segments/packet.ts";
+import { Segment } from "./segments/segment.ts";
+import type { ImageEntry } from "./segments/segment.ts";
+import { BlobFile } from "./stores/blob_file.ts";
+import { HttpFile } from "./stores/http_file.ts";
+import { SealedStore } from "./stores/sealed_store.ts";
+import type { Store } from "./stores/store.ts";
+
+/** A revision of an archive; what it reads it keeps, but for payloads. */
+export class Archive {
+  readonly #store: Store;
+  readonly #revision: Revision;
+  readonly #segments: readonly Segment[];
+  #places: Promise<Map<string, Place>> | null = null;
+  #read: Promise<Codec> | null = null;
+  readonly #placeholders = new Map<string, Promise<Placeholders>>();
+  readonly #columns = new Map<string, Promise<Column>>();
+
+  private constructor(store: Store, revision: Revision) {
+    this.#store = store;
+    this.#revision = revision;
+    this.#segments = revision.segments.map((entry) => new Segment(store, entry));
+  }
+
+  /**
+   * Open an archive.
+   *
+   * @param source the address of a sealed archive, its bytes (a `File` that somebody dropped), or a
+   *   store.
+   * @param at number of the revision; by default it is the newest.
+   * @throws ArchiveError there is none, or it is damaged.
+   */
+  static async open(source: string | URL | Blob | Store, at?: number): Promise<Archive> {
+    const store = await storeOf(source);
+    try {
+      return new Archive(store, await readRevision(store, at));
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** What messages call it. */
+  get where(): string {
+    return this.#store.where;
+  }
+
+  /** The revision that is open. */
+  get number(): number {
+    return this.#revision.record.number;
+  }
+
+  /** The archive's identity, 32 hexadecimal digits. */
+  get identity(): string {
+    return this.#revision.record.archive;
+  }
+
+  /** JSON values that the archive's maker noted. */
+  get metadata(): unknown {
+    return plain(this.#revision.whole.metadata);
+  }
+
+  /** Names of the columns of codes by which it is searched, the usual one first. */
+  get describers(): string[] {
+    return this.#revision.whole.describers.map((one) => one.name);
+  }
+
+  /** How many images there are. */
+  get length(): number {
+    return this.#revision.segments.reduce(
+      (sum, entry) => entry.deleted.reduce((left, [first, stop]) => left - (stop - first), sum + entry.rows),
+      0,
+    );
+  }
+
+  /** Give the numbers of all revisions that can be opened. */
+  async revisions(): Promise<number[]> {
+    return revisionNumbers(this.#store);
+  }
+
+  /** Give the ids of all images, in the order of adding. */
+  async ids(): Promise<string[]> {
+    return [...(await this.#all()).keys()];
+  }
+
+  /** Tell of all images, in the order of adding, without reading their payloads. */
+  async *entries(): AsyncGenerator<ImageEntry> {
+    for (const segment of this.#segments) {
+      for (const row of livingRows(segment.entry)) yield segment.imageEntry(row);
+    }
+  }
+
+  /**
+   * Tell of one image.
+   *
+   * @throws NotFoundError the id is not there.
+   */
+  async entry(id: string): Promise<ImageEntry> {
+    const { segment, row } = await this.#place(id);
+    return segment.imageEntry(row);
+  }
+
+  /**
+   * Read an image's packet, its checksum verified.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   */
+  async packet(id: string): Promise<Packet> {
+    const { segment, row } = await this.#place(id);
+    return segment.packet(row);
+  }
+
+  /**
+   * Read the packets of several images, neighbours in the archive in one read, checksums verified.
+   *
+   * @param ids in any order; the packets come in the same.
+   * @throws NotFoundError an id is not there.
+   * @throws PayloadError a packet is damaged.
+   */
+  async packets(ids: readonly string[]): Promise<Packet[]> {
+    const rows = new Map<Segment, number[]>();
+    const places = await Promise.all(ids.map((id) => this.#place(id)));
+    for (const { segment, row } of places) {
+      const some = rows.get(segment) ?? [];
+      some.push(row);
+      rows.set(segment, some);
+    }
+    const found = new Map<Segment, Map<number, Packet>>();
+    for (const [segment, some] of rows) {
+      const ascending = [...new Set(some)].sort((a, b) => a - b);
+      const packets = await segment.packets(ascending);
+      found.set(segment, new Map(ascending.map((row, i) => [row, packets[i]!])));
+    }
+    return places.map(({ segment, row }) => found.get(segment)!.get(row)!);
+  }
+
+  /**
+   * Give an image as the file that it is stored as, which a browser shows; null where it is none.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   */
+  async file(id: string): Promise<StoredFile | null> {
+    return storedFile(await this.packet(id));
+  }
+
+  /**
+   * Give what an image is drawn of: tiles, and of each the colour and the alpha plane.
+   *
+   * @throws NotFoundError the id is not there.
+   * @throws PayloadError the packet is damaged.
+   * @throws ArchiveError the codec is damaged, or has no payloads of this kind.
+   */
+  async layers(id: string): Promise<Layers[]> {
+    return this.layersOf(await this.packet(id));
+  }
+
+  /** Give what a packet of this archive is drawn of; it raises as `layers`. */
+  async layersOf(packet: Packet): Promise<Layers[]> {
+    return layersOf(packet, () => this.#codec());
+  }
+
+  /**
+   * Find the images whose codes are nearest to that of one of them, itself first.
+   *
+   * Where there are longer codes, they order the first hundred anew.
+   *
+   * @param k how many.
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError the id, or its code, is not there, or no such column.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
+    const name = this.#columnName(codes);
+    const position = await this.#position(id);
+    const finer = this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
+    const found = findKin(
+      position,
+      k,
+      await this.#column(name),
+      finer === null ? null : await this.#column(finer),
+    );
+    const places = [...(await this.#all()).values()];
+    return Promise.all(
+      found.map(async ([one, distance]) => {
+        const { segment, row } = places[one]!;
+        const { id: name, label } = await segment.imageEntry(row);
+        return { id: name, label, distance: Math.fround(distance) };
+      }),
+    );
+  }
+
+  /**
+   * Draw an image from its code alone, blurred; its payload is not read.
+   *
+   * @param codes name of the column; by default the one that is usually searched.
+   * @returns 16 × 16 pixels, red, green and blue of each: the whole image, squeezed to a square.
+   * @throws NotFoundError the id, or its code, is not there, or the describer draws none.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async placeholder(id: string, codes?: string): Promise<Uint8Array> {
+    const name = this.#columnName(codes);
+    const code = codeOf(await this.#position(id), await this.#column(name));
+    return (await this.#placeholdersOf(name)).draw(code);
+  }
+
+  /** Release what is kept open. */
+  async close(): Promise<void> {
+    await this.#store.close();
+  }
+
+  #codec(): Promise<Codec> {
+    this.#read ??= this.#readCodec();
+    return this.#read;
+  }
+
+  async #readCodec(): Promise<Codec> {
+    const { codec } = this.#revision.whole;
+    const file = `codecs/${codec.sha256}.kinc`;
+    return new Codec(Container.read(await this.#named(file, codec), `${this.where}/${file}`, "codec"));
+  }
+
+  #column(name: string): Promise<Column> {
+    const known = this.#columns.get(name) ?? this.#readColumn(name);
+    this.#columns.set(name, known);
+    return known;
+  }
+
+  /** The name of a column of codes; the first one by default. */
+  #columnName(codes: string | undefined): string {
+    const name = codes ?? this.describers[0];
+    if (name !== undefined && this.describers.includes(name)) return name;
+    throw new NotFoundError(
+      `${this.where}: it has no codes ${name ?? "to search"}; those that it has: ` +
+        (this.describers.join(", ") || "none"),
+    );
+  }
+
+  #placeholdersOf(name: string): Promise<Placeholders> {
+    const known = this.#placeholders.get(name) ?? this.#readPlaceholders(name);
+    this.#placeholders.set(name, known);
+    return known;
+  }
+
+  async #readPlaceholders(name: string): Promise<Placeholders> {
+    const container = await this.#describer(name);
+    return Placeholders.read(container, await readBooks(container, false));
+  }
+
+  async #describer(name: string): Promise<Container> {
+    const described = this.#revision.whole.describers.find((one) => one.name === name)!;
+    const file = `describers/${described.sha256}.kine`;
+    return Container.read(await this.#named(file, described), `${this.where}/${file}`, "describer");
+  }
+
+  async #readColumn(name: string): Promise<Column> {
+    const container = await this.#describer(name);
+    return readColumn(name, await readBooks(container), [...(await this.#all()).values()]);
+  }
+
+  /** A file that the manifest names by its sum. */
+  async #named(file: string, { bytes, sha256: sum }: NamedFile): Promise<Uint8Array> {
+    const size = await this.#store.size(file);
+    const data = size === bytes ? await this.#store.read(file, 0, bytes) : null;
+    if (data && sha256(data) === sum) return data;
+    throw new ArchiveError(`${this.where}/${file}: its SHA-256 does not hold; restore it from a copy`);
+  }
+
+  /** The position of an image, counted from 0 in the order of the archive. */
+  async #position(id: string): Promise<number> {
+    await this.#place(id);
+    return [...(await this.#all()).keys()].indexOf(id);
+  }
+
+  async #place(id: string): Promise<Place> {
+    const place = (await this.#all()).get(id);
+    if (place) return place;
+    throw new NotFoundError(`${this.where}: there is no image ${JSON.stringify(id)}; see its list of ids`);
+  }
+
+  #all(): Promise<Map<string, Place>> {
+    this.#places ??= this.#readPlaces();
+    return this.#places;
+  }
+
+  async #readPlaces(): Promise<Map<string, Place>> {
+    const places = new Map<string, Place>();
+    for (const segment of this.#segments) {
+      const ids = await segment.ids();
+      for (const row of livingRows(segment.entry)) {
+        if (!places.has(ids[row]!)) places.set(ids[row]!, { segment, row });
+      }
+    }
+    return places;
+  }
+}
+
+async function storeOf(source: string | URL | Blob | Store): Promise<Store> {
+  if (source instanceof Blob) return SealedStore.open(new BlobFile(source));
+  if (typeof source === "string" || source instanceof URL) {
+    return SealedStore.open(await HttpFile.open(String(source)));
+  }
+  return source;
+}

@@ -1,0 +1,11 @@
+/** Reads kinpack archives in a browser; docs/javascript.md says how. */
+
+export { Archive } from "./archive.ts";
+export type { StoredFile } from "./classic/stored_file.ts";
+export type { AlphaPlane } from "./classic/alpha.ts";
+export type { Colour, Layers } from "./layers.ts";
+export { ArchiveError, KinpackError, NotFoundError, PayloadError } from "./errors.ts";
+export type { Hit } from "./search/kin.ts";
+export type { Kind, Packet } from "./segments/packet.ts";
+export type { ImageEntry } from "./segments/segment.ts";
+export type { RangedFile, Store } from "./stores/store.ts";

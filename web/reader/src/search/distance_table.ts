@@ -1,0 +1,71 @@
+/** Distance tables: what ranking goes by are sums of integers, the same in every reader. */
+
+import type { Books } from "./books.ts";
+
+/** Squared distances of a query's parts to the words of all books. */
+export interface DistanceTable {
+  readonly books: Books;
+  /** In whole steps; that of word k of book m is at m · K + k. */
+  readonly steps: Int32Array;
+  /** What a step is worth: a power of two. */
+  readonly scale: number;
+}
+
+const SUM_BITS = 30;
+const LEAST_EXPONENT = -1000;
+
+/**
+ * Make the table of a code.
+ *
+ * @param code M sub-indices.
+ */
+export function tableOfCode(books: Books, code: Uint8Array): DistanceTable {
+  const { M, K, d, words } = books;
+  const values = new Float32Array(M * K);
+  let total = 0;
+  for (let m = 0; m < M; m++) {
+    const own = (m * K + code[m]!) * d;
+    let largest = 0;
+    for (let k = 0; k < K; k++) {
+      let sum = 0;
+      for (let j = 0; j < d; j++) {
+        const difference = words[own + j]! - words[(m * K + k) * d + j]!;
+        sum += difference * difference;
+      }
+      values[m * K + k] = sum;
+      largest = Math.max(largest, values[m * K + k]!);
+    }
+    total += largest;
+  }
+  const exponent = total > 0 ? Math.max(exponentAbove(total) - SUM_BITS, LEAST_EXPONENT) : 0;
+  const steps = Int32Array.from(values, (value) => roundedToEven(value * 2 ** -exponent));
+  return { books, steps, scale: 2 ** exponent };
+}
+
+/**
+ * Give the distances of codes, in whole steps.
+ *
+ * @param indices M sub-indices of each.
+ */
+export function stepsOf({ books: { M, K }, steps }: DistanceTable, indices: Uint8Array): Int32Array {
+  const sums = new Int32Array(indices.length / M);
+  for (let row = 0; row < sums.length; row++) {
+    let sum = 0;
+    for (let m = 0; m < M; m++) sum += steps[m * K + indices[row * M + m]!]!;
+    sums[row] = sum;
+  }
+  return sums;
+}
+
+/** The power of two that a positive number is below, and at least half of. */
+function exponentAbove(number: number): number {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setFloat64(0, number);
+  return ((view.getUint16(0) >> 4) & 2047) - 1022;
+}
+
+function roundedToEven(number: number): number {
+  const below = Math.floor(number);
+  const rest = number - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2) ? below + 1 : below;
+}

@@ -1,0 +1,130 @@
+/** The kin of an image: the images of an archive whose codes are nearest to its own. */
+
+import { NotFoundError } from "../errors.ts";
+import type { Segment } from "../segments/segment.ts";
+import type { Books } from "./books.ts";
+import { unpackCodes } from "./books.ts";
+import { stepsOf, tableOfCode } from "./distance_table.ts";
+
+/** An image that was found. */
+export interface Hit {
+  readonly id: string;
+  readonly label: string | null;
+  /** Squared distance of the codes. */
+  readonly distance: number;
+}
+
+/** One living image, in the order of the archive. */
+export interface Place {
+  readonly segment: Segment;
+  readonly row: number;
+}
+
+/** The codes of a column, of those images that have some. */
+export interface Column {
+  readonly name: string;
+  readonly books: Books;
+  /** Positions of the images in the archive, ascending. */
+  readonly positions: Int32Array;
+  /** M sub-indices of each. */
+  readonly indices: Uint8Array;
+}
+
+/** Hits that longer codes order anew, where there are some. */
+const ORDERED_ANEW = 100;
+
+/** Give the name of the column whose codes order anew what is nearest by another one. */
+export function finerColumn(name: string): string {
+  return `${name}-fine`;
+}
+
+/**
+ * Read a column of codes.
+ *
+ * @param places of all images.
+ */
+export async function readColumn(
+  name: string,
+  books: Books,
+  places: readonly Place[],
+): Promise<Column> {
+  const positions: number[] = [];
+  const unpacked = new Map<Segment, Uint8Array | null>();
+  for (const { segment } of places) {
+    if (unpacked.has(segment)) continue;
+    const packed = await segment.codes(name);
+    unpacked.set(segment, packed && unpackCodes(books, packed, `${segment.where}, its codes ${name}`));
+  }
+  places.forEach(({ segment }, position) => {
+    if (unpacked.get(segment)) positions.push(position);
+  });
+  const indices = new Uint8Array(positions.length * books.M);
+  positions.forEach((position, at) => {
+    const { segment, row } = places[position]!;
+    const codes = unpacked.get(segment)!;
+    indices.set(codes.subarray(row * books.M, (row + 1) * books.M), at * books.M);
+  });
+  return { name, books, positions: Int32Array.from(positions), indices };
+}
+
+/** Positions and distances, nearest first. */
+type Found = readonly (readonly [position: number, distance: number])[];
+
+/**
+ * Find the images whose codes are nearest to that of one of them, which comes first.
+ *
+ * @param position of the one.
+ * @param k how many, itself among them.
+ * @param finer the longer codes that order the first anew; null without any.
+ * @throws NotFoundError the image has no such code.
+ */
+export function findKin(position: number, k: number, column: Column, finer: Column | null): Found {
+  let found = nearest(position, finer ? Math.max(k, ORDERED_ANEW) : k, column);
+  if (finer) found = orderedAnew(position, found, finer);
+  const own = found.length ? ([position, found[0]![1]] as const) : null;
+  const others = found.filter(([one]) => one !== position);
+  return (own ? [own, ...others] : others).slice(0, Math.min(k, found.length));
+}
+
+function nearest(position: number, k: number, column: Column): Found {
+  const table = tableOfCode(column.books, codeOf(position, column));
+  const steps = stepsOf(table, column.indices);
+  // Positions rise, and sorting is stable: equal distances stay in the order of the archive.
+  const order = Array.from(steps.keys()).sort((a, b) => steps[a]! - steps[b]!);
+  return order.slice(0, k).map((at) => [column.positions[at]!, steps[at]! * table.scale]);
+}
+
+/** Order the first hits by longer codes; those that have none keep their places. */
+function orderedAnew(position: number, hits: Found, finer: Column): Found {
+  const { M } = finer.books;
+  const table = tableOfCode(finer.books, codeOf(position, finer));
+  const rows = new Map(Array.from(finer.positions, (one, at) => [one, at] as const));
+  const made = [...hits];
+  const known = hits.slice(0, ORDERED_ANEW).flatMap(([one], at) => (rows.has(one) ? [at] : []));
+  const anew = known.map((at) => {
+    const one = hits[at]![0];
+    const row = rows.get(one)!;
+    const [steps] = stepsOf(table, finer.indices.subarray(row * M, (row + 1) * M));
+    return [one, steps! * table.scale] as const;
+  });
+  anew.sort((a, b) => a[1] - b[1]);
+  known.forEach((at, i) => {
+    made[at] = anew[i]!;
+  });
+  return made;
+}
+
+/**
+ * Give the M sub-indices of an image's code.
+ *
+ * @throws NotFoundError it has none in this column.
+ */
+export function codeOf(position: number, column: Column): Uint8Array {
+  const at = column.positions.indexOf(position);
+  if (at < 0) {
+    throw new NotFoundError(
+      `image ${position} has no code ${column.name} yet; give it one with: kinpack embed`,
+    );
+  }
+  return column.indices.subarray(at * column.books.M, (at + 1) * column.books.M);
+}
