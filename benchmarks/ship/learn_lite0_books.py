@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.lattice.training_patches import held_out
+from benchmarks.ship.photographs import cut, usable
 from kinpack.errors import KinpackError
 from kinpack.learn.lite.books import lite0_books
 from kinpack.learn.lite.efficientnet_lite import EfficientNetLite0
@@ -42,27 +42,16 @@ def photographs(folder: Path, rng: np.random.Generator) -> Iterator[Image]:
     """Photographs of a folder, or every second of many, each followed by squares cut out of it."""
     items = list(open_source(folder))
     crops = min(CROPS, ABOUT // len(items))
-    for item in items[:: 1 + len(items) // ABOUT]:
-        try:
-            image = item.load()
-        except KinpackError:
-            continue
-        if held_out(item.id) or min(image.shape[:2]) < SMALLEST:
-            continue
+    for image in usable(items[:: 1 + len(items) // ABOUT], SMALLEST):
         yield image
         for _ in range(crops):
-            sides = [int(side * rng.uniform(0.3, 0.8)) for side in image.shape[:2]]
-            top, left = (
-                int(rng.integers(whole - part + 1))
-                for whole, part in zip(image.shape[:2], sides, strict=True)
-            )
-            yield np.ascontiguousarray(image[top : top + sides[0], left : left + sides[1]])
+            yield cut(image, rng, 0.3, 0.8)
 
 
-def thumbnails(folder: Path) -> Iterator[Image]:
+def thumbnails(folder: Path, count: int = CIFAR) -> Iterator[Image]:
     """Some of CIFAR-10's train pictures."""
     items = list(open_source(folder, split="train"))
-    chosen = np.random.default_rng(1).permutation(CIFAR_FIRST)[:CIFAR]
+    chosen = np.random.default_rng(1).permutation(CIFAR_FIRST)[:count]
     return (items[number].load() for number in sorted(chosen.tolist()))
 
 

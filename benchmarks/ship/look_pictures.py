@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.finding.drawn import cell, page
 from benchmarks.lattice.rendered_pictures import fonts_in, rendered, smooth
-from benchmarks.lattice.training_patches import held_out
+from benchmarks.ship.photographs import cut, usable
 from kinpack.describers.descriptor import area_reduction
-from kinpack.errors import KinpackError
 from kinpack.learn.look.networks import LUMA
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
@@ -42,22 +41,10 @@ def luma_of(image: Image) -> NDArray[np.uint8]:
 
 def photographs(folder: Path, crops: int, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
     """Photographs whole, and squares and oblongs cut out of them."""
-    for item in open_source(folder):
-        try:
-            image = item.load()
-        except KinpackError:
-            continue
-        if held_out(item.id) or min(image.shape[:2]) < 2 * SIDE:
-            continue
+    for image in usable(open_source(folder), 2 * SIDE):
         yield luma_of(image)
         for _ in range(crops):
-            sides = [int(side * rng.uniform(0.3, 0.8)) for side in image.shape[:2]]
-            top, left = (
-                int(rng.integers(whole - part + 1))
-                for whole, part in zip(image.shape[:2], sides, strict=True)
-            )
-            cut = image[top : top + sides[0], left : left + sides[1]]
-            yield luma_of(np.ascontiguousarray(cut))
+            yield luma_of(cut(image, rng, 0.3, 0.8))
 
 
 def portraits(folder: Path) -> Iterator[NDArray[np.uint8]]:

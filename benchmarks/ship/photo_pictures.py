@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lattice.training_patches import held_out
-from benchmarks.ship.learn_lite0_books import CIFAR_FIRST, SMALLEST, drawings
+from benchmarks.ship.learn_lite0_books import SMALLEST, drawings, thumbnails
+from benchmarks.ship.photographs import cut, usable
 from kinpack.describers.describer import Describer
 from kinpack.errors import KinpackError
 from kinpack.learn.photo.networks import FITTING, SIDE
@@ -38,28 +38,10 @@ def photographs(folder: Path, rng: np.random.Generator) -> Iterator[Image]:
     """Photographs of a folder, each followed by oblongs cut out of it."""
     items = list(open_source(folder))
     crops = min(CROPS, ABOUT // len(items) - 1)
-    for item in items:
-        try:
-            image = item.load()
-        except KinpackError:
-            continue
-        if held_out(item.id) or min(image.shape[:2]) < SMALLEST:
-            continue
+    for image in usable(items, SMALLEST):
         yield image
         for _ in range(crops):
-            sides = [int(side * rng.uniform(0.35, 0.85)) for side in image.shape[:2]]
-            top, left = (
-                int(rng.integers(whole - part + 1))
-                for whole, part in zip(image.shape[:2], sides, strict=True)
-            )
-            yield np.ascontiguousarray(image[top : top + sides[0], left : left + sides[1]])
-
-
-def thumbnails(folder: Path, count: int) -> Iterator[Image]:
-    """Some of CIFAR-10's train pictures."""
-    items = list(open_source(folder, split="train"))
-    chosen = np.random.default_rng(1).permutation(CIFAR_FIRST)[:count]
-    return (items[number].load() for number in sorted(chosen.tolist()))
+            yield cut(image, rng, 0.35, 0.85)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.ship.ship_look import told
 from kinpack.describers.describer import Describer
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.traced_graph import traced_graph
@@ -50,11 +51,6 @@ def train(arguments: argparse.Namespace) -> None:
     latents = np.load(arguments.work / "latents.npy")
     training = PhotoTraining(minutes=arguments.minutes)
     photo_run(pictures, latents, training, arguments.work, told).finish()
-
-
-def told(line: dict[str, float]) -> None:
-    """Print a line of the log."""
-    print(" ".join(f"{key} {value:.4f}" for key, value in line.items()), flush=True)
 
 
 def freeze(arguments: argparse.Namespace) -> None:
