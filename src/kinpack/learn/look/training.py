@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from torch import Tensor
 from kinpack.learn.look.code import SOFTNESS, LookCode, small
 from kinpack.learn.look.networks import DRAWN, FLOOR, FormModel
 from kinpack.learn.look.views import changed_view, clean_view
-from kinpack.learn.training.loop import Budget, Log, TrainingRun
+from kinpack.learn.training.describer_training import DescriberTraining
+from kinpack.learn.training.loop import Log, TrainingRun
 
 _TEMPERATURE = 0.07
 _DRAWING, _DRAWING_COLOURS = 0.5, 40.0
@@ -22,18 +22,10 @@ _DRAWING, _DRAWING_COLOURS = 0.5, 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookTraining:
-    """How `look` is trained.
-
-    Attributes:
-        minutes: budget, of processor time.
-        seed: of weights, pictures and views.
-        batch: pictures of a step.
-        learning_rate: of Adam, after the warm-up; it falls as half a cosine.
-    """
+class LookTraining(DescriberTraining):
+    """How `look` is trained."""
 
     minutes: float = 60.0
-    seed: int = 0
     batch: int = 256
     learning_rate: float = 1.5e-3
 
@@ -54,12 +46,11 @@ def look_run(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(step: int) -> dict[str, Tensor]:
-        torch.manual_seed(training.seed * 1_000_003 + step)
-        rows = np.random.default_rng((training.seed, step)).integers(len(luma), size=training.batch)
+        rows = training.draws(step).integers(len(luma), size=training.batch)
         pictures = torch.from_numpy(luma[np.sort(rows)]).float()[:, None] / 255
         return found_again(network, pictures)
 
-    return TrainingRun(network, losses, _budget(training, folder / "last.ckpt", log))
+    return TrainingRun(network, losses, training.budget(folder / "last.ckpt", log))
 
 
 def code_run(
@@ -82,15 +73,14 @@ def code_run(
     """
 
     def losses(step: int) -> dict[str, Tensor]:
-        torch.manual_seed(training.seed * 1_000_003 + step)
-        rng = np.random.default_rng((training.seed, step))
+        rng = training.draws(step)
         rows = np.sort(rng.integers(len(luma), size=training.batch))
         pictures = torch.from_numpy(luma[rows]).float()[:, None] / 255
         rows = np.sort(rng.integers(len(colours), size=training.batch))
         drawn = torch.from_numpy(colours[rows]).permute(0, 3, 1, 2).float() / 255
         return found_by_code(model, pictures, drawn)
 
-    return TrainingRun(model, losses, _budget(training, folder / "code.ckpt", log))
+    return TrainingRun(model, losses, training.budget(folder / "code.ckpt", log))
 
 
 def found_by_code(model: LookCode, pictures: Tensor, colours: Tensor) -> dict[str, Tensor]:
@@ -131,19 +121,6 @@ def _first_again(cosines: Tensor) -> tuple[Tensor, Tensor]:
     loss = torch.nn.functional.cross_entropy(scores, wanted)
     loss = loss + torch.nn.functional.cross_entropy(scores.mT, wanted)
     return loss / 2, (scores.argmax(0) == wanted).float().mean()
-
-
-def _budget(training: LookTraining, checkpoint: Path, log: Log | None) -> Budget:
-    return Budget(
-        checkpoint=checkpoint,
-        minutes=training.minutes,
-        learning_rate=training.learning_rate,
-        average=0.998,
-        clock=time.process_time,
-        keep_every=200,
-        log=log,
-        log_every=50,
-    )
 
 
 def found_again(model: FormModel, pictures: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kinpack.learn.photo.networks import PhotoNetwork
-from kinpack.learn.training.loop import Budget, Log, TrainingRun
+from kinpack.learn.training.describer_training import DescriberTraining
+from kinpack.learn.training.loop import Log, TrainingRun
 from kinpack.learn.training.views import blurred, framed, sometimes, toned
 
 _TEMPERATURE = 0.1
@@ -21,18 +21,10 @@ _TOLD_APART = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoTraining:
-    """How `photo` is trained.
-
-    Attributes:
-        minutes: budget, of processor time.
-        seed: of weights, pictures and views.
-        batch: pictures of a step.
-        learning_rate: of Adam, after the warm-up; it falls as half a cosine.
-    """
+class PhotoTraining(DescriberTraining):
+    """How `photo` is trained."""
 
     minutes: float = 30.0
-    seed: int = 0
     batch: int = 128
     learning_rate: float = 2e-3
 
@@ -61,13 +53,12 @@ def photo_run(
         network.last.bias.copy_(mean)
 
     def losses(step: int) -> dict[str, Tensor]:
-        torch.manual_seed(training.seed * 1_000_003 + step)
-        rng = np.random.default_rng((training.seed, step))
+        rng = training.draws(step)
         rows = np.sort(rng.integers(len(pictures), size=training.batch))
         seen = torch.from_numpy(pictures[rows]).permute(0, 3, 1, 2).float() / 255
         return taught(network, changed_view(seen), torch.from_numpy(latents[rows]), mean)
 
-    return TrainingRun(network, losses, _budget(training, folder / "last.ckpt", log))
+    return TrainingRun(network, losses, training.budget(folder / "last.ckpt", log))
 
 
 def changed_view(pictures: Tensor) -> Tensor:
@@ -103,16 +94,3 @@ def taught(network: nn.Module, views: Tensor, said: Tensor, mean: Tensor) -> dic
     apart = nn.functional.cross_entropy(cosines / _TEMPERATURE, own)
     found = (cosines.argmax(1) == own).float().mean()
     return {"loss": error + _TOLD_APART * apart, "error": error, "found": found}
-
-
-def _budget(training: PhotoTraining, checkpoint: Path, log: Log | None) -> Budget:
-    return Budget(
-        checkpoint=checkpoint,
-        minutes=training.minutes,
-        learning_rate=training.learning_rate,
-        average=0.998,
-        clock=time.process_time,
-        keep_every=200,
-        log=log,
-        log_every=50,
-    )
