@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from kinpack.search.query import Examples, Query
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
+
+Made = TypeVar("Made")
 
 
 class Reader:
@@ -311,11 +313,7 @@ class Reader:
             PayloadError: a packet is damaged.
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
-        whole_number(batch, "batch", ArchiveError)
-        for chunk in self._snapshot.batches(batch):
-            entries = [entry for entry, _ in chunk]
-            files = self._files([packet for _, packet in chunk], entries.__getitem__, threads)
-            yield from zip(entries, files, strict=True)
+        return self._batches(batch, partial(self._files, threads=threads))
 
     def images(
         self, *, batch: int = 256, threads: int | None = None
@@ -330,11 +328,7 @@ class Reader:
             PayloadError: a packet is damaged.
             ArchiveError: a segment, or the codec, is missing or damaged.
         """
-        whole_number(batch, "batch", ArchiveError)
-        for chunk in self._snapshot.batches(batch):
-            entries = [entry for entry, _ in chunk]
-            images = self._decode([packet for _, packet in chunk], entries.__getitem__, threads)
-            yield from zip(entries, images, strict=True)
+        return self._batches(batch, partial(self._decode, threads=threads))
 
     def search(
         self,
@@ -443,6 +437,18 @@ class Reader:
             for packet in segment.packets([row for _, row in rows])
         ]
         return self._decode(packets, lambda i: snapshot.entry(positions[i]), threads)
+
+    def _batches(
+        self,
+        batch: int,
+        make: Callable[[Sequence[Packet], Callable[[int], ImageEntry]], list[Made]],
+    ) -> Iterator[tuple[ImageEntry, Made]]:
+        """All entries with what is made of their packets, some at a time."""
+        whole_number(batch, "batch", ArchiveError)
+        for chunk in self._snapshot.batches(batch):
+            entries = [entry for entry, _ in chunk]
+            made = make([packet for _, packet in chunk], entries.__getitem__)
+            yield from zip(entries, made, strict=True)
 
     def _files(
         self,
