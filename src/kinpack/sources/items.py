@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
+from kinpack.column_types import Schema
 from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
 
@@ -18,7 +19,9 @@ class Item:
         id: its name, unique within the source, valid UTF-8.
         label: the name of its class, or None.
         load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
-        columns: what else is known of it, by the name of an archive's optional column.
+        columns: what else is known of it, by the name of an archive's column: a bool, int, float,
+            str, date or datetime, or None. What is only known of the file that ``load`` reads is
+            there once it has been called.
 
     Raises:
         SourceError: the id or the label is no text.
@@ -48,6 +51,12 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Item]: ...
+
+
+def columns_of(source: object) -> Schema:
+    """The types of a source's columns by their names, as far as it tells them before its items."""
+    schema = getattr(source, "columns", None)
+    return schema if isinstance(schema, Mapping) else {}
 
 
 def refuse(message: str) -> NoReturn:
