@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, At
-from kinpack.cli.reporting import Report
+from kinpack.cli.options import ArchiveArgument, At, Where
+from kinpack.cli.reporting import Report, known
+from kinpack.column_types import json_value
 from kinpack.errors import ImageError, KinpackError, shown
 from kinpack.pictures.images import load_image
 from kinpack.search.hit import Hit
@@ -76,6 +78,7 @@ def search(
     max_height: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels down or less.")
     ] = None,
+    where: Where = None,
     within: Annotated[
         float | None, typer.Option(metavar="D", help="Only hits of this distance or less.")
     ] = None,
@@ -108,15 +111,16 @@ def search(
 ) -> None:
     """Find the images most like a picture, or most like several.
 
-    Prints rank, distance, similarity, id and label: first those that show the very picture, the
-    most similar first, then the nearest first. A similarity after ~ is told from the distance
-    alone. Of words, the distance is minus the logarithm of how far the describer's classifier
-    believes that an image shows them.
+    Prints rank, distance, similarity, id, label, and columns that were added: first those that show
+    the very picture, the most similar first, then the nearest first. A similarity after ~ is told
+    from the distance alone. Of words, the distance is minus the logarithm of how far the
+    describer's classifier believes that an image shows them.
 
     Example:
       kinpack search photos.kin query.jpg -k 5
       kinpack search photos.kin id:beach/03.jpg id:beach/04.jpg --unlike id:forest/01.png
       kinpack search photos.kin query.jpg --label beach --min-width 200 --within 0.5
+      kinpack search photos.kin query.jpg --where "date >= '2020-01-01' AND camera LIKE 'X%'"
       kinpack search photos.kin --words "sailing ship"
       kinpack search photos.kin --batch queries --json
     """
@@ -139,6 +143,7 @@ def search(
     }
     if batch is not None:
         with kinpack.Archive.open(archive, at=at) as opened:
+            fields["where"] = None if where is None else opened.sql_filter(where)
             _search_all(report, opened, batch, fields)
         return
     if vector is not None:
@@ -147,6 +152,8 @@ def search(
         fields["vector"] = read_vector(vector)
     asked = Query(like=tuple(map(_example, query or ())), words=words, **fields)
     with kinpack.Archive.open(archive, at=at) as opened:
+        if where is not None:
+            asked = replace(asked, where=opened.sql_filter(where))
         hits = opened.search(asked)
     report.result(_rows(hits, asked), _lines(hits, asked))
 
@@ -192,6 +199,7 @@ def _rows(hits: Sequence[Hit], asked: Query) -> list[dict[str, Any]]:
             "compared": hit.compared,
             "id": hit.id,
             "label": hit.label,
+            **{name: json_value(value) for name, value in hit.columns.items()},
         }
         for rank, hit in enumerate(hits, start=int(asked.offset) + 1)
     ]
@@ -203,4 +211,5 @@ def _lines(hits: Sequence[Hit], asked: Query) -> Iterator[str]:
     for rank, hit in enumerate(hits, start=int(asked.offset) + 1):
         alike = f"{' ' if hit.compared else '~'}{hit.similarity:4.2f}"
         name = f"{shown(hit.id):{width}}"
-        yield f"{rank:3}  {hit.distance:10.4f}  {alike}  {name}  {shown(hit.label or '-')}"
+        label = shown(hit.label or "-")
+        yield f"{rank:3}  {hit.distance:10.4f}  {alike}  {name}  {label}{known(hit.columns)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -57,6 +57,12 @@ def columns_of(source: object) -> Schema:
     """The types of a source's columns by their names, as far as it tells them before its items."""
     schema = getattr(source, "columns", None)
     return schema if isinstance(schema, Mapping) else {}
+
+
+def ids_of(source: Source) -> Iterable[str]:
+    """The ids of a source, without its pictures where it can tell them so."""
+    ids = getattr(source, "ids", None)
+    return ids if isinstance(ids, Iterable) else (item.id for item in source)
 
 
 def refuse(message: str) -> NoReturn:

@@ -21,12 +21,14 @@ import numpy.typing as npt
 import PIL.Image
 
 from kinpack.arguments import whole_number
+from kinpack.column_types import Schema
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
 from kinpack.pictures.reading import Damaged, Reading, SampleRange
+from kinpack.sources.file_columns import FileColumns
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
-from kinpack.sources.items import Item, Source, refuse
+from kinpack.sources.items import Item, Source, columns_of, ids_of, refuse
 
 Spec: TypeAlias = (
     str
@@ -51,6 +53,7 @@ def open_source(
     exclude: Sequence[str] = (),
     damaged: Damaged = "keep",
     sample_range: SampleRange = "auto",
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a collection of pictures.
 
@@ -83,6 +86,9 @@ def open_source(
         damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
             there, and notes the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
+        columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
+            of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
+            for the SHA-256; of a data set the names of its columns.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -96,14 +102,16 @@ def open_source(
     if isinstance(spec, (str, os.PathLike)):
         if labels is not None:
             raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
-        return _open_path(spec, reading, patterns, split=split)
+        return _open_path(spec, reading, patterns, split=split, columns=tuple(columns))
     if include or exclude:
         raise SourceError("patterns choose among the files of a folder; leave them out")
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
-        if size is not None or labels is not None:
-            raise SourceError(f"{spec.name}: is open already; give size and labels when opening it")
+        if size is not None or labels is not None or columns:
+            raise SourceError(
+                f"{spec.name}: is open already; give size, labels and columns when opening it"
+            )
         return spec
     if isinstance(spec, bytes) or not isinstance(spec, Iterable):
         raise SourceError(
@@ -113,10 +121,12 @@ def open_source(
     if len(given) == 0:
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
+        if columns:
+            raise SourceError("arrays have no columns; give them in the columns of items")
         return _ArraySource(given, labels=labels, reading=reading)
     if labels is not None:
         raise SourceError("labels can be given for arrays only; leave them out")
-    return _open_list(given, reading)
+    return _open_list(given, reading, tuple(columns))
 
 
 def left_out_of(source: Source) -> LeftOut:
@@ -140,10 +150,13 @@ class _FileSource:
         root: str,
         names: Sequence[str],
         reading: Reading,
+        columns: Sequence[str],
         left_out: LeftOut | None = None,
     ) -> None:
         self.name = name
         self.left_out = left_out or LeftOut()
+        self.root = os.path.abspath(root)  # noqa: PTH100 (which resolves no link)
+        self._files = FileColumns.of(columns, name)
         self._root = root
         self._names = names
         self._reading = reading
@@ -152,6 +165,16 @@ class _FileSource:
             if id_ in once:
                 raise SourceError(f"{name}: two pictures are called {id_}; leave one out")
             once.add(id_)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return map(_utf8, self._names)
+
+    @property
+    def columns(self) -> Schema:
+        """The types of the columns that its items have."""
+        return self._files.schema
 
     def __len__(self) -> int:
         return len(self._names)
@@ -163,7 +186,10 @@ class _FileSource:
             if id_ != name:
                 message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
                 load = partial(refuse, message)
-            yield Item(id_, id_.partition("/")[0] if "/" in id_ else None, load)
+            known: dict[str, Any] = {}
+            if self._files.groups and id_ == name:
+                load = partial(self._files.load, load, path, id_, known)
+            yield Item(id_, id_.partition("/")[0] if "/" in id_ else None, load, known)
 
 
 class _ArraySource:
@@ -201,12 +227,17 @@ class _ArraySource:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __iter__(self) -> Iterator[Item]:
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
         digits = max(6, len(str(len(self) - 1)))
-        for i, image in enumerate(self._images):
+        return (f"{i:0{digits}}" for i in range(len(self)))
+
+    def __iter__(self) -> Iterator[Item]:
+        for i, (id_, image) in enumerate(zip(self.ids, self._images, strict=True)):
             label = None if self._labels is None else self._labels[i]
             yield Item(
-                f"{i:0{digits}}",
+                id_,
                 None if label is None else str(label),
                 partial(_from_memory, image, self._reading, f"image {i} of the arrays"),
             )
@@ -218,7 +249,14 @@ class _Subset:
     def __init__(self, source: Source, first: int, last: int) -> None:
         self.name = f"{source.name}[{first}:{last}]"
         self.left_out = left_out_of(source)
+        self.root = getattr(source, "root", None)
+        self.columns = columns_of(source)
         self._source, self._first, self._last = source, first, last
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return islice(iter(ids_of(self._source)), self._first, self._last)
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -242,7 +280,12 @@ def _utf8(name: str) -> str:
 
 
 def _open_path(
-    spec: str | os.PathLike[str], reading: Reading, patterns: Patterns, *, split: str | None
+    spec: str | os.PathLike[str],
+    reading: Reading,
+    patterns: Patterns,
+    *,
+    split: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     path, where = Path(spec), shown(spec)
     if not where:
@@ -250,33 +293,40 @@ def _open_path(
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return _open_missing(spec, where, reading, split=split)
+        return _open_missing(spec, where, reading, split=split, columns=columns)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, reading, patterns, split=split)
+        return _open_folder(path, where, reading, patterns, split=split, columns=columns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
-        return open_tables(path.parent, [path.name], name=where, reading=reading, split=split)
+        return open_tables(
+            path.parent, [path.name], name=where, reading=reading, split=split, columns=columns
+        )
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
-    return _FileSource(where, str(path.parent), [path.name], reading)
+    return _FileSource(where, str(path.parent), [path.name], reading, columns)
 
 
 def _open_missing(
-    spec: str | os.PathLike[str], where: str, reading: Reading, *, split: str | None
+    spec: str | os.PathLike[str],
+    where: str,
+    reading: Reading,
+    *,
+    split: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     """Open a data set of the hub, if what is not on this machine can be the name of one."""
     named = isinstance(spec, str) and _HUB_NAME.fullmatch(spec) and not is_picture_name(spec)
     if isinstance(spec, str) and named and not Path(spec).parent.exists():
         from kinpack.sources.huggingface import open_hub
 
-        return open_hub(spec, reading=reading, split=split)
+        return open_hub(spec, reading=reading, split=split, columns=columns)
     raise SourceError(
         f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
         "is named owner/name)"
@@ -284,7 +334,13 @@ def _open_missing(
 
 
 def _open_folder(
-    path: Path, where: str, reading: Reading, patterns: Patterns, *, split: str | None
+    path: Path,
+    where: str,
+    reading: Reading,
+    patterns: Patterns,
+    *,
+    split: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     found = scan(str(path), patterns)
     if found.pictures:
@@ -293,11 +349,18 @@ def _open_folder(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
         names = sorted(found.pictures, key=_utf8)
-        return _FileSource(where, str(path), names, reading, found.left_out)
+        return _FileSource(where, str(path), names, reading, columns, found.left_out)
     if found.tables:
         from kinpack.sources.huggingface import open_tables
 
-        return open_tables(path, sorted(found.tables), name=where, reading=reading, split=split)
+        return open_tables(
+            path,
+            sorted(found.tables),
+            name=where,
+            reading=reading,
+            split=split,
+            columns=columns,
+        )
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
         f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
@@ -305,7 +368,9 @@ def _open_folder(
     )
 
 
-def _open_list(paths: Sequence[str | os.PathLike[str]], reading: Reading) -> Source:
+def _open_list(
+    paths: Sequence[str | os.PathLike[str]], reading: Reading, columns: tuple[str, ...]
+) -> Source:
     files = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
     for file, given in zip(files, paths, strict=True):
         if not os.path.lexists(file):
@@ -314,4 +379,4 @@ def _open_list(paths: Sequence[str | os.PathLike[str]], reading: Reading) -> Sou
             raise SourceError(f"{shown(given)}: a folder in a list of files; open it by itself")
     root = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
     names = [os.path.relpath(file, root).replace(os.sep, "/") for file in files]
-    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, reading)
+    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, reading, columns)
