@@ -28,6 +28,7 @@ PACKAGE = ROOT / "src" / "kinpack"
 FLOORS = {
     "errors": 0,
     "arguments": 1,
+    "column_types": 0,
     "progress": 0,
     "thrift": 0,
     "archive/segments/guard": 1,

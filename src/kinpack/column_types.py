@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -27,11 +28,12 @@ RESERVED = frozenset(
     (
         *("payload", "id", "label", "length", "width", "height", "channels", "quality", "kind"),
         "checksum",  # of segments; what follows is told of an image beside its columns
-        *("image", "file", "position", "rank", "distance", "similarity", "compared"),
+        *("image", "file", "offset", "position", "rank", "distance", "similarity", "compared"),
     )
 )
 """Names that no column of a user may have, in whatever case."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FIRST_DAY = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 _BEGIN = datetime(1970, 1, 1)  # of no zone, as such a column's times are
@@ -185,30 +187,27 @@ def check_name(name: Any) -> str:
     Raises:
         ValueError: it may not; the text says why.
     """
-    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         raise ValueError(f"{name!r} is no name of a column: it has 1 to {LONGEST_NAME} characters")
-    if not name.isprintable() or name != name.strip():
-        raise ValueError(f"{name!r} is no name of a column: it is printable, no space at its ends")
+    if name != name.strip(" ") or _CONTROL.search(name):
+        raise ValueError(f"{name!r} is no name of a column: it is of letters, no space at its ends")
     if name.casefold() in RESERVED:
         raise ValueError(f"a column of the archive's own is called {name!r}; rename yours")
     return name
 
 
-def check_schema(schema: Schema) -> dict[str, str]:
+def check_schema(schema: Mapping[str, Any]) -> dict[str, str]:
     """See that an archive may have columns; gives them in the order of their names.
 
     Raises:
-        ValueError: a name or a type is none, two names differ in case alone, or they are too many.
+        ValueError: a name or a type is none, or they are too many.
     """
-    folded: dict[str, str] = {}
     for name, of in schema.items():
         check_name(name)
-        if of not in TYPES:
+        if not isinstance(of, str) or of not in TYPES:
             raise ValueError(f"{name!r} is of the type {of!r}; types are {', '.join(TYPES)}")
-        if (other := folded.setdefault(name.casefold(), name)) != name:
-            raise ValueError(f"two columns are called {other!r} and {name!r}; rename one")
-    if len(folded) > MOST_COLUMNS:
-        raise ValueError(f"there are {len(folded)} columns, more than {MOST_COLUMNS}; leave some")
+    if len(schema) > MOST_COLUMNS:
+        raise ValueError(f"there are {len(schema)} columns, more than {MOST_COLUMNS}; leave some")
     return dict(sorted(schema.items()))
 
 
@@ -218,7 +217,8 @@ def joined(one: Schema, other: Schema) -> dict[str, str]:
     Where the first has numbers with a fraction, integers of the other become such.
 
     Raises:
-        ValueError: a column is of another type in each, or all of them may not be together.
+        ValueError: a column is of another type in each, two names differ in case alone, which SQL
+            would not tell apart, or all of them may not be together.
     """
     for name, of in other.items():
         known = one.get(name, of)
@@ -227,7 +227,12 @@ def joined(one: Schema, other: Schema) -> dict[str, str]:
                 f"column {name!r} is of the type {known} already, and these are of the type {of}; "
                 "convert them, or rename their column"
             )
-    return check_schema({**other, **one})
+    together = check_schema({**other, **one})
+    folded: dict[str, str] = {}
+    for name in together:
+        if (same := folded.setdefault(name.casefold(), name)) != name:
+            raise ValueError(f"two columns are called {same!r} and {name!r}; rename one")
+    return together
 
 
 def json_value(value: Any) -> Any:

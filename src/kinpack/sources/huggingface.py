@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kinpack.column_types import TYPES, Schema, check_schema
+from kinpack.column_types import TYPES, Schema, joined
 from kinpack.errors import MissingExtraError, SourceError, see_memory, shown
 from kinpack.pictures.images import Image, read_image
 from kinpack.pictures.reading import Reading
@@ -319,7 +319,7 @@ def _find_columns(schema: Any, name: str, others: Sequence[str]) -> _Columns:
     kept = {one: _kept(one, types, one in words, name) for one in others}
     words = {key: names for key, names in words.items() if key in kept}
     try:
-        check_schema(kept)
+        joined({}, kept)
     except ValueError as error:
         raise SourceError(f"{name}: {error}") from error
     if classes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kinpack.column_types import TYPES, Schema, check_schema
+from kinpack.column_types import TYPES, Schema, check_schema, joined
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.sources.items import Item, Source, columns_of, ids_of
 from kinpack.sources.opening import left_out_of
@@ -59,7 +59,7 @@ def with_metadata(source: Source, metadata: Table) -> Source:
     try:
         values = {name: values_of(table.column(name), of) for name, of in kept.items()}
         labels = _texts(table, "label", where) if "label" in table.column_names else None
-        check_schema({**columns_of(source), **kept})
+        joined(columns_of(source), kept)
     except ValueError as error:
         raise SourceError(f"{where}: {' '.join(str(error).split())}") from error
     return _Joined(source, _Rows(rows, values, labels), kept, unmatched)
