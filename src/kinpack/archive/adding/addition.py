@@ -211,7 +211,8 @@ class Addition:
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         first = 0
         for entry in self._stream.segments:
-            positions = base.find_all(Segment(self._store, entry).ids.to_pylist())
+            segment = Segment(self._store, entry, schema=self._stream.schema)
+            positions = base.find_all(segment.ids.to_pylist())
             rows = first + np.flatnonzero(positions >= 0)
             found.append((rows, positions[positions >= 0]))
             first += entry.rows
