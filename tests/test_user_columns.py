@@ -526,7 +526,7 @@ def test_a_column_that_the_manifest_does_not_name_is_not_read(tmp_path: Path) ->
 
 
 def test_ls_and_info_tell_them(tmp_path: Path) -> None:
-    known = [{"n": 1, "when": datetime(2020, 5, 1, 10, tzinfo=UTC)}, {"n": None}]
+    known: list[dict[str, Any]] = [{"n": 1, "when": datetime(2020, 5, 1, 10, tzinfo=UTC)}, {}]
     path = make(tmp_path / "a.kin", items(*known))
     first, then = ask("ls", path)
     assert (first["n"], first["when"]) == (1, "2020-05-01T10:00:00Z")
