@@ -107,7 +107,7 @@ def pack(
     exclude: Exclude = None,
     damaged: DamagedOption = "keep",
     sample_range: Range = "auto",
-    columns: Columns = (),
+    columns: Columns = "none",
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
