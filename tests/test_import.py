@@ -62,6 +62,7 @@ FLOORS = {
     "codec": 8,
     "learn/freezing": 9,
     "archive/searching": 8,
+    "archive/showing": 9,
     "archive/revisions": 9,
     "learn/causal": 10,
     "learn/lite": 10,
