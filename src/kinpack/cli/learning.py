@@ -62,15 +62,12 @@ def learn(
     split: Split = None,
     size: Size = None,
     start: Annotated[
-        Literal["default", "none"],
-        typer.Option(help="Start from the weights of the codec that ships, or from nothing."),
-    ] = "default",
-    no_labels: Annotated[
-        bool,
+        Literal["auto", "default", "lattice", "none"],
         typer.Option(
-            "--no-labels", help="Ignore labels; else pictures of one label get similar codes."
+            help="Start from the weights of the codec that ships, from those with a lattice, which "
+            "suit larger pictures, from what suits the collection, or from nothing."
         ),
-    ] = False,
+    ] = "auto",
     skip_broken: SkipBroken = False,
     threads: Threads = None,
     force: Force = False,
@@ -105,7 +102,6 @@ def learn(
         seed=seed,
         work=work,
         start=start,
-        use_labels=not no_labels,
         skip_broken=skip_broken,
         threads=threads,
     )
@@ -142,8 +138,7 @@ def learn_from(
     steps: int | None = None,
     seed: int = 0,
     work: Path | None = None,
-    start: str = "default",
-    use_labels: bool = True,
+    start: str = "auto",
 ) -> tuple[kinpack.Codec, Gains]:
     """Learn a codec, showing progress, and tell what it gains.
 
@@ -160,7 +155,6 @@ def learn_from(
         TrainingConfig,
         learn_codec,
         measure_gains,
-        shipped_start,
     )
 
     warnings.simplefilter("ignore")
@@ -174,12 +168,11 @@ def learn_from(
     with report.meter("learning", sum(map(len, sources))) as meter:
         learned = learn_codec(
             sources,
-            start=None if start == "none" else shipped_start(start),
+            start=None if start == "none" else start,
             training=training,
             work=work or work_beside(place),
             name=place.stem,
             threads=threads,
-            use_labels=use_labels,
             skip_broken=skip_broken,
             description={"command": shlex.join(["kinpack", *context.find_root().obj])},
             progress=meter.advance,
