@@ -68,6 +68,7 @@ FLOORS = {
     "learn/lite": 10,
     "archive/adding": 10,
     "archive/duplicates": 10,
+    "archive/overviews": 10,
     "learn": 11,
     "archive/care": 11,
     "archive": 12,

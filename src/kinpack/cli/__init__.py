@@ -15,7 +15,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, describing, duplicates, learning, lifecycle, packing, searching
+from kinpack.cli import (
+    archives,
+    describing,
+    duplicates,
+    learning,
+    lifecycle,
+    overviews,
+    packing,
+    searching,
+)
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
@@ -69,6 +78,8 @@ for _command in (
     archives.verify,
     archives.ls,
     duplicates.dedup,
+    overviews.cluster,
+    overviews.gram,
     lifecycle.rm,
     lifecycle.history,
     lifecycle.compact,
@@ -84,6 +95,7 @@ for _command in (
     describing.learn_code,
 ):
     app.command(help=_help_of(_command))(reported(_command))
+app.command("map", help=_help_of(overviews.map_))(reported(overviews.map_))
 for _of_describers in (describing.make, describing.words, describing.rm):
     describers.command(help=_help_of(_of_describers))(reported(_of_describers))
 
