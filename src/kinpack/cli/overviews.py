@@ -46,9 +46,10 @@ def cluster(
     force: Force = False,
     at: At = None,
 ) -> None:
-    """Group images by what their codes say of them; needs the extra kinpack[fast].
+    """Group images by what their codes say of them.
 
-    Prints each cluster's size, and the image nearest to its centre.
+    Prints each cluster's size, and the image nearest to its centre. This needs the extra
+    kinpack[fast].
 
     Example:
       kinpack cluster photos.kin -n 3 --html clusters.html
@@ -93,7 +94,7 @@ def map_(
     force: Force = False,
     at: At = None,
 ) -> None:
-    """Draw images in a plane, those near each other whose codes are alike.
+    """Draw images in a plane, near each other where codes are alike.
 
     The plane is that of the two directions in which codes differ most (principal components).
 
@@ -128,7 +129,7 @@ def gram(
     force: Force = False,
     at: At = None,
 ) -> None:
-    """Tell how alike images of one class, and of each two classes, are by their codes.
+    """Tell how alike images within and between classes are.
 
     Prints the Gram matrix of the classes: mean cosines, 1 for the same, about 0 for strangers.
 
