@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,17 +59,7 @@ class ColumnType:
     @property
     def arrow_type(self) -> Any:
         """The Arrow type of its values."""
-        import pyarrow as pa
-
-        return {
-            "bool": pa.bool_(),
-            "int64": pa.int64(),
-            "float64": pa.float64(),
-            "string": pa.string(),
-            "date": pa.date32(),
-            "timestamp": pa.timestamp("us"),
-            "timestamp_utc": pa.timestamp("us", tz="UTC"),
-        }[self.name]
+        return _arrow_type(self.name)
 
     def stored(self, value: Any) -> Any:
         """What is stored for a value: an integer, a float, a text, a bool, or ``None`` for none.
@@ -143,6 +134,21 @@ class ColumnType:
         numbers = _numbers(array, self.storage)
         if len(numbers) and (int(numbers.min()) < lowest or int(numbers.max()) > highest):
             raise ValueError(f"holds a {self.what} outside the years 1 to 9999")
+
+
+@cache
+def _arrow_type(name: str) -> Any:
+    import pyarrow as pa
+
+    return {
+        "bool": pa.bool_(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "string": pa.string(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "timestamp_utc": pa.timestamp("us", tz="UTC"),
+    }[name]
 
 
 TYPES = {

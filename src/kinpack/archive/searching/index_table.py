@@ -38,12 +38,12 @@ def index_table(index: Index) -> pa.Table:
     import pyarrow as pa
 
     numbers = {name: _array(index.numbers[name]) for name in ("width", "height", "channels")}
-    kinds = [_KINDS.get(kind, f"unknown-{kind}") for kind in index.numbers["kind"].tolist()]
+    kinds = TYPES["string"].array([_KINDS.get(kind, f"unknown-{kind}") for kind in range(256)])
     columns = {
         "id": index.ids,
         "label": index.optional["label"],
         **numbers,
-        "kind": TYPES["string"].array(kinds),
+        "kind": kinds.take(_array(index.numbers["kind"])),
         "quality": _array(index.numbers["quality"]),
         "length": _array(np.diff(index.starts)),
         **{name: array for name, array in index.optional.items() if name != "label"},

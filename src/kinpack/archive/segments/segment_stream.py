@@ -103,7 +103,9 @@ class SegmentStream:
         self.rows = 0
         self._store, self._codec = store, codec
         # Of the segment that is being gathered:
-        names = (name for name in columns_with(schema) if name != "payload")
+        self._table = columns_with(schema)
+        self._optional = {column.name: column for column in optional_columns(schema)}
+        names = (name for name in self._table if name != "payload")
         self._columns: dict[str, list[Any]] = {name: [] for name in names}
         self._payloads = bytearray()
         self._codes: dict[str, bytearray] = {}
@@ -119,6 +121,8 @@ class SegmentStream:
             self.schema = joined(self.schema, schema)
         except ValueError as error:
             raise self._refusal(str(error)) from error
+        self._table = columns_with(self.schema)
+        self._optional = {column.name: column for column in optional_columns(self.schema)}
         rows = len(self._columns["id"])
         for name in self.schema:
             self._columns.setdefault(name, [None] * rows)
@@ -151,14 +155,14 @@ class SegmentStream:
         if not id:
             raise self._refusal("an image has an empty id; give it a name")
         self._stored(COLUMNS["id"], id, id)
-        table = {column.name: column for column in optional_columns(self.schema)}
-        if unknown := columns.keys() - table.keys():
+        if unknown := columns.keys() - self._optional.keys():
             raise self._refusal(
                 f"image {id!r} has a value of {min(unknown)!r}, but there is no such column; there "
-                f"are {', '.join(table)}"
+                f"are {', '.join(self._optional)}"
             )
         known = {
-            name: self._stored(column, columns.get(name), id) for name, column in table.items()
+            name: self._stored(column, columns.get(name), id)
+            for name, column in self._optional.items()
         }
         texts = {
             name: len(value.encode())
@@ -200,11 +204,10 @@ class SegmentStream:
 
         The first value of a column says of what type it is.
         """
-        known = {column.name for column in optional_columns(self.schema)}
         new = {
             name: value
             for name, value in columns.items()
-            if name not in known and value is not None
+            if name not in self._optional and value is not None
         }
         if new:
             types = {name: type_of(value) for name, value in new.items()}
@@ -214,8 +217,7 @@ class SegmentStream:
                     f"column holds; those hold a bool, int, float, str, date or datetime"
                 )
             self.widen({name: of for name, of in types.items() if of is not None})
-            known |= new.keys()
-        there = {name: value for name, value in columns.items() if name in known}
+        there = {name: value for name, value in columns.items() if name in self._optional}
         return self.add(id, there, packet, codes)
 
     def take(self, images: Iterable[StoredImage], progress: Progress | None = None) -> None:
@@ -272,7 +274,7 @@ class SegmentStream:
         rows, payload_bytes = len(self._columns["id"]), len(self._payloads)
         if not rows:
             raise self._refusal("a segment without images cannot be written")
-        table = columns_with(self.schema)
+        table = self._table
         filled = {
             name: values
             for name, values in self._columns.items()
