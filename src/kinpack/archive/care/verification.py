@@ -257,6 +257,7 @@ class _Verification:
         for segment, rows in snapshot.parts():
             with self._reporting():
                 names = segment.index.ids.to_pylist()
+                list(segment.index.optional.values())  # decoded, and so checked
                 live = list(range(len(names))) if rows is None else rows.tolist()
                 ids.update(names[row] for row in live)
                 for row, packet in packets_or_errors(segment, live):

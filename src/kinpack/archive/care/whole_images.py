@@ -56,6 +56,7 @@ class WholeImages:
         rows = live_rows(entry).tolist()
         try:
             index = segment.index
+            list(index.optional.values())  # decoded, and so checked
         except KinpackError as error:
             for name in self._guess(entry, rows):
                 self._lose(name, str(error))

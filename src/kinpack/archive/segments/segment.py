@@ -45,7 +45,8 @@ class Index:
         numbers: what each packet states, by the column's name: ``width``, ``height``, ``channels``,
             ``quality``, ``kind`` and ``checksum``, each of shape (rows,).
         optional: Arrow arrays of what else is known, null where an image has none, by the
-            column's name; ``label`` is one.
+            column's name; ``label`` is one. Asking for one that users added may raise an
+            ``ArchiveError``: it is decoded then.
     """
 
     ids: Any
@@ -107,12 +108,32 @@ class Index:
         }
         return cls(none.pop("id"), np.zeros(1, np.int64), none, _with_nulls({}, 0, schema))
 
-    def of_schema(self, schema: Schema) -> Index:
-        """The same index among the columns of another revision."""
-        types = {column.name: column.arrow_type for column in optional_columns(schema)}
-        if types == {name: array.type for name, array in self.optional.items()}:
-            return self
-        return replace(self, optional=_with_nulls(self.optional, len(self.ids), schema))
+
+class LaterColumns(Mapping[str, Any]):
+    """Optional columns of a segment, of which those that users added are decoded when asked for.
+
+    Args:
+        own: Arrow arrays of the project's own, by name.
+        schema: the types of users' columns, by their names.
+        decode: gives the Arrow array of one of these.
+    """
+
+    def __init__(
+        self, own: Mapping[str, Any], schema: Schema, decode: Callable[[str], Any]
+    ) -> None:
+        self._made, self._decode = dict(own), decode
+        self._names = [*own, *sorted(schema)]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made and name in self._names:
+            self._made[name] = self._decode(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Segment:
@@ -146,12 +167,13 @@ class Segment:
         self.schema = schema
         self._store, self._file = store, manifest_entry.file
         self._tail: Tail | None = None
-        self._index = index and index.of_schema(schema)
+        self._index = index
         self._codes: dict[CodeFile, NDArray[np.uint8]] = {}
         if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
-            known = former._index
-            self._index = known and known.of_schema(schema)
-            self._tail = former._tail if former.schema == schema else None
+            if former.schema == schema:
+                self._tail, self._index = former._tail, former._index
+            elif former._index is not None:
+                self._index = self._with_columns(former._index)
             self._codes = dict(former._codes)
 
     @property
@@ -168,16 +190,35 @@ class Segment:
         """
         if self._index is None:
             entry = self.manifest_entry
-            self._index = self._decoded(
+            index = self._decoded(
                 lambda tail: Index.of(
-                    tail.columns(),
+                    tail.columns(*(name for name in tail.names if name in COLUMNS)),
                     offset=entry.index_offset,
                     payload_bytes=entry.payload_bytes,
-                    schema=self.schema,
                 )
             )
-            self._tail = None
+            self._index = self._with_columns(index)
+            if not self.schema:
+                self._tail = None
         return self._index
+
+    def _with_columns(self, index: Index) -> Index:
+        """An index with the columns that users added, decoded when they are asked for."""
+        if not self.schema:
+            return index
+        own = {column.name: index.optional[column.name] for column in optional_columns(NO_COLUMNS)}
+        return replace(index, optional=LaterColumns(own, self.schema, self._added))
+
+    def _added(self, name: str) -> Any:
+        """The Arrow array of a column that users added."""
+        kind, rows = TYPES[self.schema[name]].arrow_type, self.manifest_entry.rows
+
+        def decode(tail: Tail) -> Any:
+            import pyarrow as pa
+
+            return tail.columns(name)[name] if name in tail.names else pa.nulls(rows, kind)
+
+        return self._decoded(decode)
 
     @property
     def ids(self) -> Any:

@@ -52,6 +52,11 @@ class Tail:
         self._rows = rows
         self._arrays: dict[str, Any] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """The columns that are there, but the payloads."""
+        return list(self._pages)
+
     def columns(self, *names: str) -> dict[str, Any]:
         """What is decoded by now, these columns among it, as Arrow arrays; each is decoded once.
 
