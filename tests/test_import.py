@@ -28,6 +28,7 @@ PACKAGE = ROOT / "src" / "kinpack"
 FLOORS = {
     "errors": 0,
     "arguments": 1,
+    "file_names": 1,
     "progress": 0,
     "thrift": 0,
     "archive/segments/guard": 1,
@@ -66,6 +67,7 @@ FLOORS = {
     "learn/lite": 10,
     "archive/adding": 10,
     "archive/duplicates": 10,
+    "archive/amending": 10,
     "learn": 11,
     "archive/care": 11,
     "archive": 12,

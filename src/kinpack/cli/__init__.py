@@ -15,7 +15,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinpack import __version__
-from kinpack.cli import archives, describing, duplicates, learning, lifecycle, packing, searching
+from kinpack.cli import (
+    amending,
+    archives,
+    describing,
+    duplicates,
+    learning,
+    lifecycle,
+    packing,
+    searching,
+)
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
@@ -69,7 +78,8 @@ for _command in (
     archives.verify,
     archives.ls,
     duplicates.dedup,
-    lifecycle.rm,
+    amending.rm,
+    amending.mv,
     lifecycle.history,
     lifecycle.compact,
     lifecycle.gc,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,10 @@ from kinpack.cli.options import (
     Force,
     Output,
     Threads,
+    UnsafeOption,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, one_line, working
+from kinpack.cli.reporting import Report, columns, counted, one_line, working
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.picture_writing import save_image
 
@@ -32,6 +34,7 @@ def unpack(
         Literal["png", "webp", "jpeg", "stored"],
         typer.Option(help="png and webp are lossless; stored is AVIF, WebP or PNG, as it lies."),
     ] = "png",
+    unsafe: UnsafeOption = "rename",
     force: Force = False,
     threads: Threads = None,
     at: At = None,
@@ -43,16 +46,35 @@ def unpack(
     Example:
       kinpack unpack photos.kin -o thumbnails --format webp
     """
-    from kinpack.integrations.unpacking import TABLE
+    from kinpack.integrations.unpacking import TABLE, unsafe_ids
 
     with working(report, "unpacking", archive, at) as (opened, advance):
+        odd = unsafe_ids(opened.ids)
         count = kinpack.unpack(
-            opened, output, format=format, force=force, threads=threads, progress=advance
+            opened,
+            output,
+            format=format,
+            unsafe=unsafe,
+            force=force,
+            threads=threads,
+            progress=advance,
         )
+    facts = {"images": count, "folder": str(output), "format": format}
+    facts |= {"table": str(output / TABLE), "unsafe": odd}
+    if odd:
+        done = "left out" if unsafe == "skip" else "written under another name"
+        report.warn(f"{done}, since not every system takes the name for a file: {_some(odd)}")
     report.done(
-        {"images": count, "folder": str(output), "format": format, "table": str(output / TABLE)},
-        f"unpacked {count:,} images to {shown(output)}; {TABLE} there names and labels them",
+        facts,
+        f"unpacked {counted(count, 'image')} to {shown(output)}; {TABLE} there names and labels "
+        "them",
     )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first of several names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(map(shown, names[:most])) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def get(
@@ -165,7 +187,9 @@ def verify(
             "is damaged or missing"
         )
     read = "decoded" if deep else "checked"
-    report.say(f"{shown(archive)} is whole: {found.images:,} images {read}, {found.bytes:,} bytes")
+    report.say(
+        f"{shown(archive)} is whole: {counted(found.images, 'image')} {read}, {found.bytes:,} bytes"
+    )
 
 
 def ls(

@@ -16,6 +16,7 @@ import typer
 from kinpack.archive.stores.table import STORES
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
+from kinpack.integrations.unpacking import Unsafe
 from kinpack.pictures.reading import Damaged, SampleRange
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
@@ -45,7 +46,7 @@ Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="A folder of pictures, picture files, or a data set (a folder of Parquet files, or "
+        help="Folders of pictures, picture files, or a data set (a folder of Parquet files, or "
         "OWNER/NAME of the Hugging Face hub).",
     ),
 ]
@@ -159,6 +160,23 @@ Exclude: TypeAlias = Annotated[
         help="Leave out files and folders that match; may be given several times.",
     ),
 ]
+Prefix: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="What all ids are to begin with: beach/ gives what lies in a folder beach that name, "
+        "and that label.",
+        show_default=False,
+    ),
+]
+Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Ids are paths below this folder.  [default: the SOURCE, of several their common "
+        "folder]",
+    ),
+]
 DamagedOption: TypeAlias = Annotated[
     Damaged,
     typer.Option(
@@ -199,6 +217,14 @@ Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
 ]
+UnsafeOption: TypeAlias = Annotated[
+    Unsafe,
+    typer.Option(
+        "--unsafe",
+        help="Of images whose ids not every system takes for a file, give the files like names, "
+        "leave them out, or refuse all.",
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 
 
@@ -210,6 +236,8 @@ class Choice:
         split: the one split of a data set to take.
         include: patterns of which a file of a folder must match one.
         exclude: patterns of which it must match none.
+        prefix: what all ids begin with.
+        root: the folder that ids of files are paths below.
         damaged: what is done with files that are cut short.
         sample_range: grey samples that become black and white.
     """
@@ -217,12 +245,14 @@ class Choice:
     split: str | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    prefix: str = ""
+    root: Path | None = None
     damaged: Damaged = "keep"
     sample_range: SampleRange = "auto"
 
 
 def open_together(source: Sequence[str], choice: Choice, *, size: int | None) -> Source:
-    """Open what was named as one collection: one source of any sort, or several files.
+    """Open what was named as one collection: one source of any sort, or several files and folders.
 
     Args:
         source: the words of the command line.
@@ -238,6 +268,8 @@ def open_together(source: Sequence[str], choice: Choice, *, size: int | None) ->
         split=choice.split,
         include=choice.include,
         exclude=choice.exclude,
+        prefix=choice.prefix,
+        root=choice.root,
         damaged=choice.damaged,
         sample_range=choice.sample_range,
     )

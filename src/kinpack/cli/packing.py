@@ -29,8 +29,10 @@ from kinpack.cli.options import (
     MaxBytes,
     MinPsnr,
     OnDuplicate,
+    Prefix,
     Quality,
     Range,
+    Root,
     Size,
     SkipBroken,
     Sources,
@@ -40,9 +42,10 @@ from kinpack.cli.options import (
     open_together,
     refuse_several,
 )
-from kinpack.cli.reporting import Report
+from kinpack.cli.reporting import Report, counted
 from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
+from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
 from kinpack.sources.opening import left_out_of, subset
 
@@ -102,6 +105,8 @@ def pack(
     on_duplicate: OnDuplicate = "error",
     include: Include = None,
     exclude: Exclude = None,
+    prefix: Prefix = "",
+    root: Root = None,
     damaged: DamagedOption = "keep",
     sample_range: Range = "auto",
     skip_broken: SkipBroken = False,
@@ -137,6 +142,8 @@ def pack(
         split=split,
         include=include or (),
         exclude=exclude or (),
+        prefix=prefix,
+        root=root,
         damaged=damaged,
         sample_range=sample_range,
     )
@@ -215,6 +222,8 @@ def add(
     on_duplicate: OnDuplicate = "error",
     include: Include = None,
     exclude: Exclude = None,
+    prefix: Prefix = "",
+    root: Root = None,
     damaged: Annotated[
         Damaged | None,
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
@@ -250,6 +259,8 @@ def add(
             split=split,
             include=include or (),
             exclude=exclude or (),
+            prefix=prefix,
+            root=root,
             damaged=damaged or noted.get("damaged", "keep"),
             sample_range=sample_range or noted.get("range", "auto"),
         )
@@ -316,6 +327,19 @@ def _warn(report: Report, images: Source, added: AddReport) -> None:
     """Tell of what was not taken, and of what was taken in part."""
     if left_out := left_out_of(images):
         report.warn(f"{images.name}: left out: {left_out}")
+    if added.unsafe:
+        name = added.unsafe[0]
+        report.warn(
+            f"{counted(len(added.unsafe), 'name')} that not every system takes for a file, as "
+            f"{shown(name)}, which {fault_of(name)}; unpack gives such files others, mv the images"
+        )
+    if added.repeated:
+        name, same = added.repeated[0]
+        report.warn(
+            f"{counted(len(added.repeated), 'image')} stored already under another name, as "
+            f"{shown(name)}, which is {shown(same)}; --root or --prefix gives former names again, "
+            "dedup finds copies"
+        )
     for name, share in added.damaged:
         report.warn(f"cut short, and taken: {name}: {_share(share)}")
     for _, reason in added.broken:
@@ -333,7 +357,7 @@ def _report_added(
     report: Report, archive: kinpack.Archive, images: Source, added: AddReport
 ) -> None:
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
-    words = [f"{added.added:,} images added"]
+    words = [f"{counted(added.added, 'image')} added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
     words += [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
@@ -342,6 +366,7 @@ def _report_added(
         **asdict(added),
         "broken": [{"id": name, "reason": reason} for name, reason in added.broken],
         "damaged": [{"id": name, "missing": share} for name, share in added.damaged],
+        "repeated": [{"id": name, "same_as": same} for name, same in added.repeated],
         "left_out": left_out_of(images).to_dict(),
     }
     if added.lowest_psnr is not None and added.mean_psnr is not None:
@@ -353,6 +378,6 @@ def _report_added(
     )
     report.done(
         {**facts, **archive.info()} if report.json else None,
-        f"{shown(archive.path)}: {', '.join(words)}; {added.images:,} images in {added.bytes:,} "
-        f"bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
+        f"{shown(archive.path)}: {', '.join(words)}; {counted(added.images, 'image')} in "
+        f"{added.bytes:,} bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
     )

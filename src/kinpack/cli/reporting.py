@@ -220,6 +220,11 @@ class _Bar(Meter):
         self._bar.update(self._task, completed=share * (self._total or 0), status=text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 image", "1,200 images"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def one_line(text: str) -> str:
     """Spell a text on one line of printable characters."""
     return shown(" ".join(text.split()))

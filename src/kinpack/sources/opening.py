@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -49,6 +50,8 @@ def open_source(
     labels: Sequence[object] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    prefix: str = "",
+    root: str | os.PathLike[str] | None = None,
     damaged: Damaged = "keep",
     sample_range: SampleRange = "auto",
 ) -> Source:
@@ -59,7 +62,7 @@ def open_source(
     ==========================  =====================================  ========================
     a folder with pictures      path below it, "/" between; sorted     first folder, if any
     a picture file              its file name                          none
-    a list of picture files     path below their common folder         first folder, if any
+    a list of files or folders  path below their common folder         first folder, if any
     an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
     a list of arrays or Pillow  "000000", "000001", …                  ``labels``
     a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
@@ -80,6 +83,8 @@ def open_source(
         labels: one label (or None) an array, for arrays only.
         include: patterns (``folders.Patterns``) of which a file of a folder must match one.
         exclude: patterns of which it must match none.
+        prefix: what all ids begin with; of files, "beach/" gives the label "beach", too.
+        root: of files and folders, the folder that ids are paths below.
         damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
             there, and notes the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
@@ -91,19 +96,38 @@ def open_source(
     """
     if size is not None:
         whole_number(size, "size", SourceError)
-    reading = Reading(size=size, damaged=damaged, sample_range=sample_range)
-    patterns = Patterns(include=include, exclude=exclude)
+    if not isinstance(prefix, str):
+        raise SourceError(f"the prefix is {prefix!r}; give a text, as 'beach/'")
+    source = _open(
+        spec,
+        Reading(size=size, damaged=damaged, sample_range=sample_range),
+        Patterns(include=include, exclude=exclude),
+        None if root is None else os.path.abspath(root),  # noqa: PTH100 (keeps links as they are)
+        split=split,
+        labels=labels,
+    )
+    return _Prefixed(source, prefix) if prefix else source
+
+
+def _open(
+    spec: Spec,
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+    *,
+    split: str | None,
+    labels: Sequence[object] | None,
+) -> Source:
     if isinstance(spec, (str, os.PathLike)):
         if labels is not None:
             raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
-        return _open_path(spec, reading, patterns, split=split)
-    if include or exclude:
-        raise SourceError("patterns choose among the files of a folder; leave them out")
+        return _open_path(spec, reading, patterns, root, split=split)
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
-        if size is not None or labels is not None:
+        if reading.size is not None or labels is not None:
             raise SourceError(f"{spec.name}: is open already; give size and labels when opening it")
+        _refuse_for_others(patterns, root)
         return spec
     if isinstance(spec, bytes) or not isinstance(spec, Iterable):
         raise SourceError(
@@ -113,10 +137,19 @@ def open_source(
     if len(given) == 0:
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
+        _refuse_for_others(patterns, root)
         return _ArraySource(given, labels=labels, reading=reading)
     if labels is not None:
         raise SourceError("labels can be given for arrays only; leave them out")
-    return _open_list(given, reading)
+    return _open_list(given, reading, patterns, root)
+
+
+def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
+    """See that nothing is asked that makes sense for files alone."""
+    if patterns.include or patterns.exclude:
+        raise SourceError("patterns choose among the files of a folder; leave them out")
+    if root is not None:
+        raise SourceError("a root is for ids of files; leave it out")
 
 
 def left_out_of(source: Source) -> LeftOut:
@@ -163,7 +196,7 @@ class _FileSource:
             if id_ != name:
                 message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
                 load = partial(refuse, message)
-            yield Item(id_, id_.partition("/")[0] if "/" in id_ else None, load)
+            yield Item(id_, _folder(id_), load)
 
 
 class _ArraySource:
@@ -227,6 +260,29 @@ class _Subset:
         return islice(iter(self._source), self._first, self._last)
 
 
+class _Prefixed:
+    """Items of another source, whose ids begin with a text."""
+
+    def __init__(self, source: Source, prefix: str) -> None:
+        self.name = source.name
+        self.left_out = left_out_of(source)
+        self._source, self._prefix = source, prefix
+        self._by_folder = isinstance(source, _FileSource)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._source:
+            name = self._prefix + item.id
+            yield replace(item, id=name, label=_folder(name) if self._by_folder else item.label)
+
+
+def _folder(name: str) -> str | None:
+    """The first folder of a path, which is the label of a picture file."""
+    return name.partition("/")[0] if "/" in name else None
+
+
 def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, where: str) -> Image:
     if isinstance(image, PIL.Image.Image):
         return read_image(image, reading, where=where)
@@ -242,7 +298,12 @@ def _utf8(name: str) -> str:
 
 
 def _open_path(
-    spec: str | os.PathLike[str], reading: Reading, patterns: Patterns, *, split: str | None
+    spec: str | os.PathLike[str],
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+    *,
+    split: str | None,
 ) -> Source:
     path, where = Path(spec), shown(spec)
     if not where:
@@ -256,15 +317,18 @@ def _open_path(
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, reading, patterns, split=split)
+        return _open_folder(path, where, reading, patterns, root, split=split)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
+        _refuse_for_others(patterns, root)
         return open_tables(path.parent, [path.name], name=where, reading=reading, split=split)
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
+    if root is not None:
+        return _FileSource(where, root, [_below(root, str(path), where)], reading)
     return _FileSource(where, str(path.parent), [path.name], reading)
 
 
@@ -284,7 +348,13 @@ def _open_missing(
 
 
 def _open_folder(
-    path: Path, where: str, reading: Reading, patterns: Patterns, *, split: str | None
+    path: Path,
+    where: str,
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+    *,
+    split: str | None,
 ) -> Source:
     found = scan(str(path), patterns)
     if found.pictures:
@@ -293,10 +363,15 @@ def _open_folder(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
         names = sorted(found.pictures, key=_utf8)
-        return _FileSource(where, str(path), names, reading, found.left_out)
+        if root is None:
+            return _FileSource(where, str(path), names, reading, found.left_out)
+        above = _below(root, str(path), where)
+        names = names if above == "." else [f"{above}/{name}" for name in names]
+        return _FileSource(where, root, names, reading, found.left_out)
     if found.tables:
         from kinpack.sources.huggingface import open_tables
 
+        _refuse_for_others(patterns, root)
         return open_tables(path, sorted(found.tables), name=where, reading=reading, split=split)
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
@@ -305,13 +380,48 @@ def _open_folder(
     )
 
 
-def _open_list(paths: Sequence[str | os.PathLike[str]], reading: Reading) -> Source:
-    files = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
-    for file, given in zip(files, paths, strict=True):
-        if not os.path.lexists(file):
-            raise SourceError(f"{shown(given)}: no such file; check the path")
-        if os.path.isdir(file):  # noqa: PTH112
-            raise SourceError(f"{shown(given)}: a folder in a list of files; open it by itself")
-    root = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
-    names = [os.path.relpath(file, root).replace(os.sep, "/") for file in files]
-    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, reading)
+def _open_list(
+    paths: Sequence[str | os.PathLike[str]],
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+) -> Source:
+    """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
+    given = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
+    folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
+    if not folders and (patterns.include or patterns.exclude):
+        raise SourceError("patterns choose among the files of a folder; leave them out")
+    files, left_out = [], LeftOut()
+    for path, named in zip(given, map(shown, paths), strict=True):
+        if not os.path.lexists(path):
+            raise SourceError(f"{named}: no such file; check the path")
+        if not os.path.isdir(path):  # noqa: PTH112
+            files.append(path)
+            continue
+        found = scan(path, patterns)
+        if not found.pictures and not (patterns.include or patterns.exclude):
+            cure = "open a data set by itself" if found.tables else "leave it out"
+            raise SourceError(f"{named}: no pictures in this folder; {cure}")
+        files += [
+            os.path.join(path, name)  # noqa: PTH118 (by the million)
+            for name in sorted(found.pictures, key=_utf8)
+        ]
+        left_out = left_out.with_those_of(found.left_out, os.path.basename(path))  # noqa: PTH119
+    if not files:
+        raise SourceError("the patterns leave no picture of all these; give others")
+    if root is None:
+        above = [os.path.dirname(path) for path in given if path not in set(folders)]  # noqa: PTH120
+        root = os.path.commonpath([*above, *folders])
+    names = [_below(root, file, file) for file in files]
+    name = f"{len(names)} files below {shown(root)}"
+    return _FileSource(name, root, names, reading, left_out)
+
+
+def _below(root: str, path: str, where: str) -> str:
+    """The path of a file or folder below another one, "/" between its parts."""
+    below = os.path.relpath(os.path.abspath(path), root)  # noqa: PTH100 (keeps links as they are)
+    if below == os.pardir or below.startswith(os.pardir + os.sep):
+        raise SourceError(
+            f"{shown(where)}: does not lie below the root {shown(root)}; name another"
+        )
+    return below.replace(os.sep, "/")

@@ -212,9 +212,10 @@ class Transfer:
             ArchiveError: the segment is missing or damaged, or the new archive cannot be written.
             PayloadError: a packet is damaged.
         """
-        if len(rows) == segment.manifest_entry.rows and not is_small(segment.manifest_entry):
+        entry = segment.manifest_entry
+        if len(rows) == entry.rows and not is_small(entry) and entry.index is None:
             self._flush()
-            self._entries.append(self._whole(source, segment.manifest_entry))
+            self._entries.append(self._whole(source, entry))
             if progress:
                 progress(len(rows))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.segments.guard.column_table import optional_columns
@@ -45,6 +46,10 @@ class WholeImages:
         try:
             index = segment.index
         except KinpackError as error:
+            if entry.index is not None:
+                self.notes.append(f"{error}; its images keep the names that they had before")
+                yield from self.named(replace(entry, index=None))
+                return
             for name in self._guess(entry, rows):
                 self._lose(name, str(error))
             return

@@ -276,7 +276,9 @@ class SegmentStream:
         return ArchiveError(f"{self._store.where('')}: {reason}")
 
 
-def _arrow_arrays(columns: Mapping[str, Sequence[Any]], payloads: bytearray) -> dict[str, Any]:
+def _arrow_arrays(
+    columns: Mapping[str, Sequence[Any]], payloads: bytes | bytearray
+) -> dict[str, Any]:
     """All columns of a segment as Arrow arrays, in their order.
 
     They are put together from buffers: ``pa.array`` would import pandas first, which is slow.
@@ -349,3 +351,28 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int]:
     data = sink.getvalue()
     payloads = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0).column(0)
     return data, payloads.data_page_offset + payloads.total_compressed_size  # without a dictionary
+
+
+def renamed_index(
+    index: Index, codec: str, ids: Sequence[str], labels: Sequence[str | None]
+) -> tuple[bytes, int]:
+    """The index of a segment under other names: the end of a file of the same payloads.
+
+    Of the payloads only the lengths count: zeros stand for them.
+
+    Args:
+        index: of the segment.
+        codec: SHA-256 of the codec file, hexadecimal, noted in the footer.
+        ids: of all rows.
+        labels: likewise.
+
+    Returns:
+        Its bytes, and the byte of such a file at which they begin.
+    """
+    lengths = np.diff(index.starts)
+    columns = {name: array.to_pylist() for name, array in index.optional.items()}
+    columns |= {name: values.tolist() for name, values in index.numbers.items()}
+    columns |= {"id": ids, "label": labels, "length": lengths.tolist()}
+    arrays = _arrow_arrays(columns, bytes(int(lengths.sum())))
+    data, offset = _to_parquet(arrays, codec)
+    return bytes(memoryview(data).cast("B")[offset:]), offset
