@@ -20,7 +20,7 @@ from tests.cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progre
 
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
-    "rm", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
+    "rm", "mv", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
 )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_errors_and_help_import_nothing_heavy() -> None:
         ("add", "x.kin"),
         ("unpack", "x.kin"),
         ("unpack", "x.kin", "-o", "out", "--format", "gif"),
-        ("get", "x.kin", "id"),
+        ("get", "x.kin"),
         ("search", "x.kin"),
         ("search", "x.kin", "q.png", "-k", "0"),
         ("info",),

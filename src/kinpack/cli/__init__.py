@@ -30,7 +30,6 @@ from kinpack.cli.reporting import reported
 
 app = typer.Typer(
     cls=Program,
-    add_completion=False,
     rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
     pretty_exceptions_enable=False,
 )

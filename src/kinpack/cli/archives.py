@@ -19,6 +19,7 @@ from kinpack.cli.options import (
     Output,
     Threads,
     UnsafeOption,
+    local,
     refuse_existing,
 )
 from kinpack.cli.reporting import Report, columns, counted, one_line, working
@@ -81,29 +82,48 @@ def get(
     report: Report,
     archive: ArchiveArgument,
     id: Annotated[str, typer.Argument(metavar="ID", help="The image, as ls names it.")],  # noqa: A002
-    output: Output,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="What to write.  [default: the stored file, in this folder, named after the last "
+            "part of ID]",
+            callback=local,
+        ),
+    ] = None,
     force: Force = False,
     at: At = None,
 ) -> None:
     """Write one image as a file: PNG, WebP, JPEG, or as stored.
 
-    Where the name ends as the stored file would, that file is written, and nothing is coded anew:
-    AVIF of most photographs. With -o - it goes to standard output.
+    Without -o it is the stored file, in this folder. Where the name ends as the stored file would,
+    that file is written, and nothing is coded anew: AVIF of most photographs. With -o - it goes to
+    standard output.
 
     Example:
+      kinpack get photos.kin beach/03.jpg
       kinpack get photos.kin beach/03.jpg -o picture.png
       kinpack get photos.kin beach/03.jpg -o - > picture.avif
     """
     from kinpack.archive.revisions.stored_files import SUFFIXES, file_type
     from kinpack.archive.stores.staged_file import staged_file
+    from kinpack.integrations.unpacking import file_names
 
     to_stdout = str(output) == "-"
     if to_stdout and report.json:
         raise ArchiveError("-o - writes the picture where --json would write: leave one of them")
-    if not to_stdout:
+    if not to_stdout and output is not None:
         refuse_existing(output, force=force)
     with kinpack.Archive.open(archive, at=at) as opened:
         entry = opened.entry(id)
+        if output is None:
+            [name] = file_names(
+                [id.rpartition("/")[2]], [SUFFIXES[file_type(entry)]], where=id, unsafe="rename"
+            )
+            output = Path(name or "")
+            refuse_existing(output, force=force)
         if to_stdout:
             sys.stdout.buffer.write(opened.file(id).data)
             sys.stdout.buffer.flush()

@@ -22,9 +22,11 @@ from kinpack.cli.options import (
     SkipBroken,
     Sources,
     Split,
+    Strict,
     Threads,
     open_together,
     refuse_existing,
+    refuse_several,
 )
 from kinpack.cli.reporting import Report
 from kinpack.errors import CodecError, shown
@@ -32,6 +34,8 @@ from kinpack.errors import CodecError, shown
 if TYPE_CHECKING:
     from kinpack.learn.gains import Gains
 
+LEFT_OUT = 3
+"""The exit code of a command that has done its work, but for pictures that cannot be read."""
 DEFAULT_MINUTES = 20.0
 HOLD_OUT = 200
 """Most images that are held out to measure with."""
@@ -72,6 +76,7 @@ def learn(
         ),
     ] = False,
     skip_broken: SkipBroken = False,
+    strict: Strict = False,
     threads: Threads = None,
     force: Force = False,
 ) -> None:
@@ -88,6 +93,7 @@ def learn(
     """
     if minutes is not None and steps is not None:
         raise typer.BadParameter("--minutes and --steps exclude each other", ctx=context)
+    refuse_several(skip_broken=skip_broken or None, strict=strict or None)
     refuse_existing(output, force=force)
     if not output.parent.is_dir():
         raise CodecError(f"{shown(output)}: {shown(output.parent)} is no folder; make it first")
@@ -106,7 +112,7 @@ def learn(
         work=work,
         start=start,
         use_labels=not no_labels,
-        skip_broken=skip_broken,
+        skip_broken=not strict,
         threads=threads,
     )
     from kinpack.archive.stores.staged_file import staged_file
@@ -121,6 +127,8 @@ def learn(
         f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
         f"{facts['minutes']:.1f} minutes: {facts['codec_bytes']:,} bytes",
     )
+    if facts.get("broken") and not skip_broken:
+        raise typer.Exit(LEFT_OUT)
 
 
 def work_beside(output: Path) -> Path:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,18 @@ from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
 
 
+def paths(incomplete: str) -> list[str]:
+    """The paths that begin so, for shells that complete a word; folders with "/" at their ends."""
+    folder, slash, begin = incomplete.rpartition("/")
+    with suppress(OSError), os.scandir(folder + slash or ".") as entries:
+        return sorted(
+            f"{folder}{slash}{entry.name}{'/' * entry.is_dir()}"
+            for entry in entries
+            if entry.name.startswith(begin) and (begin or not entry.name.startswith("."))
+        )
+    return []
+
+
 def _schemes(*, new: bool) -> str:
     """How addresses begin at which archives can be made, or only read."""
     lines = STORES.items()
@@ -34,6 +47,7 @@ ArchiveArgument: TypeAlias = Annotated[
         metavar="ARCHIVE",
         help=f"A folder, or an address that begins with {_schemes(new=True)}. Commands that read "
         f"also take a sealed archive, or its address ({_schemes(new=False)}).",
+        autocompletion=paths,
     ),
 ]
 At: TypeAlias = Annotated[
@@ -48,11 +62,12 @@ Sources: TypeAlias = Annotated[
         metavar="SOURCE",
         help="Folders of pictures, picture files, or a data set (a folder of Parquet files, or "
         "OWNER/NAME of the Hugging Face hub).",
+        autocompletion=paths,
     ),
 ]
 
 
-def _local(path: Path) -> Path:
+def local(path: Path | None) -> Path | None:
     """Refuse an address where only a path will do."""
     scheme, colon, _ = str(path).partition(":/")
     if scheme and colon and scheme.lower() in STORES:
@@ -62,7 +77,7 @@ def _local(path: Path) -> Path:
 
 Output: TypeAlias = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="PATH", help="What to write.", callback=_local),
+    typer.Option("--output", "-o", metavar="PATH", help="What to write.", callback=local),
 ]
 ArchiveOutput: TypeAlias = Annotated[
     str,

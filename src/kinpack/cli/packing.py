@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from itertools import islice
@@ -16,7 +17,7 @@ import kinpack
 from kinpack.archive.revisions.stored_codec import DEFAULT
 from kinpack.archive.searching.finer import finer_column
 from kinpack.cli.describing import warn_of_few_bits
-from kinpack.cli.learning import learn_from, work_beside
+from kinpack.cli.learning import LEFT_OUT, learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
@@ -51,9 +52,6 @@ from kinpack.sources.opening import left_out_of, subset
 
 SEEN = 16
 """Pictures that a codec is chosen by."""
-
-LEFT_OUT = 3
-"""The exit code of a command that has done its work, but for pictures that cannot be read."""
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.addition import AddReport
@@ -161,7 +159,7 @@ def pack(
             size=size,
             choice=choice,
             minutes=minutes,
-            skip_broken=broken is not _OfBroken.STOP,
+            skip_broken=broken.is_skipped,
             threads=threads,
         )
         shutil.rmtree(work_beside(place))
@@ -185,12 +183,15 @@ def pack(
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
     with kinpack.Archive.create(output, loaded, describer=named, metadata=metadata) as archive:
-        with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
+        with (
+            broken.told(),
+            report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
+        ):
             added = archive.add(
                 images,
                 asked,
                 on_duplicate=on_duplicate,
-                skip_broken=broken is not _OfBroken.STOP,
+                skip_broken=broken.is_skipped,
                 progress=packing,
                 measuring=measuring,
             )
@@ -266,7 +267,7 @@ def add(
         )
         images = open_together(source, choice, size=size)
         broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
-        with report.meter("adding", len(images)) as meter:
+        with broken.told(), report.meter("adding", len(images)) as meter:
             added = opened.add(
                 images,
                 quality=quality,
@@ -275,7 +276,7 @@ def add(
                 effort=effort or noted.get("effort", "default"),
                 threads=threads,
                 on_duplicate=on_duplicate,
-                skip_broken=broken is not _OfBroken.STOP,
+                skip_broken=broken.is_skipped,
                 progress=meter.advance,
             )
         _warn(report, images, added)
@@ -287,6 +288,7 @@ class _OfBroken(Enum):
     """What a picture that cannot be read comes to."""
 
     STOP = "nothing is kept"
+    ONLY = "nothing is kept, since there was nothing else"
     TELL = "it is left out, and the exit code says so"
     ACCEPT = "it is left out"
 
@@ -295,7 +297,27 @@ class _OfBroken(Enum):
         """What the options ask for; a single picture stops, since nothing else is left."""
         if skip:
             return cls.ACCEPT
-        return cls.STOP if strict or len(images) == 1 else cls.TELL
+        if strict:
+            return cls.STOP
+        return cls.ONLY if len(images) == 1 else cls.TELL
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A block in which the error that stops the work names the option that would not stop."""
+        try:
+            yield
+        except ImageError as error:
+            if self is not _OfBroken.STOP:
+                raise
+            raise ImageError(
+                f"{error}; without --strict, or with --skip-broken, it is left out, and all others "
+                "are taken"
+            ) from error
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether such a picture is left out, and others are taken."""
+        return self in (_OfBroken.TELL, _OfBroken.ACCEPT)
 
     def leave(self, added: AddReport) -> None:
         """Exit with the code that tells of pictures left out, if there are some."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, At
+from kinpack.cli.options import ArchiveArgument, At, paths
 from kinpack.cli.reporting import Report
 from kinpack.errors import ImageError, KinpackError, shown
 from kinpack.pictures.images import load_image
@@ -28,6 +29,7 @@ def search(
         typer.Argument(
             metavar="QUERY",
             help="A picture file, or id:NAME of an image inside; several find what is near to all.",
+            autocompletion=paths,
         ),
     ] = None,
     unlike: Annotated[
@@ -153,7 +155,16 @@ def search(
 
 def _example(text: str) -> Example:
     """The example that a word of the command line names."""
-    return text.removeprefix(_ID) if text.startswith(_ID) else load_image(text)
+    if text.startswith(_ID):
+        return text.removeprefix(_ID)
+    try:
+        return load_image(text)
+    except ImageError as error:
+        if os.path.lexists(text):
+            raise
+        raise ImageError(
+            f"{error}; an image that the archive holds is named {shown(_ID + text)}"
+        ) from error
 
 
 def _search_all(
