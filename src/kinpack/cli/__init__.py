@@ -20,6 +20,7 @@ from kinpack.cli import (
     archives,
     describing,
     duplicates,
+    estimating,
     learning,
     lifecycle,
     packing,
@@ -70,6 +71,7 @@ def _help_of(command: Callable[..., None]) -> str:
 for _command in (
     packing.pack,
     packing.add,
+    estimating.estimate,
     archives.unpack,
     archives.get,
     searching.search,

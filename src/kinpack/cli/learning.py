@@ -30,6 +30,7 @@ from kinpack.cli.options import (
 )
 from kinpack.cli.reporting import Report
 from kinpack.errors import CodecError, shown
+from kinpack.pictures import reading
 
 if TYPE_CHECKING:
     from kinpack.learn.gains import Gains
@@ -142,7 +143,7 @@ def learn_from(
     groups: Sequence[Sequence[str]],
     place: Path,
     *,
-    size: int | None,
+    size: reading.Size | None,
     choice: Choice,
     minutes: float | None,
     skip_broken: bool,
@@ -174,7 +175,7 @@ def learn_from(
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.ERROR)
 
-    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
+    side = min(size, LONGEST_SIDE) if isinstance(size, int) and size else LONGEST_SIDE
     sources = [open_together(group, choice, size=side) for group in groups]
     training = TrainingConfig(minutes=minutes or DEFAULT_MINUTES, steps=steps, seed=seed)
     if start != "none":

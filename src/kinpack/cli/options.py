@@ -18,6 +18,7 @@ from kinpack.archive.stores.table import STORES
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.integrations.unpacking import Unsafe
+from kinpack.pictures import reading
 from kinpack.pictures.reading import Damaged, SampleRange
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
@@ -126,12 +127,38 @@ MaxBytes: TypeAlias = Annotated[
         "codec and describer not counted, such as 500k, 20M or 1.5G. Reads the pictures twice.",
     ),
 ]
+
+
+def picture_size(text: str) -> reading.Size:
+    """Read what pictures are reduced to: 256, short:256 or 800x600; 0 leaves them.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    box = re.fullmatch(r"(\d+)[x×](\d+)", text, re.ASCII)
+    size: reading.Size = text
+    if text.isascii() and text.isdigit():
+        size = int(text)
+    elif box:
+        size = int(box[1]), int(box[2])
+    if size != 0:
+        try:
+            reading.check_size(size, KinpackError)
+        except KinpackError as error:
+            raise typer.BadParameter(
+                f"{text!r} is no size; write 256, short:256 or 800x600"
+            ) from error
+    return size
+
+
 Size: TypeAlias = Annotated[
-    int | None,
+    Any,
     typer.Option(
         metavar="N",
-        min=0,
-        help="Reduce larger pictures to this longest side, in pixels; 0 leaves them.",
+        parser=picture_size,
+        help="Reduce larger pictures to this longest side, in pixels, with short:N to this "
+        "shortest one, with WxH into this box; 0 leaves them.",
+        show_default=False,
     ),
 ]
 Split: TypeAlias = Annotated[
@@ -266,13 +293,13 @@ class Choice:
     sample_range: SampleRange = "auto"
 
 
-def open_together(source: Sequence[str], choice: Choice, *, size: int | None) -> Source:
+def open_together(source: Sequence[str], choice: Choice, *, size: reading.Size | None) -> Source:
     """Open what was named as one collection: one source of any sort, or several files and folders.
 
     Args:
         source: the words of the command line.
         choice: what of it is taken, and how.
-        size: longest side in pixels; None or 0 leaves pictures as they are.
+        size: what larger pictures are reduced to; None or 0 leaves them as they are.
 
     Raises:
         KinpackError: as ``open_source``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
@@ -50,6 +50,8 @@ from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
 from kinpack.sources.opening import left_out_of, subset
 
+ORIGINALS = 4.0
+"""Megapixels from which on pictures are taken for those of a camera."""
 SEEN = 16
 """Pictures that a codec is chosen by."""
 
@@ -164,9 +166,12 @@ def pack(
         )
         shutil.rmtree(work_beside(place))
     elif codec is None:
-        loaded = kinpack.Codec.suiting(_spread(images), asked)
+        seen = _spread(images)
+        loaded = kinpack.Codec.suiting(seen, asked)
+        _warn_of_originals(report, images, seen)
     else:
         loaded = kinpack.Codec.load(codec)
+        _warn_of_originals(report, images, _spread(images, 3))
     finders = [kinpack.Describer.load(one) for one in describer or [DEFAULT] if one != "none"]
     metadata = {
         "codec": loaded.name,
@@ -249,6 +254,7 @@ def add(
     with kinpack.Archive.open(archive) as opened:
         noted = opened.manifest.metadata
         size = noted.get("size") if size is None else size
+        size = tuple(size) if isinstance(size, list) else size
         if quality is None and min_psnr is None:
             if "max_bytes" in noted:
                 raise ArchiveError(
@@ -325,14 +331,24 @@ class _OfBroken(Enum):
             raise typer.Exit(LEFT_OUT)
 
 
-def _spread(images: Source) -> list[Image]:
+def _spread(images: Source, most: int = SEEN) -> list[Image]:
     """Some pictures of a collection, evenly spread over it; those that cannot be read left out."""
-    step = max(1, len(images) // SEEN)
+    step = max(1, len(images) // most)
     found = []
-    for item in islice(images, 0, SEEN * step, step):
+    for item in islice(images, 0, most * step, step):
         with suppress(ImageError):
             found.append(item.load())
     return found
+
+
+def _warn_of_originals(report: Report, images: Source, seen: Sequence[Image]) -> None:
+    """Tell what packing whole pictures of a camera means, where these are such."""
+    megapixels = sorted(image.shape[0] * image.shape[1] / 1e6 for image in seen)
+    if megapixels and (median := megapixels[len(megapixels) // 2]) >= ORIGINALS:
+        report.warn(
+            f"{images.name}: pictures of {median:.1f} megapixels are packed whole, which takes "
+            "seconds each: --size 2048 reduces them, and kinpack estimate tells what either takes"
+        )
 
 
 def _place(output: str) -> Path:

@@ -21,11 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.arguments import whole_number
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
-from kinpack.pictures.reading import Damaged, Reading, SampleRange
+from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
 from kinpack.sources.items import Item, Source, refuse
 
@@ -45,7 +44,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def open_source(
     spec: Spec,
     *,
-    size: int | None = None,
+    size: Size | None = None,
     split: str | None = None,
     labels: Sequence[object] | None = None,
     include: Sequence[str] = (),
@@ -78,7 +77,8 @@ def open_source(
 
     Args:
         spec: what to open; a ``Source`` is returned as it is.
-        size: longest side, in pixels, to which larger pictures are reduced.
+        size: longest side, in pixels, to which larger pictures are reduced, ``(width, height)`` of
+            a box that is to hold them, or "short:N" for the shortest side.
         split: the one split of a data set to take; by default all, in the data set's order.
         labels: one label (or None) an array, for arrays only.
         include: patterns (``folders.Patterns``) of which a file of a folder must match one.
@@ -95,7 +95,7 @@ def open_source(
         MissingExtraError: a name of the hub without the ``datasets`` package.
     """
     if size is not None:
-        whole_number(size, "size", SourceError)
+        check_size(size, SourceError)
     if not isinstance(prefix, str):
         raise SourceError(f"the prefix is {prefix!r}; give a text, as 'beach/'")
     source = _open(
@@ -287,7 +287,7 @@ def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, wh
     if isinstance(image, PIL.Image.Image):
         return read_image(image, reading, where=where)
     array = validate_image(image, where)
-    if reading.size is None or max(array.shape[:2]) <= reading.size:
+    if reduced(array.shape[1], array.shape[0], reading.size) is None:
         return array
     return read_image(to_pil(array), reading, where=where)
 
