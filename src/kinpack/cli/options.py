@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from kinpack.archive.stores.table import STORES
+import kinpack
+from kinpack.archive.stores.table import STORES, is_sealed
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.integrations.unpacking import Unsafe
 from kinpack.pictures import reading
 from kinpack.pictures.reading import Damaged, SampleRange
+from kinpack.sources.folders import Patterns
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
 
@@ -61,8 +64,8 @@ Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="Folders of pictures, picture files, or a data set (a folder of Parquet files, or "
-        "OWNER/NAME of the Hugging Face hub).",
+        help="Folders of pictures, picture files, tar or zip files, an archive to be coded anew, "
+        "or a data set (a folder of Parquet files, or OWNER/NAME of the Hugging Face hub).",
         autocompletion=paths,
     ),
 ]
@@ -163,6 +166,12 @@ Size: TypeAlias = Annotated[
 ]
 Split: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Take one split of a data set.")
+]
+PictureColumn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--column", metavar="NAME", help="Take the pictures of this column of a data set."
+    ),
 ]
 Classic: TypeAlias = Annotated[
     target.Classic,
@@ -276,6 +285,7 @@ class Choice:
 
     Attributes:
         split: the one split of a data set to take.
+        column: of a data set, the one that holds the pictures.
         include: patterns of which a file of a folder must match one.
         exclude: patterns of which it must match none.
         prefix: what all ids begin with.
@@ -285,12 +295,40 @@ class Choice:
     """
 
     split: str | None = None
+    column: str | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     prefix: str = ""
     root: Path | None = None
     damaged: Damaged = "keep"
     sample_range: SampleRange = "auto"
+
+
+def _is_archive(text: str) -> bool:
+    """Whether a source is an archive of kinpack, to be coded anew."""
+    path = Path(text)
+    if "://" in text:
+        return text.partition("://")[0].lower() in STORES
+    folders = all((path / name).is_dir() for name in ("manifests", "codecs"))
+    if folders or not (path.is_file() and is_sealed(path)):
+        return folders
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as files:
+        return any(name.startswith("manifests/") for name in files.namelist())
+    return False
+
+
+def _open_archive(text: str, choice: Choice, size: reading.Size | None) -> Source:
+    """The images of an archive, which stays open for as long as the command runs."""
+    from kinpack.archive.adding.stored_source import StoredSource
+
+    if choice.split is not None or choice.root is not None:
+        raise typer.BadParameter("--split and --root are for other sources than archives")
+    return StoredSource(
+        kinpack.Archive.open(text),
+        reading.Reading(size=size or None),
+        Patterns(include=choice.include, exclude=choice.exclude),
+        choice.prefix,
+    )
 
 
 def open_together(source: Sequence[str], choice: Choice, *, size: reading.Size | None) -> Source:
@@ -304,10 +342,13 @@ def open_together(source: Sequence[str], choice: Choice, *, size: reading.Size |
     Raises:
         KinpackError: as ``open_source``.
     """
+    if len(source) == 1 and _is_archive(source[0]):
+        return _open_archive(source[0], choice, size)
     return open_source(
         source[0] if len(source) == 1 else source,
         size=size or None,
         split=choice.split,
+        column=choice.column,
         include=choice.include,
         exclude=choice.exclude,
         prefix=choice.prefix,

@@ -30,6 +30,7 @@ from kinpack.cli.options import (
     MaxBytes,
     MinPsnr,
     OnDuplicate,
+    PictureColumn,
     Prefix,
     Quality,
     Range,
@@ -100,6 +101,7 @@ def pack(
     max_bytes: MaxBytes = None,
     size: Size = None,
     split: Split = None,
+    column: PictureColumn = None,
     classic: Classic = "auto",
     effort: Effort = "default",
     on_duplicate: OnDuplicate = "error",
@@ -140,6 +142,7 @@ def pack(
     refuse_several(skip_broken=skip_broken or None, strict=strict or None)
     choice = Choice(
         split=split,
+        column=column,
         include=include or (),
         exclude=exclude or (),
         prefix=prefix,
@@ -221,6 +224,7 @@ def add(
     min_psnr: MinPsnr = None,
     size: Size = None,
     split: Split = None,
+    column: PictureColumn = None,
     effort: Annotated[
         target.Effort | None,
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
@@ -264,6 +268,7 @@ def add(
             min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
         choice = Choice(
             split=split,
+            column=column,
             include=include or (),
             exclude=exclude or (),
             prefix=prefix,

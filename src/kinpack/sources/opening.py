@@ -27,6 +27,7 @@ from kinpack.pictures.images import Image, read_image, to_pil, validate_image
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
 from kinpack.sources.items import Item, Source, refuse
+from kinpack.sources.packed_files import PACKED, PackedSource
 
 Spec: TypeAlias = (
     str
@@ -46,7 +47,9 @@ def open_source(
     *,
     size: Size | None = None,
     split: str | None = None,
+    column: str | None = None,
     labels: Sequence[object] | None = None,
+    ids: Sequence[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     prefix: str = "",
@@ -64,6 +67,7 @@ def open_source(
     a list of files or folders  path below their common folder         first folder, if any
     an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
     a list of arrays or Pillow  "000000", "000001", …                  ``labels``
+    tar and zip files           path there, or the ``id`` in a json    first folder, or told
     a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
     "owner/name" of the hub     "<split>/<row>"                        name of the class
     ==========================  =====================================  ========================
@@ -80,7 +84,9 @@ def open_source(
         size: longest side, in pixels, to which larger pictures are reduced, ``(width, height)`` of
             a box that is to hold them, or "short:N" for the shortest side.
         split: the one split of a data set to take; by default all, in the data set's order.
-        labels: one label (or None) an array, for arrays only.
+        column: of a data set, the one that holds the pictures.
+        labels: one label (or None) an array, for arrays only; −1 stands for none.
+        ids: one id an array, for arrays only.
         include: patterns (``folders.Patterns``) of which a file of a folder must match one.
         exclude: patterns of which it must match none.
         prefix: what all ids begin with; of files, "beach/" gives the label "beach", too.
@@ -104,7 +110,9 @@ def open_source(
         Patterns(include=include, exclude=exclude),
         None if root is None else os.path.abspath(root),  # noqa: PTH100 (keeps links as they are)
         split=split,
+        column=column,
         labels=labels,
+        ids=ids,
     )
     return _Prefixed(source, prefix) if prefix else source
 
@@ -116,16 +124,24 @@ def _open(
     root: str | None,
     *,
     split: str | None,
+    column: str | None,
     labels: Sequence[object] | None,
+    ids: Sequence[str] | None,
 ) -> Source:
     if isinstance(spec, (str, os.PathLike)):
-        if labels is not None:
-            raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
-        return _open_path(spec, reading, patterns, root, split=split)
+        if labels is not None or ids is not None:
+            raise SourceError(
+                f"{shown(spec)}: labels and ids can be given for arrays only; leave them out"
+            )
+        return _open_path(spec, reading, patterns, root, split=split, column=column)
+    if hasattr(spec, "column_names") and hasattr(spec, "with_format"):  # a datasets.Dataset
+        from kinpack.sources.huggingface import open_dataset
+
+        return open_dataset(spec, reading=reading, split=split, column=column)
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
-        if reading.size is not None or labels is not None:
+        if reading.size is not None or labels is not None or ids is not None:
             raise SourceError(f"{spec.name}: is open already; give size and labels when opening it")
         _refuse_for_others(patterns, root)
         return spec
@@ -138,9 +154,9 @@ def _open(
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
         _refuse_for_others(patterns, root)
-        return _ArraySource(given, labels=labels, reading=reading)
-    if labels is not None:
-        raise SourceError("labels can be given for arrays only; leave them out")
+        return _ArraySource(given, labels=labels, ids=ids, reading=reading)
+    if labels is not None or ids is not None:
+        raise SourceError("labels and ids can be given for arrays only; leave them out")
     return _open_list(given, reading, patterns, root)
 
 
@@ -209,6 +225,7 @@ class _ArraySource:
         images: npt.NDArray[Any] | list[Any],
         *,
         labels: Sequence[object] | None,
+        ids: Sequence[str] | None,
         reading: Reading,
     ) -> None:
         if isinstance(images, np.ndarray):
@@ -227,7 +244,11 @@ class _ArraySource:
                 )
         if labels is not None and len(labels) != len(images):
             raise SourceError(f"{len(labels)} labels for {len(images)} images; give one each")
-        self._images = images
+        if ids is not None and (len(ids) != len(images) or len(set(ids)) != len(ids)):
+            raise SourceError(
+                f"{len(set(ids))} ids for {len(images)} images; give each one of its own"
+            )
+        self._images, self._ids = images, ids
         self._labels = labels
         self._reading = reading
 
@@ -239,8 +260,8 @@ class _ArraySource:
         for i, image in enumerate(self._images):
             label = None if self._labels is None else self._labels[i]
             yield Item(
-                f"{i:0{digits}}",
-                None if label is None else str(label),
+                f"{i:0{digits}}" if self._ids is None else self._ids[i],
+                None if label is None or is_none(label) else str(label),
                 partial(_from_memory, image, self._reading, f"image {i} of the arrays"),
             )
 
@@ -283,6 +304,11 @@ def _folder(name: str) -> str | None:
     return name.partition("/")[0] if "/" in name else None
 
 
+def is_none(label: object) -> bool:
+    """Tell whether a label is the number −1, which stands for none."""
+    return isinstance(label, (int, np.integer)) and int(label) == -1
+
+
 def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, where: str) -> Image:
     if isinstance(image, PIL.Image.Image):
         return read_image(image, reading, where=where)
@@ -304,6 +330,7 @@ def _open_path(
     root: str | None,
     *,
     split: str | None,
+    column: str | None,
 ) -> Source:
     path, where = Path(spec), shown(spec)
     if not where:
@@ -311,20 +338,24 @@ def _open_path(
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return _open_missing(spec, where, reading, split=split)
+        return _open_missing(spec, where, reading, split=split, column=column)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, reading, patterns, root, split=split)
+        return _open_folder(path, where, reading, patterns, root, split=split, column=column)
+    if suffix_of(path.name) in PACKED and split is None and root is None:
+        return PackedSource(where, [path], reading, patterns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
         _refuse_for_others(patterns, root)
-        return open_tables(path.parent, [path.name], name=where, reading=reading, split=split)
+        return open_tables(
+            path.parent, [path.name], name=where, reading=reading, split=split, column=column
+        )
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
     if root is not None:
@@ -333,14 +364,19 @@ def _open_path(
 
 
 def _open_missing(
-    spec: str | os.PathLike[str], where: str, reading: Reading, *, split: str | None
+    spec: str | os.PathLike[str],
+    where: str,
+    reading: Reading,
+    *,
+    split: str | None,
+    column: str | None,
 ) -> Source:
     """Open a data set of the hub, if what is not on this machine can be the name of one."""
     named = isinstance(spec, str) and _HUB_NAME.fullmatch(spec) and not is_picture_name(spec)
     if isinstance(spec, str) and named and not Path(spec).parent.exists():
         from kinpack.sources.huggingface import open_hub
 
-        return open_hub(spec, reading=reading, split=split)
+        return open_hub(spec, reading=reading, split=split, column=column)
     raise SourceError(
         f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
         "is named owner/name)"
@@ -355,6 +391,7 @@ def _open_folder(
     root: str | None,
     *,
     split: str | None,
+    column: str | None,
 ) -> Source:
     found = scan(str(path), patterns)
     if found.pictures:
@@ -372,7 +409,12 @@ def _open_folder(
         from kinpack.sources.huggingface import open_tables
 
         _refuse_for_others(patterns, root)
-        return open_tables(path, sorted(found.tables), name=where, reading=reading, split=split)
+        return open_tables(
+            path, sorted(found.tables), name=where, reading=reading, split=split, column=column
+        )
+    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
+    if packed and split is None and root is None:
+        return PackedSource(where, packed, reading, patterns)
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
         f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
@@ -387,6 +429,9 @@ def _open_list(
     root: str | None,
 ) -> Source:
     """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
+    if all(suffix_of(str(path)) in PACKED for path in paths) and root is None:
+        name = f"{len(paths)} files of tar or zip"
+        return PackedSource(name, [Path(path) for path in paths], reading, patterns)
     given = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     if not folders and (patterns.include or patterns.exclude):

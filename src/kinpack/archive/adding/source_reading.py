@@ -17,7 +17,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from kinpack.archive.adding.stored_source import StoredSource
 from kinpack.archive.revisions.hash_index import HashIndex
+from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.target import Target
@@ -184,6 +186,8 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     Raises:
         SourceError: it cannot be opened.
     """
+    if isinstance(given, Reader):
+        return StoredSource(given)
     closed: Any = given
     if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
         return open_source(closed)
