@@ -17,6 +17,7 @@ each, and the exit status is then 1.
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import math
@@ -64,6 +65,19 @@ COLUMNS = {
     "kind": pa.uint8(),
     "checksum": pa.uint32(),
 }
+ADDED = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "string": pa.string(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamp_utc": pa.timestamp("us", tz="UTC"),
+}
+RESERVED = {
+    "payload", *COLUMNS, "image", "file", "offset", "position", "rank", "distance", "similarity",
+    "compared",
+}  # fmt: skip
 
 
 class DamageError(Exception):
@@ -173,7 +187,8 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
     require(body.get("checksum") == digest, name, "its checksum does not hold")
     require(version == FORMAT and type(version) is int, name, f"there is no format {version!r}")
     keys = set(body)
-    require(keys in (WHOLE, WHOLE | {"describers"}, BASED), name, f"its keys are {sorted(keys)}")
+    more = {"describers", "columns"} & keys
+    require(keys in (WHOLE | more, BASED), name, f"its keys are {sorted(keys)}")
     require(body["number"] == number, name, f"it is manifest {body['number']} under another name")
     parent = body["parent"]
     good = parent is None if number == 1 else is_hex(parent, 64)
@@ -195,6 +210,8 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
             require(is_column(entry["name"]), name, f"a describer is called {entry['name']!r}")
         distinct = len({entry["name"] for entry in describers}) == len(describers)
         require(distinct, name, "two describers have one name")
+    if "columns" in keys:
+        check_columns(body["columns"], name)
     if "base" in body:
         base = body["base"]
         require(
@@ -210,6 +227,21 @@ def read_manifest(archive: Folder | Sealed, number: int) -> dict[str, Any]:
         check_segment_entry(entry, name)
     found: dict[str, Any] = body
     return found
+
+
+def check_columns(columns: Any, name: str) -> None:
+    """Check the names and types of the columns that users added."""
+    good = isinstance(columns, dict) and 0 < len(columns) <= 256
+    require(good, name, "it names no columns, or too many")
+    for key, kind in columns.items():
+        good = (
+            0 < len(key) <= 100
+            and key == key.strip(" ")
+            and not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", key)
+            and key.casefold() not in RESERVED
+        )
+        require(good, name, f"a column is called {key!r}")
+        require(isinstance(kind, str) and kind in ADDED, name, f"column {key!r} is a {kind!r}")
 
 
 def check_file_entry(entry: Any, name: str, keys: set[str]) -> None:
@@ -283,6 +315,7 @@ class Revision:
         number: of the manifest.
         codec: name of the codec's file.
         describers: names of the describers' files, by the names of their columns, in order.
+        columns: types of the columns that users added, by their names.
         segments: the manifest's entry of each, in order.
         deleted: rows of each segment that are deleted.
     """
@@ -290,6 +323,7 @@ class Revision:
     number: int
     codec: str
     describers: dict[str, str]
+    columns: dict[str, str]
     segments: list[dict[str, Any]]
     deleted: list[set[int]]
 
@@ -314,7 +348,8 @@ def build_revision(records: Mapping[int, dict[str, Any]], number: int) -> Revisi
     describers = {
         entry["name"]: f"describers/{entry['sha256']}.kine" for entry in whole.get("describers", [])
     }
-    revision = Revision(number, f"codecs/{whole['codec']['sha256']}.kinc", describers, [], [])
+    codec, columns = f"codecs/{whole['codec']['sha256']}.kinc", whole.get("columns", {})
+    revision = Revision(number, codec, describers, columns, [], [])
     for record in reversed(chain):
         name = manifest_name(record["number"])
         places = {entry["name"]: place for place, entry in enumerate(revision.segments)}
@@ -394,8 +429,16 @@ def segment_name(entry: Mapping[str, Any]) -> str:
     return f"segments/{entry['name']}.parquet"
 
 
-def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
-    """Read a segment, all of its index checked; payloads are checked one by one."""
+def read_segment(
+    archive: Folder | Sealed, entry: Mapping[str, Any], added: Mapping[str, str]
+) -> Segment:
+    """Read a segment, all of its index checked; payloads are checked one by one.
+
+    Args:
+        archive: where it lies.
+        entry: what a manifest says of it.
+        added: types of the columns that users added, by their names; it may lack some.
+    """
     name, rows, offset = segment_name(entry), entry["rows"], entry["index_offset"]
     data = archive.read(name)
     require(len(data) == entry["bytes"], name, f"it has {len(data)} bytes, not {entry['bytes']}")
@@ -412,8 +455,11 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
     try:
         file = pq.ParquetFile(pa.BufferReader(whole))
         schema = file.schema_arrow
+        optional = {key: ADDED[kind] for key, kind in sorted(added.items())}
+        known = COLUMNS | optional
+        optional["label"] = COLUMNS["label"]
         there = {
-            key: kind for key, kind in COLUMNS.items() if key != "label" or key in schema.names
+            key: kind for key, kind in known.items() if key not in optional or key in schema.names
         }
         table = file.read(columns=[*there], use_threads=False)
         table.validate(full=True)
@@ -423,9 +469,13 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
     require(len(table) == rows and file.num_row_groups == 1, name, f"not {rows} rows in one group")
     for key, kind in there.items():
         column = table.column(key)
-        good = column.type == kind and (key == "label" or not column.null_count)
+        good = column.type == kind and (key in optional or not column.null_count)
         require(good, name, f"its column {key} is of the type {column.type}")
-    columns = {"label": [None] * rows} | {key: table.column(key).to_pylist() for key in there}
+    try:
+        values = {key: table.column(key).to_pylist() for key in there}
+    except (ArithmeticError, ValueError) as error:
+        raise DamageError(f"{name}: it holds a date or time that is none: {error}") from error
+    columns = {key: [None] * rows for key in known if key in optional} | values
     starts = [offset - entry["payload_bytes"]]
     for length in columns["length"]:
         starts.append(starts[-1] + length)
@@ -437,7 +487,7 @@ def read_segment(archive: Folder | Sealed, entry: Mapping[str, Any]) -> Segment:
 def live_rows(archive: Folder | Sealed, revision: Revision) -> Iterator[tuple[Segment, list[int]]]:
     """Every segment of a revision with its rows that are not deleted."""
     for entry, deleted in zip(revision.segments, revision.deleted, strict=True):
-        segment = read_segment(archive, entry)
+        segment = read_segment(archive, entry, revision.columns)
         yield segment, [row for row in range(entry["rows"]) if row not in deleted]
 
 
@@ -633,11 +683,18 @@ def listed(archive: Folder | Sealed) -> Iterator[dict[str, Any]]:
             values = {key: column[row] for key, column in segment.columns.items()}
             require(values["kind"] in KINDS, segment.name, f"row {row} is of an unknown kind")
             yield {
-                **values,
+                **{key: json_value(value) for key, value in values.items()},
                 "kind": KINDS[values["kind"]],
                 "offset": segment.starts[row],
                 "file": segment.name,
             }
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON has it: dates and times as ISO 8601, a number that is none as null."""
+    if isinstance(value, datetime.date):
+        return value.isoformat().replace("+00:00", "Z")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Check:
@@ -689,7 +746,9 @@ class Check:
         """Check each codec, describer, segment and file of codes once."""
         describers: dict[str, Books | None] = {}
         entries: dict[str, dict[str, Any]] = {}
+        added: dict[str, str] = {}
         for record in records.values():
+            added |= record.get("columns", {})
             if "codec" in record:
                 name = f"codecs/{record['codec']['sha256']}.kinc"
                 if name not in self.files and self.check_sum(name, record["codec"]):
@@ -711,7 +770,7 @@ class Check:
         for entry in entries.values():
             whole = self.check_sum(segment_name(entry), entry)
             with Noting(self.problems):
-                self.check_segment(entry, whole)
+                self.check_segment(entry, added, whole)
             for file in entry.get("codes", []):
                 books = describers.get(newest.get(file["column"], ""))
                 if self.check_sum(codes_name(file), file) and books:
@@ -737,9 +796,11 @@ class Check:
             return read_books(self.archive, name)
         return None
 
-    def check_segment(self, entry: Mapping[str, Any], whole: bool) -> None:
+    def check_segment(
+        self, entry: Mapping[str, Any], added: Mapping[str, str], whole: bool
+    ) -> None:
         """Check every packet of a segment, and that its payloads lie where offsets say."""
-        segment = read_segment(self.archive, entry)
+        segment = read_segment(self.archive, entry, added)
         for row, name in enumerate(segment.columns["id"]):
             self.images += 1
             where = f"{segment.name}: image {name!r} (row {row})"

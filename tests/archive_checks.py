@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from kinpack.archive.archive import Archive
+from kinpack.sources.items import Item
 
 CODEC = FakeCodec()
 Place = TypeVar("Place", Path, str)
@@ -15,7 +17,7 @@ Place = TypeVar("Place", Path, str)
 
 def make(
     path: Place,
-    source: FakeSource | None = None,
+    source: Iterable[Item] | None = None,
     *,
     describer: str | None = None,
     **options: Any,

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kinpack.errors import CodecError, ImageError, SourceError
-from kinpack.learn.models.config import NetworkConfig, Step, TrainingConfig
+from kinpack.learn.models.config import TrainingConfig
 from kinpack.sources.opening import open_source
 from tests.cli_runs import User, one_error, pictures, texture
+from tests.small_lattice import SMALL
 
 pytest.importorskip("torch")
 
@@ -26,17 +27,6 @@ pytestmark = pytest.mark.learn
 if TYPE_CHECKING:
     from kinpack.codec.codec import Codec
     from kinpack.learn.collection import Collection
-
-SMALL = NetworkConfig(
-    wide=16,
-    mid=16,
-    latent=16,
-    bottleneck_wide=8,
-    bottleneck_mid=8,
-    context=16,
-    code_context=8,
-    steps=(Step(0, 8, 0), Step(0, 8, 1), Step(8, 16, -1)),
-)
 
 
 @pytest.fixture
@@ -77,10 +67,9 @@ def test_the_command_learns_packs_and_tells(tmp_path: Path, photos: Path) -> Non
     user = User(tmp_path)
     facts = user.asks("learn", "photos", "-o", "my.kinc", "--steps", "3", "--threads", "1")
     assert facts["name"] == "my"
-    assert (facts["steps"], facts["seed"], facts["images"], facts["classes"]) == (3, 0, 19, 2)
+    assert (facts["steps"], facts["seed"], facts["images"]) == (3, 0, 19)
     assert facts["data"] == [{"name": "photos", "images": 20}]
     assert facts["command"] == "kinpack learn photos -o my.kinc --steps 3 --threads 1 --json"
-    assert facts["training"]["alignment"] == 0.1
     assert {"created", "kinpack", "torch", "machine", "minutes"} <= set(facts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my.kinc", "photos"]
     gains = facts.pop("gains")
@@ -130,8 +119,6 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path: Path, photos: Path) 
     learn_small(photos, tmp_path / "work", steps=1)
     with pytest.raises(CodecError, match=r"other training\.seed"):
         learn_small(photos, tmp_path / "work", steps=1, seed=1)
-    with pytest.raises(CodecError, match=r"other training\.alignment"):
-        learn_small(photos, tmp_path / "work", steps=1, use_labels=False)
     (tmp_path / "work" / "last.ckpt").write_bytes(b"nonsense")
     with pytest.raises(CodecError, match=r"last\.ckpt: the checkpoint"):
         learn_small(photos, tmp_path / "work", steps=1)
@@ -169,15 +156,6 @@ def test_ctrl_c_is_one_line_and_keeps_the_checkpoints(tmp_path: Path, photos: Pa
     assert not (tmp_path / "x.kinc").exists()
 
 
-def test_several_sources_keep_their_labels_apart(tmp_path: Path, photos: Path) -> None:
-    from kinpack.learn.collection import read_collection
-
-    shutil.copytree(photos, tmp_path / "copy")
-    found = read_collection([open_source(photos), open_source(tmp_path / "copy")])
-    assert found.classes == ["0/beach", "0/forest", "1/beach", "1/forest"]
-    assert found.labels(found.pictures) == [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
-
-
 def images(found: Collection) -> list[NDArray[np.uint8]]:
     return [one.image for one in found.pictures]
 
@@ -189,16 +167,13 @@ def squares(count: int, side: int = 8) -> NDArray[np.uint8]:
 def test_a_large_collection_is_sampled_without_a_bias() -> None:
     from kinpack.learn.collection import read_collection
 
-    source = open_source(squares(200), labels=[str(number) for number in range(200)])
+    source = open_source(squares(200))
     counts = np.zeros(200)
     for seed in range(40):
         found = read_collection([source], seed=seed, most_images=50, threads=1)
         numbers = [int(image[0, 0, 0]) for image in images(found)]
         assert len(numbers) == 50
         assert numbers == sorted(set(numbers))
-        assert [found.classes[label] for label in found.labels(found.pictures)] == list(
-            map(str, numbers)
-        )
         counts[numbers] += 1
     # Each picture is in a quarter of the samples: 10 of 40, with a deviation of 2.7.
     assert counts.max() <= 20
@@ -206,7 +181,8 @@ def test_a_large_collection_is_sampled_without_a_bias() -> None:
     by_bytes = read_collection([source], most_bytes=20 * 8 * 8 * 3, threads=1)
     assert len(by_bytes.pictures) == 20
     repeated = read_collection([source], most_bytes=20 * 8 * 8 * 3, threads=3)
-    assert repeated.labels(repeated.pictures) == by_bytes.labels(by_bytes.pictures)
+    for one, other in zip(images(repeated), images(by_bytes), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
@@ -219,7 +195,6 @@ def test_pictures_become_rgb_on_white_of_a_bounded_size(tmp_path: Path) -> None:
     assert [image.shape for image in images(found)] == [(4, 4, 3), (4, 4, 3), (256, 512, 3)]
     assert (images(found)[0] == 255).all()
     assert (images(found)[1] == 7).all()
-    assert found.labels(found.pictures) == [-1, -1, -1]
 
 
 def test_broken_pictures_stop_or_are_left_out(
@@ -240,18 +215,19 @@ def test_broken_pictures_stop_or_are_left_out(
         read_collection([open_source(tmp_path / "only")], skip_broken=True)
 
 
-@pytest.mark.parametrize("sides", [(40, 48), (80, 96)], ids=["small", "large"])
-def test_calibration_patches_have_one_size(tmp_path: Path, sides: tuple[int, int]) -> None:
-    from kinpack.learn.learning import calibration_patches
+@pytest.mark.parametrize(
+    ("sides", "wanted"), [((40, 48), [(96, 3, 32, 32)]), ((80, 96), [(24, 3, 64, 64)])]
+)
+def test_calibration_patches_are_of_the_sides_that_are_learned(
+    sides: tuple[int, int], wanted: list[tuple[int, ...]]
+) -> None:
+    from kinpack.learn.forms import calibration_patches
     from kinpack.learn.training.patches import PatchSampler
 
     images = [texture(seed, *sides) for seed in range(3)]
-    patches = calibration_patches(PatchSampler(images), n=96)
-    assert patches.shape == (96, 3, 32, 32)
-    assert patches.dtype == np.uint8
-    # Each is a part of a picture, or of its reduction: smooth, not torn at the seams.
-    steps = np.abs(np.diff(patches.astype(int), axis=2)).mean()
-    assert steps < 16
+    batches = calibration_patches(PatchSampler(images), n=96)
+    assert [batch.shape for batch in batches] == wanted
+    assert all(batch.dtype == np.uint8 for batch in batches)
 
 
 @pytest.mark.slow
@@ -266,6 +242,5 @@ def test_a_note_of_the_run_is_plain_json(tmp_path: Path, photos: Path) -> None:
 def test_a_picture_without_labels_is_enough(tmp_path: Path) -> None:
     Image.fromarray(texture(1, 20, 24)).save(tmp_path / "one.png")
     codec = learn_small(tmp_path, tmp_path / "work", steps=1)
-    assert codec.header["training"]["alignment"] == 0.0
     image = texture(2, 13, 7)
     assert codec.decode(codec.encode([image], classic="never"))[0].shape == image.shape

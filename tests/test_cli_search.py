@@ -152,3 +152,22 @@ def test_a_batch_goes_on_past_a_broken_picture(folder: Path, tmp_path: Path) -> 
     spoken = run("search", folder / "photos.kin", "--batch", queries, code=1)
     assert spoken.stdout.count("more/") == 2
     assert "00.png" in spoken.stderr
+
+
+def test_hits_are_written_to_be_looked_at(folder: Path, tmp_path: Path) -> None:
+    html, sheet = tmp_path / "hits.html", tmp_path / "hits.png"
+    picture = folder / "queries" / "more" / "01.jpg"
+    hits = ask("search", folder / "photos.kin", picture, "--html", html, "--sheet", sheet)
+    text = html.read_text()
+    assert all(f"<span>{hit['id']}</span>" in text for hit in hits)
+    assert text.count("<figure>") == len(hits) + 1
+    assert load_image(sheet).shape[2] == 3
+    for option, place in (("--html", html), ("--sheet", sheet)):
+        again = run("search", folder / "photos.kin", picture, option, place, code=1)
+        assert "--force" in one_error(again.stderr)
+    wrong = run("search", folder / "photos.kin", picture, "--html", tmp_path / "a.png", code=2)
+    assert ".html" in one_error(wrong.stderr)
+    options = ("--batch", folder / "queries", "-k", "2", "--html", html, "--force")
+    run("search", folder / "photos.kin", *options)
+    assert html.read_text().count("<h2>") == 3
+    assert html.read_text().count("<figure>") == 9

@@ -138,7 +138,7 @@ def test_segments_without_a_new_column_are_read_and_added_to(
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ({"colour": "red"}, "no such column; there are label, taken"),
+        ({"colour": ["red"]}, "has in 'colour' a list, which no column holds"),
         ({"taken": "yesterday"}, "'yesterday' is no taken, which is of type int64"),
         ({"taken": 1 << 63}, "no taken"),
         ({"taken": 1.5}, "no taken"),

@@ -10,6 +10,8 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from fakes.fake_codec import FakeSource, pictures
 from fakes.manifest_files import sealed
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
+from kinpack.archive.revisions.manifest import canonical, digest
 from kinpack.codec.classic.stored_file import whole_file
 from kinpack.codec.classic.webp import rebuild_lossless
 from kinpack.codec.packets.packet import Kind
@@ -106,6 +109,59 @@ def test_new_archives(tmp_path: Path) -> None:
     for path, result in zip(paths, found, strict=True):
         with reopened(path) as archive:
             assert value_of(result) == everything(archive, files=False)
+
+
+def test_columns_that_users_added(tmp_path: Path) -> None:
+    """All types, of some images and segments alone; names that JavaScript has plans for."""
+    times = [datetime(1, 1, 1), datetime(1969, 12, 31, 23, 59, 59, 999_999), datetime.max]
+    known: list[dict[str, Any]] = [
+        {
+            "n": (1 << 53) - number if number % 2 else -number,
+            "x": number / 3,
+            "good": number % 3 == 0,
+            "day": date(1, 1, 1) if number == 2 else date(2020, 2, 1 + number),
+            "when": times[number % 3],
+            "seen": datetime(2020, 1, 1, 12, 0, 0, number, UTC),
+            "text": "ü" if number % 2 else f"of its own {number}",
+            "2020": number,
+            "__proto__": "plain",
+            "\uffee": 1,
+            "😀": 2,
+        }
+        for number in range(14)
+    ]
+    known = [one if number % 5 else {"n": 1} for number, one in enumerate(known)]
+    images = pictures(14)
+    items = [replace(one, columns=more) for one, more in zip(images, known, strict=True)]
+    path = make(tmp_path / "a.kin", pictures(3, first=50))
+    with reopened(path) as archive:
+        archive.add(items)
+        archive.remove(["set/00003"])
+        seal(archive, tmp_path / "a.kin.zip")
+    paths = [tmp_path / name for name in ("a.kin", "a.kin.zip")]
+    found = run_jobs([{"way": "everything", "where": path, "files": False} for path in paths])
+    for path, result in zip(paths, found, strict=True):
+        with reopened(path) as archive:
+            assert value_of(result) == everything(archive, files=False)
+    lines = node(built() / "command.js", "list", paths[1]).stdout.splitlines()
+    with reopened(paths[1]) as archive:
+        assert [json.loads(line) for line in lines] == [one.to_dict() for one in archive.entries()]
+
+
+@pytest.mark.parametrize(
+    "columns", [{}, {"n": "int32"}, {"id": "string"}, {"Label": "string"}, {" n": "int64"}, ["n"]]
+)
+def test_manifests_with_other_columns_are_refused(tmp_path: Path, columns: Any) -> None:
+    path = make(tmp_path / "a.kin", [replace(one, columns={"n": 1}) for one in pictures(2)])
+    with reopened(path) as archive:
+        file = path / archive.manifest.file
+    body = json.loads(file.read_bytes())
+    for changed in (body | {"columns": columns}, {k: v for k, v in body.items() if k != "columns"}):
+        del changed["checksum"]
+        file.write_bytes(canonical({**changed, "checksum": digest(changed)}) + b"\n")
+        result = read(path)
+        assert "message" in result, result
+        assert "damaged" in result["message"]
 
 
 def test_over_http_in_few_requests() -> None:

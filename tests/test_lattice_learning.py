@@ -15,40 +15,28 @@ torch = pytest.importorskip("torch")
 from kinpack.codec.codec import Codec  # noqa: E402
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
+from kinpack.learn.collection import read_collection  # noqa: E402
+from kinpack.learn.forms import network_of  # noqa: E402
 from kinpack.learn.freezing.lattice_codec import byte_synthesis_of, freeze_lattice  # noqa: E402
 from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
 from kinpack.learn.freezing.scales import LIMIT, UNIT  # noqa: E402
-from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining  # noqa: E402
+from kinpack.learn.lattice.config import LatticeConfig  # noqa: E402
 from kinpack.learn.lattice.context import LatticeContext  # noqa: E402
-from kinpack.learn.lattice.model import LatticeModel, begin_with  # noqa: E402
+from kinpack.learn.lattice.model import LatticeModel  # noqa: E402
 from kinpack.learn.lattice.patch_files import PatchFiles, Share  # noqa: E402
-from kinpack.learn.lattice.run import averaged_model, lattice_run  # noqa: E402
+from kinpack.learn.lattice.run import averaged_model, begin_with, lattice_run  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
-from kinpack.learn.models.config import NetworkConfig  # noqa: E402
-from kinpack.learn.models.model import CodecModel, quantiser_step  # noqa: E402
+from kinpack.learn.learning import suited_start  # noqa: E402
+from kinpack.learn.models.config import NetworkConfig, TrainingConfig  # noqa: E402
+from kinpack.learn.models.model import quantiser_step  # noqa: E402
 from kinpack.learn.training.loop import TrainingRun  # noqa: E402
+from kinpack.learn.training.start_file import read_start, shipped_start, start_of  # noqa: E402
 from kinpack.metrics import psnr  # noqa: E402
 from kinpack.networks.integer_network import ByteNetwork  # noqa: E402
+from kinpack.sources.opening import open_source  # noqa: E402
+from tests.small_lattice import SMALL  # noqa: E402
 
 pytestmark = [pytest.mark.learn, pytest.mark.slow]
-
-SMALL = LatticeConfig(
-    latent=24,
-    low=4,
-    level=16,
-    groups=(Group(4, 12, True), Group(12, 24, False)),
-    context=16,
-    analysis=16,
-    analysis_inner=8,
-    analysis_blocks=1,
-    analysis_deep=16,
-    analysis_deep_blocks=1,
-    deep=16,
-    deep_inner=8,
-    deep_blocks=1,
-    mid=8,
-    mid_inner=8,
-)
 
 
 def _patches(folder: Path, *, side: int = 32, n: int = 12) -> PatchFiles:
@@ -117,10 +105,10 @@ def test_groups_must_follow_one_another() -> None:
 
 def test_configurations_survive_as_plain_values() -> None:
     assert LatticeConfig.from_dict(SMALL.to_dict()) == SMALL
-    training = LatticeTraining(hours=2, chroma=(0.5, 0.4))
-    assert LatticeTraining.from_dict(training.to_dict()) == training
+    training = TrainingConfig(minutes=2, chroma=(0.5, 0.4))
+    assert TrainingConfig.from_dict(training.to_dict()) == training
     with pytest.raises(CodecError, match="no field"):
-        LatticeTraining.from_dict({"houres": 1})
+        TrainingConfig.from_dict({"hours": 1})
 
 
 def test_errors_weigh_luma_and_are_nothing_for_equal_pictures() -> None:
@@ -153,8 +141,10 @@ def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
 
     def run(folder: str) -> TrainingRun:
-        training = LatticeTraining(hours=1)
-        return lattice_run(patches, network=SMALL, training=training, folder=tmp_path / folder)
+        training = TrainingConfig(minutes=60)
+        return lattice_run(
+            patches.batch, network=SMALL, training=training, folder=tmp_path / folder
+        )
 
     whole = run("whole")
     losses = [whole.advance()["loss"] for _ in range(4)]
@@ -171,13 +161,13 @@ def test_a_resumed_run_repeats_an_unbroken_one(tmp_path: Path) -> None:
 
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
-    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches.batch, network=SMALL, training=TrainingConfig(), folder=tmp_path)
     run.keep()
     with pytest.raises(CodecError, match="other sizes"):
         lattice_run(
-            patches,
+            patches.batch,
             network=replace(SMALL, deep=32),
-            training=LatticeTraining(),
+            training=TrainingConfig(),
             folder=tmp_path,
         )
     run.budget.checkpoint.write_bytes(run.budget.checkpoint.read_bytes()[:1000])
@@ -185,23 +175,23 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
         averaged_model(run.budget.checkpoint)
 
 
-def test_a_model_begins_with_what_a_checkerboard_has_learned() -> None:
+def test_a_model_begins_with_a_start_of_its_sizes(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    old = CodecModel(NetworkConfig())
-    model = LatticeModel(LatticeConfig())
-    begin_with(model, old.state_dict())
-    assert torch.equal(model.analysis.linear.weight, old.analysis.linear.weight)
-    first = model.context[0].state_dict()["0.weight"]
-    given = old.context[2].state_dict()["0.weight"]
-    assert torch.equal(first[:, :24], given[:, :24])
-    assert torch.equal(first[:, 24], given[:, -1])
+    old, model = LatticeModel(SMALL), LatticeModel(SMALL)
+    given = start_of(old, SMALL.to_dict(), codec_id="ab" * 32).to_bytes()
+    start = read_start(given, where="x.kins")
+    assert LatticeConfig.from_dict(start.network) == SMALL
+    begin_with(model, start)
+    for name, value in old.state_dict().items():
+        assert torch.allclose(model.state_dict()[name], value, rtol=1e-3, atol=1e-6)
     with pytest.raises(CodecError, match="other sizes"):
-        begin_with(LatticeModel(SMALL), old.state_dict())
+        begin_with(LatticeModel(replace(SMALL, deep=32)), start)
+    begin_with(model, None)
 
 
 def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Path) -> None:
     patches = _patches(tmp_path, n=40)
-    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches.batch, network=SMALL, training=TrainingConfig(), folder=tmp_path)
     for _ in range(30):
         run.advance()
     run.keep()
@@ -220,7 +210,7 @@ def test_a_frozen_context_takes_about_the_bytes_that_were_estimated(tmp_path: Pa
 
 def test_the_synthesis_in_bytes_draws_what_the_float_one_does(tmp_path: Path) -> None:
     patches = _patches(tmp_path)
-    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches.batch, network=SMALL, training=TrainingConfig(), folder=tmp_path)
     for _ in range(20):
         run.advance()
     model, pictures = run.network.eval(), patches.batch(5)
@@ -241,7 +231,7 @@ def test_the_synthesis_in_bytes_draws_what_the_float_one_does(tmp_path: Path) ->
 
 def test_a_model_becomes_a_codec_whose_payloads_need_no_side_code(tmp_path: Path) -> None:
     patches = _patches(tmp_path, n=40)
-    run = lattice_run(patches, network=SMALL, training=LatticeTraining(), folder=tmp_path)
+    run = lattice_run(patches.batch, network=SMALL, training=TrainingConfig(), folder=tmp_path)
     for _ in range(20):
         run.advance()
     assert isinstance(run.network, LatticeModel)
@@ -265,3 +255,23 @@ def test_a_model_becomes_a_codec_whose_payloads_need_no_side_code(tmp_path: Path
     assert all(psnr(a, b) > 20 for a, b in zip(pictures, drawn, strict=True))
     packets = codec.encode(pictures, quality=70)
     assert [image.shape for image in codec.decode(packets)] == [p.shape for p in pictures]
+
+
+def test_weights_that_ship_fit_their_form() -> None:
+    start = shipped_start("lattice")
+    network = network_of(start)
+    assert isinstance(network, LatticeConfig)
+    begin_with(LatticeModel(network), start)
+    assert isinstance(network_of(shipped_start("default")), NetworkConfig)
+    with pytest.raises(CodecError, match="no start"):
+        shipped_start("other")
+    with pytest.raises(CodecError, match="form"):
+        network_of(replace(start, network={"unknown": 1}))
+
+
+@pytest.mark.parametrize(
+    ("sides", "wanted"), [((40, 64, 300), "default"), ((90, 96, 97), "lattice")]
+)
+def test_the_start_suits_the_pictures(sides: tuple[int, ...], wanted: str) -> None:
+    found = read_collection([open_source([np.zeros((s, s + 30, 3), np.uint8) for s in sides])])
+    assert suited_start(found) == wanted

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kinpack.errors import SourceError
-from kinpack.learn.training.patches import LARGE_EVERY, PatchSampler
+from kinpack.learn.training.patches import PatchSampler
 
 Picture = NDArray[np.uint8]
 
@@ -61,7 +61,7 @@ def test_labels_follow_their_pictures() -> None:
     images += [picture(70, 64 + i, 100 + 10 * i) for i in range(6)]
     labels = [i % 4 for i in range(12)]
     sampler = PatchSampler(images, labels=labels, seed=0)
-    for step in range(2 * LARGE_EVERY):
+    for step in range(8):
         patches, found = sampler.batch(step, size=16)
         assert found.dtype == np.int64
         for patch, label in zip(patches, found, strict=True):
@@ -70,13 +70,25 @@ def test_labels_follow_their_pictures() -> None:
             assert label == labels[value // 10 if value < 100 else 6 + (value - 100) // 10]
 
 
-def test_large_patches_now_and_then() -> None:
-    both = PatchSampler([picture(32, 32), picture(64, 64)], seed=0)
-    sides = [both.batch(step, size=8)[0].shape for step in range(2 * LARGE_EVERY)]
-    small, large = (8, 3, 32, 32), (2, 3, 64, 64)
-    assert sides == ([small] * (LARGE_EVERY - 1) + [large]) * 2
-    assert PatchSampler([picture(63, 200)]).batch(3, size=8)[0].shape == small
-    assert PatchSampler([picture(64, 200)]).batch(0, size=8)[0].shape == large
+def test_patches_are_of_the_largest_side_that_a_picture_holds() -> None:
+    small, large, largest = (32, 3, 32, 32), (8, 3, 64, 64), (2, 3, 128, 128)
+    for sides, wanted in (
+        ((63, 200), {small}),
+        ((64, 200), {large}),
+        ((127, 200), {large}),
+        ((128, 200), {large, largest}),  # reduced by 2, it is of 64 px
+    ):
+        sampler = PatchSampler([picture(*sides)])
+        assert {sampler.batch(step, size=32)[0].shape for step in range(24)} == wanted
+    assert PatchSampler([picture(400, 400)]).batch(0, size=4)[0].shape[0] == 1
+
+
+def test_patches_of_all_sides_are_drawn() -> None:
+    mixed = PatchSampler([picture(32, 32), picture(64, 64), picture(128, 128)], seed=0)
+    sides = [mixed.batch(step, size=32)[0].shape[2] for step in range(60)]
+    assert {side: sides.count(side) > 4 for side in (32, 64, 128)} == dict.fromkeys(
+        (32, 64, 128), True
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 40), (40, 5), (31, 31)])
@@ -104,10 +116,12 @@ def test_large_pictures_are_seen_reduced() -> None:
     image = picture(130, 197)  # by 2, the reduction is 65×98; by 3 it is too small
     views = [image, plain_reduction(image, 2)]
     seen = set()
-    for patch in PatchSampler([image], seed=0).batch(0, size=64)[0].transpose(0, 2, 3, 1):
-        where = [i for i, view in enumerate(views) if found_in(patch, view)]
-        assert len(where) == 1
-        seen.update(where)
+    sampler = PatchSampler([image], seed=0)
+    for step in range(8):
+        for patch in sampler.batch(step, size=64)[0].transpose(0, 2, 3, 1):
+            where = [i for i, view in enumerate(views) if found_in(patch, view)]
+            assert len(where) == 1
+            seen.update(where)
     assert seen == {0, 1}
 
 

@@ -17,6 +17,7 @@ from kinpack.archive.care.sealing import seal, unseal
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_stream
 from kinpack.errors import ArchiveError, KinpackError, NotFoundError
+from kinpack.sources.items import Item
 from tests.archive_checks import CODEC, content, expected, hashes, make, reopened
 
 EXCHANGED = {"set/00001": "other/1", "set/00002": "set/00004", "set/00004": "set/00002"}
@@ -189,3 +190,24 @@ def test_search_and_deletion_know_the_new_names(path: Path) -> None:
         archive.rename(prefix=("set/", "n/"))
         found = [hit.id for hit in archive.search("n/00003", 3)]
         assert found == [name.replace("set/", "n/") for name in hits]
+
+
+def test_columns_of_users_stay_with_renamed_images(tmp_path: Path) -> None:
+    images = pictures(6).images
+    values: list[object] = [1, None, 3, None, 5, 6]
+    items = [
+        Item(name, label, lambda image=image: image, {"year": value})
+        for (name, label, image), value in zip(images, values, strict=True)
+    ]
+    with Archive.create(tmp_path / "a.kin", CODEC) as archive:
+        archive.add(items)
+        archive.rename(prefix=("set/", "new/"))
+    with reopened(tmp_path / "a.kin") as archive:
+        assert [entry.columns["year"] for entry in archive.entries()] == values
+        copy(archive, tmp_path / "b.kin")
+    with reopened(tmp_path / "b.kin") as archive:
+        assert [entry.columns["year"] for entry in archive.entries()] == values
+        assert archive.ids[0] == "new/00000"
+        with Archive.create(tmp_path / "c.kin", CODEC) as other:
+            assert other.add(archive).added == 6
+            assert [entry.columns["year"] for entry in other.entries()] == values

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from kinpack.errors import CodecError
-from kinpack.learn.models.config import Step, TrainingConfig
+from kinpack.learn.models.config import NetworkConfig, Step, TrainingConfig
 from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.patches import PatchSampler
 from kinpack.learn.training.start_file import read_start, shipped_start, start_of
@@ -95,9 +95,9 @@ def test_new_context_networks_learn_alone_at_first(tmp_path: Path) -> None:
 
 
 def test_start_files_come_back_and_damage_is_told() -> None:
-    data = start_of(tiny_model(), codec_id="ab" * 32).to_bytes()
+    data = start_of(tiny_model(), NETWORK.to_dict(), codec_id="ab" * 32).to_bytes()
     found = read_start(data, where="x.kins")
-    assert found.network == NETWORK
+    assert NetworkConfig.from_dict(found.network) == NETWORK
     assert found.codec_id == "ab" * 32
     for name, value in tiny_model().state_dict().items():
         assert found.state[name].dtype == value.dtype
@@ -115,6 +115,4 @@ def test_the_shipped_start_is_that_of_the_shipped_codec() -> None:
 
     start = shipped_start("default")
     assert start.codec_id == Codec.load("default").codec_id
-    assert take_over(CodecModel(start.network), start.state)
-    with pytest.raises(CodecError, match="no start"):
-        shipped_start("other")
+    assert take_over(CodecModel(NetworkConfig.from_dict(start.network)), start.state)

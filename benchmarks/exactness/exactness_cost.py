@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.lattice.checkerboard import checkerboard_model
 from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
@@ -25,8 +26,6 @@ from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
 from kinpack.errors import KinpackError
 from kinpack.learn.freezing.scales import UNIT
-from kinpack.learn.models.model import CodecModel
-from kinpack.learn.training.start_file import shipped_start
 from kinpack.metrics import bd_rate, psnr
 from kinpack.pictures.images import Image
 
@@ -52,13 +51,10 @@ def main() -> None:
     args = parser.parse_args()
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     images = (pictures if args.images is None else pictures.sample(args.images, seed=0)).images
-    codec, start = Codec.load("default"), shipped_start("default")
-    model = CodecModel(start.network)
-    model.load_state_dict(start.state)
-    model.eval()
+    codec, model = Codec.load("default"), checkerboard_model()
     coder, side = codec.learned_coder(), codec.parts.side_code()
     if side is None:
-        raise KinpackError("the shipped codec has no side code: its start is of another form")
+        raise KinpackError("the codec has no side code")
     codes = side.codes(images)
     rows = []
     for quality in QUALITIES:

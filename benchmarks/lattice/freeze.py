@@ -3,8 +3,9 @@
     python -m benchmarks.lattice.freeze --checkpoint runs/codec/last.ckpt --patches DIR \
         --name trial -o runs/codec/trial.kinc
 
-The averaged weights are frozen. The file packs,
-searches and unpacks like any other, so that `benchmarks.rates` can measure it.
+The averaged weights are frozen. The file packs, searches and unpacks like any other, so that
+`benchmarks.rates` can measure it. With --start the weights themselves are written, in half
+precision, as what `kinpack learn` and further training start from.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.freezing.lattice_codec import freeze_lattice
 from kinpack.learn.lattice.run import averaged_model
 from kinpack.learn.training.loop import read_checkpoint
+from kinpack.learn.training.start_file import start_of
 
 CALIBRATION = (("patches-128", 16), ("patches-64", 24), ("patches-32", 48), ("thumbnails-32", 48))
 
@@ -71,6 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
     part.write_bytes(codec.to_bytes())
     part.replace(arguments.output)
     print(f"{arguments.output.name}: {codec.n_bytes:,} bytes, {codec.codec_id[:12]}")
+    if arguments.start is not None:
+        model = averaged_model(arguments.checkpoint)
+        start = start_of(model, model.config.to_dict(), codec_id=codec.codec_id).to_bytes()
+        arguments.start.write_bytes(start)
+        print(f"{arguments.start.name}: {len(start):,} bytes")
 
 
 def main() -> None:
@@ -79,6 +86,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
     parser.add_argument("--name", default="lattice")
+    parser.add_argument("--start", type=Path, metavar="FILE", help=".kins file, of the weights")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".kinc file")
     try:
         run(parser.parse_args())

@@ -3,14 +3,14 @@
     python -m benchmarks.lattice.gate --patches DIR --photographs DIR --cifar DIR \
         --work runs/lattice -o benchmarks/results/lattice_gate.json
 
-The first two steps of the shipped codec, channels 0 to 8 on a checkerboard, are replaced by the
-lattice, whose networks are trained here on patches of `training_patches.py` over the frozen
-transform, all qualities in one. Bits are those that the networks estimate for the symbols (both
-sides in the same way, before tables are fitted and symbols chosen), over all latents of a picture,
-on pictures that neither has learned from: photographs of a folder, the held-out pictures beside the
-patches, and CIFAR-10 test pictures. The transform and the other steps' networks are the same on
-both sides, so that the pictures drawn are equal but for rounding about other means. Beside the
-order, this side lacks the product code: the lattice's networks are not told it.
+The first two steps of the shipped codec, channels 0 to 8 on a checkerboard, are
+replaced by the lattice, whose networks are trained here on patches of `training_patches.py` over
+the frozen transform, all qualities in one. Bits are those that the networks estimate for the
+symbols (both sides in the same way, before tables are fitted and symbols chosen), over all latents
+of a picture, on pictures that neither has learned from: photographs of a folder, the held-out
+pictures beside the patches, and CIFAR-10 test pictures. The transform and the other steps' networks
+are the same on both sides, so that the pictures drawn are equal but for rounding about other means.
+Beside the order, this side lacks the product code: the lattice's networks are not told it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.lattice.checkerboard import checkerboard_model
 from benchmarks.measuring.data import Folders, load_pictures, thumbnail
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
@@ -36,7 +37,6 @@ from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 from kinpack.learn.models.model import QUALITY_CENTRE, CodecModel, quantiser_step
 from kinpack.learn.models.networks import parity_mask
 from kinpack.learn.training.loop import Budget, TrainingRun
-from kinpack.learn.training.start_file import shipped_start
 from kinpack.pictures.images import Image
 from kinpack.sources.opening import open_source
 
@@ -67,14 +67,12 @@ class Bits(NamedTuple):
 
 
 def frozen_model() -> CodecModel:
-    """The shipped weights, which nothing here changes."""
-    start = shipped_start("default")
-    model = CodecModel(start.network)
-    model.load_state_dict(start.state)
-    steps = [(step.start, step.stop) for step in start.network.steps[:REPLACED]]
+    """The weights, which nothing here changes."""
+    model = checkerboard_model()
+    steps = [(step.start, step.stop) for step in model.config.steps[:REPLACED]]
     if steps != [(0, LOW)] * REPLACED:
-        raise KinpackError("the shipped codec's first steps are others; this gate is of no use")
-    return model.eval().requires_grad_(False)
+        raise KinpackError("the codec's first steps are others; this gate is of no use")
+    return model.requires_grad_(False)
 
 
 def code_of(model: CodecModel, picture: Tensor) -> Tensor:

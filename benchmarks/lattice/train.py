@@ -12,59 +12,56 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import torch
 
 from kinpack.errors import KinpackError
-from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining
-from kinpack.learn.lattice.model import LatticeModel, begin_with
+from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.patch_files import PatchFiles, Share
-from kinpack.learn.lattice.run import lattice_run
+from kinpack.learn.lattice.run import begin_with, lattice_run
+from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.training.patches import SMALL
 from kinpack.learn.training.start_file import shipped_start
 
 SHARES = (
-    ("patches-128", 0.46),
-    ("smooth-128", 0.04),
-    ("patches-64", 0.25),
-    ("patches-32", 0.13),
-    ("thumbnails-32", 0.12),
+    ("patches-128", 0.26),
+    ("smooth-128", 0.03),
+    ("patches-64", 0.30),
+    ("patches-32", 0.19),
+    ("thumbnails-32", 0.22),
 )
 """Files of patches and what share of the steps, which have as many pixels each, draws from each."""
 LOG_EVERY, KEEP_EVERY = 50, 250
 
 
-def begun(model: LatticeModel, lattice: Path | None) -> None:
-    """Begin with the shipped codec's block transforms and contexts, and perhaps a trained lattice.
-
-    Args:
-        model: to fill.
-        lattice: checkpoint of `gate.py`.
-    """
-    begin_with(model, shipped_start("default").state)
-    if lattice is not None:
-        state = torch.load(lattice, map_location="cpu", weights_only=True)
-        model.lattice.load_state_dict(state["model"])
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Train until the budget, or the part of it that was asked for, is spent."""
     torch.set_num_threads(1)
-    training = LatticeTraining(hours=arguments.hours, seed=arguments.seed)
+    training = TrainingConfig(
+        minutes=60 * arguments.hours,
+        seed=arguments.seed,
+        learning_rate=4e-4,
+        decay_from=0.15,
+        quality_high=88,
+    )
     patches = PatchFiles(
         [Share(arguments.patches / f"{name}.npy", weight) for name, weight in SHARES],
-        pixels=training.pixels,
+        pixels=SMALL * SMALL * training.batch,
         seed=training.seed,
     )
+    start = shipped_start("lattice") if arguments.start == "lattice" else None
     task = lattice_run(
-        patches,
-        network=LatticeConfig(),
+        patches.batch,
+        network=LatticeConfig.from_dict(start.network) if start else LatticeConfig(),
         training=training,
         folder=arguments.work,
-        begin=lambda model: begun(model, arguments.lattice),
+        begin=lambda model: begin_with(model, start),
+        clock=time.process_time,
     )
-    stop = 3600 * min(training.hours, arguments.until or training.hours)
+    stop = 3600 * min(arguments.hours, arguments.until or arguments.hours)
     sums: Counter[str] = Counter()
     # Stopped by the system as by Ctrl-C: what was learned is kept.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains a codec with lattice context.")
     parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--lattice", type=Path, help="checkpoint of gate.py to begin with")
+    parser.add_argument("--start", choices=("lattice", "none"), default="lattice")
     parser.add_argument("--hours", type=float, default=8.0, help="of processor time, altogether")
     parser.add_argument("--until", type=float, help="stop when so many of them are spent")
     parser.add_argument("--seed", type=int, default=0)

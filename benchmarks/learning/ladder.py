@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.lattice.checkerboard import checkerboard_model
 from benchmarks.learning.ladder_latents import CODES as PRODUCT_CODES
 from benchmarks.learning.ladder_latents import Latents, latents
 from benchmarks.learning.ladder_parts import measure_parts
@@ -115,14 +116,15 @@ class Context:
     def __init__(self, start: Start, rung: Rung, *, code_size: int, seed: int) -> None:
         torch.manual_seed(seed)
         self.rung = rung
-        self.model = CodecModel(replace(start.network, steps=rung.steps))
+        network = NetworkConfig.from_dict(start.network)
+        self.model = CodecModel(replace(network, steps=rung.steps))
         take_over(self.model, start.state)
         self.model.eval()
-        if rung.steps == start.network.steps:  # learned anew like the others
+        if rung.steps == network.steps:  # learned anew like the others
             for layer in self.model.context.modules():
                 if isinstance(layer, torch.nn.Conv2d):
                     layer.reset_parameters()
-        self.code_context = torch.nn.Linear(code_size, start.network.code_context)
+        self.code_context = torch.nn.Linear(code_size, network.code_context)
 
     def parameters(self) -> list[Tensor]:
         """What is learned."""
@@ -247,7 +249,7 @@ def climb(
     """
     rows: list[dict[str, Any]] = []
     curves: dict[str, list[dict[str, float]]] = {}
-    for rung in rungs(start.network):
+    for rung in rungs(NetworkConfig.from_dict(start.network)):
         if rung.name in kept:
             points = kept[rung.name]
         else:
@@ -323,9 +325,7 @@ def main() -> None:
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     pictures = pictures if args.images is None else pictures.sample(args.images, seed=DATA_SEED)
     images = pictures.images
-    model = CodecModel(start.network)
-    take_over(model, start.state)
-    model.eval()
+    model = checkerboard_model()
 
     def at(those: list[Image], quality: int) -> Latents:
         return latents(model, those, np.full(len(those), quality))

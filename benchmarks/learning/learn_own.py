@@ -42,7 +42,7 @@ from kinpack.errors import KinpackError
 from kinpack.learn.gains import measure_gains
 from kinpack.learn.learning import FROM_A_START, learn_codec
 from kinpack.learn.models.config import TrainingConfig
-from kinpack.learn.training.start_file import shipped_start
+from kinpack.learn.training.start_file import STARTS
 from kinpack.pictures.images import Image
 from kinpack.sources.items import Item
 
@@ -90,7 +90,7 @@ def learned(
     training = TrainingConfig(minutes=arguments.minutes, steps=arguments.steps, seed=SEED)
     found = learn_codec(
         [collection.source],
-        start=None if arguments.start == "none" else shipped_start("default"),
+        start=None if arguments.start == "none" else arguments.start,
         training=training if arguments.start == "none" else replace(training, **FROM_A_START),
         work=arguments.work / f"{name}-{arguments.start}",
         name=name,
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, metavar="DIR", help="for pages")
     parser.add_argument("--images", type=int, default=COUNT, help="of clothes, pages and greys")
     parser.add_argument("--measured", type=int, default=MEASURED, help="held-out ones of these")
-    parser.add_argument("--start", choices=("default", "none"), default="default")
+    parser.add_argument("--start", choices=("auto", *STARTS, "none"), default="auto")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--steps", type=int, help="in place of minutes, for a trial")
     parser.add_argument("--threads", type=int, default=2)

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from benchmarks.measuring.codes import SEARCHED_BYTES, side_codes
+from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
@@ -44,11 +43,9 @@ MUST = 3.0
 Point = tuple[float, float]
 
 
-def point(
-    codec: Codec, images: Sequence[Image], codes: NDArray[np.uint8] | None, quality: int
-) -> Point:
+def point(codec: Codec, images: Sequence[Image], quality: int) -> Point:
     """Mean PSNR in dB, and mean bytes with the code's, of learned payloads."""
-    payloads, drawn = codec.learned_coder().encode(images, codes, quality=quality)
+    payloads, drawn = codec.learned_coder().encode(images, quality=quality)
     values = [psnr(image, picture) for image, picture in zip(images, drawn, strict=True)]
     return float(np.mean(values)), float(np.mean([len(p) + 2 * SEARCHED_BYTES for p in payloads]))
 
@@ -71,7 +68,6 @@ def learned(args: argparse.Namespace, low: int, high: int) -> Codec:
         work=args.work / f"{low}-{high}",
         name=f"{low}-{high}",
         threads=args.threads,
-        use_labels=False,
         log_line=lambda line: print(json.dumps(line), file=sys.stderr),
         log_every=100,
     ).codec
@@ -91,13 +87,12 @@ def main() -> None:
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     images = (pictures if args.images is None else pictures.sample(args.images, seed=SEED)).images
     common = learned(args, TrainingConfig().quality_low, TrainingConfig().quality_high)
-    codes = side_codes(common, images)
     rows = []
     for quality in SINGLE:
         single = learned(args, quality, quality)
-        reached, size = point(single, images, side_codes(single, images), quality)
+        reached, size = point(single, images, quality)
         around = [quality + d for d in (-AROUND, -AROUND // 2, 0, AROUND // 2, AROUND)]
-        curve = [point(common, images, codes, q) for q in around]
+        curve = [point(common, images, q) for q in around]
         other = bytes_at(curve, reached)
         row = {
             "quality": quality,

@@ -58,7 +58,6 @@ def main() -> None:
         work=args.work,
         name="default",
         threads=args.threads,
-        use_labels=False,
         description=DESCRIPTION,
         log_line=lambda line: print(json.dumps(line), file=sys.stderr),
         log_every=100,
@@ -66,7 +65,9 @@ def main() -> None:
     codec = learned.codec
     args.output.write_bytes(codec.to_bytes())
     start = args.output.with_suffix(SUFFIX)
-    start.write_bytes(start_of(learned.model, codec_id=codec.codec_id).to_bytes())
+    start.write_bytes(
+        start_of(learned.model, NetworkConfig().to_dict(), codec_id=codec.codec_id).to_bytes()
+    )
     print(f"{args.output}: {codec.n_bytes} bytes, {codec.codec_id}")
     print(f"{start}: {start.stat().st_size} bytes")
 
@@ -80,7 +81,7 @@ def _checkpoint(path: Path) -> Start:
         for name, value in saved["state_dict"].items()
         if name.startswith("model.")
     }
-    return Start(NetworkConfig.from_dict(values), state, f"checkpoint {path.name}")
+    return Start(values, state, f"checkpoint {path.name}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kinpack.search.query import Query as Query
     from kinpack.sources.items import Item as Item
     from kinpack.sources.items import Source as Source
+    from kinpack.sources.metadata import with_metadata as with_metadata
     from kinpack.sources.opening import open_source as open_source
 else:
     from kinpack.lazy_names import lazy_names
@@ -55,6 +56,7 @@ else:
             "search.hit": "Hit",
             "search.query": "Query",
             "sources.items": "Item Source",
+            "sources.metadata": "with_metadata",
             "sources.opening": "open_source",
         },
         own=("__version__",),

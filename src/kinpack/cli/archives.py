@@ -19,10 +19,11 @@ from kinpack.cli.options import (
     Output,
     Threads,
     UnsafeOption,
+    Where,
     local,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, counted, one_line, working
+from kinpack.cli.reporting import Report, columns, counted, known, one_line, working
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.picture_writing import save_image
 
@@ -218,6 +219,7 @@ def ls(
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="List images of this label alone.")
     ] = None,
+    where: Where = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="List at most N images.")
     ] = None,
@@ -225,20 +227,23 @@ def ls(
 ) -> None:
     """List images.
 
-    Prints pixels, bytes of the payload, label and id.
+    Prints pixels, bytes of the payload, label, id, and what is known of it in columns that were
+    added.
 
     Example:
       kinpack ls photos.kin --label beach --limit 20
+      kinpack ls photos.kin --where "width > height"
     """
     with kinpack.Archive.open(archive, at=at) as opened:
-        entries = (entry for entry in opened.entries() if label in (None, entry.label))
+        passing = None if where is None else opened.sql_filter(where)
+        entries = (entry for entry in opened.entries(passing) if label in (None, entry.label))
         chosen = islice(entries, limit)
         rows: list[dict[str, Any]] = []
         if report.json:
             rows = [entry.to_dict() for entry in chosen]
         lines = (
             f"{f'{one.width}×{one.height}':>11} {one.length:>9,}  {shown(one.label or '-'):12}  "
-            f"{shown(one.id)}"
+            f"{shown(one.id)}{known(one.others)}"
             for one in chosen
         )
         report.result(rows, lines)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, At, Force, Threads, refuse_existing
+from kinpack.cli.options import ArchiveArgument, At, Force, Threads
 from kinpack.cli.reporting import Report
-from kinpack.errors import KinpackError, shown
-from kinpack.pictures.picture_writing import FORMAT_OF_SUFFIX, encode_image
+from kinpack.cli.showing import Html, Sheet, refuse_looks, refuse_places, write_looks
+from kinpack.errors import shown
 
 if TYPE_CHECKING:
     from kinpack.archive.duplicates.report import DuplicateReport, Group
@@ -50,10 +50,8 @@ def dedup(
             "--output", "-o", metavar="FILE", help="Write the groups to a .csv or .json file."
         ),
     ] = None,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the first groups as one picture, such as a .png."),
-    ] = None,
+    sheet: Sheet = None,
+    html: Html = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -83,16 +81,12 @@ def dedup(
       kinpack dedup photos.kin --keep largest --others others.txt
       kinpack rm photos.kin --from others.txt
     """
+    from kinpack.archive.duplicates.strips import strips_of
     from kinpack.archive.duplicates.writing import TABLES, groups_file, list_of_ids
     from kinpack.archive.stores.staged_file import staged_file
 
-    for file in (others, output, sheet):
-        if file is not None:
-            refuse_existing(file, force=force)
-            if not file.parent.is_dir():
-                raise KinpackError(f"{shown(file)}: there is no such folder; make it first")
-    if sheet is not None and sheet.suffix.lower() not in FORMAT_OF_SUFFIX:
-        raise typer.BadParameter(f"{sheet}: a sheet is a .png, .webp or .jpeg file")
+    refuse_places(others, output, force=force)
+    refuse_looks(sheet, html, force=force)
     if output is not None and output.suffix.lower() not in TABLES:
         raise typer.BadParameter(f"{output}: groups are written to a .csv or a .json file")
     with kinpack.Archive.open(archive, at=at) as opened:
@@ -105,14 +99,18 @@ def dedup(
             files.append((output, groups_file(found, output.suffix.lower())))
         if others is not None:
             files.append((others, list_of_ids(found.others(band))))
-        if sheet is not None and found.groups:
-            from kinpack.archive.duplicates.sheet import draw_sheet
-
-            kind = FORMAT_OF_SUFFIX[sheet.suffix.lower()]
-            drawn = encode_image(draw_sheet(found, opened.read), format=kind, where=shown(sheet))
-            files.append((sheet, drawn))
-        elif sheet is not None:
-            report.warn(f"{shown(sheet)}: not drawn, since there are no groups")
+        if found.groups:
+            write_looks(
+                strips_of(found),
+                opened.read,
+                title=f"{shown(archive)}: {len(found.groups):,} groups",
+                sheet=sheet,
+                html=html,
+                force=force,
+            )
+        else:
+            for file in filter(None, (sheet, html)):
+                report.warn(f"{shown(file)}: not written, since there are no groups")
     for path, content in files:
         with staged_file(path, replace=force) as staged:
             staged.write(content)

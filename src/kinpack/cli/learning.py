@@ -67,15 +67,12 @@ def learn(
     split: Split = None,
     size: Size = None,
     start: Annotated[
-        Literal["default", "none"],
-        typer.Option(help="Start from the weights of the codec that ships, or from nothing."),
-    ] = "default",
-    no_labels: Annotated[
-        bool,
+        Literal["auto", "default", "lattice", "none"],
         typer.Option(
-            "--no-labels", help="Ignore labels; else pictures of one label get similar codes."
+            help="Start from the weights of the codec that ships, from those with a lattice, which "
+            "suit larger pictures, from what suits the collection, or from nothing."
         ),
-    ] = False,
+    ] = "auto",
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
@@ -112,7 +109,6 @@ def learn(
         seed=seed,
         work=work,
         start=start,
-        use_labels=not no_labels,
         skip_broken=not strict,
         threads=threads,
     )
@@ -151,8 +147,7 @@ def learn_from(
     steps: int | None = None,
     seed: int = 0,
     work: Path | None = None,
-    start: str = "default",
-    use_labels: bool = True,
+    start: str = "auto",
 ) -> tuple[kinpack.Codec, Gains]:
     """Learn a codec, showing progress, and tell what it gains.
 
@@ -169,7 +164,6 @@ def learn_from(
         TrainingConfig,
         learn_codec,
         measure_gains,
-        shipped_start,
     )
 
     warnings.simplefilter("ignore")
@@ -183,12 +177,11 @@ def learn_from(
     with report.meter("learning", sum(map(len, sources))) as meter:
         learned = learn_codec(
             sources,
-            start=None if start == "none" else shipped_start(start),
+            start=None if start == "none" else start,
             training=training,
             work=work or work_beside(place),
             name=place.stem,
             threads=threads,
-            use_labels=use_labels,
             skip_broken=skip_broken,
             description={"command": shlex.join(["kinpack", *context.find_root().obj])},
             progress=meter.advance,

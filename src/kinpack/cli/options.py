@@ -264,6 +264,45 @@ Range: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+
+def column_names(text: str) -> tuple[str, ...]:
+    """Read names of columns with commas between; none for none.
+
+    Raises:
+        typer.BadParameter: a name is empty.
+    """
+    names = () if text == "none" else tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise typer.BadParameter(f"{text!r} names no columns; write them as file,exif")
+    return names
+
+
+Columns: TypeAlias = Annotated[
+    Any,
+    typer.Option(
+        metavar="NAME,NAME",
+        parser=column_names,
+        help="Keep more of each picture. Of files: file (path, size, time of change), exif (date, "
+        "camera), gps, hash (SHA-256). Of a data set: the names of its columns.",
+        show_default=False,
+    ),
+]
+Metadata: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep what a .csv, .tsv or .parquet file says of each picture; its column id, or "
+        "path, names the picture.",
+    ),
+]
+Where: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL",
+        help="Only images for which this holds, as \"width > 200 AND camera LIKE 'X%'\".",
+    ),
+]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
@@ -331,13 +370,20 @@ def _open_archive(text: str, choice: Choice, size: reading.Size | None) -> Sourc
     )
 
 
-def open_together(source: Sequence[str], choice: Choice, *, size: reading.Size | None) -> Source:
+def open_together(
+    source: Sequence[str],
+    choice: Choice,
+    *,
+    size: reading.Size | None,
+    columns: Sequence[str] = (),
+) -> Source:
     """Open what was named as one collection: one source of any sort, or several files and folders.
 
     Args:
         source: the words of the command line.
         choice: what of it is taken, and how.
         size: what larger pictures are reduced to; None or 0 leaves them as they are.
+        columns: what else is kept of each picture.
 
     Raises:
         KinpackError: as ``open_source``.
@@ -355,6 +401,7 @@ def open_together(source: Sequence[str], choice: Choice, *, size: reading.Size |
         root=choice.root,
         damaged=choice.damaged,
         sample_range=choice.sample_range,
+        columns=columns,
     )
 
 

@@ -23,11 +23,13 @@ from kinpack.cli.options import (
     ArchiveOutput,
     Choice,
     Classic,
+    Columns,
     DamagedOption,
     Effort,
     Exclude,
     Include,
     MaxBytes,
+    Metadata,
     MinPsnr,
     OnDuplicate,
     PictureColumn,
@@ -49,6 +51,7 @@ from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
 from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
+from kinpack.sources.metadata import unmatched_of, with_metadata
 from kinpack.sources.opening import left_out_of, subset
 
 ORIGINALS = 4.0
@@ -111,6 +114,8 @@ def pack(
     root: Root = None,
     damaged: DamagedOption = "keep",
     sample_range: Range = "auto",
+    columns: Columns = "none",
+    metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
@@ -125,6 +130,7 @@ def pack(
       kinpack pack photos -o true.kin --min-psnr 36
       kinpack pack photos -o small.kin --max-bytes 20M
       kinpack pack photos -o own.kin --learn --minutes 20
+      kinpack pack photos -o known.kin --columns file,exif --metadata photos.csv
     """
     refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
     refuse_several(codec=codec, learn=learn or None)
@@ -150,9 +156,10 @@ def pack(
         damaged=damaged,
         sample_range=sample_range,
     )
-    images = open_together(source, choice, size=size)
+    images = open_together(source, choice, size=size, columns=columns)
     if limit is not None:
         images = subset(images, stop=limit)
+    images = _joined(report, images, metadata)
     broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
     if learn:
         place = _place(output)
@@ -176,7 +183,7 @@ def pack(
         loaded = kinpack.Codec.load(codec)
         _warn_of_originals(report, images, _spread(images, 3))
     finders = [kinpack.Describer.load(one) for one in describer or [DEFAULT] if one != "none"]
-    metadata = {
+    noted = {
         "codec": loaded.name,
         **asked.asked,
         "size": size or None,
@@ -184,13 +191,15 @@ def pack(
         "effort": asked.effort,
     }
     if sample_range != "auto":
-        metadata["range"] = list(sample_range)
+        noted["range"] = list(sample_range)
     if damaged != "keep":
-        metadata["damaged"] = damaged
+        noted["damaged"] = damaged
+    if columns:
+        noted["columns"] = list(columns)
     named = {one.name: one for one in finders}
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
-    with kinpack.Archive.create(output, loaded, describer=named, metadata=metadata) as archive:
+    with kinpack.Archive.create(output, loaded, describer=named, metadata=noted) as archive:
         with (
             broken.told(),
             report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
@@ -239,15 +248,17 @@ def add(
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
     ] = None,
     sample_range: Range = None,
+    columns: Columns = None,
+    metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
 
-    The images that are there stay untouched. New ones get the quality or PSNR, the size, and the
-    range of grey, that the archive was packed with, unless you give others. An archive that was
-    packed with --max-bytes needs --quality or --min-psnr.
+    The images that are there stay untouched. New ones get the quality or PSNR, the size, the range
+    of grey and the columns that the archive was packed with, unless you give others. An archive
+    that was packed with --max-bytes needs --quality or --min-psnr.
 
     Example:
       kinpack add photos.kin more
@@ -276,7 +287,9 @@ def add(
             damaged=damaged or noted.get("damaged", "keep"),
             sample_range=sample_range or noted.get("range", "auto"),
         )
-        images = open_together(source, choice, size=size)
+        columns = noted.get("columns", ()) if columns is None else columns
+        images = open_together(source, choice, size=size, columns=columns)
+        images = _joined(report, images, metadata)
         broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
         with broken.told(), report.meter("adding", len(images)) as meter:
             added = opened.add(
@@ -334,6 +347,16 @@ class _OfBroken(Enum):
         """Exit with the code that tells of pictures left out, if there are some."""
         if added.broken and self is _OfBroken.TELL:
             raise typer.Exit(LEFT_OUT)
+
+
+def _joined(report: Report, images: Source, metadata: Path | None) -> Source:
+    """The pictures with what a table says of them; rows of none of them are told of."""
+    if metadata is None:
+        return images
+    found = with_metadata(images, metadata)
+    if rows := unmatched_of(found):
+        report.warn(f"{shown(metadata)}: {len(rows):,} rows are of no picture, as {rows[0]!r}")
+    return found
 
 
 def _spread(images: Source, most: int = SEEN) -> list[Image]:

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 import typer
 
 import kinpack
+from kinpack.column_types import json_value
 from kinpack.errors import shown
 
 if TYPE_CHECKING:
@@ -276,6 +277,12 @@ def one_line(text: str) -> str:
 def _harmless(line: str) -> str:
     """A line with its tabs, but nothing else that could steer a terminal: names are strangers'."""
     return "\t".join(map(shown, line.split("\t")))
+
+
+def known(values: Mapping[str, Any]) -> str:
+    """What is known of an image in columns that were added, for the end of its line."""
+    told = ((name, json_value(value)) for name, value in values.items() if value is not None)
+    return "".join(f"  {shown(name)}={shown(str(value))}" for name, value in told)
 
 
 def columns(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, At, paths
-from kinpack.cli.reporting import Report
+from kinpack.cli.options import ArchiveArgument, At, Force, Where, paths
+from kinpack.cli.reporting import Report, known
+from kinpack.cli.showing import Html, Sheet, refuse_looks, write_looks
+from kinpack.column_types import json_value
 from kinpack.errors import ImageError, KinpackError, shown
-from kinpack.pictures.images import load_image
+from kinpack.pictures.images import load_image, to_pil
 from kinpack.search.hit import Hit
 from kinpack.search.query import Example, Query
+
+if TYPE_CHECKING:
+    from kinpack.archive.showing.tiles import Strip
+
+LOOKED_AT = 240
+"""Longest side, in pixels, at which the pictures of --batch are kept for --sheet and --html."""
 
 _ID = "id:"
 """What an example begins with that is the id of an image inside."""
@@ -78,6 +87,7 @@ def search(
     max_height: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only images of N pixels down or less.")
     ] = None,
+    where: Where = None,
     within: Annotated[
         float | None, typer.Option(metavar="D", help="Only hits of this distance or less.")
     ] = None,
@@ -106,24 +116,30 @@ def search(
             "file, none with an image inside.",
         ),
     ] = None,
+    sheet: Sheet = None,
+    html: Html = None,
+    force: Force = False,
     at: At = None,
 ) -> None:
     """Find the images most like a picture, or most like several.
 
-    Prints rank, distance, similarity, id and label: first those that show the very picture, the
-    most similar first, then the nearest first. A similarity after ~ is told from the distance
-    alone. Of words, the distance is minus the logarithm of how far the describer's classifier
-    believes that an image shows them.
+    Prints rank, distance, similarity, id, label, and columns that were added: first those that show
+    the very picture, the most similar first, then the nearest first. A similarity after ~ is told
+    from the distance alone. Of words, the distance is minus the logarithm of how far the
+    describer's classifier believes that an image shows them.
 
     Example:
       kinpack search photos.kin query.jpg -k 5
       kinpack search photos.kin id:beach/03.jpg id:beach/04.jpg --unlike id:forest/01.png
       kinpack search photos.kin query.jpg --label beach --min-width 200 --within 0.5
+      kinpack search photos.kin query.jpg --where "date >= '2020-01-01' AND camera LIKE 'X%'"
       kinpack search photos.kin --words "sailing ship"
       kinpack search photos.kin --batch queries --json
+      kinpack search photos.kin query.jpg --html hits.html
     """
     if sum(given is not None for given in (query or None, words, vector, batch)) != 1:
         raise typer.BadParameter("give a QUERY; or --words, --vector or --batch in its place")
+    refuse_looks(sheet, html, force=force)
     fields: dict[str, Any] = {
         "unlike": tuple(map(_example, unlike or ())),
         "labels": label or None,
@@ -141,7 +157,16 @@ def search(
     }
     if batch is not None:
         with kinpack.Archive.open(archive, at=at) as opened:
-            _search_all(report, opened, batch, fields)
+            fields["where"] = None if where is None else opened.sql_filter(where)
+            strips: list[Strip] | None = None if sheet is html is None else []
+            try:
+                _search_all(report, opened, batch, fields, strips)
+            finally:
+                if strips:
+                    title = f"{shown(archive)}: {len(strips):,} searches"
+                    write_looks(
+                        strips, opened.read, title=title, sheet=sheet, html=html, force=force
+                    )
         return
     if vector is not None:
         from kinpack.sources.vectors import read_vector
@@ -149,7 +174,20 @@ def search(
         fields["vector"] = read_vector(vector)
     asked = Query(like=tuple(map(_example, query or ())), words=words, **fields)
     with kinpack.Archive.open(archive, at=at) as opened:
+        if where is not None:
+            asked = replace(asked, where=opened.sql_filter(where))
         hits = opened.search(asked)
+        if sheet is not None or html is not None:
+            strip = _strip(query or ([] if words is None else [words]), asked, hits)
+            write_looks(
+                [strip],
+                opened.read,
+                title=f"{shown(archive)}: {len(hits):,} hits",
+                sheet=sheet,
+                html=html,
+                force=force,
+                wrapped=True,
+            )
     report.result(_rows(hits, asked), _lines(hits, asked))
 
 
@@ -167,16 +205,35 @@ def _example(text: str) -> Example:
         ) from error
 
 
+def _strip(named: Sequence[str], asked: Query, hits: Sequence[Hit]) -> Strip:
+    """What was looked for, as it was named, and what was found, to be looked at."""
+    from kinpack.archive.showing.tiles import Tile, of_hits
+
+    tiles = [
+        Tile(example, (shown(name.removeprefix(_ID)), "looked for"))
+        for name, example in zip(named, asked.liked, strict=False)
+    ]
+    return of_hits(shown(", ".join(named)), tiles, hits)
+
+
 def _search_all(
-    report: Report, archive: kinpack.Archive, folder: Path, fields: dict[str, Any]
+    report: Report,
+    archive: kinpack.Archive,
+    folder: Path,
+    fields: dict[str, Any],
+    strips: list[Strip] | None,
 ) -> None:
-    """Search for every picture of a folder; what cannot be read is told at its place."""
+    """Search for every picture of a folder; what cannot be read is told at its place.
+
+    Strips to be looked at are appended to a list, where one is given.
+    """
     source = kinpack.open_source(folder)
     broken = 0
     with report.meter("searching", len(source)) as meter:
         for item in source:
             try:
-                asked = Query(like=item.load(), **fields)
+                image = item.load()
+                asked = Query(like=image, **fields)
             except ImageError as error:
                 broken += 1
                 report.warn(str(error))
@@ -185,6 +242,9 @@ def _search_all(
                 hits = archive.search(asked)
                 lines = [shown(item.id), *_lines(hits, asked)]
                 report.record({"query": item.id, "hits": _rows(hits, asked)}, lines)
+                if strips is not None:
+                    small = load_image(to_pil(image), size=LOOKED_AT)
+                    strips.append(_strip([item.id], replace(asked, like=small), hits))
             meter.advance(1)
     if broken:
         raise KinpackError(
@@ -203,6 +263,7 @@ def _rows(hits: Sequence[Hit], asked: Query) -> list[dict[str, Any]]:
             "compared": hit.compared,
             "id": hit.id,
             "label": hit.label,
+            **{name: json_value(value) for name, value in hit.columns.items()},
         }
         for rank, hit in enumerate(hits, start=int(asked.offset) + 1)
     ]
@@ -214,4 +275,5 @@ def _lines(hits: Sequence[Hit], asked: Query) -> Iterator[str]:
     for rank, hit in enumerate(hits, start=int(asked.offset) + 1):
         alike = f"{' ' if hit.compared else '~'}{hit.similarity:4.2f}"
         name = f"{shown(hit.id):{width}}"
-        yield f"{rank:3}  {hit.distance:10.4f}  {alike}  {name}  {shown(hit.label or '-')}"
+        label = shown(hit.label or "-")
+        yield f"{rank:3}  {hit.distance:10.4f}  {alike}  {name}  {label}{known(hit.columns)}"

@@ -18,6 +18,7 @@ from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.stores.handles import create_file
 from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
+from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, MissingExtraError, shown
 from kinpack.integrations.unpacking import FileFormat, Unsafe, unpack
 from kinpack.limits import batches
@@ -47,6 +48,8 @@ def export(
     progress: Progress | None = None,
 ) -> int:
     """Write the images of an archive as a data set.
+
+    Columns that were added to the archive are there in each form, of the same names.
 
     - ``parquet``: ``train-00000.parquet`` and so on, with the columns ``image`` (a struct of
       ``bytes`` and ``path``), ``label`` (a class, null for none) and ``id``, described so that the
@@ -103,7 +106,7 @@ def export(
             if form == "parquet":
                 return _write_parquet(reader, within, pictures)
             if form == "lance":
-                return _write_lance(part, pictures)  # which takes no handle
+                return _write_lance(part, pictures, reader.columns)  # which takes no handle
             return _write_tars(within, pictures)
 
 
@@ -145,12 +148,12 @@ def _write_parquet(archive: Reader, within: int, pictures: _Pictures) -> int:
 
     classes = sorted({label for label in archive.labels if label is not None})
     class_number = {name: place for place, name in enumerate(classes)}
-    others = [column for column in optional_columns() if column.name != "label"]
+    others = [column for column in optional_columns(archive.columns) if column.name != "label"]
     features = {
         "image": {"_type": "Image"},
         "label": {"names": classes, "_type": "ClassLabel"},
         "id": {"dtype": "string", "_type": "Value"},
-        **{column.name: {"dtype": column.dtype, "_type": "Value"} for column in others},
+        **{one.name: {"dtype": _feature(one.arrow_type), "_type": "Value"} for one in others},
     }
     schema = pa.schema(
         [
@@ -179,6 +182,12 @@ def _write_parquet(archive: Reader, within: int, pictures: _Pictures) -> int:
     return count
 
 
+def _feature(type_: Any) -> str:
+    """The name that the hub has for an Arrow type."""
+    named = {"double": "float64", "float": "float32", "date32[day]": "date32"}
+    return named.get(str(type_), str(type_))
+
+
 def _lance() -> Any:
     """The library that writes Lance, or an error that says how to get it."""
     try:
@@ -190,10 +199,10 @@ def _lance() -> Any:
     return lance
 
 
-def _write_lance(folder: Path, pictures: _Pictures) -> int:
+def _write_lance(folder: Path, pictures: _Pictures, columns: Schema) -> int:
     import pyarrow as pa
 
-    known = [(column.name, column.arrow_type) for column in optional_columns()]
+    known = [(column.name, column.arrow_type) for column in optional_columns(columns)]
     schema = pa.schema([("id", pa.string()), *known, ("image", pa.binary())])
     count = 0
     failures: list[BaseException] = []
@@ -250,7 +259,7 @@ def _write_tars(within: int, pictures: _Pictures) -> int:
             tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar,
         ):
             for entry, data, ending in shard:
-                about = json.dumps({"id": entry.id, **entry.columns}).encode()
+                about = json.dumps({"id": entry.id, **entry.json_columns()}).encode()
                 for suffix, content in ((ending, data), (".json", about)):
                     info = tarfile.TarInfo(f"{count:09d}{suffix}")
                     info.size = len(content)

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
@@ -23,6 +23,7 @@ from kinpack.archive.stores.handles import create_file, open_folder, release, sy
 from kinpack.archive.stores.staged_file import staged_file
 from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
+from kinpack.column_types import Schema, json_value
 from kinpack.errors import ArchiveError, shown
 from kinpack.file_names import NAME_BYTES, fault_of, safe_name, same_file
 from kinpack.pictures.formats import PICTURE_SUFFIXES
@@ -94,7 +95,7 @@ def unpack(
                     pass
             write = partial(_write, root, within)
             _write_files(_pictures(reader, format, threads), files, write, threads, progress)
-        _write_table(root / TABLE, files, reader.entries())
+        _write_table(root / TABLE, files, reader.entries(), reader.columns)
     return len(files) - files.count(None)
 
 
@@ -320,14 +321,21 @@ def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None)
     return n_bytes
 
 
-def _write_table(path: Path, files: Sequence[str | None], entries: Iterable[ImageEntry]) -> None:
+def _write_table(
+    path: Path, files: Sequence[str | None], entries: Iterable[ImageEntry], schema: Schema
+) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("file", "id", *(column.name for column in optional_columns())))
+    table.writerow(("file", "id", *(column.name for column in optional_columns(schema))))
     table.writerows(
-        (name, entry.id, *entry.columns.values())
+        (name, entry.id, *map(_cell, entry.columns.values()))
         for name, entry in zip(files, entries, strict=True)
         if name is not None
     )
     with staged_file(path, replace=True) as file:
         file.write(text.getvalue().encode())
+
+
+def _cell(value: Any) -> Any:
+    """A value as other programs read it of such a table."""
+    return str(value).lower() if isinstance(value, bool) else json_value(value)

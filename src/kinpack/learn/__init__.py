@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kinpack.learn.freezing.describer_file import freezing_error as freezing_error
     from kinpack.learn.gains import Gains as Gains
     from kinpack.learn.gains import measure_gains as measure_gains
+    from kinpack.learn.lattice.config import LatticeConfig as LatticeConfig
     from kinpack.learn.learning import FROM_A_START as FROM_A_START
     from kinpack.learn.learning import Learned as Learned
     from kinpack.learn.learning import learn_codec as learn_codec
@@ -26,6 +27,7 @@ else:
         {
             "freezing.describer_file": "FreezingError freeze_describer freezing_error",
             "gains": "Gains measure_gains",
+            "lattice.config": "LatticeConfig",
             "learning": "FROM_A_START Learned learn_codec",
             "models.config": "NetworkConfig TrainingConfig",
             "training.start_file": "Start shipped_start",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +38,12 @@ class Read:
         image: uint8 (H, W, 3), sides up to ``LONGEST_SIDE``, laid over white.
         grey: whether it is grey.
         alpha: uint8 (H, W); None where all is opaque.
-        label: its class, those of several sources told apart; None where unknown.
     """
 
     item: Item
     image: NDArray[np.uint8]
     grey: bool
     alpha: NDArray[np.uint8] | None
-    label: str | None
 
     @property
     def nbytes(self) -> int:
@@ -59,18 +57,11 @@ class Collection:
 
     Attributes:
         pictures: in the order of the sources.
-        classes: what the classes are called, by number.
         broken: ids of pictures that were left out since they cannot be read.
     """
 
     pictures: list[Read]
-    classes: list[str]
     broken: list[str]
-
-    def labels(self, pictures: Sequence[Read]) -> list[int]:
-        """Number of the class of each picture, −1 where unknown."""
-        number = {label: i for i, label in enumerate(self.classes)}
-        return [-1 if one.label is None else number[one.label] for one in pictures]
 
 
 def read_collection(
@@ -105,13 +96,13 @@ def read_collection(
     kept: list[tuple[float, int, Read]] = []  # a heap, highest lot first
     n_bytes, highest = 0, 1.0
     broken: list[str] = []
-    numbered = enumerate(_items(sources))
+    numbered = enumerate(chain.from_iterable(sources))
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         while chunk := list(islice(numbered, _AT_ONCE)):
             drawn = zip(lots.random(len(chunk)).tolist(), chunk, strict=True)
-            wanted = [(lot, i, item, label) for lot, (i, (item, label)) in drawn if lot < highest]
-            pictures = pool.map(_load, *zip(*[one[2:] for one in wanted], strict=True))
-            for (lot, i, item, _), picture in zip(wanted, pictures, strict=True):
+            wanted = [(lot, i, item) for lot, (i, item) in drawn if lot < highest]
+            pictures = pool.map(_load, [item for _, _, item in wanted])
+            for (lot, i, item), picture in zip(wanted, pictures, strict=True):
                 if isinstance(picture, ImageError):
                     if not skip_broken:
                         pool.shutdown(cancel_futures=True)
@@ -132,20 +123,10 @@ def read_collection(
             f"{names}: there is no picture to learn from; name a source that has some"
         )
     read = [picture for _, _, picture in sorted(kept, key=lambda one: one[1])]
-    return Collection(read, sorted({one.label for one in read if one.label is not None}), broken)
+    return Collection(read, broken)
 
 
-def _items(sources: Sequence[Source]) -> Iterator[tuple[Item, str | None]]:
-    """All items with their labels, those of several sources told apart."""
-    for number, source in enumerate(sources):
-        for item in source:
-            label = item.label
-            if label is not None and len(sources) > 1:
-                label = f"{number}/{label}"
-            yield item, label
-
-
-def _load(item: Item, label: str | None) -> Read | ImageError:
+def _load(item: Item) -> Read | ImageError:
     try:
         image = original(item)
     except ImageError as error:
@@ -153,7 +134,7 @@ def _load(item: Item, label: str | None) -> Read | ImageError:
     alpha = image[:, :, 3].copy() if image.shape[2] == 4 else None
     if alpha is not None and (alpha == 255).all():
         alpha = None
-    return Read(item, composite_on_white(image), image.shape[2] == 1, alpha, label)
+    return Read(item, composite_on_white(image), image.shape[2] == 1, alpha)
 
 
 def original(item: Item) -> NDArray[np.uint8]:

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import kinpack
 from kinpack.codec.causal.causal_image import MOST_PIXELS
@@ -22,19 +22,22 @@ from kinpack.codec.codec import Codec
 from kinpack.errors import shown
 from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
 from kinpack.learn.collection import Collection, Read, original, read_collection
+from kinpack.learn.forms import Network, Run, form_of, network_of
 from kinpack.learn.freezing.classic_rule import with_rule
-from kinpack.learn.freezing.freeze import freeze, rule_patches
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
-from kinpack.learn.models.model import CodecModel
 from kinpack.learn.training.loop import Log, read_checkpoint
-from kinpack.learn.training.patches import PatchSampler, tiles
+from kinpack.learn.training.patches import PatchSampler
 from kinpack.learn.training.run_folder import identity, take_up
-from kinpack.learn.training.start_file import Start
-from kinpack.learn.training.training import CHECKPOINT, train
+from kinpack.learn.training.start_file import Start, shipped_start
+from kinpack.learn.training.training import CHECKPOINT
 from kinpack.sources.opening import Spec, open_source
 
 CALIBRATION_PATCHES, PATCHES_PER_STEP, LEAST_PATCHES = 1024, 8, 64
 """Patches to freeze with: so many for each step of training, within these bounds."""
+LATTICE_FROM = 96
+"""Median shorter side, in pixels, from which on a codec with a lattice is learned."""
+RULE_PICTURES = 160
+"""Most pictures on which classic payloads are tried, to predict where they may win."""
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
 """Training's values where weights are already good: small steps, falling early."""
 HOLD_OUT_SHARE = 20
@@ -43,10 +46,6 @@ GREY_SHARE, ALPHA_SHARE = 0.6, 0.25
 """Shares of the budget for coding grey images, and alpha planes, pixel by pixel."""
 LEAST_ALPHAS = 20
 """Alpha planes that are worth learning from."""
-ALIGNMENT = 0.1
-"""Weight of the alignment by class, where there are classes and none is given."""
-
-_CALIBRATION_STEP = 1 << 40  # beyond all steps of training, so that its patches are others
 
 
 @dataclass(frozen=True)
@@ -61,19 +60,18 @@ class Learned:
 
     codec: Codec
     held_out: list[NDArray[np.uint8]]
-    model: CodecModel
+    model: nn.Module
 
 
 def learn_codec(
     sources: Sequence[Spec] | str | os.PathLike[str],
     *,
-    start: Start | None = None,
-    network: NetworkConfig | None = None,
+    start: Start | str | None = None,
+    network: Network | None = None,
     training: TrainingConfig | None = None,
     work: str | os.PathLike[str],
     name: str,
     threads: int | None = None,
-    use_labels: bool = True,
     skip_broken: bool = False,
     calibration: int = CALIBRATION_PATCHES,
     description: Mapping[str, Any] | None = None,
@@ -84,21 +82,20 @@ def learn_codec(
 ) -> Learned:
     """Learn a codec from collections of pictures.
 
-    With at least two labels among the pictures, and ``use_labels``, the product code is aligned by
-    class, with the weight ``training.alignment``, or 0.1 where that is 0. Where half of the
-    pictures are grey, or some have alpha, a part of the budget goes into coding those pixel by
-    pixel (`kinpack.learn.causal.learning`).
+    Where half of the pictures are grey, or some have alpha, a part of the budget goes into coding
+    those pixel by pixel (`kinpack.learn.causal.learning`). Labels are not used.
 
     Args:
-        sources: the collections, open or as ``open_source`` takes them, or the path of one; the
-            labels of several are kept apart.
-        start: weights to go on from; None starts from the block components of the pictures.
-        network: sizes of the networks; None takes those of the start.
+        sources: the collections, open or as ``open_source`` takes them, or the path of one.
+        start: weights to go on from: those given, those that ship under a name of ``STARTS``, or,
+            by ``auto``, those of them that suit the size of the pictures; None starts from the
+            block components of the pictures.
+        network: sizes of the networks, which say of which form the codec is; None takes those of
+            the start, or of the form of the shipped codec.
         training: budget, seed and weights.
         work: folder of the checkpoint, which is taken up where it is of the same run.
         name: of the codec.
         threads: for reading and for the arithmetic; None leaves what suits the machine.
-        use_labels: whether images of one label are drawn together.
         skip_broken: whether pictures that cannot be read are left out; else the first one stops.
         calibration: most patches to freeze the networks and to learn the frequency tables with; a
             run of fewer than 128 steps takes fewer.
@@ -119,7 +116,6 @@ def learn_codec(
             networks cannot be frozen.
         KeyboardInterrupt: learning was interrupted; the checkpoint stays.
     """
-    network = network or (start.network if start else NetworkConfig())
     training = training or TrainingConfig()
     folder = Path(work)
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
@@ -127,32 +123,34 @@ def learn_codec(
     found = read_collection(
         opened, seed=training.seed, threads=threads, skip_broken=skip_broken, progress=progress
     )
-    training = replace(training, alignment=_alignment(training, found, use_labels))
     data = [{"name": _public(source.name), "images": len(source)} for source in opened]
+    if isinstance(start, str):
+        start = shipped_start(suited_start(found) if start == "auto" else start)
+    network = network or (network_of(start) if start else NetworkConfig())
+    form = form_of(network)
     held = _held_out(len(found.pictures), hold_out, training.seed)
-    take_up(folder, identity(data, network, training, start, len(held)))
+    take_up(folder, identity(data, network.to_dict(), training, start, len(held)))
     learned = [one for i, one in enumerate(found.pictures) if i not in held]
-    sampler = PatchSampler(
-        [one.image for one in learned], labels=found.labels(learned), seed=training.seed
-    )
+    sampler = PatchSampler([one.image for one in learned], seed=training.seed)
     shares = causal_shares(found)
     transform = replace(training, minutes=training.minutes * (1 - sum(shares.values())))
     try:
-        model = train(
-            sampler,
-            network=network,
+        run = Run(
+            sampler=sampler,
             training=transform,
             folder=folder,
-            start=start.state if start else None,
+            start=start,
             threads=threads,
-            log_line=log_line and _part(log_line, 0, 1 - sum(shares.values())),
+            log=log_line and _part(log_line, 0, 1 - sum(shares.values())),
             log_every=log_every,
         )
+        model = form.train(network, run)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
             f"the same command goes on from the last checkpoint, in {shown(folder)}"
         ) from stop
     spent = read_checkpoint(folder / CHECKPOINT)
+    steps = int(spent["step"])
     header = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -160,29 +158,37 @@ def learn_codec(
         "torch": torch.__version__,
         "machine": _machine(),
         "seed": training.seed,
-        "steps": int(spent["step"]),
+        "steps": steps,
         "minutes": round(float(spent["seconds"]) / 60 + training.minutes * sum(shares.values()), 2),
         "images": len(learned),
         "held_out": len(held),
         "start": start.codec_id if start else None,
         "broken": len(found.broken),
         "data": data,
-        "classes": len(found.classes),
         "training": training.to_dict(),
         "network": network.to_dict(),
         "causal": sorted(shares),
         **(description or {}),
     }
-    wanted = max(LEAST_PATCHES, PATCHES_PER_STEP * header["steps"])
-    patches = calibration_patches(sampler, n=min(calibration, wanted))
-    codec = freeze(model, patches, description=header, calibrate_rule=not shares)
+    wanted = min(calibration, max(LEAST_PATCHES, PATCHES_PER_STEP * steps))
+    codec = form.freeze(model, sampler, wanted, header)
     if shares:
         codec = _with_causal(
             codec, learned, shares, training=training, folder=folder, log_line=log_line
         )
-        every = max(1, len(learned) // rule_patches(len(patches)))
-        codec = with_rule(codec, [original(one.item) for one in learned[::every]])
+    every = max(1, len(learned) // min(RULE_PICTURES, max(1, wanted // 4)))
+    codec = with_rule(codec, [original(one.item) for one in learned[::every]])
     return Learned(codec, [original(found.pictures[i].item) for i in sorted(held)], model)
+
+
+def suited_start(found: Collection) -> str:
+    """Name of the shipped weights that suit a collection.
+
+    The lattice saves where pictures are large; at 64 pixels both forms take about the same, and
+    below the checkerboard less (decision 40).
+    """
+    shorter = [min(one.image.shape[:2]) for one in found.pictures]
+    return "lattice" if np.median(shorter) >= LATTICE_FROM else "default"
 
 
 def causal_shares(found: Collection) -> dict[str, float]:
@@ -232,36 +238,10 @@ def _part(log_line: Log, before: float, share: float) -> Log:
     )
 
 
-def calibration_patches(
-    sampler: PatchSampler, *, n: int = CALIBRATION_PATCHES
-) -> NDArray[np.uint8]:
-    """Draw the patches that a codec is frozen with; training never sees the same draws.
-
-    Args:
-        sampler: draws them; patches of 64×64 are cut in four.
-        n: how many.
-
-    Returns:
-        (n, 3, 32, 32) uint8.
-    """
-    parts: list[NDArray[np.uint8]] = []
-    for step in count(_CALIBRATION_STEP):
-        parts.append(tiles(sampler.batch(step, size=n // 8)[0]))
-        if sum(map(len, parts)) >= n:
-            break
-    return np.ascontiguousarray(np.concatenate(parts)[:n])
-
-
 def _public(name: str) -> str:
     """The name of a source without the folders of this machine above it."""
     on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists()
     return name if on_hub else Path(name).name
-
-
-def _alignment(training: TrainingConfig, found: Collection, use_labels: bool) -> float:
-    if not use_labels or len(found.classes) < 2:
-        return 0.0
-    return training.alignment or ALIGNMENT
 
 
 def _held_out(images: int, most: int, seed: int) -> set[int]:

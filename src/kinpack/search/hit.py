@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 Mode: TypeAlias = Literal["asymmetric", "symmetric"]
 """Whether a query is compared as it is, or quantised as the images are."""
@@ -27,6 +28,8 @@ class Hit:
             Else what the distance says of that: 1 at distance 0, 0.65 at a fifth of what strangers
             lie apart, about 0.1 for a stranger. Of a search by words the belief.
         compared: whether the pictures themselves were compared.
+        columns: what else is known of it, by the names of columns that were added, ``None`` where
+            it has no value.
     """
 
     id: str
@@ -35,3 +38,4 @@ class Hit:
     position: int
     similarity: float
     compared: bool = False
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, Self, SupportsIndex, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from kinpack.arguments import whole_number
 from kinpack.pictures.images import Image, ImageLike, as_image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import Mode
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 Example: TypeAlias = Image | str
 """A picture, uint8 (H, W, C), or the id of an image in the archive."""
@@ -47,6 +50,9 @@ class Query:
         max_width: only images of at most so many pixels across.
         min_height: only images of at least so many pixels down.
         max_height: only images of at most so many pixels down.
+        where: only images for which a pyarrow expression holds, such as ``pc.field("year") > 2019``
+            of ``pyarrow.compute``, over the columns of ``Archive.table``; ``Archive.sql_filter``
+            makes one of SQL.
         within: only hits at most so far away.
         k: how many hits, 1 or more; all images that pass if there are no more.
         offset: how many of the first hits are left out, so that a list is told page by page.
@@ -75,6 +81,7 @@ class Query:
     max_width: SupportsIndex | None = None
     min_height: SupportsIndex | None = None
     max_height: SupportsIndex | None = None
+    where: pc.Expression | None = None
     within: float | None = None
     k: SupportsIndex = 10
     offset: SupportsIndex = 0
@@ -164,7 +171,7 @@ class Query:
     @property
     def filters(self) -> dict[str, Any]:
         """The fields that images are held to, as far as they are given, by their names."""
-        names = ("labels", "id_prefix", *SIDES)
+        names = ("labels", "id_prefix", "where", *SIDES)
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def _set(self, name: str, value: Any) -> None:
@@ -189,6 +196,8 @@ class Query:
             least, most = getattr(self, f"min_{side}"), getattr(self, f"max_{side}")
             if least is not None and most is not None and least > most:
                 raise SearchError(f"min_{side} is {least}, above max_{side}, which is {most}")
+        if self.where is not None:
+            check_expression(self.where)
         if self.within is not None:
             if not isinstance(self.within, Real) or math.isnan(self.within):
                 raise SearchError(f"within is {self.within!r}; it is a distance, a number")
@@ -211,6 +220,21 @@ class Query:
                 "several examples are not one picture that hits can be compared with: leave "
                 "`compare`"
             )
+
+
+def check_expression(given: Any) -> None:
+    """See that a filter is one of pyarrow's expressions.
+
+    Raises:
+        SearchError: it is something else.
+    """
+    import pyarrow.compute as pc
+
+    if not isinstance(given, pc.Expression):
+        raise SearchError(
+            f"a filter is a pyarrow expression, as pyarrow.compute.field('width') > 200, no "
+            f"{type(given).__name__}; Archive.sql_filter makes one of SQL"
+        )
 
 
 def _examples(given: Examples, what: str) -> tuple[Example, ...]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kinpack.column_types import TYPES, Schema, joined
 from kinpack.errors import MissingExtraError, SourceError, see_memory, shown
 from kinpack.pictures.images import Image, read_image
 from kinpack.pictures.reading import Reading
 from kinpack.sources.items import Item, Source, refuse
 from kinpack.sources.table_limits import ROWS, check_buffers, rows_at_once
+from kinpack.sources.typed_arrays import type_for, values_of
 
 # The words for a split that a file or a folder is called by, and the split they mean.
 _SPLIT_WORDS = {
@@ -46,11 +48,20 @@ class _Columns:
         picture: the column of pictures, struct {bytes, path} or binary.
         label: the column of labels, or None.
         classes: what an integer label means, or None where it stands for itself.
+        others: the types of the columns that are kept beside, by their names.
+        words: what an integer of one of these means, where that is a class.
     """
 
     picture: str
     label: str | None
     classes: tuple[str, ...] | None
+    others: Schema = field(default_factory=dict)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def read(self) -> list[str]:
+        """The columns that are read."""
+        return list(dict.fromkeys([self.picture, *filter(None, [self.label]), *self.others]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,10 @@ class _Split:
     name: str
     rows: int
     batches: Callable[[], Iterator[Any]]
+
+    def id(self, row: int) -> str:
+        """The id of the picture in a row."""
+        return f"{self.name}/{row:0{max(5, len(str(self.rows - 1)))}}"
 
 
 class _DatasetSource:
@@ -92,26 +107,47 @@ class _DatasetSource:
     def __len__(self) -> int:
         return sum(split.rows for split in self._splits)
 
+    @property
+    def columns(self) -> Schema:
+        """The types of the columns that its items have."""
+        return self._columns.others
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return (split.id(row) for split in self._splits for row in range(split.rows))
+
     def __iter__(self) -> Iterator[Item]:
         import pyarrow as pa
 
         for split in self._splits:
-            digits = max(5, len(str(split.rows - 1)))
             row = 0
             try:
                 for batch in split.batches():
-                    for picture, label in self._rows(batch):
-                        id_ = f"{split.name}/{row:0{digits}}"
-                        yield Item(id_, self._label(label, id_), self._loader(picture, id_))
+                    for picture, label, known in self._rows(batch):
+                        id_ = split.id(row)
+                        load = self._loader(picture, id_)
+                        yield Item(id_, self._label(label, id_), load, known)
                         row += 1
             except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
                 raise _unreadable(f"{self.name}: row {row} of {split.name}", error) from error
 
-    def _rows(self, batch: Any) -> Iterator[tuple[Any, Any]]:
-        pictures = batch.column(self._columns.picture)
-        labels = None if self._columns.label is None else batch.column(self._columns.label)
+    def _rows(self, batch: Any) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+        columns = self._columns
+        pictures = batch.column(columns.picture)
+        labels = None if columns.label is None else batch.column(columns.label)
+        others = {name: self._others(batch, name, of) for name, of in columns.others.items()}
         for i in range(len(pictures)):
-            yield pictures[i].as_py(), None if labels is None else labels[i].as_py()
+            label = None if labels is None else labels[i].as_py()
+            yield pictures[i].as_py(), label, {name: them[i] for name, them in others.items()}
+
+    def _others(self, batch: Any, name: str, of: str) -> list[Any]:
+        words = self._columns.words.get(name)
+        if words is None:
+            return values_of(batch.column(name), of)
+        numbers = values_of(batch.column(name), "int64")
+        known = range(len(words))
+        return [words[number] if number in known else None for number in numbers]
 
     def _label(self, value: Any, id_: str) -> str | None:
         classes = self._columns.classes
@@ -155,6 +191,7 @@ def open_tables(
     reading: Reading,
     split: str | None,
     column: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a data set that lies on this machine as Parquet or Arrow files.
 
@@ -169,6 +206,7 @@ def open_tables(
         split: the only split to take, or None for all: train, validation, test, then the others
             by name.
         column: that holds the pictures; by default the only one that may.
+        columns: names of those that are kept beside picture and label.
 
     Raises:
         SourceError: a file is damaged, no column holds pictures, the split is unknown, there are
@@ -198,18 +236,23 @@ def open_tables(
     try:
         wanted = {one: by_split[one] for one in names if split in (None, one)}
         about = {one: [_about(path) for path in paths] for one, paths in wanted.items()}
-        columns = _find_columns(next(iter(about.values()))[0][0], name, column)
+        found = _find_columns(next(iter(about.values()))[0][0], name, column, columns)
         splits = [
-            _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], columns))
+            _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], found))
             for one in wanted
         ]
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _unreadable(name, error) from error
-    return _DatasetSource(name, splits, columns, reading=reading, follow_paths=False, root=root)
+    return _DatasetSource(name, splits, found, reading=reading, follow_paths=False, root=root)
 
 
 def open_hub(
-    name: str, *, reading: Reading, split: str | None, column: str | None = None
+    name: str,
+    *,
+    reading: Reading,
+    split: str | None,
+    column: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a data set of the Hugging Face hub; it is fetched into the hub's own cache.
 
@@ -218,6 +261,7 @@ def open_hub(
         reading: how its pictures are read.
         split: the only split to take, or None for all, in the data set's order.
         column: that holds the pictures; by default the only one that may.
+        columns: names of those that are kept beside picture and label.
 
     Raises:
         MissingExtraError: the ``datasets`` package is not installed.
@@ -240,11 +284,16 @@ def open_hub(
             f"({reason}); check the name, the split and the network"
         ) from error
     tables = {split: loaded} if split is not None else dict(loaded)
-    return _of_tables(tables, name, reading, column)
+    return _of_tables(tables, name, reading, column, columns)
 
 
 def open_dataset(
-    dataset: Any, *, reading: Reading, split: str | None, column: str | None
+    dataset: Any,
+    *,
+    reading: Reading,
+    split: str | None,
+    column: str | None,
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a ``datasets.Dataset``, or a ``DatasetDict`` of several splits."""
     tables = (
@@ -253,11 +302,18 @@ def open_dataset(
     if split is not None and split not in tables:
         raise SourceError(f"no split {split!r}; there are {', '.join(map(str, tables))}")
     wanted = {one: table for one, table in tables.items() if split in (None, one)}
-    return _of_tables(wanted, "a data set", reading, column)
+    return _of_tables(wanted, "a data set", reading, column, columns)
 
 
-def _of_tables(tables: dict[str, Any], name: str, reading: Reading, column: str | None) -> Source:
-    columns = _find_columns(next(iter(tables.values())).features.arrow_schema, name, column)
+def _of_tables(
+    tables: dict[str, Any],
+    name: str,
+    reading: Reading,
+    column: str | None,
+    columns: Sequence[str],
+) -> Source:
+    schema = next(iter(tables.values())).features.arrow_schema
+    found = _find_columns(schema, name, column, columns)
     splits = [
         _Split(
             str(its_name),
@@ -266,7 +322,7 @@ def _of_tables(tables: dict[str, Any], name: str, reading: Reading, column: str 
         )
         for its_name, table in tables.items()
     ]
-    return _DatasetSource(name, splits, columns, reading=reading, follow_paths=True)
+    return _DatasetSource(name, splits, found, reading=reading, follow_paths=True)
 
 
 def _place(file: PurePosixPath) -> tuple[str, str]:
@@ -284,8 +340,15 @@ def _place(file: PurePosixPath) -> tuple[str, str]:
     return "train", str(folder)
 
 
-def _find_columns(schema: Any, name: str, column: str | None) -> _Columns:
-    """Find pictures and labels by the hub's description of the features, or else by their types."""
+def _find_columns(schema: Any, name: str, column: str | None, others: Sequence[str]) -> _Columns:
+    """Find pictures and labels by the hub's description of the features, or else by their types.
+
+    Args:
+        schema: of the tables.
+        name: of the data set, for messages.
+        column: that holds the pictures, if one was chosen.
+        others: names of the columns that are kept beside.
+    """
     import pyarrow as pa
 
     try:
@@ -317,14 +380,34 @@ def _find_columns(schema: Any, name: str, column: str | None) -> _Columns:
             "a feature of type Image"
         )
     classes = [key for key in kinds if kinds[key] == "ClassLabel" and key in types]
+    words = {key: features[key]["names"] for key in classes if features[key].get("names")}
+    kept = {one: _kept(one, types, one in words, name) for one in others}
+    words = {key: names for key, names in words.items() if key in kept}
+    try:
+        joined({}, kept)
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from error
     if classes:
         names = features[classes[0]].get("names")
-        return _Columns(pictures[0], classes[0], tuple(names) if names else None)
+        return _Columns(pictures[0], classes[0], tuple(names) if names else None, kept, words)
     label = types.get("label")
     usable = label is not None and any(
         test(label) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
     )
-    return _Columns(pictures[0], "label" if usable else None, None)
+    return _Columns(pictures[0], "label" if usable else None, None, kept, words)
+
+
+def _kept(column: str, types: Mapping[str, Any], is_class: bool, name: str) -> str:
+    """The type in which a column of a data set is kept."""
+    if column not in types:
+        raise SourceError(f"{name}: it has no column {column!r}; there are {', '.join(types)}")
+    of = "string" if is_class else type_for(types[column])
+    if of is None:
+        raise SourceError(
+            f"{name}: column {column!r} is of the type {types[column]}; kept are "
+            f"{', '.join(TYPES)}: leave it out"
+        )
+    return of
 
 
 def _may_hold(type_: Any, pa: Any) -> bool:
@@ -350,7 +433,7 @@ def _about(path: Path) -> tuple[Any, int]:
 def _read(paths: Sequence[Path], columns: _Columns) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    wanted = [columns.picture] + ([columns.label] if columns.label else [])
+    wanted = columns.read
     for path in paths:
         if path.suffix.lower() == ".parquet":
             # One row group after the other, on this thread: else several are held at a time.

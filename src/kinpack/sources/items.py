@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
+from kinpack.column_types import Schema
 from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
 
@@ -18,7 +19,9 @@ class Item:
         id: its name, unique within the source, valid UTF-8.
         label: the name of its class, or None.
         load: decodes it to an image, uint8 (H, W, C); raises ``ImageError``, which names it.
-        columns: what else is known of it, by the name of an archive's optional column.
+        columns: what else is known of it, by the name of an archive's column: a bool, int, float,
+            str, date or datetime, or None. What is only known of the file that ``load`` reads is
+            there once it has been called.
 
     Raises:
         SourceError: the id or the label is no text.
@@ -48,6 +51,18 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Item]: ...
+
+
+def columns_of(source: object) -> Schema:
+    """The types of a source's columns by their names, as far as it tells them before its items."""
+    schema = getattr(source, "columns", None)
+    return schema if isinstance(schema, Mapping) else {}
+
+
+def ids_of(source: Source) -> Iterable[str]:
+    """The ids of a source, without its pictures where it can tell them so."""
+    ids = getattr(source, "ids", None)
+    return ids if isinstance(ids, Iterable) else (item.id for item in source)
 
 
 def refuse(message: str) -> NoReturn:

@@ -21,12 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from kinpack.column_types import Schema
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
+from kinpack.sources.file_columns import FileColumns
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
-from kinpack.sources.items import Item, Source, refuse
+from kinpack.sources.items import Item, Source, columns_of, ids_of, refuse
 from kinpack.sources.packed_files import PACKED, PackedSource
 
 Spec: TypeAlias = (
@@ -56,6 +58,7 @@ def open_source(
     root: str | os.PathLike[str] | None = None,
     damaged: Damaged = "keep",
     sample_range: SampleRange = "auto",
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a collection of pictures.
 
@@ -94,6 +97,9 @@ def open_source(
         damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
             there, and notes the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
+        columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
+            of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
+            for the SHA-256; of a data set the names of its columns.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -113,6 +119,7 @@ def open_source(
         column=column,
         labels=labels,
         ids=ids,
+        columns=tuple(columns),
     )
     return _Prefixed(source, prefix) if prefix else source
 
@@ -127,22 +134,27 @@ def _open(
     column: str | None,
     labels: Sequence[object] | None,
     ids: Sequence[str] | None,
+    columns: tuple[str, ...],
 ) -> Source:
     if isinstance(spec, (str, os.PathLike)):
         if labels is not None or ids is not None:
             raise SourceError(
                 f"{shown(spec)}: labels and ids can be given for arrays only; leave them out"
             )
-        return _open_path(spec, reading, patterns, root, split=split, column=column)
+        return _open_path(
+            spec, reading, patterns, root, split=split, column=column, columns=columns
+        )
     if hasattr(spec, "column_names") and hasattr(spec, "with_format"):  # a datasets.Dataset
         from kinpack.sources.huggingface import open_dataset
 
-        return open_dataset(spec, reading=reading, split=split, column=column)
+        return open_dataset(spec, reading=reading, split=split, column=column, columns=columns)
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
-        if reading.size is not None or labels is not None or ids is not None:
-            raise SourceError(f"{spec.name}: is open already; give size and labels when opening it")
+        if reading.size is not None or labels is not None or ids is not None or columns:
+            raise SourceError(
+                f"{spec.name}: is open already; give size, labels and columns when opening it"
+            )
         _refuse_for_others(patterns, root)
         return spec
     if isinstance(spec, bytes) or not isinstance(spec, Iterable):
@@ -154,10 +166,12 @@ def _open(
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
         _refuse_for_others(patterns, root)
+        if columns:
+            raise SourceError("arrays have no columns; give them in the columns of items")
         return _ArraySource(given, labels=labels, ids=ids, reading=reading)
     if labels is not None or ids is not None:
         raise SourceError("labels and ids can be given for arrays only; leave them out")
-    return _open_list(given, reading, patterns, root)
+    return _open_list(given, reading, patterns, root, columns)
 
 
 def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
@@ -189,10 +203,13 @@ class _FileSource:
         root: str,
         names: Sequence[str],
         reading: Reading,
+        columns: Sequence[str],
         left_out: LeftOut | None = None,
     ) -> None:
         self.name = name
         self.left_out = left_out or LeftOut()
+        self.root = os.path.abspath(root)  # noqa: PTH100 (which resolves no link)
+        self._files = FileColumns.of(columns, name)
         self._root = root
         self._names = names
         self._reading = reading
@@ -201,6 +218,16 @@ class _FileSource:
             if id_ in once:
                 raise SourceError(f"{name}: two pictures are called {id_}; leave one out")
             once.add(id_)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return map(_utf8, self._names)
+
+    @property
+    def columns(self) -> Schema:
+        """The types of the columns that its items have."""
+        return self._files.schema
 
     def __len__(self) -> int:
         return len(self._names)
@@ -212,7 +239,10 @@ class _FileSource:
             if id_ != name:
                 message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
                 load = partial(refuse, message)
-            yield Item(id_, _folder(id_), load)
+            known: dict[str, Any] = {}
+            if self._files.groups and id_ == name:
+                load = partial(self._files.load, load, path, id_, known)
+            yield Item(id_, _folder(id_), load, known)
 
 
 class _ArraySource:
@@ -255,12 +285,17 @@ class _ArraySource:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __iter__(self) -> Iterator[Item]:
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
         digits = max(6, len(str(len(self) - 1)))
-        for i, image in enumerate(self._images):
+        return iter(self._ids or (f"{i:0{digits}}" for i in range(len(self))))
+
+    def __iter__(self) -> Iterator[Item]:
+        for i, (id_, image) in enumerate(zip(self.ids, self._images, strict=True)):
             label = None if self._labels is None else self._labels[i]
             yield Item(
-                f"{i:0{digits}}" if self._ids is None else self._ids[i],
+                id_,
                 None if label is None or is_none(label) else str(label),
                 partial(_from_memory, image, self._reading, f"image {i} of the arrays"),
             )
@@ -272,7 +307,14 @@ class _Subset:
     def __init__(self, source: Source, first: int, last: int) -> None:
         self.name = f"{source.name}[{first}:{last}]"
         self.left_out = left_out_of(source)
+        self.root = getattr(source, "root", None)
+        self.columns = columns_of(source)
         self._source, self._first, self._last = source, first, last
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return islice(iter(ids_of(self._source)), self._first, self._last)
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -289,6 +331,12 @@ class _Prefixed:
         self.left_out = left_out_of(source)
         self._source, self._prefix = source, prefix
         self._by_folder = isinstance(source, _FileSource)
+        self.columns = columns_of(source)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return (self._prefix + name for name in ids_of(self._source))
 
     def __len__(self) -> int:
         return len(self._source)
@@ -331,6 +379,7 @@ def _open_path(
     *,
     split: str | None,
     column: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     path, where = Path(spec), shown(spec)
     if not where:
@@ -338,13 +387,15 @@ def _open_path(
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return _open_missing(spec, where, reading, split=split, column=column)
+        return _open_missing(spec, where, reading, split=split, column=column, columns=columns)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, reading, patterns, root, split=split, column=column)
+        return _open_folder(
+            path, where, reading, patterns, root, split=split, column=column, columns=columns
+        )
     if suffix_of(path.name) in PACKED and split is None and root is None:
         return PackedSource(where, [path], reading, patterns)
     if patterns.include or patterns.exclude:
@@ -354,13 +405,19 @@ def _open_path(
 
         _refuse_for_others(patterns, root)
         return open_tables(
-            path.parent, [path.name], name=where, reading=reading, split=split, column=column
+            path.parent,
+            [path.name],
+            name=where,
+            reading=reading,
+            split=split,
+            column=column,
+            columns=columns,
         )
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
     if root is not None:
-        return _FileSource(where, root, [_below(root, str(path), where)], reading)
-    return _FileSource(where, str(path.parent), [path.name], reading)
+        return _FileSource(where, root, [_below(root, str(path), where)], reading, columns)
+    return _FileSource(where, str(path.parent), [path.name], reading, columns)
 
 
 def _open_missing(
@@ -370,13 +427,14 @@ def _open_missing(
     *,
     split: str | None,
     column: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     """Open a data set of the hub, if what is not on this machine can be the name of one."""
     named = isinstance(spec, str) and _HUB_NAME.fullmatch(spec) and not is_picture_name(spec)
     if isinstance(spec, str) and named and not Path(spec).parent.exists():
         from kinpack.sources.huggingface import open_hub
 
-        return open_hub(spec, reading=reading, split=split, column=column)
+        return open_hub(spec, reading=reading, split=split, column=column, columns=columns)
     raise SourceError(
         f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
         "is named owner/name)"
@@ -392,6 +450,7 @@ def _open_folder(
     *,
     split: str | None,
     column: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     found = scan(str(path), patterns)
     if found.pictures:
@@ -401,16 +460,22 @@ def _open_folder(
             )
         names = sorted(found.pictures, key=_utf8)
         if root is None:
-            return _FileSource(where, str(path), names, reading, found.left_out)
+            return _FileSource(where, str(path), names, reading, columns, found.left_out)
         above = _below(root, str(path), where)
         names = names if above == "." else [f"{above}/{name}" for name in names]
-        return _FileSource(where, root, names, reading, found.left_out)
+        return _FileSource(where, root, names, reading, columns, found.left_out)
     if found.tables:
         from kinpack.sources.huggingface import open_tables
 
         _refuse_for_others(patterns, root)
         return open_tables(
-            path, sorted(found.tables), name=where, reading=reading, split=split, column=column
+            path,
+            sorted(found.tables),
+            name=where,
+            reading=reading,
+            split=split,
+            column=column,
+            columns=columns,
         )
     packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
     if packed and split is None and root is None:
@@ -427,6 +492,7 @@ def _open_list(
     reading: Reading,
     patterns: Patterns,
     root: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
     """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
     if all(suffix_of(str(path)) in PACKED for path in paths) and root is None:
@@ -459,7 +525,7 @@ def _open_list(
         root = os.path.commonpath([*above, *folders])
     names = [_below(root, file, file) for file in files]
     name = f"{len(names)} files below {shown(root)}"
-    return _FileSource(name, root, names, reading, left_out)
+    return _FileSource(name, root, names, reading, columns, left_out)
 
 
 def _below(root: str, path: str, where: str) -> str:

@@ -81,6 +81,11 @@ class PackedSource:
                 raise SourceError(f"{name}: two pictures are called {one.id}; leave one out")
             seen.add(one.id)
 
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return (one.id for one in self._members)
+
     def __len__(self) -> int:
         return len(self._members)
 

@@ -38,7 +38,8 @@ export class Archive {
   private constructor(store: Store, revision: Revision) {
     this.#store = store;
     this.#revision = revision;
-    this.#segments = revision.segments.map((entry) => new Segment(store, entry));
+    const { columns } = revision.whole;
+    this.#segments = revision.segments.map((entry) => new Segment(store, entry, columns));
   }
 
   /**
@@ -77,6 +78,11 @@ export class Archive {
   /** JSON values that the archive's maker noted. */
   get metadata(): unknown {
     return plain(this.#revision.whole.metadata);
+  }
+
+  /** The types of the columns that users added, by their names: `int64`, `string` …. */
+  get columns(): Record<string, string> {
+    return Object.fromEntries(this.#revision.whole.columns);
   }
 
   /** Names of the columns of codes by which it is searched, the usual one first. */

@@ -15,8 +15,13 @@ import { openArchive } from "./node.ts";
 
 const USAGE = "usage: node command.js list ARCHIVE | get ARCHIVE ID  [--at NUMBER]";
 
+/** A value as JSON has it: integers beyond 2^53 as texts. */
+function told(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
+}
+
 async function list(archive: Archive): Promise<void> {
-  for await (const entry of archive.entries()) process.stdout.write(`${JSON.stringify(entry)}\n`);
+  for await (const entry of archive.entries()) process.stdout.write(`${JSON.stringify(entry, told)}\n`);
 }
 
 async function get(archive: Archive, id: string): Promise<void> {

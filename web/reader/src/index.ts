@@ -6,6 +6,7 @@ export type { AlphaPlane } from "./classic/alpha.ts";
 export type { Colour, Layers } from "./layers.ts";
 export { ArchiveError, KinpackError, NotFoundError, PayloadError } from "./errors.ts";
 export type { Hit } from "./search/kin.ts";
+export type { AddedValue } from "./segments/added_values.ts";
 export type { Kind, Packet } from "./segments/packet.ts";
 export type { ImageEntry } from "./segments/segment.ts";
 export type { RangedFile, Store } from "./stores/store.ts";

@@ -20,11 +20,12 @@ from kinpack.archive.revisions.stored_codec import Codec
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
+from kinpack.column_types import Schema, joined
 from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
 from kinpack.file_names import fault_of
 from kinpack.progress import Progress
-from kinpack.sources.items import Item
+from kinpack.sources.items import Item, columns_of
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
@@ -91,7 +92,8 @@ class Addition:
         self._codec = codec
         self._describers = describers
         self._options = options
-        self._stream = SegmentStream(store, snapshot.manifest.codec)
+        manifest = snapshot.manifest
+        self._stream = SegmentStream(store, manifest.codec, manifest.columns)
         self._reader = SourceReader(snapshot, options)
         self._dead = array("Q")  # rows that a later image replaced
         self._old = array("Q")  # positions in the snapshot of images that one of these replaces
@@ -122,6 +124,7 @@ class Addition:
             ImageError: a picture cannot be read.
         """
         limit = self._options.target.max_bytes
+        self._stream.widen(columns_of(items))
         if limit is None:
             self._store_all(items, progress)
         else:
@@ -129,7 +132,8 @@ class Addition:
         stream = self._stream
         if not stream.segments:
             return None
-        return Segment(self._store, stream.segments[-1], index=stream.last_index)
+        last, schema = stream.segments[-1], stream.schema
+        return Segment(self._store, last, index=stream.last_index, schema=schema)
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
         """The manifest that adds the images to a revision.
@@ -189,18 +193,31 @@ class Addition:
         if not report.added and not report.replaced:
             return None, report
         report.repeated = repeated(base, self._stored(), self._sums, living, gone)
+        columns = self._columns(base.manifest)
         new = (*old, *(stream.segments if living.all() else stream.living(living)))
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
         asked = self._options.target.asked
         if not self._psnr:
-            return base.manifest.following(new, {**change, **asked}), report
+            noted = {**change, **asked}
+            return base.manifest.following(new, noted, columns=columns), report
         reached = MeasuredQuality.of(np.frombuffer(self._psnr, np.float64)[living])
         report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
-        return measured_commit(base.manifest, new, change, asked, reached), report
+        return measured_commit(base.manifest, new, change, asked, reached, columns), report
+
+    def _columns(self, base: Manifest) -> Schema:
+        """The columns of a revision, and those that the images bring."""
+        try:
+            columns = joined(base.columns, self._stream.schema)
+            if any(columns[name] != of for name, of in self._stream.schema.items()):
+                raise ValueError("somebody has added such columns of other types; add again")
+        except ValueError as error:
+            raise ArchiveError(f"{self._store.where('')}: {error}") from error
+        return columns
 
     def _stored(self) -> list[Segment]:
         """The segments that were stored."""
-        return [Segment(self._store, entry) for entry in self._stream.segments]
+        schema = self._stream.schema
+        return [Segment(self._store, entry, schema=schema) for entry in self._stream.segments]
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What a revision holds of the images: their rows, and their positions there.
@@ -211,7 +228,8 @@ class Addition:
         found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
         first = 0
         for entry in self._stream.segments:
-            positions = base.find_all(Segment(self._store, entry).ids.to_pylist())
+            segment = Segment(self._store, entry, schema=self._stream.schema)
+            positions = base.find_all(segment.ids.to_pylist())
             rows = first + np.flatnonzero(positions >= 0)
             found.append((rows, positions[positions >= 0]))
             first += entry.rows
@@ -242,6 +260,7 @@ class Addition:
             self._snapshot.manifest,
             self._options.target.asked,
             column_bytes={name: one.code_bytes for name, one in self._describers.items()},
+            schema=self._stream.schema,
             where=where,
         )
         for batch in SourceReader(self._snapshot, self._options).batches(items, measuring):
@@ -312,12 +331,13 @@ class Addition:
             if fault_of(item.id):
                 self._unsafe.append(item.id)
             of_image = {name: made[i] for name, made in codes.items()}
-            self._stream.add(item.id, {"label": item.label, **item.columns}, packet, of_image)
+            self._stream.add_new(item.id, {"label": item.label, **item.columns}, packet, of_image)
 
     def _begin_again(self) -> None:
         """Forget all that was stored."""
         self._stream.discard()
-        self._stream = SegmentStream(self._store, self._snapshot.manifest.codec)
+        manifest = self._snapshot.manifest
+        self._stream = SegmentStream(self._store, manifest.codec, self._stream.schema)
         self._reader = SourceReader(self._snapshot, self._options)
         self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
         self._sums, self._unsafe = array("Q"), []

@@ -16,6 +16,7 @@ from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError
 from kinpack.metrics import EXACT_PSNR
 
@@ -38,6 +39,7 @@ class Fitting:
         base: the new archive's revision before its first commit.
         asked: what the commit notes as asked.
         column_bytes: of a code in each column of codes, by the column's name.
+        schema: the types of the columns that users add, by their names.
         where: the archive's name for messages.
 
     Attributes:
@@ -50,6 +52,7 @@ class Fitting:
         asked: Mapping[str, Any],
         *,
         column_bytes: Mapping[str, int],
+        schema: Schema,
         where: str,
     ) -> None:
         self.ids: list[str] = []
@@ -57,6 +60,7 @@ class Fitting:
         self._shapes: list[tuple[int, int, int]] = []
         self._rates: list[Rates] = []
         self._base, self._asked, self._where = base, asked, where
+        self._schema = schema
         self._codes = {name: bytes(size) for name, size in column_bytes.items()}
 
     def take(self, batch: Batch, rates: Rates) -> None:
@@ -139,7 +143,7 @@ class Fitting:
         known yet are counted at their longest.
         """
         dead = set(replaced)
-        stream = SegmentStream(_Nowhere(), self._base.codec)
+        stream = SegmentStream(_Nowhere(), self._base.codec, self._schema)
         killed: dict[int, list[int]] = {}
         i = 0
         for rates in self._rates:
@@ -154,7 +158,7 @@ class Fitting:
                     quality=GRID[j],
                     payload=bytes(int(n_bytes[j])),
                 )
-                segment, row = stream.add(self.ids[i], self._columns[i], packet, self._codes)
+                segment, row = stream.add_new(self.ids[i], self._columns[i], packet, self._codes)
                 if i in dead:
                     killed.setdefault(segment, []).append(row)
                 i += 1
@@ -165,7 +169,9 @@ class Fitting:
         )
         change = {"verb": "add", "added": i, "replaced": i}
         reached = replace(_LONGEST, images=i)
-        return measured_commit(self._base, entries, change, self._asked, reached).bytes_on_disk
+        return measured_commit(
+            self._base, entries, change, self._asked, reached, stream.schema
+        ).bytes_on_disk
 
 
 class _Nowhere:

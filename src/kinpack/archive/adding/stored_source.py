@@ -33,7 +33,14 @@ class StoredSource:
         self._reader, self._reading = reader, reading or Reading()
         self._prefix = prefix
         patterns = patterns or Patterns()
+        self.columns = reader.columns
         self._chosen = [i for i, name in enumerate(reader.ids) if patterns.want(name)]
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        names = self._reader.ids
+        return (self._prefix + names[i] for i in self._chosen)
 
     def __len__(self) -> int:
         return len(self._chosen)

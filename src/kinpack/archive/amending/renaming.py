@@ -213,7 +213,7 @@ class Renaming:
         for texts in (ids, labels):
             if sum(len(text.encode()) for text in texts if text) > most_text(len(texts)):
                 raise ArchiveError(f"{base.where}: names too long together: shorten them")
-        data, offset = renamed_index(index, base.manifest.codec, ids, labels)
+        data, offset = renamed_index(index, base.manifest.codec, base.manifest.columns, ids, labels)
         made = index_file(uuid.uuid4().hex, data, offset)
         create_new(self._store, made.file, data)
         self._made.append(made)

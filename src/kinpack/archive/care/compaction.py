@@ -114,7 +114,7 @@ class _Compaction:
         self._old: list[Segment] = [
             part for part in base.segments if part.manifest_entry.name in names
         ]
-        self._stream = SegmentStream(store, base.manifest.codec)
+        self._stream = SegmentStream(store, base.manifest.codec, base.manifest.columns)
         self._offered = False
 
     def copy(self, progress: Progress | None) -> None:

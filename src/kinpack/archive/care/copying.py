@@ -26,6 +26,7 @@ from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream, is_small
 from kinpack.archive.stores.store import Store
+from kinpack.column_types import Schema, joined
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
 
@@ -125,13 +126,26 @@ def _write(
         # What one of several has reached says nothing of all of them together.
         kept = {k: v for k, v in first.metadata.items() if k != REACHED or len(sources) == 1}
         manifest = store_files(store, codec, describers, kept)
-        transfer = Transfer(store, first.codec)
+        transfer = Transfer(store, first.codec, _columns(sources))
         for source, choice in zip(sources, chosen, strict=True):
             for segment, rows in choice:
                 transfer.take(source.store, segment, rows, progress)
-        manifest = manifest.following(transfer.finish(), {**change, "added": report.images})
+        manifest = manifest.following(
+            transfer.finish(), {**change, "added": report.images}, columns=transfer.schema
+        )
         commit_first(store, manifest)
     return report
+
+
+def _columns(sources: Sequence[Reader]) -> Schema:
+    """The columns of several archives."""
+    schema: Schema = {}
+    for source in sources:
+        try:
+            schema = joined(schema, source.manifest.columns)
+        except ValueError as error:
+            raise ArchiveError(f"{source.where}: {error}") from error
+    return schema
 
 
 def _listed(manifest: Manifest) -> str:
@@ -185,13 +199,15 @@ class Transfer:
     Args:
         store: the new archive's.
         codec: SHA-256 of the codec file, hexadecimal.
+        schema: the types of the columns that users added, by their names.
     """
 
-    def __init__(self, store: Store, codec: str) -> None:
+    def __init__(self, store: Store, codec: str, schema: Schema) -> None:
+        self.schema = schema
         self._store = store
         self._codec = codec
         self._entries: list[SegmentEntry] = []
-        self._stream = SegmentStream(store, codec)
+        self._stream = SegmentStream(store, codec, schema)
 
     def take(
         self,
@@ -213,7 +229,9 @@ class Transfer:
             PayloadError: a packet is damaged.
         """
         entry = segment.manifest_entry
-        if len(rows) == entry.rows and not is_small(entry) and entry.index is None:
+        same = all(self.schema[name] == of for name, of in segment.schema.items())
+        whole = len(rows) == entry.rows and entry.index is None
+        if same and whole and not is_small(entry):
             self._flush()
             self._entries.append(self._whole(source, entry))
             if progress:
@@ -229,7 +247,7 @@ class Transfer:
     def _flush(self) -> None:
         self._stream.flush()
         self._entries += self._stream.segments
-        self._stream = SegmentStream(self._store, self._codec)
+        self._stream = SegmentStream(self._store, self._codec, self.schema)
 
     def _whole(self, source: Store, entry: SegmentEntry) -> SegmentEntry:
         data = read_segment(source, entry)

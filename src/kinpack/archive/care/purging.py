@@ -109,7 +109,8 @@ def purge(
     if report.finished or base.manifest.change.get("verb") == PURGE:  # which may have been this one
         deleted = gone, unlabelled
     else:
-        segments = (Segment(store, entry) for entry in entries.values())
+        schema = {name: of for record in records for name, of in record.columns.items()}
+        segments = (Segment(store, entry, schema=schema) for entry in entries.values())
         deleted = _deleted(segments, gone, label if unlabelled else None)
         report.finished = bool(deleted[0]) or deleted[1]
     left = None

@@ -25,6 +25,7 @@ from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
+from kinpack.column_types import Schema, joined
 from kinpack.errors import ArchiveError, KinpackError
 from kinpack.progress import Progress
 
@@ -117,11 +118,12 @@ class _Repair:
         with building(target) as store:
             found = {name: describer.to_bytes() for name, describer in describers.items()}
             unborn = store_files(store, data, found, metadata)
-            newer = SegmentStream(store, codec_id)
+            schema = self._whole.schema = self._columns(revision, records, strays)
+            newer = SegmentStream(store, codec_id, schema)
             for name in strays:
                 self._take(newer, self._whole.unnamed(name, codec_id), recoder)
             newer.flush()
-            stream = SegmentStream(store, codec_id)
+            stream = SegmentStream(store, codec_id, schema)
             for entry in revision.segments if revision else ():
                 self._take(stream, self._whole.named(entry), recoder)
             if revision is not None:
@@ -137,7 +139,7 @@ class _Repair:
                 "added": self._report.images,
                 "lost": len(self._report.lost),
             }
-            manifest = unborn.following((*stream.segments, *newer.segments), change)
+            manifest = unborn.following((*stream.segments, *newer.segments), change, columns=schema)
             commit_first(store, manifest)
         return self._report
 
@@ -222,12 +224,13 @@ class _Repair:
             later = later if strange else record
             try:
                 manifest = load_manifest(self._store, record.number)
-                entries, codec = manifest.segments, manifest.codec
+                entries, codec, schema = manifest.segments, manifest.codec, manifest.columns
             except KinpackError:
                 entries, codec = record.segments, record.codec or revision.codec
+                schema = revision.columns if record.base else record.columns
             entries = tuple(entry for entry in entries if entry.file not in known)
             known.update(entry.file for entry in entries)
-            images = (image for entry in entries for image in self._whole.named(entry))
+            images = (image for entry in entries for image in self._whole.named(entry, schema))
             place = f"revision {record.number}"
             if strange and codec != revision.codec:
                 count = sum(entry.live for entry in entries)
@@ -275,6 +278,20 @@ class _Repair:
                 "codec it uses; restore a manifest from a copy"
             )
         return names[0].removeprefix("codecs/").removesuffix(".kinc"), {}
+
+    def _columns(
+        self, revision: Manifest | None, records: dict[int, Record], strays: list[str]
+    ) -> Schema:
+        """The columns that users added: of the revision, of whole manifests, of lone segments."""
+        found: Schema = revision.columns if revision else {}
+        others = [record.columns for record in records.values()]
+        others += [self._whole.columns_in(name) for name in strays]
+        for columns in others:
+            try:
+                found = joined(found, columns)
+            except ValueError as error:
+                self._report.notes.append(f"columns of some segments are left out: {error}")
+        return found
 
     def _codec(self, codec_id: str, revision: Manifest | None, records: dict[int, Record]) -> bytes:
         """The codec's file: the archive's own copy, one that was given, or one that ships."""

@@ -115,7 +115,7 @@ def _files(
             yield entries[-1].file, read_segment(source.store, entries[-1])
         else:
             live = live_rows(segment.manifest_entry).tolist()
-            for entry, data, made in _rewritten(segment, live, manifest.codec):
+            for entry, data, made in _rewritten(segment, live, manifest):
                 entries.append(entry)
                 yield entry.file, data
                 codes |= made
@@ -129,7 +129,7 @@ def _files(
 
 
 def _rewritten(
-    segment: Segment, rows: list[int], codec: str
+    segment: Segment, rows: list[int], manifest: Manifest
 ) -> Iterator[tuple[SegmentEntry, bytes, dict[str, bytes]]]:
     """Rows of a segment as one of their own, or several; named after their content.
 
@@ -137,7 +137,7 @@ def _rewritten(
         What a manifest says of it, its bytes, and those of its files of codes by their names.
     """
     shelf = _Shelf(segment.where)
-    stream = SegmentStream(shelf, codec)
+    stream = SegmentStream(shelf, manifest.codec, manifest.columns)
     stream.take(segment.stored(rows))
     stream.flush()
     for entry in stream.segments:

@@ -29,7 +29,7 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         ``container_bytes_per_image`` (``bytes_on_disk`` beyond payloads and codes), by their names
         the ``describers``, each with
         ``describer_id``, ``describer_bytes``, ``code_bytes`` (of its code of an image) and
-        ``images`` (that have one), counts by
+        ``images`` (that have one), the types of ``columns`` that were added, counts by
         ``kinds``, ``qualities`` and ``channels``, number of ``labels``, of ``segments`` and of
         ``deleted`` images still in them, ``format``, ``number``, ``created`` and ``kinpack`` of the
         newest commit, and ``metadata``. Where the archive was packed to a target also ``asked``
@@ -70,6 +70,7 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, Any]:
         "bits_per_pixel": 8 * on_disk / pixels if pixels else 0.0,
         "container_bytes_per_image": container / images if images else 0.0,
         "describers": {entry.name: _described(entry, manifest) for entry in manifest.describers},
+        "columns": dict(manifest.columns),
         "kinds": dict(sorted(kinds.items())),
         "qualities": {str(quality): n for quality, n in sorted(qualities.items())},
         "channels": {str(count): n for count, n in sorted(channels.items())},

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from kinpack.archive.revisions.snapshot import live_rows
-from kinpack.archive.segments.guard.column_table import optional_columns
+from kinpack.archive.segments.guard.column_table import COLUMNS, NO_COLUMNS, optional_columns
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.segments.segment import Segment, checked_packet, columns_of
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.store import Store
+from kinpack.column_types import TYPES, Schema, check_schema, name_of
 from kinpack.errors import KinpackError
 from kinpack.progress import Progress
 
@@ -31,17 +33,27 @@ class WholeImages:
         lost: ids of the images that are not whole, each with the reason; ``"?"`` where that is
             damaged too.
         notes: what else is to be told, a line each.
+        schema: the types of the columns that users added, by their names.
     """
 
     def __init__(self, store: Store, progress: Progress | None) -> None:
         self.lost: list[tuple[str, str]] = []
         self.notes: list[str] = []
+        self.schema: Schema = {}
         self._store = store
         self._progress = progress
 
-    def named(self, entry: SegmentEntry) -> Iterator[StoredImage]:
-        """The whole images of a segment that a manifest names."""
-        segment = Segment(self._store, entry)
+    def named(self, entry: SegmentEntry, schema: Schema | None = None) -> Iterator[StoredImage]:
+        """The whole images of a segment that a manifest names.
+
+        Args:
+            entry: what it says of the segment.
+            schema: of the columns that users had added then; values of columns that are others now
+                are left out.
+        """
+        schema = self.schema if schema is None else schema
+        strange = {name for name, of in schema.items() if self.schema.get(name) != of}
+        segment = Segment(self._store, entry, schema=schema)
         rows = live_rows(entry).tolist()
         try:
             index = segment.index
@@ -67,7 +79,9 @@ class WholeImages:
             of_image = {
                 name: part[row].tobytes() for name, part in codes.items() if part is not None
             }
-            yield StoredImage(ids[row], columns_of(index, row), packet, of_image)
+            known = columns_of(index, row)
+            kept = {name: value for name, value in known.items() if name not in strange}
+            yield StoredImage(ids[row], kept, packet, of_image)
             self._step()
 
     def _guess(self, entry: SegmentEntry, rows: list[int]) -> list[str]:
@@ -79,6 +93,7 @@ class WholeImages:
                 ),
                 offset=entry.index_offset,
                 rows=entry.rows,
+                schema=self.schema,
             )
             ids = tail.columns("id")["id"].to_pylist()
             return [ids[row] for row in rows]
@@ -100,11 +115,15 @@ class WholeImages:
             made_by = (file.metadata.metadata or {}).get(b"kinpack.codec", codec.encode())
             if made_by != codec.encode():
                 raise KinpackError("its images are those of another codec")
-            table = file.read(use_threads=False).to_pylist()
+            whole = file.read(use_threads=False)
+            table = whole.select([name for name in whole.column_names if name in COLUMNS])
+            images = table.to_pylist()
+            known = self._columns(whole)
         except (KinpackError, *UNREADABLE) as error:
             self.notes.append(f"{self._store.where(name)}: cannot be read ({reason_of(error)})")
             return
-        for row in table:
+        own = [column.name for column in optional_columns(NO_COLUMNS)]
+        for number, row in enumerate(images):
             try:
                 packet = checked_packet(row, row["payload"])
                 if not row["id"]:
@@ -114,9 +133,31 @@ class WholeImages:
                     str(row.get("id") or "?"), f"{self._store.where(name)}: {reason_of(error)}"
                 )
                 continue
-            columns = {column.name: row.get(column.name) for column in optional_columns()}
+            columns = {name: row.get(name) for name in own}
+            columns |= {name: values[number] for name, values in known.items()}
             yield StoredImage(row["id"], columns, packet, {})
             self._step()
+
+    def _columns(self, table: Any) -> dict[str, list[Any]]:
+        """The values of users' columns, of a table of a whole segment."""
+        return {
+            name: TYPES[of].values(table.column(name).combine_chunks())
+            for name, of in self.schema.items()
+            if name in table.column_names and table.column(name).type == TYPES[of].arrow_type
+        }
+
+    def columns_in(self, name: str) -> Schema:
+        """The types of the columns that a segment has beyond its own, as far as they are known."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            schema = pq.read_schema(pa.BufferReader(self._store.read(name, MOST_BYTES)))
+            types = {field.name: name_of(field.type) for field in schema}
+            found = {one: of for one, of in types.items() if of is not None}
+            return check_schema({one: of for one, of in found.items() if one not in COLUMNS})
+        except (KinpackError, *UNREADABLE):
+            return {}
 
     def _lose(self, name: str, reason: str) -> None:
         self.lost.append((name, reason))

@@ -1,1 +1,1 @@
-"""Duplicates of an archive: found, told, drawn on a sheet."""
+"""Duplicates of an archive: found, told, laid out to be looked at."""

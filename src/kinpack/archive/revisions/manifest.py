@@ -26,6 +26,7 @@ from kinpack.archive.segments.fields import (
 )
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry
 from kinpack.archive.stores.store import FOLDER, FORMAT
+from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -89,6 +90,7 @@ class Manifest:
         change: what this commit did: its ``verb`` and counts.
         base: an earlier revision, if the file says only what has changed since then.
         describers: those by whose codes the archive is searched, the usual one first.
+        columns: the types of the columns that users added, by their names.
     """
 
     number: int
@@ -103,6 +105,7 @@ class Manifest:
     change: Mapping[str, Any] = field(default_factory=dict)
     base: Manifest | None = field(default=None, compare=False, repr=False)
     describers: tuple[DescriberEntry, ...] = ()
+    columns: Schema = field(default_factory=dict)
 
     @classmethod
     def unborn(
@@ -149,6 +152,7 @@ class Manifest:
         *,
         metadata: Mapping[str, Any] | None = None,
         describers: tuple[DescriberEntry, ...] | None = None,
+        columns: Schema | None = None,
     ) -> Manifest:
         """The next commit.
 
@@ -161,8 +165,10 @@ class Manifest:
             change: what the commit does, JSON values.
             metadata: what the archive notes from the first commit on; else it stays what it was.
             describers: by whose codes it is searched from now on; else they stay what they were.
+            columns: those that users added, from now on; else they stay what they were.
         """
         same = describers is None or describers == self.describers
+        same = same and (columns is None or dict(columns) == dict(self.columns))
         left = tuple(segment for segment in segments if segment.live)
         return Manifest(
             number=self.number + 1,
@@ -177,6 +183,7 @@ class Manifest:
             change=dict(change),
             base=self._base_of_next(left) if same else None,
             describers=self.describers if describers is None else describers,
+            columns=self.columns if columns is None else dict(columns),
         )
 
     def _base_of_next(self, segments: tuple[SegmentEntry, ...]) -> Manifest | None:
@@ -257,6 +264,8 @@ class Manifest:
             body["metadata"] = dict(self.metadata)
             if self.describers:
                 body["describers"] = [asdict(entry) for entry in self.describers]
+            if self.columns:
+                body["columns"] = dict(self.columns)
         else:
             body["base"] = {"number": self.base.number, "checksum": self.base.checksum}
             body["segments"] = [segment.to_dict() for segment in since[0]]

@@ -10,6 +10,7 @@ import numpy as np
 
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.segments.segment_entry import SegmentEntry
+from kinpack.column_types import Schema
 from kinpack.metrics import EXACT_PSNR
 
 REACHED = "reached"
@@ -53,6 +54,7 @@ def measured_commit(
     change: Mapping[str, Any],
     asked: Mapping[str, Any],
     reached: MeasuredQuality,
+    columns: Schema | None = None,
 ) -> Manifest:
     """The next commit, with what was asked and reached in its change.
 
@@ -65,16 +67,17 @@ def measured_commit(
         change: what else the commit does.
         asked: the quality or the target.
         reached: by the images that the commit adds.
+        columns: that users added, from now on; else they stay what they were.
     """
     noted = {**change, **asked, **reached.to_dict()}
     if base.number:
-        return base.following(segments, noted)
+        return base.following(segments, noted, columns=columns)
     files = sum(sum(entry.files.values()) for entry in segments)
     total = files
     while True:  # the manifest says how large it is itself: a few digits, which settle at once
         figures = {"images": reached.images, **reached.to_dict(), "bytes": total}
         metadata = {**base.metadata, **asked, REACHED: figures}
-        manifest = base.following(segments, noted, metadata=metadata)
+        manifest = base.following(segments, noted, metadata=metadata, columns=columns)
         found = files + len(manifest.to_bytes())
         if found == total:
             return manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import compress, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
@@ -20,6 +20,8 @@ from kinpack.archive.revisions.stored_codec import (
     load_describer,
 )
 from kinpack.archive.revisions.stored_files import StoredFile, stored_files
+from kinpack.archive.searching.filtering import holding
+from kinpack.archive.searching.index_table import table_of
 from kinpack.archive.searching.searched import Searched
 from kinpack.archive.searching.searcher import Searcher
 from kinpack.archive.searching.sought import code_of
@@ -28,6 +30,7 @@ from kinpack.archive.segments.segment import Segment
 from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
+from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
@@ -35,6 +38,9 @@ from kinpack.search.hit import Hit
 from kinpack.search.query import Examples, Query
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from kinpack.describers.describer import Describer
 
 Made = TypeVar("Made")
@@ -187,6 +193,24 @@ class Reader:
         """The label of every image, in the order of positions."""
         return list(self._snapshot.labels())
 
+    @property
+    def columns(self) -> Schema:
+        """The types of the columns that were added, by their names: ``int64``, ``string`` …."""
+        return dict(self._snapshot.manifest.columns)
+
+    def table(self) -> pa.Table:
+        """What is known of every image, without its payload, a row each in the order of positions.
+
+        Returns:
+            An Arrow table of the columns ``id``, ``label``, ``width``, ``height``, ``channels``,
+            ``kind`` (a text), ``quality``, ``length`` (bytes of the payload), and those that were
+            added.
+
+        Raises:
+            ArchiveError: a segment is missing or damaged.
+        """
+        return table_of(self._snapshot)
+
     def codes_of(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The codes of a column, as far as images have one.
 
@@ -221,9 +245,39 @@ class Reader:
         """Every segment with its live rows, ascending, int64; ``None`` where all are."""
         return self._snapshot.parts()
 
-    def entries(self) -> Iterator[ImageEntry]:
-        """What is known of every image without its payload, in the order of positions."""
-        return self._snapshot.entries()
+    def entries(self, where: pc.Expression | None = None) -> Iterator[ImageEntry]:
+        """What is known of every image without its payload, in the order of positions.
+
+        Args:
+            where: only of images for which this holds, an expression as for ``Query``.
+
+        Raises:
+            SearchError: it cannot be evaluated.
+            ArchiveError: a segment is missing or damaged.
+        """
+        snapshot = self._snapshot
+        if where is None:
+            return snapshot.entries()
+        return compress(snapshot.entries(), holding(snapshot, where).tolist())
+
+    def sql_filter(self, condition: str) -> pc.Expression:
+        """Make an expression of a condition in SQL: it holds for the images that pass now.
+
+        DuckDB runs it, which the extra ``sql`` brings, over the columns of ``table``; it can
+        reach neither files nor the network. It is for what you write yourself: of strangers make
+        expressions of pyarrow.
+
+        Args:
+            condition: what would follow WHERE, as ``camera = 'X70' AND date >= '2020-01-01'``.
+
+        Raises:
+            SearchError: it is no condition, a column is not there, or no image passes.
+            MissingExtraError: DuckDB is not installed.
+            ArchiveError: a segment is missing or damaged.
+        """
+        from kinpack.archive.searching.sql import sql_filter
+
+        return sql_filter(self._snapshot, condition)
 
     def entry(self, id: str) -> ImageEntry:  # noqa: A002
         """What is known of one image without its payload.

@@ -18,6 +18,7 @@ from kinpack.archive.segments.fields import (
 )
 from kinpack.archive.segments.segment_entry import Runs, SegmentEntry, length, read_runs
 from kinpack.archive.stores.store import FORMAT
+from kinpack.column_types import Schema, check_schema
 from kinpack.errors import ArchiveError
 
 _EVERY = (
@@ -48,6 +49,7 @@ class Record:
         codec_bytes: size of the codec file.
         metadata: what the archive's maker noted; empty if the base says it.
         describers: by whose codes the archive is searched; empty if the base says it.
+        columns: that users added; empty if the base says it.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Record:
     codec_bytes: int
     metadata: Mapping[str, Any]
     describers: tuple[DescriberEntry, ...]
+    columns: Schema
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Record:
@@ -88,9 +91,8 @@ class Record:
     @classmethod
     def _checked(cls, body: dict[str, Any]) -> Record:
         whole = "base" not in body
-        describes = whole and "describers" in body
-        expected = (*_WHOLE, "describers") if describes else _WHOLE if whole else _CHANGES
-        same_keys(body, expected, "manifest")
+        more = [key for key in ("describers", "columns") if whole and key in body]
+        same_keys(body, (*_WHOLE, *more) if whole else _CHANGES, "manifest")
         if body["format"] != FORMAT or type(body["format"]) is not int:
             raise MalformedError(f"format {body['format']!r} is unknown")
         shallow(body["change"], "values of change")
@@ -105,7 +107,7 @@ class Record:
             same_keys(body["codec"], ("sha256", "bytes"), "codec")
             codec = hexadecimal(body["codec"], "sha256", 64)
             codec_bytes = integer(body["codec"], "bytes", 0)
-            if describes:
+            if "describers" in more:
                 describers = tuple(map(DescriberEntry.from_dict, of_type(body, "describers", list)))
                 if not describers or len({one.name for one in describers}) < len(describers):
                     raise MalformedError("its describers are none, or two of one name")
@@ -132,6 +134,7 @@ class Record:
             codec_bytes=codec_bytes,
             metadata=of_type(body, "metadata", dict) if whole else {},
             describers=describers,
+            columns=_columns(of_type(body, "columns", dict)) if "columns" in more else {},
         )
 
     @property
@@ -151,7 +154,7 @@ class Record:
             ArchiveError: it builds on another revision, or does not fit it.
         """
         segments, codec, codec_bytes = self.segments, self.codec, self.codec_bytes
-        metadata, describers = self.metadata, self.describers
+        metadata, describers, columns = self.metadata, self.describers, self.columns
         if self.base is None:
             base = None
         elif base is None or (base.number, base.checksum) != self.base:
@@ -164,7 +167,7 @@ class Record:
             raise _damaged(where, "it builds on another manifest than it follows")
         else:
             codec, codec_bytes, metadata = base.codec, base.codec_bytes, base.metadata
-            describers = base.describers
+            describers, columns = base.describers, base.columns
             try:
                 segments = self._without_deleted(base.segments) + self.segments
             except MalformedError as error:
@@ -187,6 +190,7 @@ class Record:
             change=self.change,
             base=base,
             describers=describers,
+            columns=columns,
         )
         vars(manifest)["checksum"] = self.checksum  # known already: it is not computed again
         return manifest
@@ -201,6 +205,16 @@ class Record:
                 raise MalformedError(f"rows of {name} are deleted, which it does not hold")
             changed[places[name]] = segments[places[name]].with_deleted(runs)
         return tuple(changed)
+
+
+def _columns(found: dict[str, Any]) -> Schema:
+    """The columns that users added, each checked."""
+    try:
+        if not found:
+            raise ValueError("there are none")
+        return check_schema(found)
+    except (TypeError, ValueError) as error:
+        raise MalformedError(f"its columns are malformed: {error}") from error
 
 
 def _damaged(where: str, reason: object) -> ArchiveError:

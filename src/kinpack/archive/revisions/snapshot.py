@@ -24,6 +24,7 @@ from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Packet
+from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.limits import batches
 
@@ -62,7 +63,8 @@ class Snapshot:
         self._store = store
         self._ends = list(accumulate(entry.live for entry in manifest.segments))
         same = 0  # segments that are those of the former revision, with the same images
-        if former is not None:
+        schema = manifest.columns
+        if former is not None and former.manifest.columns == schema:
             pairs = zip(former.manifest.segments, manifest.segments, strict=False)
             alike = (old is new or old == new for old, new in pairs)
             same = sum(takewhile(bool, alike))
@@ -71,7 +73,8 @@ class Snapshot:
             left = [*(former.segments[same:] if former else ()), *([written] if written else ())]
             known = {segment.manifest_entry.name: segment for segment in left}
             self.segments += [
-                Segment(store, entry, known.get(entry.name)) for entry in manifest.segments[same:]
+                Segment(store, entry, known.get(entry.name), schema=schema)
+                for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
         self._columns: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
@@ -89,6 +92,11 @@ class Snapshot:
     def where(self) -> str:
         """What messages call the archive."""
         return self._store.where("")
+
+    @property
+    def schema(self) -> Schema:
+        """The types of the columns that users added, by their names."""
+        return self.manifest.columns
 
     def locate(self, position: int) -> tuple[Segment, int]:
         """The segment of an image, and its row there.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
+from kinpack.column_types import Schema
 from kinpack.pictures.images import Image
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class Rows(Protocol):
     @property
     def where(self) -> str:
         """What messages call the archive."""
+        ...
+
+    @property
+    def schema(self) -> Schema:
+        """The types of the columns that users added, by their names."""
         ...
 
     def __len__(self) -> int: ...

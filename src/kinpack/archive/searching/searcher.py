@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Searcher:
         self._searched = searched
         self._columns: dict[str, Column] = {}
         self._making = threading.Lock()
-        self._mask: tuple[object, NDArray[np.bool_] | None] = None, None
+        self._mask: tuple[dict[str, Any] | None, NDArray[np.bool_] | None] = None, None
 
     def search(self, query: Query, *, engine: str, threads: int) -> list[Hit]:
         """Answer a query; raises as ``Reader.search``."""
@@ -75,7 +75,7 @@ class Searcher:
             alike = similarities(told, run.apart)
         entries = self._searched.rows.entries_at(positions.tolist())
         hits = [
-            Hit(entry.id, entry.label, distance, at, similarity)
+            Hit(entry.id, entry.label, distance, at, similarity, columns=entry.others)
             for entry, distance, at, similarity in zip(
                 entries, told.tolist(), positions.tolist(), alike.round(4).tolist(), strict=True
             )
@@ -89,7 +89,7 @@ class Searcher:
     def _passing(self, query: Query) -> NDArray[np.bool_] | None:
         """The mask of a query's filters; that of the last ones is kept."""
         filters, mask = self._mask
-        if filters != query.filters:
+        if filters is None or not _same(filters, query.filters):
             mask = passing(self._searched.rows, query)
             self._mask = query.filters, mask
         return mask
@@ -133,6 +133,15 @@ class Searcher:
                     column = Column(name, describer, *rows.codes_of(name), len(rows))
                     self._columns[name] = column
         return column
+
+
+def _same(filters: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether filters are equal; what expressions give for ``==`` is another expression."""
+    return filters.keys() == others.keys() and all(
+        value is others[name]
+        or (value.equals(others[name]) if name == "where" else value == others[name])
+        for name, value in filters.items()
+    )
 
 
 class _Run:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.column_types import json_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,20 @@ class ImageEntry:
         label: str | None = self.columns.get("label")
         return label
 
+    @property
+    def others(self) -> dict[str, Any]:
+        """What is known of it beside its label, by the column's name."""
+        return {name: value for name, value in self.columns.items() if name != "label"}
+
+    def json_columns(self) -> dict[str, Any]:
+        """What else is known of it, as JSON values."""
+        return {name: json_value(value) for name, value in self.columns.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON values."""
         return {
             "id": self.id,
-            **self.columns,
+            **self.json_columns(),
             "width": self.width,
             "height": self.height,
             "channels": self.channels,

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.segments.code_file import CodeFile, read_code_file
-from kinpack.archive.segments.guard.column_table import COLUMNS, NUMBERS, optional_columns
+from kinpack.archive.segments.guard.column_table import (
+    COLUMNS,
+    NO_COLUMNS,
+    NUMBERS,
+    columns_with,
+    optional_columns,
+)
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
 from kinpack.archive.segments.index_file import read_index_file
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.stores.store import Store
 from kinpack.codec.packets.packet import Kind, Packet
+from kinpack.column_types import TYPES, Schema, name_of
 from kinpack.errors import ArchiveError, PayloadError, is_low_memory
 
 _READ_BYTES = 4 << 20
@@ -48,19 +55,25 @@ class Index:
     optional: Mapping[str, Any]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Any], *, offset: int, payload_bytes: int) -> Index:
+    def of(
+        cls,
+        arrays: Mapping[str, Any],
+        *,
+        offset: int,
+        payload_bytes: int,
+        schema: Schema = NO_COLUMNS,
+    ) -> Index:
         """The index of columns.
 
         Args:
             arrays: Arrow arrays of the columns, optional ones only as far as they are there.
             offset: byte in the file at which the payloads end.
             payload_bytes: sum of lengths that there must be.
+            schema: the types of users' columns, by their names.
 
         Raises:
             ValueError: the lengths do not add up, or a number is of another type.
         """
-        import pyarrow as pa
-
         ids, numbers = arrays["id"], {}
         for column in COLUMNS.values():
             if column.optional or column.dtype not in NUMBERS:
@@ -76,13 +89,31 @@ class Index:
             raise ValueError("its lengths do not add up to the payloads")
         starts = np.full(len(ids) + 1, offset - payload_bytes, np.int64)
         starts[1:] += np.cumsum(lengths)
-        optional = {
-            column.name: arrays[column.name]
-            if column.name in arrays
-            else pa.nulls(len(ids), column.arrow_type)
-            for column in optional_columns()
+        return cls(ids, starts, numbers, _with_nulls(arrays, len(ids), schema))
+
+    @classmethod
+    def empty(cls, schema: Schema) -> Index:
+        """The index of no images.
+
+        Args:
+            schema: the types of users' columns, by their names.
+        """
+        table = columns_with(schema)
+        none = {
+            name: TYPES["string"].array([])
+            if column.dtype == "string"
+            else np.zeros(0, column.dtype)
+            for name, column in table.items()
+            if not column.optional and name not in ("payload", "length")
         }
-        return cls(ids, starts, numbers, optional)
+        return cls(none.pop("id"), np.zeros(1, np.int64), none, _with_nulls({}, 0, schema))
+
+    def of_schema(self, schema: Schema) -> Index:
+        """The same index among the columns of another revision."""
+        types = {column.name: column.arrow_type for column in optional_columns(schema)}
+        if types == {name: array.type for name, array in self.optional.items()}:
+            return self
+        return replace(self, optional=_with_nulls(self.optional, len(self.ids), schema))
 
 
 class Segment:
@@ -96,6 +127,11 @@ class Segment:
         former: the same file in another revision of the archive, whose index need not be read
             again where it is the same.
         index: of the file, where it is known already.
+        schema: the types of users' columns in the revision, by their names; the file may lack some.
+
+    Attributes:
+        manifest_entry: what the manifest says of it.
+        schema: the types of users' columns in the revision.
     """
 
     def __init__(
@@ -105,16 +141,20 @@ class Segment:
         former: Segment | None = None,
         *,
         index: Index | None = None,
+        schema: Schema = NO_COLUMNS,
     ) -> None:
         self.manifest_entry = manifest_entry
+        self.schema = schema
         self._store, self._file = store, manifest_entry.file
         self._tail: Tail | None = None
-        self._index = index
+        self._index = index and index.of_schema(schema)
         self._codes: dict[CodeFile, NDArray[np.uint8]] = {}
         if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
             self._codes = dict(former._codes)
             if former.manifest_entry.index == manifest_entry.index:
-                self._tail, self._index = former._tail, former._index
+                known = former._index
+                self._index = known and known.of_schema(schema)
+                self._tail = former._tail if former.schema == schema else None
 
     @property
     def where(self) -> str:
@@ -130,8 +170,14 @@ class Segment:
         """
         if self._index is None:
             entry = self.manifest_entry
-            place = {"offset": entry.index_offset, "payload_bytes": entry.payload_bytes}
-            self._index = self._decoded(lambda tail: Index.of(tail.columns(), **place))
+            self._index = self._decoded(
+                lambda tail: Index.of(
+                    tail.columns(),
+                    offset=entry.index_offset,
+                    payload_bytes=entry.payload_bytes,
+                    schema=self.schema,
+                )
+            )
             self._tail = None
         return self._index
 
@@ -259,7 +305,7 @@ class Segment:
         """
         ids = self.index.ids.to_pylist()
         codes = {file.column: self._codes_in(file) for file in self.manifest_entry.codes}
-        columns = {name: array.to_pylist() for name, array in self.index.optional.items()}
+        columns = {name: _values(array) for name, array in self.index.optional.items()}
         for row, packet in zip(rows, self.packets(rows), strict=True):
             known = {name: values[row] for name, values in columns.items()}
             of_image = {name: part[row].tobytes() for name, part in codes.items()}
@@ -301,7 +347,7 @@ class Segment:
         """The entries of rows, of what is taken of each column, and of payloads' lengths."""
         index = self.index
         names = list(index.optional)
-        optional = zip(*(some(array).to_pylist() for array in index.optional.values()), strict=True)
+        optional = zip(*(_values(some(array)) for array in index.optional.values()), strict=True)
         stated = ("width", "height", "channels", "kind", "quality")
         numbers = (some(index.numbers[name]).tolist() for name in stated)
         columns = some(index.ids).to_pylist(), optional, *numbers, lengths.tolist()
@@ -349,6 +395,7 @@ class Segment:
                     self._read_tail(),
                     offset=entry.index.offset if entry.index else entry.index_offset,
                     rows=entry.rows,
+                    schema=self.schema,
                 )
             return decode(tail)
         except (AttributeError, *UNREADABLE) as error:
@@ -377,7 +424,26 @@ class Segment:
 
 def columns_of(index: Index, row: int) -> dict[str, Any]:
     """What else is known of one image, by the column's name, ``None`` where it has no value."""
-    return {name: array[row].as_py() for name, array in index.optional.items()}
+    return {name: _values(array[row : row + 1])[0] for name, array in index.optional.items()}
+
+
+def _values(array: Any) -> list[Any]:
+    """Values of Python, of an Arrow array of an optional column."""
+    of = name_of(array.type)
+    values: list[Any] = array.to_pylist() if of is None else TYPES[of].values(array)
+    return values
+
+
+def _with_nulls(arrays: Mapping[str, Any], rows: int, schema: Schema) -> dict[str, Any]:
+    """The optional columns, in their order; of one that is not there no image has a value."""
+    import pyarrow as pa
+
+    return {
+        column.name: arrays[column.name]
+        if column.name in arrays and arrays[column.name].type == column.arrow_type
+        else pa.nulls(rows, column.arrow_type)
+        for column in optional_columns(schema)
+    }
 
 
 def checked_packet(stated: Mapping[str, int], payload: bytes) -> Packet:

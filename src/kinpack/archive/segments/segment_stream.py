@@ -6,8 +6,10 @@ import hashlib
 import inspect
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -17,8 +19,9 @@ from numpy.typing import NDArray
 from kinpack.archive.segments.code_file import code_file
 from kinpack.archive.segments.guard.column_table import (
     COLUMNS,
-    NUMBERS,
+    NO_COLUMNS,
     Column,
+    columns_with,
     most_text,
     optional_columns,
 )
@@ -27,6 +30,7 @@ from kinpack.archive.segments.segment import Index
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.stores.store import FORMAT
 from kinpack.codec.packets.packet import Packet
+from kinpack.column_types import TYPES, Schema, joined, type_of
 from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
 
@@ -82,23 +86,42 @@ class SegmentStream:
     Args:
         store: where to.
         codec: SHA-256 of the codec file, hexadecimal; written into each segment.
+        schema: the types of the columns that users added, by their names.
 
     Attributes:
+        schema: likewise, with those that ``widen`` added. A segment has those of them of which one
+            of its images has a value.
         segments: what a manifest is to say of the segments that are stored, in order.
         last_index: of the last of them: who reads it next need not read the file.
         rows: images in all of them and in the one that is being gathered.
     """
 
-    def __init__(self, store: Sink, codec: str) -> None:
+    def __init__(self, store: Sink, codec: str, schema: Schema = NO_COLUMNS) -> None:
+        self.schema = dict(schema)
         self.segments: list[SegmentEntry] = []
         self.last_index: Index | None = None
         self.rows = 0
         self._store, self._codec = store, codec
         # Of the segment that is being gathered:
-        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS if name != "payload"}
+        names = (name for name in columns_with(schema) if name != "payload")
+        self._columns: dict[str, list[Any]] = {name: [] for name in names}
         self._payloads = bytearray()
         self._codes: dict[str, bytearray] = {}
-        self._text_bytes = 0
+        self._text_bytes: Counter[str] = Counter()
+
+    def widen(self, schema: Schema) -> None:
+        """Take more columns from now on; images before have no value of them.
+
+        Raises:
+            ArchiveError: one is there already, of another type, or cannot be.
+        """
+        try:
+            self.schema = joined(self.schema, schema)
+        except ValueError as error:
+            raise self._refusal(str(error)) from error
+        rows = len(self._columns["id"])
+        for name in self.schema:
+            self._columns.setdefault(name, [None] * rows)
 
     def add(
         self,
@@ -125,34 +148,38 @@ class SegmentStream:
                 cannot be written.
         """
         rows = len(self._columns["id"])
-        longest = sum(column.limit for column in COLUMNS.values() if column.dtype == "string")
+        if not id:
+            raise self._refusal("an image has an empty id; give it a name")
+        self._stored(COLUMNS["id"], id, id)
+        table = {column.name: column for column in optional_columns(self.schema)}
+        if unknown := columns.keys() - table.keys():
+            raise self._refusal(
+                f"image {id!r} has a value of {min(unknown)!r}, but there is no such column; there "
+                f"are {', '.join(table)}"
+            )
+        known = {
+            name: self._stored(column, columns.get(name), id) for name, column in table.items()
+        }
+        texts = {
+            name: len(value.encode())
+            for name, value in {"id": id, **known}.items()
+            if isinstance(value, str)
+        }
         if (
             rows >= ROWS
             or len(self._payloads) >= PAYLOAD_BYTES
-            or self._text_bytes + longest > most_text(rows)
+            or any(self._text_bytes[name] + size > most_text(rows) for name, size in texts.items())
             or (rows and self._codes.keys() != codes.keys())
         ):
             self.flush()
             rows = 0
-        if not id:
-            raise self._refusal("an image has an empty id; give it a name")
-        known = {column.name: columns.get(column.name) for column in optional_columns()}
-        if unknown := columns.keys() - known.keys():
-            raise self._refusal(
-                f"image {id!r} has a value of {min(unknown)!r}, but there is no such column; there "
-                f"are {', '.join(known)}"
-            )
         for name, code in codes.items():
             if not code or len(self._codes.setdefault(name, bytearray())) != rows * len(code):
                 raise self._refusal(
                     f"the code of image {id!r} in column {name!r} has {len(code)} bytes, those "
                     "before it another size; a column takes the codes of one describer"
                 )
-        self._text_bytes += sum(
-            self._checked(COLUMNS[name], value)
-            for name, value in (("id", id), *known.items())
-            if value is not None
-        )
+        self._text_bytes.update(texts)
         row = {"id": id, **known, "length": len(packet.payload), "checksum": packet.checksum()}
         for name, values in self._columns.items():
             values.append(row[name] if name in row else int(getattr(packet, name)))
@@ -161,6 +188,35 @@ class SegmentStream:
             self._codes[name] += code
         self.rows += 1
         return len(self.segments), rows
+
+    def add_new(
+        self,
+        id: str,  # noqa: A002
+        columns: Mapping[str, Any],
+        packet: Packet,
+        codes: Mapping[str, bytes] = NO_CODES,
+    ) -> tuple[int, int]:
+        """Append one image, as ``add`` does, with a column for each value that has none yet.
+
+        The first value of a column says of what type it is.
+        """
+        known = {column.name for column in optional_columns(self.schema)}
+        new = {
+            name: value
+            for name, value in columns.items()
+            if name not in known and value is not None
+        }
+        if new:
+            types = {name: type_of(value) for name, value in new.items()}
+            if none := [name for name, of in types.items() if of is None]:
+                raise self._refusal(
+                    f"image {id!r} has in {none[0]!r} a {type(new[none[0]]).__name__}, which no "
+                    f"column holds; those hold a bool, int, float, str, date or datetime"
+                )
+            self.widen({name: of for name, of in types.items() if of is not None})
+            known |= new.keys()
+        there = {name: value for name, value in columns.items() if name in known}
+        return self.add(id, there, packet, codes)
 
     def take(self, images: Iterable[StoredImage], progress: Progress | None = None) -> None:
         """Append images that an archive keeps already; raises as ``add`` does.
@@ -216,8 +272,14 @@ class SegmentStream:
         rows, payload_bytes = len(self._columns["id"]), len(self._payloads)
         if not rows:
             raise self._refusal("a segment without images cannot be written")
-        arrays = _arrow_arrays(self._columns, self._payloads)
-        data, index_offset = _to_parquet(arrays, self._codec)
+        table = columns_with(self.schema)
+        filled = {
+            name: values
+            for name, values in self._columns.items()
+            if name in COLUMNS or values.count(None) < rows
+        }
+        arrays = _arrow_arrays(filled, self._payloads, table)
+        data, index_offset = _to_parquet(arrays, self._codec, table)
         view = memoryview(data).cast("B")
         if view[index_offset - payload_bytes : index_offset] != self._payloads:
             raise self._refusal(
@@ -237,11 +299,13 @@ class SegmentStream:
                 code_file(column, name, bytes(codes)) for column, codes in self._codes.items()
             ),
         )
-        index = Index.of(arrays, offset=index_offset, payload_bytes=payload_bytes)
+        index = Index.of(
+            arrays, offset=index_offset, payload_bytes=payload_bytes, schema=self.schema
+        )
         for values in self._columns.values():
             values.clear()
         self._payloads, self._codes = bytearray(), {}
-        self._text_bytes = 0
+        self._text_bytes.clear()
         return view, entry, index
 
     def discard(self) -> None:
@@ -249,8 +313,18 @@ class SegmentStream:
         with suppress(ArchiveError):
             self._store.delete(*(file for entry in self.segments for file in entry.files))
 
-    def _checked(self, column: Column, value: Any) -> int:
-        """See that a column can hold a value; gives the bytes of a text."""
+    def _stored(self, column: Column, value: Any, id: str) -> Any:  # noqa: A002
+        """What is stored for a value of a column, which must be one that it can hold."""
+        if value is None:
+            return None
+        if column.name in self.schema:
+            try:
+                return TYPES[column.dtype].stored(value)
+            except (ValueError, UnicodeEncodeError, OverflowError) as error:
+                reason = "is no valid Unicode text" if isinstance(value, str) else error
+                raise self._refusal(
+                    f"image {id!r}: its {column.name}, {str(value)[:40]!r}, {reason}"
+                ) from error
         if column.dtype != "string":
             dtype = np.dtype(column.dtype)
             fits = type(value) in (int, float) if dtype.kind == "f" else type(value) is int
@@ -258,7 +332,7 @@ class SegmentStream:
                 fits = np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
             if not fits:
                 raise self._refusal(f"{value!r} is no {column.name}, which is of type {dtype}")
-            return 0
+            return value
         try:
             n_bytes = len(value.encode())
         except (AttributeError, UnicodeEncodeError) as error:
@@ -270,53 +344,72 @@ class SegmentStream:
                 f"{value[:40]!r}… has {n_bytes:,} bytes; the column {column.name} "
                 f"takes at most {column.limit:,}: shorten it"
             )
-        return n_bytes
+        return value
 
     def _refusal(self, reason: str) -> ArchiveError:
         return ArchiveError(f"{self._store.where('')}: {reason}")
 
 
 def _arrow_arrays(
-    columns: Mapping[str, Sequence[Any]], payloads: bytes | bytearray
+    columns: Mapping[str, Sequence[Any]],
+    payloads: bytes | bytearray,
+    table: Mapping[str, Column],
 ) -> dict[str, Any]:
     """All columns of a segment as Arrow arrays, in their order.
 
     They are put together from buffers: ``pa.array`` would import pandas first, which is slow.
 
     Args:
-        columns: the values of each column but payloads, row by row, ``None`` where an optional one
-            is missing.
+        columns: what is stored of each column but payloads, row by row, ``None`` where an optional
+            one is missing.
         payloads: all payloads, one after the other; ``length`` says where each ends.
+        table: the columns that there may be, by name, in their order.
     """
     import pyarrow as pa
 
     rows = len(columns["id"])
     arrays = {}
-    for name, column in COLUMNS.items():
-        values, valid = columns.get(name, ()), None
-        if None in values:
-            present = [value is not None for value in values]
-            valid = pa.py_buffer(np.packbits(present, bitorder="little"))
-        if column.dtype in NUMBERS:
-            numbers = np.array([0 if value is None else value for value in values], column.dtype)
-            kind, buffers = column.arrow_type, [valid, pa.py_buffer(numbers)]
-        else:
-            encoded = [b"" if value is None else value.encode() for value in values]
-            lengths = columns["length"] if name == "payload" else [len(text) for text in encoded]
+    for name, column in table.items():
+        if name == "payload":
             ends = np.zeros(rows + 1, np.int32)
-            np.cumsum(lengths, out=ends[1:])
-            data = pa.py_buffer(payloads if name == "payload" else b"".join(encoded))
-            kind, buffers = column.arrow_type, [valid, pa.py_buffer(ends), data]
-        arrays[name] = pa.Array.from_buffers(kind, rows, buffers)
+            np.cumsum(columns["length"], out=ends[1:])
+            buffers = [None, pa.py_buffer(ends), pa.py_buffer(payloads)]
+            arrays[name] = pa.Array.from_buffers(column.arrow_type, rows, buffers)
+        elif name not in columns:
+            continue
+        elif column.values is not None:
+            arrays[name] = column.values.array(columns[name])
+        else:
+            values, valid = columns[name], None
+            if None in values:
+                present = [value is not None for value in values]
+                valid = pa.py_buffer(np.packbits(present, bitorder="little"))
+            numbers = np.array([0 if value is None else value for value in values], column.dtype)
+            buffers = [valid, pa.py_buffer(numbers)]
+            arrays[name] = pa.Array.from_buffers(column.arrow_type, rows, buffers)
     return arrays
 
 
-def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int]:
+def _laid_out(column: Column, array: Any) -> Column:
+    """A column with the encoding that its values take fewer bytes in, where there is a choice."""
+    if column.name in COLUMNS or column.encoding != "DICTIONARY":
+        return column
+    import pyarrow.compute as pc
+
+    if 2 * pc.count_distinct(array).as_py() <= len(array):
+        return column
+    return replace(column, encoding="PLAIN")
+
+
+def _to_parquet(
+    arrays: Mapping[str, Any], codec: str, table: Mapping[str, Column]
+) -> tuple[Any, int]:
     """Lay columns out as a Parquet file of one row group.
 
     Args:
         arrays: all columns of a segment as Arrow arrays, in their order.
         codec: SHA-256 of the codec file, noted in the footer.
+        table: the columns that there may be, by name.
 
     Returns:
         The file, as an Arrow buffer; and one past the last byte of the payloads, its first column.
@@ -325,7 +418,7 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int]:
     import pyarrow.parquet as pq
 
     rows = len(arrays["id"])
-    columns = [COLUMNS[name] for name in arrays]
+    columns = [_laid_out(table[name], array) for name, array in arrays.items()]
     schema = pa.schema(
         [pa.field(one.name, arrays[one.name].type, nullable=one.optional) for one in columns]
     )
@@ -354,7 +447,7 @@ def _to_parquet(arrays: Mapping[str, Any], codec: str) -> tuple[Any, int]:
 
 
 def renamed_index(
-    index: Index, codec: str, ids: Sequence[str], labels: Sequence[str | None]
+    index: Index, codec: str, schema: Schema, ids: Sequence[str], labels: Sequence[str | None]
 ) -> tuple[bytes, int]:
     """The index of a segment under other names: the end of a file of the same payloads.
 
@@ -363,6 +456,7 @@ def renamed_index(
     Args:
         index: of the segment.
         codec: SHA-256 of the codec file, hexadecimal, noted in the footer.
+        schema: the types of users' columns, by their names.
         ids: of all rows.
         labels: likewise.
 
@@ -370,9 +464,14 @@ def renamed_index(
         Its bytes, and the byte of such a file at which they begin.
     """
     lengths = np.diff(index.starts)
-    columns = {name: array.to_pylist() for name, array in index.optional.items()}
-    columns |= {name: values.tolist() for name, values in index.numbers.items()}
+    table = columns_with(schema)
+    columns = {name: values.tolist() for name, values in index.numbers.items()}
     columns |= {"id": ids, "label": labels, "length": lengths.tolist()}
-    arrays = _arrow_arrays(columns, bytes(int(lengths.sum())))
-    data, offset = _to_parquet(arrays, codec)
+    own = {name: column for name, column in table.items() if name in COLUMNS}
+    arrays = _arrow_arrays(columns, bytes(int(lengths.sum())), own)
+    for name in table.keys() - own.keys():
+        if index.optional[name].null_count < len(ids):
+            arrays[name] = index.optional[name]
+    arrays = {name: arrays[name] for name in table if name in arrays}
+    data, offset = _to_parquet(arrays, codec, table)
     return bytes(memoryview(data).cast("B")[offset:]), offset

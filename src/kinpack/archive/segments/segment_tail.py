@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kinpack.archive.segments.guard.column_table import COLUMNS, Column, most_text
+from kinpack.archive.segments.guard.column_table import (
+    NO_COLUMNS,
+    Column,
+    columns_with,
+    most_text,
+)
 from kinpack.archive.segments.guard.parquet_limits import check_limits, check_prefixes
+from kinpack.column_types import Schema
 from kinpack.errors import LOW_MEMORY, is_low_memory
 
 UNREADABLE = (ArithmeticError, LookupError, MemoryError, OSError, TypeError, ValueError)
@@ -33,13 +39,15 @@ class Tail:
         tail: the file's bytes from the payloads' end on.
         offset: byte in the file at which they begin.
         rows: images that there must be.
+        schema: the types of users' columns, by their names; a segment may lack some.
 
     Raises:
         ValueError: the metadata are not those of such a segment, or declare too much.
     """
 
-    def __init__(self, tail: bytes, *, offset: int, rows: int) -> None:
-        self._pages = check_limits(tail, offset=offset, rows=rows)
+    def __init__(self, tail: bytes, *, offset: int, rows: int, schema: Schema = NO_COLUMNS) -> None:
+        self._table = columns_with(schema)
+        self._pages = check_limits(tail, self._table, offset=offset, rows=rows)
         self._tail, self._offset = tail, offset
         self._rows = rows
         self._arrays: dict[str, Any] = {}
@@ -52,9 +60,9 @@ class Tail:
         """
         new = [name for name in names or self._pages if name not in self._arrays]
         for name in new:
-            check_prefixes(self._tail, self._pages[name], COLUMNS[name], rows=self._rows)
+            check_prefixes(self._tail, self._pages[name], self._table[name], rows=self._rows)
         for name, array in self.read(new).items() if new else ():
-            column = COLUMNS[name]
+            column = self._table[name]
             array.validate(full=True)  # offsets, UTF-8: the file may be a stranger's
             if column.dtype == "string":
                 array = _texts(array, column, most_text(self._rows))
@@ -62,6 +70,11 @@ class Tail:
                 raise ValueError(f"its column {name} lacks values")
             if column.optional and array.type != column.arrow_type:
                 raise ValueError(f"its column {name} is of the type {array.type}")
+            if column.values is not None:
+                try:
+                    column.values.check(array)
+                except ValueError as error:
+                    raise ValueError(f"its column {name} {error}") from error
             self._arrays[name] = array
         return self._arrays
 
@@ -72,7 +85,7 @@ class Tail:
         by_dictionary = [
             name
             for name in names
-            if COLUMNS[name].dtype == "string" and COLUMNS[name].encoding == "DICTIONARY"
+            if self._table[name].dtype == "string" and self._table[name].encoding == "DICTIONARY"
         ]
         file = pq.ParquetFile(_as_file(self._tail, self._offset), read_dictionary=by_dictionary)
         metadata = file.metadata

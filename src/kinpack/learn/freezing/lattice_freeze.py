@@ -36,7 +36,8 @@ from kinpack.learn.freezing.scales import (
 )
 from kinpack.learn.freezing.tables import gaussian_tables, refit_tables
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.lattice.seen_error import CHROMA, luma_and_chroma
+from kinpack.learn.lattice.seen_error import luma_and_chroma
+from kinpack.learn.models.config import CHROMA
 from kinpack.learn.models.model import pictures_of
 
 Patches: TypeAlias = Sequence[NDArray[np.uint8]]

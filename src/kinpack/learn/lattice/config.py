@@ -1,4 +1,4 @@
-"""Configuration of a codec with lattice context, and of its training."""
+"""Configuration of a codec with lattice context."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from kinpack.codec.learned.lattice_contexts import Group
 from kinpack.errors import CodecError
-from kinpack.learn.lattice.seen_error import CHROMA
 from kinpack.learn.models.plain import Plain
 
 DEFAULT_GROUPS = (
@@ -75,33 +74,3 @@ class LatticeConfig(Plain):
         if "groups" in values:
             values = {**values, "groups": tuple(Group(**group) for group in values["groups"])}
         return super().from_dict(values)
-
-
-@dataclass(frozen=True)
-class LatticeTraining(Plain):
-    """How a codec with lattice context is trained.
-
-    Attributes:
-        hours: budget, of processor time.
-        seed: of the weights, the patches, the qualities and the noise.
-        pixels: of a batch.
-        learning_rate: of Adam, after the warm-up.
-        decay_from: share of the budget after which the learning rate falls as half a cosine.
-        quality_low: lowest quality trained; qualities are drawn uniformly.
-        quality_high: highest quality trained.
-        chroma: weights of squared errors of Cb and Cr beside 1 of Y, all on the 8-bit scale; that
-            of RGB is about 1 : 1.09 : 0.83.
-        structure: weight of 1 − SSIM beside those.
-        average: decay a step of the moving average of the weights, which is what is used.
-    """
-
-    hours: float = 8.0
-    seed: int = 0
-    pixels: int = 1 << 16
-    learning_rate: float = 4e-4
-    decay_from: float = 0.15
-    quality_low: int = 24
-    quality_high: int = 88
-    chroma: tuple[float, float] = CHROMA
-    structure: float = 60.0
-    average: float = 0.999

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from kinpack.errors import CodecError
 from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.context import LatticeContext
 from kinpack.learn.lattice.networks import LatticeAnalysis, LatticeSynthesis
@@ -88,44 +86,3 @@ class LatticeModel(TransformModel):
             y_hat = torch.cat([y_hat, own], 1)
             bits.append(total)
         return y_hat, torch.stack(bits, 1)
-
-
-@torch.no_grad()
-def begin_with(model: LatticeModel, state: Mapping[str, Tensor]) -> None:
-    """Take over what a codec of the checkerboard has learned: block transforms and contexts.
-
-    Both trunks stay as they are, at zero. Of context networks those are taken over that code the
-    same channels; what the product code told them is left out.
-
-    Args:
-        model: to fill.
-        state: of a `kinpack.learn.models.model.CodecModel` with the steps that ship.
-
-    Raises:
-        CodecError: the weights are of other sizes.
-    """
-    try:
-        for own, name in (
-            (model.analysis.linear, "analysis.linear"),
-            (model.synthesis.linear, "synthesis.linear"),
-        ):
-            own.weight.copy_(state[f"{name}.weight"])
-            if own.bias is not None:
-                own.bias.copy_(state[f"{name}.bias"])
-        halves = [group for group in model.config.groups for _ in range(2) if group.halves]
-        for index, group in enumerate(halves):
-            # The checkerboard's first two steps code what is on the lattice.
-            _take_context(model.context[index], state, 2 + index, group.stop)
-    except (KeyError, RuntimeError) as error:
-        raise CodecError(
-            f"the codec to start from is of other sizes ({error}); learn without a start"
-        ) from error
-
-
-def _take_context(network: nn.Module, state: Mapping[str, Tensor], index: int, known: int) -> None:
-    own = network.state_dict(keep_vars=True)
-    for name, value in own.items():
-        given = state[f"context.{index}.{name}"]
-        if name == "0.weight":
-            given = torch.cat([given[:, :known], given[:, -1:]], 1)
-        value.copy_(given)

@@ -5,65 +5,85 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from kinpack.learn.lattice.config import LatticeConfig, LatticeTraining
+from kinpack.errors import CodecError
+from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.model import LatticeModel
-from kinpack.learn.lattice.patch_files import PatchFiles
 from kinpack.learn.lattice.seen_error import squared_error, structure_error
+from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.models.model import pictures_of
 from kinpack.learn.models.networks import start_from_components
 from kinpack.learn.models.precision import reduced_precision
-from kinpack.learn.training.loop import Budget, TrainingRun, read_checkpoint
+from kinpack.learn.training.loop import Budget, Log, TrainingRun, read_checkpoint
 from kinpack.learn.training.patches import tiles
+from kinpack.learn.training.start_file import Start
 from kinpack.learn.training.training import CHECKPOINT, balanced, drawn_qualities
 
+Batches: TypeAlias = Callable[[int], NDArray[np.uint8]]
+"""Gives the patches of the number of a step."""
 _FIRST_PATCHES = 1 << 40  # a step that training never reaches
 
 
 def lattice_run(
-    patches: PatchFiles,
+    batches: Batches,
     *,
     network: LatticeConfig,
-    training: LatticeTraining,
+    training: TrainingConfig,
     folder: Path,
     begin: Callable[[LatticeModel], None] | None = None,
+    threads: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    log: Log | None = None,
+    log_every: int = 100,
 ) -> TrainingRun:
     """Begin a training run, or take it up where there is a checkpoint.
 
     Args:
-        patches: what is learned from.
+        batches: of the number of a step, patches uint8 (n, 3, s, s), s a multiple of 32.
         network: sizes of the networks.
         training: budget, seed and weights of the loss.
         folder: of the checkpoint.
         begin: fills a model that starts anew.
+        threads: of the arithmetic; None leaves the machine's default.
+        clock: gives seconds, of the wall or of the processor.
+        log: as `kinpack.learn.training.loop.Budget` has it.
+        log_every: steps between its calls.
 
     Raises:
         CodecError: the checkpoint is damaged or of networks of other sizes.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.manual_seed(training.seed)
     model = LatticeModel(network)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     budget = Budget(
         checkpoint=folder / CHECKPOINT,
-        minutes=60 * training.hours,
+        minutes=training.minutes,
+        steps=training.steps,
         learning_rate=training.learning_rate,
         decay_from=training.decay_from,
         average=training.average,
-        clock=time.process_time,
+        clock=clock,
+        keep_every=training.checkpoint_every,
+        log=log,
+        log_every=log_every,
     )
     if not budget.checkpoint.exists():
-        first = np.concatenate([tiles(patches.batch(_FIRST_PATCHES + i)) for i in range(8)])
+        first = np.concatenate([tiles(batches(_FIRST_PATCHES + i)) for i in range(8)])
         picture = pictures_of(first).contiguous()
         start_from_components(model.analysis, model.synthesis, picture, gain=network.gain)
         if begin is not None:
             begin(model)
     return TrainingRun(
         model,
-        lambda step: lattice_losses(model, patches, step, training),
+        lambda step: lattice_losses(model, batches, step, training),
         budget,
         sizes=network.to_dict(),
         notes={"training": training.to_dict()},
@@ -71,7 +91,7 @@ def lattice_run(
 
 
 def lattice_losses(
-    model: LatticeModel, patches: PatchFiles, step: int, training: LatticeTraining
+    model: LatticeModel, batches: Batches, step: int, training: TrainingConfig
 ) -> dict[str, Tensor]:
     """Losses of the batch that belongs to the number of a step.
 
@@ -80,7 +100,7 @@ def lattice_losses(
     """
     # The noise depends on the step alone, so that a resumed run repeats an unbroken one.
     torch.manual_seed(training.seed * 1_000_003 + step)
-    picture = pictures_of(patches.batch(step))
+    picture = pictures_of(batches(step))
     quality = drawn_qualities(len(picture), training.quality_low, training.quality_high)
     with reduced_precision():
         out = model(picture, quality)
@@ -94,6 +114,22 @@ def lattice_losses(
         "error": error.mean(),
         "structure": structure.mean(),
     }
+
+
+def begin_with(model: LatticeModel, start: Start | None) -> None:
+    """Take over the weights of a start, if there is one.
+
+    Raises:
+        CodecError: the start is of networks of other sizes.
+    """
+    if start is None:
+        return
+    try:
+        model.load_state_dict(start.state)
+    except RuntimeError as error:
+        raise CodecError(
+            "the codec to start from is of networks of other sizes; learn without a start"
+        ) from error
 
 
 def averaged_model(file: Path) -> LatticeModel:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CHROMA = (0.85, 0.7)
-"""Weights of errors of Cb and Cr beside 1 of Y; plain RGB error has about 1.09 and 0.83."""
 _LUMA = (0.299, 0.587, 0.114)
 _WINDOW, _STRIDE = 8, 4
 _C1, _C2 = 0.01**2, 0.03**2

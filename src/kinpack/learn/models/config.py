@@ -40,6 +40,8 @@ DEFAULT_STEPS = (
 )
 
 
+CHROMA = (0.85, 0.7)
+"""Weights of errors of Cb and Cr beside 1 of Y; plain RGB error has about 1.09 and 0.83."""
 BLOCK_COMPONENTS = 192
 """Components of an 8×8 block of three colours: the most that the linear transform keeps."""
 
@@ -128,6 +130,9 @@ class TrainingConfig(Plain):
         commitment: β of the product quantiser.
         quantiser_weight: λ of the product quantiser (PQ-VAE's knob on both of its terms).
         code_weight: weight of the picture drawn from the code alone.
+        chroma: weights of squared errors of Cb and Cr beside 1 of Y, all on the 8-bit scale.
+        structure: weight of 1 − SSIM beside those.
+        average: decay a step of the moving average of the weights, which is what is used.
         alignment: weight of sMIC's d_cov between the Gram matrix of the code's descriptors and the
             same-class matrix; 0 leaves labels unused.
         checkpoint_every: steps between checkpoints.
@@ -144,6 +149,9 @@ class TrainingConfig(Plain):
     commitment: float = 0.25
     quantiser_weight: float = 1.0
     code_weight: float = 1.0
+    chroma: tuple[float, float] = CHROMA
+    structure: float = 60.0
+    average: float = 0.999
     alignment: float = 0.0
     checkpoint_every: int = 500
 
@@ -156,6 +164,13 @@ class TrainingConfig(Plain):
             raise CodecError("qualities to learn go from 1 to 99, the lower one first")
         if self.batch < 4 or self.batch % 4:
             raise CodecError(f"a batch of {self.batch} cannot be cut in four; use 4, 8, 12, …")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a configuration from ``to_dict``'s values."""
+        if "chroma" in values:
+            values = {**values, "chroma": tuple(values["chroma"])}
+        return super().from_dict(values)
 
 
 def _parities(step: Step) -> tuple[int, ...]:

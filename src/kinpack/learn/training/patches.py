@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +11,22 @@ from numpy.typing import NDArray
 from kinpack.errors import SourceError
 
 SMALL = 32
-"""Side of a small patch, in pixels."""
-LARGE = 64
-"""Side of a large patch, in pixels."""
-LARGE_EVERY = 4
-"""One step in this many takes large patches, where the collection has both sorts."""
+"""Side of the smallest patches, in pixels; smaller pictures are grown to it."""
+SHARES = {SMALL: 3, 64: 1, 128: 2}
+"""Sides of patches and, where a collection has several, the share of the steps that takes each."""
 MAX_REDUCTION = 4
-"""Pictures are also seen reduced, by factors up to this one."""
+"""Pictures are also seen reduced, by factors up to this one,"""
+LEAST_REDUCED = 64
+"""to no shorter side below this one, in pixels."""
 
 
 class PatchSampler:
     """Draws patches from pictures held in memory.
 
-    Pictures whose shorter side is below 64 px give patches of 32×32; others give 64×64 ones, cut
-    from the picture or from a reduction of it by 2, 3 or 4. Patches are flipped left to right at
-    random. A batch depends on the seed and the step alone, so that training resumes where it was.
+    Pictures whose shorter side is below 64 px give patches of 32×32. Others give larger ones, of
+    the largest side of ``SHARES`` that fits, cut from the picture and from those of its reductions
+    by 2, 3 and 4 that are not below 64 px. Patches are flipped left to right at random. A batch
+    depends on the seed and the step alone, so that training resumes where it was.
 
     Args:
         images: uint8 (H, W, 3) each.
@@ -49,38 +51,45 @@ class PatchSampler:
             raise SourceError(
                 f"{len(classes)} labels do not fit {len(images)} images; give one for each"
             )
-        small = [i for i, image in enumerate(images) if min(image.shape[:2]) < LARGE]
-        large = [i for i, image in enumerate(images) if min(image.shape[:2]) >= LARGE]
         self.seed = seed
-        self._small = [_at_least(images[i], SMALL) for i in small]
-        self._small_labels = np.array([classes[i] for i in small], dtype=np.int64)
-        self._large: list[NDArray[np.uint8]] = []
-        large_labels: list[int] = []
-        for i in large:
-            for factor in range(1, MAX_REDUCTION + 1):
-                if min(images[i].shape[:2]) // factor >= LARGE:
-                    self._large.append(_reduce(images[i], factor))
-                    large_labels.append(classes[i])
-        self._large_labels = np.array(large_labels, dtype=np.int64)
+        self._pools: dict[int, _Pool] = {}
+        for image, label in zip(images, classes, strict=True):
+            for reduction in _reductions(image):
+                side = max(s for s in SHARES if s <= min(reduction.shape[:2]))
+                self._pools.setdefault(side, _Pool([], [])).add(reduction, label)
 
     def batch(self, step: int, *, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Patches of one step.
 
         Args:
             step: number of the step.
-            size: patches of 32×32 in a batch; of 64×64 a fourth of it.
+            size: patches of 32×32 in a batch; of larger ones as many as have no more pixels.
 
         Returns:
-            Patches (n, 3, s, s) uint8 with s = 32 or 64, and their labels (n,) int64, −1 unknown.
+            Patches (n, 3, s, s) uint8, s a side of ``SHARES``, and their labels (n,) int64, −1
+            unknown.
         """
         rng = np.random.default_rng((self.seed, step))
-        use_large = bool(self._large) and (not self._small or step % LARGE_EVERY == LARGE_EVERY - 1)
-        images = self._large if use_large else self._small
-        labels = self._large_labels if use_large else self._small_labels
-        side, n = (LARGE, size // 4) if use_large else (SMALL, size)
-        rows = rng.integers(len(images), size=n)
-        patches = np.stack([_patch(images[row], side, rng) for row in rows])
-        return np.ascontiguousarray(patches.transpose(0, 3, 1, 2)), labels[rows]
+        sides = sorted(self._pools)
+        shares = np.array([SHARES[side] for side in sides], dtype=np.float64)
+        side = sides[int(rng.choice(len(sides), p=shares / shares.sum()))]
+        pool, n = self._pools[side], max(1, size * SMALL**2 // side**2)
+        rows = rng.integers(len(pool.images), size=n)
+        patches = np.stack([_patch(pool.images[row], side, rng) for row in rows])
+        labels = np.array([pool.labels[row] for row in rows], dtype=np.int64)
+        return np.ascontiguousarray(patches.transpose(0, 3, 1, 2)), labels
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Pictures that patches of one side are cut from, and their labels."""
+
+    images: list[NDArray[np.uint8]]
+    labels: list[int]
+
+    def add(self, image: NDArray[np.uint8], label: int) -> None:
+        self.images.append(image)
+        self.labels.append(label)
 
 
 def tiles(patches: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -97,6 +106,14 @@ def _patch(image: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDA
     return patch[:, ::-1] if rng.integers(2) else patch
 
 
+def _reductions(image: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """A picture, of 32 px at least, and those of its reductions that are not below 64 px."""
+    yield _at_least(image, SMALL)
+    for factor in range(2, MAX_REDUCTION + 1):
+        if min(image.shape[:2]) // factor >= LEAST_REDUCED:
+            yield _reduce(image, factor)
+
+
 def _at_least(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Grow a picture to ``side`` by repeating its edge, as the codec pads it."""
     down, right = max(0, side - image.shape[0]), max(0, side - image.shape[1])
@@ -106,8 +123,6 @@ def _at_least(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _reduce(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    if factor == 1:
-        return image
     height, width = image.shape[0] // factor, image.shape[1] // factor
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     means: NDArray[np.float32] = blocks.mean((1, 3), dtype=np.float32)

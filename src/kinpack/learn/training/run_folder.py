@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kinpack.errors import CodecError, shown
-from kinpack.learn.models.config import NetworkConfig, TrainingConfig
+from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.start_file import Start
 
 _RUN = "run.json"
@@ -17,7 +17,7 @@ _RUN = "run.json"
 
 def identity(
     data: Sequence[Mapping[str, Any]],
-    network: NetworkConfig,
+    network: Mapping[str, Any],
     training: TrainingConfig,
     start: Start | None,
     held_out: int,
@@ -25,7 +25,7 @@ def identity(
     """What two runs share if one may go on from the other's checkpoint, as JSON values."""
     run: dict[str, Any] = {"data": data, "held out": held_out}
     run["start"] = start.codec_id if start else None
-    run |= {f"network.{key}": value for key, value in network.to_dict().items()}
+    run |= {f"network.{key}": value for key, value in network.items()}
     run |= {f"training.{key}": value for key, value in training.to_dict().items()}
     for budget in ("minutes", "steps", "checkpoint_every"):
         del run[f"training.{budget}"]

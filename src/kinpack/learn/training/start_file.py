@@ -6,6 +6,7 @@ the same form beside the codec, in half precision, which only learning reads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinpack.errors import CodecError
-from kinpack.learn.models.config import NetworkConfig
-from kinpack.learn.models.model import CodecModel
 from kinpack.networks.container import Container, FileKind, read_container
 
 START_FILE = FileKind(b"\x89KINS\r\n\x1a", "start", ".kins", ("default",))
+STARTS = ("default", "lattice")
+"""Names of the weights that ship: of the codec that does, and of one with a lattice."""
 SUFFIX = START_FILE.suffix
 
 
@@ -29,12 +30,12 @@ class Start:
     """Weights to learn from.
 
     Attributes:
-        network: sizes of the networks.
-        state: weights, as ``CodecModel.state_dict`` gives them.
+        network: sizes of the networks, as plain values.
+        state: weights, as the model's ``state_dict`` gives them.
         codec_id: of the codec that was frozen from them.
     """
 
-    network: NetworkConfig
+    network: dict[str, Any]
     state: dict[str, Tensor]
     codec_id: str
 
@@ -44,14 +45,14 @@ class Start:
         for name, value in self.state.items():
             real = value.is_floating_point()
             arrays[name] = value.half().numpy() if real else np.asarray(value.numpy(), np.uint8)
-        header = {"sort": "start", "network": self.network.to_dict(), "codec_id": self.codec_id}
+        header = {"sort": "start", "network": self.network, "codec_id": self.codec_id}
         return Container(header, {}, arrays, START_FILE).to_bytes()
 
 
-def start_of(model: CodecModel, *, codec_id: str) -> Start:
-    """Start that a trained model makes."""
+def start_of(model: nn.Module, sizes: Mapping[str, Any], *, codec_id: str) -> Start:
+    """Start that a trained model of some sizes makes."""
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    return Start(model.config, state, codec_id)
+    return Start(dict(sizes), state, codec_id)
 
 
 def read_start(data: bytes, *, where: str) -> Start:
@@ -66,7 +67,7 @@ def read_start(data: bytes, *, where: str) -> Start:
     """
     content = read_container(data, where=where, kind=START_FILE)
     try:
-        network = NetworkConfig.from_dict(dict(content.header["network"]))
+        network = dict(content.header["network"])
         state = {
             name: torch.from_numpy(
                 value.astype(np.float32) if value.dtype.kind == "f" else value.astype(np.bool_)
@@ -79,10 +80,10 @@ def read_start(data: bytes, *, where: str) -> Start:
 
 
 def shipped_start(name: str) -> Start:
-    """Start of a codec that ships with kinpack.
+    """Weights that ship with kinpack.
 
     Args:
-        name: ``"default"``.
+        name: of ``STARTS``.
 
     Raises:
         CodecError: there is none of that name.
@@ -91,5 +92,5 @@ def shipped_start(name: str) -> Start:
     try:
         data = place.read_bytes()
     except OSError as error:
-        raise CodecError(f"there is no start {name!r}; use `default`") from error
+        raise CodecError(f"there is no start {name!r}; use one of {', '.join(STARTS)}") from error
     return read_start(data, where=f"the shipped start {name!r}")

@@ -166,7 +166,7 @@ function spelledFloat(value: number): string {
 }
 
 /** Whether one text stands before another by code points, which differ from JavaScript's units. */
-function isBefore(one: string, other: string): boolean {
+export function isBefore(one: string, other: string): boolean {
   const [a, b] = [Array.from(one), Array.from(other)];
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     const difference = a[i]!.codePointAt(0)! - b[i]!.codePointAt(0)!;

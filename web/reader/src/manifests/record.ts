@@ -4,7 +4,7 @@ import { join } from "../bytes/joining.ts";
 import { sha256 } from "../bytes/sha256.ts";
 import { ArchiveError, Malformed } from "../errors.ts";
 import type { Json, JsonObject } from "./canonical_json.ts";
-import { parseCanonical } from "./canonical_json.ts";
+import { isBefore, parseCanonical } from "./canonical_json.ts";
 import { anyObject, columnName, hexadecimal, integer, listOf, objectOf, text } from "./fields.ts";
 import type { Runs, SegmentEntry } from "./segment_entry.ts";
 import { readRuns, readSegmentEntry } from "./segment_entry.ts";
@@ -27,6 +27,8 @@ export interface Whole {
   readonly codec: NamedFile;
   readonly describers: readonly NamedFile[];
   readonly metadata: JsonObject;
+  /** The types of the columns that users added, by their names, in the order of these. */
+  readonly columns: ReadonlyMap<string, ColumnType>;
 }
 
 /** What one manifest file says. */
@@ -47,6 +49,19 @@ export interface Record {
   readonly deleted: ReadonlyMap<string, Runs>;
 }
 
+/** A type of columns that users add. */
+export type ColumnType = (typeof COLUMN_TYPES)[number];
+
+const COLUMN_TYPES = [
+  "bool", "int64", "float64", "string", "date", "timestamp", "timestamp_utc",
+] as const;
+const RESERVED = [
+  "payload", "id", "label", "length", "width", "height", "channels", "quality", "kind", "checksum",
+  "image", "file", "offset", "position", "rank", "distance", "similarity", "compared",
+];
+const MOST_COLUMNS = 256;
+const LONGEST_NAME = 100; // of a column, in characters
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]|\p{Surrogate}/u;
 const EVERY = [
   "format", "archive", "number", "parent", "created", "kinpack", "segments", "change", "checksum",
 ];
@@ -99,7 +114,7 @@ function checked(data: Uint8Array, where: string): Record {
   if (sha256(rest) !== checksum) throw new Malformed("its checksum does not hold");
   const based = "base" in body;
   const own = based ? ["base", "deleted"] : ["codec", "metadata"];
-  if (!based && "describers" in body) own.push("describers");
+  if (!based) own.push(...["describers", "columns"].filter((key) => key in body));
   objectOf(body, [...EVERY, ...own], "manifest");
   if (format !== FORMAT) throw new Malformed("its format is unknown");
   const number = integer(body, "number", 1, HIGHEST);
@@ -142,7 +157,23 @@ function readWhole(body: JsonObject): Whole {
     codec: { name: "", sha256: hexadecimal(codec, "sha256", 64), bytes: integer(codec, "bytes", 0) },
     describers,
     metadata: anyObject(body["metadata"], "metadata"),
+    columns: "columns" in body ? readColumns(body["columns"]) : new Map(),
   };
+}
+
+function readColumns(value: Json | undefined): Map<string, ColumnType> {
+  const found = Object.entries(anyObject(value, "list of columns"));
+  if (!found.length || found.length > MOST_COLUMNS) throw new Malformed("its columns are none, or too many");
+  const columns = found.map(([name, type]): [string, ColumnType] => {
+    const letters = [...name].length;
+    const named = letters > 0 && letters <= LONGEST_NAME && !/^ | $/.test(name) && !CONTROL.test(name);
+    const known = COLUMN_TYPES.find((one) => one === type);
+    if (!named || !known || RESERVED.includes(name.toLowerCase())) {
+      throw new Malformed(`its column ${JSON.stringify(name)} is of no such name or type`);
+    }
+    return [name, known];
+  });
+  return new Map(columns.sort(([one], [other]) => (isBefore(one, other) ? -1 : 1)));
 }
 
 function readBase(value: Json | undefined, number: number): { number: number; checksum: string } {

@@ -2,15 +2,17 @@
 
 import { utf8Text } from "../bytes/joining.ts";
 import { Malformed } from "../errors.ts";
-import type { Column } from "./column_table.ts";
+import { plainAdded } from "./added_values.ts";
+import type { AddedValue } from "./added_values.ts";
+import type { AddedType, Column } from "./column_table.ts";
 import { mostText } from "./column_table.ts";
 import type { Page, Pages } from "./parquet_limits.ts";
 import { PLAIN } from "./parquet_limits.ts";
 import { differences, plainIntegers, plainTexts, runs, sharedPrefixes } from "./page_values.ts";
 import { unpackFrame } from "./zstandard.ts";
 
-/** Values of a column, row by row: texts, null where an image has none, or integers. */
-export type Values = readonly (string | null)[] | Float64Array;
+/** Values of a column, row by row: texts, null where an image has none, integers, or what users added. */
+export type Values = readonly AddedValue[] | Float64Array;
 
 /**
  * Decode a column.
@@ -21,7 +23,9 @@ export type Values = readonly (string | null)[] | Float64Array;
 export function decodeColumn({ column, isPacked, pages }: Pages, rows: number): Values {
   const read = (page: Page): Uint8Array =>
     isPacked && page.bytes.length + page.size ? unpackFrame(page.bytes, page.size) : page.bytes;
-  return column.isText ? texts(column, pages, read, rows) : integers(column, pages, read, rows);
+  if (column.isText) return texts(column, pages, read, rows);
+  if (column.added && column.added !== "string") return added(column.added, pages, read);
+  return integers(column, pages, read, rows);
 }
 
 type Read = (page: Page) => Uint8Array;
@@ -50,6 +54,26 @@ function texts(column: Column, pages: readonly Page[], read: Read, rows: number)
     if (total > most) throw new Malformed(`its ${column.name}s are longer than ${most} bytes together`);
     let at = 0;
     for (let i = 0; i < page.count; i++) made.push(!levels || levels[i] ? some[at++]!.text : null);
+  }
+  return made;
+}
+
+function added(type: Exclude<AddedType, "string">, pages: readonly Page[], read: Read): AddedValue[] {
+  const made: AddedValue[] = [];
+  let words: AddedValue[] = [];
+  for (const page of pages) {
+    const data = read(page);
+    if (page.isDictionary) {
+      words = plainAdded(data, page.count, type);
+      continue;
+    }
+    const { levels, rest, count } = definitions(data, page.count);
+    const some =
+      page.encoding === PLAIN
+        ? plainAdded(rest, count, type)
+        : Array.from(places(rest, count, words.length), (place) => words[place]!);
+    let at = 0;
+    for (let i = 0; i < page.count; i++) made.push(!levels || levels[i] ? some[at++]! : null);
   }
   return made;
 }

@@ -5,7 +5,7 @@
 
 import { Malformed } from "../errors.ts";
 import type { Column, Encoding } from "./column_table.ts";
-import { COLUMNS, PAYLOAD, mostText } from "./column_table.ts";
+import { PAYLOAD, mostText, physicalType } from "./column_table.ts";
 import type { Struct, Value } from "./thrift.ts";
 import { readStruct } from "./thrift.ts";
 
@@ -39,7 +39,6 @@ const ENCODINGS: Record<Encoding, readonly number[]> = {
   lengths: [6],
   "shared prefixes": [7],
 };
-const [INT32, BYTE_ARRAY] = [1, 6];
 const [UNCOMPRESSED, ZSTANDARD] = [0, 6];
 const [DATA_PAGE, DICTIONARY_PAGE] = [0, 2];
 const LONGEST_HEADER = 1 << 16;
@@ -51,11 +50,17 @@ const MAGIC = [0x50, 0x41, 0x52, 0x31];
  * @param tail the file's bytes from the payloads' end on.
  * @param offset byte in the file at which they begin.
  * @param rows images that there must be.
+ * @param table all columns that there may be, in their order.
  * @returns the pages of each column that is there, but of the payload.
  * @throws Malformed the metadata are not those of a segment of so many images, or declare sizes that
  *   are not borne out.
  */
-export function findPages(tail: Uint8Array, offset: number, rows: number): Pages[] {
+export function findPages(
+  tail: Uint8Array,
+  offset: number,
+  rows: number,
+  table: readonly Column[],
+): Pages[] {
   const end = tail.length - 8;
   if (tail.length < 12 || MAGIC.some((byte, i) => tail[end + 4 + i] !== byte)) {
     throw new Malformed("it does not end as a Parquet file");
@@ -65,7 +70,7 @@ export function findPages(tail: Uint8Array, offset: number, rows: number): Pages
   if (begin < 0) throw new Malformed("its footer is longer than all but the payloads");
   const [footer, next] = readStruct(tail, begin, end);
   if (next !== end) throw new Malformed("its footer is shorter than stated");
-  const columns = readSchema(footer.get(2));
+  const columns = readSchema(footer.get(2), table);
   const groups = footer.get(4);
   const group = Array.isArray(groups) && groups.length === 1 ? groups[0] : null;
   if (!(group instanceof Map) || footer.get(3) !== rows || group.get(3) !== rows) {
@@ -92,18 +97,18 @@ export function findPages(tail: Uint8Array, offset: number, rows: number): Pages
   return found;
 }
 
-function readSchema(schema: Value | undefined): Column[] {
+function readSchema(schema: Value | undefined, table: readonly Column[]): Column[] {
   const root = Array.isArray(schema) ? schema[0] : null;
   const fields = Array.isArray(schema) ? schema.slice(1) : [];
   if (!(root instanceof Map) || !fields.length || root.get(5) !== fields.length) {
     throw new Malformed("its columns are none, or nested");
   }
   const found: Column[] = [];
-  for (const column of COLUMNS) {
+  for (const column of table) {
     const field = fields[found.length];
     const named = field instanceof Map && isName(field.get(4), column.name);
     if (column.optional && !named) continue;
-    const kind = column.isText ? BYTE_ARRAY : INT32;
+    const kind = physicalType(column);
     const fits =
       named &&
       field.get(1) === kind &&
@@ -133,7 +138,7 @@ function readChunk(
   const packing = numberOf(metadata, 4, name);
   const path = metadata.get(3);
   const named = Array.isArray(path) && path.length === 1 && isName(path[0], name);
-  const kind = column.isText ? BYTE_ARRAY : INT32;
+  const kind = physicalType(column);
   if (!named || metadata.get(1) !== kind || metadata.get(5) !== rows) {
     throw new Malformed(`its column ${name} is of another type or size`);
   }

@@ -5,6 +5,9 @@ import { sha256 } from "../bytes/sha256.ts";
 import { ArchiveError, Malformed, PayloadError } from "../errors.ts";
 import type { CodeFile, IndexFile, SegmentEntry } from "../manifests/segment_entry.ts";
 import type { Store } from "../stores/store.ts";
+import type { AddedValue } from "./added_values.ts";
+import { columnsWith } from "./column_table.ts";
+import type { Schema } from "./column_table.ts";
 import { decodeColumn } from "./columns.ts";
 import type { Values } from "./columns.ts";
 import type { Kind, Packet, Stated } from "./packet.ts";
@@ -22,6 +25,8 @@ export interface ImageEntry {
   readonly quality: number;
   /** Bytes of the payload. */
   readonly length: number;
+  /** What else is known of it, by the names of the columns that users added. */
+  readonly [column: string]: AddedValue;
 }
 
 const NUMBERS = ["width", "height", "channels", "quality", "kind", "checksum"] as const;
@@ -35,6 +40,8 @@ interface Index {
   /** Byte in the file at which each payload begins, and one more at which the last ends. */
   readonly starts: Float64Array;
   readonly numbers: Readonly<Record<(typeof NUMBERS)[number], Float64Array>>;
+  /** Of each column that users added, null where no image has a value. */
+  readonly added: ReadonlyMap<string, readonly AddedValue[] | null>;
 }
 
 /** A segment of a store; its index is read, checked and decoded at the first need, in one read. */
@@ -42,11 +49,16 @@ export class Segment {
   readonly entry: SegmentEntry;
   readonly where: string;
   readonly #store: Store;
+  readonly #schema: Schema;
   #index: Promise<Index> | null = null;
   readonly #codes = new Map<string, Promise<Uint8Array>>();
 
-  constructor(store: Store, entry: SegmentEntry) {
+  /**
+   * @param schema the types of the columns that users added, by their names; it may lack some.
+   */
+  constructor(store: Store, entry: SegmentEntry, schema: Schema) {
     this.#store = store;
+    this.#schema = schema;
     this.entry = entry;
     this.where = `${store.where}/${entry.file}`;
   }
@@ -63,7 +75,7 @@ export class Segment {
    * @throws PayloadError the image is of an unknown kind.
    */
   async imageEntry(row: number): Promise<ImageEntry> {
-    const { ids, labels, starts, numbers } = await this.#read();
+    const { ids, labels, starts, numbers, added } = await this.#read();
     const kind = kindOf(numbers.kind[row]!);
     if (!kind) {
       throw new PayloadError(`${this.#nameOf(row, ids)}: of an unknown kind; install a newer reader`);
@@ -71,6 +83,7 @@ export class Segment {
     return {
       id: ids[row]!,
       label: labels ? labels[row]! : null,
+      ...Object.fromEntries([...added].map(([name, values]) => [name, values ? values[row]! : null])),
       width: numbers.width[row]!,
       height: numbers.height[row]!,
       channels: numbers.channels[row]!,
@@ -156,7 +169,7 @@ export class Segment {
     const [tail, offset] = await this.#readTail();
     try {
       const columns = new Map<string, Values>();
-      for (const pages of findPages(tail, offset, rows)) {
+      for (const pages of findPages(tail, offset, rows, columnsWith(this.#schema))) {
         columns.set(pages.column.name, decodeColumn(pages, rows));
       }
       const starts = new Float64Array(rows + 1);
@@ -173,6 +186,12 @@ export class Segment {
         labels: (columns.get("label") as readonly (string | null)[] | undefined) ?? null,
         starts,
         numbers: numbers as Index["numbers"],
+        added: new Map(
+          [...this.#schema.keys()].map((name) => [
+            name,
+            (columns.get(name) as readonly AddedValue[] | undefined) ?? null,
+          ]),
+        ),
       };
     } catch (error) {
       if (!(error instanceof Malformed)) throw error;

@@ -1,13 +1,18 @@
 """The columns of a segment: one table from which its writer, its reader and its guard derive.
 
-A column that is added here is written, read, checked, copied and listed. Whoever has a value of an
-image gives it in ``Item.columns``; it comes back in ``ImageEntry.columns``.
+A column that is added here is written, read, checked, copied and listed. Behind these lie the
+columns that users add, whose names and types a manifest says. Whoever has a value of an image gives
+it in ``Item.columns``; it comes back in ``ImageEntry.columns``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
+
+from kinpack.column_types import LONGEST_TEXT, TYPES, ColumnType, Schema
 
 Encoding: TypeAlias = Literal[
     "PLAIN", "DICTIONARY", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"
@@ -22,8 +27,15 @@ NUMBERS = {
 }
 """Types of numbers, by numpy's names, and Parquet's types that hold them."""
 
-PHYSICAL = {**NUMBERS, "string": "BYTE_ARRAY", "binary": "BYTE_ARRAY"}
+PHYSICAL = {
+    **NUMBERS,
+    **{name: one.physical for name, one in TYPES.items()},
+    "binary": "BYTE_ARRAY",
+}
 """Types of columns, and Parquet's types that hold them."""
+
+
+_BYTES = "BYTE_ARRAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class Column:
     limit: int = 0
 
     def __post_init__(self) -> None:
-        if self.dtype not in PHYSICAL or (self.limit > 0) == (self.dtype in NUMBERS):
+        if self.dtype not in PHYSICAL or (self.limit > 0) != (PHYSICAL[self.dtype] == _BYTES):
             raise ValueError(f"{self.name}: {self.dtype} with a limit of {self.limit} bytes")
         if self.optional and (self.dtype == "binary" or "ARRAY" in self.encoding):
             raise ValueError(
@@ -59,18 +71,22 @@ class Column:
         """The Arrow type of its values."""
         import pyarrow as pa
 
-        known = {"string": pa.string(), "binary": pa.binary()}
-        return known.get(self.dtype) or pa.from_numpy_dtype(self.dtype)
+        if self.dtype in TYPES:
+            return TYPES[self.dtype].arrow_type
+        return pa.binary() if self.dtype == "binary" else pa.from_numpy_dtype(self.dtype)
 
+    @property
+    def values(self) -> ColumnType | None:
+        """The type of its values, where it is one that users' columns have, too."""
+        return TYPES.get(self.dtype)
 
-_LONGEST_TEXT = 1 << 16
 
 COLUMNS: dict[str, Column] = {
     column.name: column
     for column in (
         Column("payload", "binary", "DELTA_LENGTH_BYTE_ARRAY", packed=False, limit=2**31 - 1),
-        Column("id", "string", "DELTA_BYTE_ARRAY", limit=_LONGEST_TEXT),
-        Column("label", "string", "DICTIONARY", optional=True, limit=_LONGEST_TEXT),
+        Column("id", "string", "DELTA_BYTE_ARRAY", limit=LONGEST_TEXT),
+        Column("label", "string", "DICTIONARY", optional=True, limit=LONGEST_TEXT),
         Column("length", "int32", "DELTA_BINARY_PACKED"),
         Column("width", "uint16", "DICTIONARY"),
         Column("height", "uint16", "DICTIONARY"),
@@ -83,9 +99,35 @@ COLUMNS: dict[str, Column] = {
 """All columns by name, in the order in which they lie in the file: payloads first."""
 
 
-def optional_columns() -> list[Column]:
-    """The columns of which an image may have no value: what else is known of it."""
-    return [column for column in COLUMNS.values() if column.optional]
+def columns_with(schema: Schema) -> Mapping[str, Column]:
+    """All columns by name, in their order: those of every segment, then users', by their names.
+
+    Args:
+        schema: the types of users' columns by their names.
+    """
+    if not schema:
+        return COLUMNS
+    return COLUMNS | {name: _of_user(name, of) for name, of in sorted(schema.items())}
+
+
+def optional_columns(schema: Schema) -> list[Column]:
+    """The columns of which an image may have no value: what else is known of it.
+
+    Args:
+        schema: the types of users' columns by their names.
+    """
+    return [column for column in columns_with(schema).values() if column.optional]
+
+
+NO_COLUMNS: Schema = MappingProxyType({})
+"""The schema of an archive to which no columns were added."""
+
+
+def _of_user(name: str, of: str) -> Column:
+    # A dictionary may give way to PLAIN, so either is read.
+    limit = LONGEST_TEXT if of == "string" else 0
+    encoding: Encoding = "PLAIN" if of == "bool" else "DICTIONARY"
+    return Column(name, of, encoding, optional=True, limit=limit)
 
 
 def most_text(rows: int) -> int:

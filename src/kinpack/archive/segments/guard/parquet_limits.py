@@ -7,13 +7,13 @@ encoding or a count that the bytes there do not bear out, and never makes long t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.segments.guard.column_table import (
-    COLUMNS,
     PHYSICAL,
     Column,
     most_text,
@@ -21,7 +21,7 @@ from kinpack.archive.segments.guard.column_table import (
 from kinpack.thrift import read_struct
 
 MAGIC = b"PAR1"
-_TYPES = {"INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6}
+_TYPES = {"BOOLEAN": 0, "INT32": 1, "INT64": 2, "FLOAT": 4, "DOUBLE": 5, "BYTE_ARRAY": 6}
 _PLAIN, _PLAIN_DICTIONARY, _RLE_DICTIONARY = 0, 2, 8
 _ENCODINGS = {
     "PLAIN": frozenset({_PLAIN}),
@@ -49,7 +49,9 @@ class Pages(NamedTuple):
     packed: bool
 
 
-def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
+def check_limits(
+    tail: bytes, table: Mapping[str, Column], *, offset: int, rows: int
+) -> dict[str, Pages]:
     """Hold the metadata at the end of a segment's file against what a segment must be.
 
     How long texts become that share their beginnings is told by the texts alone: before these are
@@ -57,6 +59,7 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
 
     Args:
         tail: the file's bytes from the payloads' end on.
+        table: all columns that there may be, by name, in their order.
         offset: byte in the file at which they begin.
         rows: images that there must be.
 
@@ -75,7 +78,7 @@ def check_limits(tail: bytes, *, offset: int, rows: int) -> dict[str, Pages]:
     footer, end = read_struct(tail, begin, len(tail) - 8)
     if end != len(tail) - 8:
         raise ValueError("its footer is shorter than stated")
-    columns = _check_schema(footer.get(2))
+    columns = _check_schema(footer.get(2), table)
     groups = footer.get(4)
     if not (isinstance(groups, list) and len(groups) == 1) or footer.get(3) != rows:
         raise ValueError(f"it has not {rows} rows in one group")
@@ -123,13 +126,13 @@ def _most_bytes(column: Column, rows: int) -> int:
     return 9 * rows + 4096
 
 
-def _check_schema(schema: Any) -> list[Column]:
+def _check_schema(schema: Any, table: Mapping[str, Column]) -> list[Column]:
     """See that the columns are those of a segment; gives those that are there."""
     fields = schema[1:] if isinstance(schema, list) else []
     if not fields or not isinstance(schema[0], dict) or schema[0].get(5) != len(fields):
         raise ValueError("its columns are none, or nested")
     found: list[Column] = []
-    for column in COLUMNS.values():
+    for column in table.values():
         field = fields[len(found)] if len(found) < len(fields) else None
         name = field.get(4) if isinstance(field, dict) else None
         if column.optional and name != column.name.encode():

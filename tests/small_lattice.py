@@ -1,0 +1,24 @@
+"""Sizes of a codec with a lattice that learns within seconds."""
+
+from __future__ import annotations
+
+from kinpack.codec.learned.lattice_contexts import Group
+from kinpack.learn.lattice.config import LatticeConfig
+
+SMALL = LatticeConfig(
+    latent=24,
+    low=4,
+    level=16,
+    groups=(Group(4, 12, True), Group(12, 24, False)),
+    context=16,
+    analysis=16,
+    analysis_inner=8,
+    analysis_blocks=1,
+    analysis_deep=16,
+    analysis_deep_blocks=1,
+    deep=16,
+    deep_inner=8,
+    deep_blocks=1,
+    mid=8,
+    mid_inner=8,
+)
