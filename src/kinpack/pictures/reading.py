@@ -76,7 +76,7 @@ def check_size(size: Size, error: type[KinpackError]) -> None:
     else:
         whole_number(size, "size", error)
         return
-    raise error(f"size is {size!r}; it is a number of pixels, (width, height), or 'short:N'")
+    raise error(f"size is {size!r}; it is a whole number of pixels, (width, height), or 'short:N'")
 
 
 def reduced(width: int, height: int, size: Size | None) -> tuple[int, int] | None:
