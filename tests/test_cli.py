@@ -21,6 +21,7 @@ from tests.cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progre
 COMMANDS = (
     "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
     "rm", "mv", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
+    "cluster", "map", "gram",
 )  # fmt: skip
 
 

@@ -70,6 +70,7 @@ FLOORS = {
     "archive/adding": 10,
     "archive/duplicates": 10,
     "archive/amending": 10,
+    "archive/overviews": 10,
     "learn": 11,
     "archive/care": 11,
     "archive": 12,

@@ -23,6 +23,7 @@ from kinpack.cli import (
     estimating,
     learning,
     lifecycle,
+    overviews,
     packing,
     searching,
 )
@@ -79,6 +80,8 @@ for _command in (
     archives.verify,
     archives.ls,
     duplicates.dedup,
+    overviews.cluster,
+    overviews.gram,
     amending.rm,
     amending.mv,
     lifecycle.history,
@@ -95,6 +98,7 @@ for _command in (
     describing.learn_code,
 ):
     app.command(help=_help_of(_command))(reported(_command))
+app.command("map", help=_help_of(overviews.map_))(reported(overviews.map_))
 for _of_describers in (describing.make, describing.words, describing.rm):
     describers.command(help=_help_of(_of_describers))(reported(_of_describers))
 

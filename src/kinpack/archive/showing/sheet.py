@@ -19,7 +19,7 @@ ROWS = 25
 _SIDE, _GAP, _LINE = 112, 8, 14  # pixels
 _LINES = 3
 _LETTER = 11
-_LONGEST = 20  # characters of a caption
+_LONGEST = 17  # characters of a caption
 
 
 def draw_sheet(strips: Sequence[Strip], read: Read, *, wrapped: bool = False) -> Image:
