@@ -300,6 +300,12 @@ def _purge_images(archive: Archive) -> None:
     archive.remove(["set/00000", "set/00005"], purge=True)
 
 
+def _rename(archive: Archive) -> None:
+    archive.refresh()
+    if "set/00000" in archive:
+        archive.rename({"set/00000": "moved", "set/00005": "set/00000"}, label=("dog", "wolf"))
+
+
 def _embed(archive: Archive) -> None:
     archive.embed(DESCRIBER, name="more")
 
@@ -344,6 +350,7 @@ ACTS = {
             lambda archive: archive.compact(purge=True),
             purged=frozenset({"set/00001"}),
         ),
+        Act("mv", ARCHIVE, _rename),
         Act("embed", ARCHIVE, _embed),
         Act("describer-rm", ARCHIVE, _remove_codes),
         Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),

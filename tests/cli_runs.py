@@ -101,7 +101,7 @@ def pack_six(folder: Path) -> Path:
 def without_progress(errors: str) -> str:
     """Standard error without the lines that tell every ten seconds how far a command has come."""
     return re.sub(
-        r"^kinpack: (?!error)[a-z ]+: ([\d,]+( of [\d,]+)? images|\d+%, .*)\n",
+        r"^kinpack: (?!error)[a-z ]+: ([\d,]+( of [\d,]+)? images(, .*)?|\d+%, .*)\n",
         "",
         errors,
         flags=re.M,

@@ -143,7 +143,7 @@ WRONG = {
     "no codec file": (("pack", "photos", "-o", "x.kin", "--codec", "note.txt"), "note.txt: not a"),
     "a folder as codec": (("pack", "photos", "-o", "x.kin", "--codec", "photos"), "photos: no"),
     "an unknown split": (("pack", "photos", "-o", "x.kin", "--split", "test"), "no split 'test'"),
-    "a folder among files": (("pack", "query.png", "photos", "-o", "x.kin"), "photos: a folder"),
+    "an empty folder among files": (("pack", "query.png", "empty", "-o", "x.kin"), "empty: no pic"),
     "no archive to add to": (("add", "nowhere.kin", "photos"), "nowhere.kin: there is no such"),
     "a folder that is none": (("add", "photos", "more"), "photos: no kinpack archive"),
     "an id that is there": (("add", "photos.kin", "photos"), "'beach/00.png' is there already"),

@@ -67,7 +67,7 @@ def test_a_life(archive: Path) -> None:
 
 def test_purging(archive: Path, tmp_path: Path) -> None:
     line = run("rm", archive, "beach/00.png", "--purge").stdout
-    assert "1 images deleted, 5 left" in line
+    assert "1 image deleted, 5 left" in line
     assert "revisions forgotten: 1 to 3" in line
     assert "there is no revision 1" in one_error(run("ls", archive, "--at", "1", code=1).stderr)
     assert [revision["change"]["verb"] for revision in ask("history", archive)] == ["purge"]
@@ -144,7 +144,7 @@ def test_a_damaged_archive_is_saved(archive: Path, tmp_path: Path) -> None:
     (codec,) = (archive / "codecs").iterdir()
     codec.write_bytes(b"x")
     result = run("repair", archive, "-o", tmp_path / "new.kin", code=1)
-    assert "1 images are lost; 5 are saved" in one_error(result.stderr)
+    assert "1 lost; 5 images saved" in one_error(result.stderr)
     lost, note = result.stdout.splitlines()
     assert lost.startswith("lost: beach/0")
     assert "codec" in note
@@ -152,7 +152,7 @@ def test_a_damaged_archive_is_saved(archive: Path, tmp_path: Path) -> None:
     result = run("repair", archive, "-o", tmp_path / "2.kin", "--json", code=1)
     assert json.loads(result.stdout)["lost"][0]["id"] in lost
     done = run("repair", tmp_path / "new.kin", "-o", tmp_path / "3.kin")
-    assert "all 5 images are saved" in done.stdout
+    assert "5 images saved, none lost" in done.stdout
 
 
 @pytest.mark.slow
@@ -214,3 +214,51 @@ def test_nothing_of_an_archive_steers_the_terminal(tmp_path: Path) -> None:
     for words in (("history", path), ("info", path), ("ls", path), ("verify", path)):
         done = run(*words)
         assert not set(done.output) - {"\n", "\t"} & set(map(chr, [*range(32), *range(127, 160)]))
+
+
+def test_renaming_and_deleting_by_pattern(archive: Path) -> None:
+    images = ids(archive)
+    asked = ("--prefix", "beach/", "coast/", "--label", "beach", "coast")
+    told = ask("mv", archive, *asked, "--dry-run")
+    assert ids(archive) == images
+    done = ask("mv", archive, *asked)
+    assert done["renamed"] == told["renamed"]
+    assert done["relabelled"] == len(done["renamed"]) == 3
+    assert ids(archive) == [name.replace("beach/", "coast/") for name in images]
+    run("mv", archive, "coast/00.png", "forest/00.png", code=1)
+    assert "1 image " in run("mv", archive, "coast/00.png", "[1]*.png").stdout
+    run("mv", archive, "one", code=2)
+    run("mv", archive, code=2)
+    would = run("rm", archive, "coast/*", "--label", "coast", "--dry-run").stdout.splitlines()
+    assert len(would) == 3
+    assert (
+        "none of the 2 images" in run("rm", archive, "coast/*", "--label", "forest", code=1).stderr
+    )
+    assert ask("rm", archive, "[1]*.png")["removed"] == 1  # an id is no pattern
+    listed = archive.parent / "list.txt"
+    left = next(name for name in ids(archive) if name.startswith("coast/"))
+    listed.write_text(f"forest/00.png\n{left}\n")
+    assert ask("rm", archive, "coast/*", "--from", listed)["removed"] == 1
+    run("rm", archive, "nothing*", code=1)
+    assert len(ids(archive)) == 4
+
+
+def test_odd_and_repeated_names_are_told(archive: Path) -> None:
+    photos = archive.parent / "odd"
+    (photos / "aux").mkdir(parents=True)
+    run("get", archive, "beach/00.png", "-o", photos / "aux" / "x.png")
+    packed = photos.with_suffix(".kin")
+    assert "aux/x.png" in run("pack", photos, "-o", packed).stderr
+    again = run("add", packed, photos / "aux")
+    assert "x.png, which is aux/x.png" in again.stderr
+    assert ask("add", packed, photos / "aux", "--prefix", "y/")["repeated"] == [
+        {"id": "y/x.png", "same_as": "aux/x.png"}
+    ]
+    written = run("unpack", packed, "-o", photos / "out")
+    assert "aux/x.png" in written.stderr
+    assert (photos / "out" / "_aux" / "x.png").is_file()
+    assert ask("unpack", packed, "-o", photos / "less", "--unsafe", "skip")["images"] == 2
+    assert (
+        "--unsafe"
+        in run("unpack", packed, "-o", photos / "no", "--unsafe", "refuse", code=1).stderr
+    )

@@ -343,3 +343,45 @@ def test_a_damaged_page_is_read_or_refused(folder: Path, rng: np.random.Generato
         with suppress(KinpackError):
             for item in open_source(folder, split="test"):
                 item.load()
+
+
+def test_columns_paths_and_labels_of_minus_one(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "in").mkdir()
+    (folder / "in" / "a.png").write_bytes(png(7, tmp_path))
+    (tmp_path / "private.png").write_bytes(png(9, tmp_path))
+    paths = ["in/a.png", "../private.png", str(tmp_path / "private.png"), "in/none.png"]
+    data = {
+        "one": pa.array([png(1, tmp_path)] * 4),
+        "image": pa.array([{"bytes": None, "path": path} for path in paths]),
+        "label": pa.array([-1, 3, None, 5]),
+    }
+    write(folder / "train.parquet", pa.table(data))
+    source = open_source(folder / "train.parquet")
+    assert [item.label for item in source] == [None, "3", None, "5"]
+    loaded: list[int | None] = []
+    for item in source:
+        loaded.append(None)
+        with suppress(ImageError):
+            loaded[-1] = int(item.load()[0, 0, 0])
+    assert loaded == [7, None, None, None]  # what lies outside stays private
+    chosen = open_source(folder / "train.parquet", column="one")
+    assert [int(item.load()[0, 0, 0]) for item in chosen] == [1] * 4
+    with pytest.raises(SourceError, match="no column 'two'"):
+        open_source(folder / "train.parquet", column="two")
+
+
+def test_several_columns_are_chosen_among(tmp_path: Path) -> None:
+    cell = {"bytes": png(3, tmp_path), "path": None}
+    write(tmp_path / "a.parquet", pa.table({"left": [cell], "right": [cell]}))
+    with pytest.raises(SourceError, match=r"left, right; .*--column"):
+        open_source(tmp_path / "a.parquet")
+    write(tmp_path / "b.parquet", pa.table({"url": ["u"], "jpg": [png(4, tmp_path)]}))
+    assert [int(item.load()[0, 0, 0]) for item in open_source(tmp_path / "b.parquet")] == [4]
+
+
+def test_an_open_data_set(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = datasets.Dataset(table([1, 2], tmp_path))
+    assert [int(item.load()[0, 0, 0]) for item in open_source(made, column="img")] == [1, 2]

@@ -374,3 +374,33 @@ def test_shown_is_one_line_of_utf8() -> None:
     assert shown("a/café.png") == "a/café.png"
     assert shown("a\nb\udcff.png") == "a\\nb\\xff.png"
     shown("\ud800").encode()
+
+
+@given(
+    width=st.integers(1, 300),
+    height=st.integers(1, 300),
+    size=st.tuples(st.integers(1, 320), st.integers(1, 320)) | st.integers(1, 320),
+    orientation=st.integers(1, 8),
+)
+@settings(max_examples=40, deadline=None)
+def test_sizes_are_those_of_the_upright_picture(
+    width: int, height: int, size: tuple[int, int] | int, orientation: int
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    PIL.Image.new("L", (width, height), 77).save(file, "JPEG", exif=exif)
+    full = (height, width) if orientation < 5 else (width, height)
+    asked: tuple[int, int] | str = size if isinstance(size, tuple) else f"short:{size}"
+    made = load_image(file.getvalue(), size=asked).shape[:2]
+    if isinstance(size, tuple):
+        scale = min(1, Fraction(size[1], full[0]), Fraction(size[0], full[1]))
+    else:
+        scale = min(Fraction(1), Fraction(size, min(full)))
+    assert made == tuple(max(1, int(side * scale + Fraction(1, 2))) for side in full)
+
+
+@pytest.mark.parametrize("size", [0, -1, "256", "short:", "short:0", (3,), (0, 4), (3, "4"), 2.5])
+def test_what_is_no_size_is_refused(size: object) -> None:
+    with pytest.raises(ImageError, match="size"):
+        load_image(PIL.Image.new("L", (3, 3)), size=size)  # type: ignore[arg-type]

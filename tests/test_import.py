@@ -28,6 +28,7 @@ PACKAGE = ROOT / "src" / "kinpack"
 FLOORS = {
     "errors": 0,
     "arguments": 1,
+    "file_names": 1,
     "column_types": 0,
     "progress": 0,
     "thrift": 0,
@@ -68,6 +69,7 @@ FLOORS = {
     "learn/lite": 10,
     "archive/adding": 10,
     "archive/duplicates": 10,
+    "archive/amending": 10,
     "archive/overviews": 10,
     "learn": 11,
     "archive/care": 11,

@@ -102,6 +102,7 @@ def test_new_archives(tmp_path: Path) -> None:
         archive.add(FakeSource([(f"deep/{n:04}/{n % 7}", None, image) for n in range(3000)]))
         archive.remove([f"deep/{n:04}/{n % 7}" for n in range(0, 3000, 3)])
         archive.remove(["set/00003", "set/00004"])
+        archive.rename({"set/00005": "renamed"}, prefix=("odd", "more/odd"), label=("cat", ""))
         seal(archive, tmp_path / "a.kin.zip")
     paths = [tmp_path / name for name in ("a.kin", "a.kin.zip")]
     found = run_jobs([{"way": "everything", "where": path, "files": False} for path in paths])

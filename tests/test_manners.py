@@ -118,7 +118,7 @@ def test_k_is_a_number_of_hits(archive: Archive, k: Any) -> None:
         (lambda archive: archive.add(PICTURES[0]), "array"),
         (lambda archive: archive.add([PICTURES[0] / 255], on_duplicate="replace"), "astype"),
         (lambda archive: archive.add(iter(PICTURES)), "open_source"),
-        (lambda archive: archive.add(archive), "merge"),
+        (lambda archive: archive.add(archive), "is there already"),
         (lambda archive: archive.add([Item("x", None, lambda: PICTURES[0] / 255)]), "astype"),
         (lambda _: Item(7, None, lambda: PICTURES[0]), "str"),  # type: ignore[arg-type]
         (lambda _: Item("x", 7, lambda: PICTURES[0]), "str"),  # type: ignore[arg-type]

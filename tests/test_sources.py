@@ -15,7 +15,7 @@ import pytest
 from kinpack.errors import ImageError, KinpackError, SourceError
 from kinpack.pictures.picture_writing import save_image
 from kinpack.sources.items import Item, Source
-from kinpack.sources.opening import open_source, subset
+from kinpack.sources.opening import left_out_of, open_source, subset
 
 
 def write(path: Path, level: int = 0) -> Path:
@@ -135,8 +135,7 @@ def test_a_list_of_files(tmp_path: Path) -> None:
         open_source([*files, files[0]])
     with pytest.raises(SourceError, match=r"gone\.png: no such file"):
         open_source([*files, tmp_path / "gone.png"])
-    with pytest.raises(SourceError, match="a folder in a list of files"):
-        open_source([tmp_path])
+    assert labelled(open_source([tmp_path / "in"])) == labelled(open_source(tmp_path / "in"))
     with pytest.raises(SourceError, match=r"labels .*arrays only"):
         open_source(files, labels=["a"] * 3)
 
@@ -294,3 +293,62 @@ def test_emoji_and_photographs(shared: Path) -> None:
     photos = open_source(shared / "photos", size=96)
     assert len(photos) == 300
     assert sorted(next(iter(photos)).load().shape) == [3, 64, 96]
+
+
+def small(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", (3, 2)).save(path)
+    return path
+
+
+def test_what_is_added_later_gets_the_same_ids(tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/b/2.png", "c/3.png"):
+        small(tmp_path / "all" / name)
+    whole = [(item.id, item.label) for item in open_source(tmp_path / "all")]
+    parts = [
+        (item.id, item.label)
+        for source in (
+            open_source(tmp_path / "all" / "a", root=tmp_path / "all"),
+            open_source(tmp_path / "all" / "c", prefix="c/"),
+        )
+        for item in source
+    ]
+    assert parts == whole
+    one = open_source(tmp_path / "all" / "a" / "b" / "2.png", root=tmp_path / "all" / "a")
+    assert [(item.id, item.label) for item in one] == [("b/2.png", "b")]
+    deep = open_source(tmp_path / "all" / "c", root=tmp_path / "all", prefix="x/y-")
+    assert [(item.id, item.label) for item in deep] == [("x/y-c/3.png", "x")]
+
+
+def test_several_folders_at_once(tmp_path: Path) -> None:
+    for name in ("one/a/1.png", "two/2.png", "two/.hidden.png", "3.png"):
+        small(tmp_path / name)
+    (tmp_path / "one" / "notes.txt").write_text("")
+    source = open_source([tmp_path / "two", tmp_path / "one", tmp_path / "3.png"])
+    assert [(item.id, item.label) for item in source] == [
+        ("two/2.png", "two"),
+        ("one/a/1.png", "one"),
+        ("3.png", None),
+    ]
+    assert left_out_of(source).to_dict()["kinds"] == {".txt": 1}
+    assert left_out_of(source).hidden == 1
+    chosen = open_source([tmp_path / "two", tmp_path / "one"], include=["1.*"])
+    assert [item.id for item in chosen] == ["one/a/1.png"]
+    nested = [tmp_path / "one", tmp_path / "one" / "a"]
+    with pytest.raises(SourceError, match="two pictures are called"):
+        open_source(nested)
+
+
+def test_roots_and_prefixes_that_make_no_sense(tmp_path: Path) -> None:
+    small(tmp_path / "a" / "1.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="below the root"):
+        open_source(tmp_path / "a", root=tmp_path / "empty")
+    with pytest.raises(SourceError, match="no pictures"):
+        open_source([tmp_path / "a", tmp_path / "empty"])
+    with pytest.raises(SourceError, match="root"):
+        open_source(np.zeros((1, 2, 2, 3), np.uint8), root=tmp_path)
+    with pytest.raises(SourceError, match="prefix"):
+        open_source(tmp_path / "a", prefix=5)  # type: ignore[arg-type]
+    arrays = open_source(np.zeros((1, 2, 2, 3), np.uint8), labels=["x"], prefix="more/")
+    assert [(item.id, item.label) for item in arrays] == [("more/000000", "x")]

@@ -251,6 +251,7 @@ def test_pack_stops_by_choice_and_keeps_nothing(tmp_path: Path) -> None:
     words = (*CLASSIC, "--damaged", "refuse")
     stopped = run("pack", folder, "-o", tmp_path / "y.kin", *words, "--strict", code=1)
     assert "b.jpg" in stopped.stderr
+    assert "--skip-broken" in stopped.stderr
     assert not (tmp_path / "y.kin").exists()
     run("pack", folder, "-o", tmp_path / "y.kin", *words, code=3)
     assert [one["id"] for one in ask("ls", tmp_path / "y.kin")] == ["a.jpg", "c.png"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fakes.fake_codec import FakeCodec, FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.errors import ArchiveError
+from kinpack.file_names import fault_of, safe_name
 from kinpack.integrations.unpacking import TABLE, file_names, unpack
 from kinpack.pictures.images import load_image
 from kinpack.pictures.picture_writing import encode_image
@@ -85,14 +86,35 @@ def test_a_file_is_never_where_a_folder_must_be() -> None:
     ],
 )
 def test_no_safe_path_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match=r"^x\.kin: .* kinpack get") as error:
+    with pytest.raises(ArchiveError, match=r"^x\.kin: .* --unsafe") as error:
         names("fine.png", name)
     assert "\n" not in str(error.value)
     if name:
         archive = archive_of(tmp_path / "x.kin", [("fine.png", None), (name, None)])
         with pytest.raises(ArchiveError, match="no safe path"):
-            unpack(archive, tmp_path / "out")
+            unpack(archive, tmp_path / "out", unsafe="refuse")
         assert not (tmp_path / "out").exists()
+        assert unpack(archive, tmp_path / "out", unsafe="skip") == 1
+        assert files_below(tmp_path / "out") == {"fine.png", "labels.csv"}
+        assert unpack(archive, tmp_path / "all") == 2
+        assert len(files_below(tmp_path / "all")) == 3
+        with (tmp_path / "all" / "labels.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["id"] for row in rows] == ["fine.png", name]
+        for row in rows:
+            assert fault_of(row["file"]) is None
+            assert (tmp_path / "all" / row["file"]).is_file()
+
+
+def files_below(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@given(st.text(max_size=300) | st.text(st.sampled_from("/.\\ :cCoOnN1~\n\ud800"), max_size=400))
+def test_every_id_gets_a_safe_path(name: str) -> None:
+    safe = safe_name(name)
+    assert fault_of(safe) is None
+    assert (safe == name) == (fault_of(name) is None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_ite
 from kinpack.archive.care.changeable import Changeable
 from kinpack.archive.duplicates.report import DuplicateReport, Keep
 from kinpack.archive.revisions.manifest_chain import load_manifest
-from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.stored_codec import (
     DEFAULT,
     Codec,
@@ -191,7 +190,8 @@ class Archive(Changeable):
         archive must be new, and the source is read twice.
 
         Args:
-            source: the images: a ``Source``, items, or whatever ``kinpack.open_source`` takes.
+            source: the images: a ``Source``, items, whatever ``kinpack.open_source`` takes, or an
+                open archive, whose images are drawn and coded anew.
             target: what they are coded to, all to the same; by default quality 60.
             on_duplicate: for an id that is there already: ``error`` refuses the whole source,
                 ``skip`` keeps the old image, ``replace`` takes the new one.
@@ -214,10 +214,6 @@ class Archive(Changeable):
             ImageError: a picture cannot be read.
             SourceError: the source fails.
         """
-        if isinstance(source, Reader):
-            raise ArchiveError(
-                f"{source.where}: an archive cannot be added; join archives with kinpack.merge"
-            )
         options = AddOptions(
             target=Target.of(target, asked),
             on_duplicate=on_duplicate,

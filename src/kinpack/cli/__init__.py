@@ -16,9 +16,11 @@ import typer
 
 from kinpack import __version__
 from kinpack.cli import (
+    amending,
     archives,
     describing,
     duplicates,
+    estimating,
     learning,
     lifecycle,
     overviews,
@@ -30,7 +32,6 @@ from kinpack.cli.reporting import reported
 
 app = typer.Typer(
     cls=Program,
-    add_completion=False,
     rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
     pretty_exceptions_enable=False,
 )
@@ -71,6 +72,7 @@ def _help_of(command: Callable[..., None]) -> str:
 for _command in (
     packing.pack,
     packing.add,
+    estimating.estimate,
     archives.unpack,
     archives.get,
     searching.search,
@@ -80,7 +82,8 @@ for _command in (
     duplicates.dedup,
     overviews.cluster,
     overviews.gram,
-    lifecycle.rm,
+    amending.rm,
+    amending.mv,
     lifecycle.history,
     lifecycle.compact,
     lifecycle.gc,

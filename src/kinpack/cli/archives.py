@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -17,10 +18,12 @@ from kinpack.cli.options import (
     Force,
     Output,
     Threads,
+    UnsafeOption,
     Where,
+    local,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, known, one_line, working
+from kinpack.cli.reporting import Report, columns, counted, known, one_line, working
 from kinpack.errors import ArchiveError, shown
 from kinpack.pictures.picture_writing import save_image
 
@@ -33,6 +36,7 @@ def unpack(
         Literal["png", "webp", "jpeg", "stored"],
         typer.Option(help="png and webp are lossless; stored is AVIF, WebP or PNG, as it lies."),
     ] = "png",
+    unsafe: UnsafeOption = "rename",
     force: Force = False,
     threads: Threads = None,
     at: At = None,
@@ -44,45 +48,83 @@ def unpack(
     Example:
       kinpack unpack photos.kin -o thumbnails --format webp
     """
-    from kinpack.integrations.unpacking import TABLE
+    from kinpack.integrations.unpacking import TABLE, unsafe_ids
 
     with working(report, "unpacking", archive, at) as (opened, advance):
+        odd = unsafe_ids(opened.ids)
         count = kinpack.unpack(
-            opened, output, format=format, force=force, threads=threads, progress=advance
+            opened,
+            output,
+            format=format,
+            unsafe=unsafe,
+            force=force,
+            threads=threads,
+            progress=advance,
         )
+    facts = {"images": count, "folder": str(output), "format": format}
+    facts |= {"table": str(output / TABLE), "unsafe": odd}
+    if odd:
+        done = "left out" if unsafe == "skip" else "written under another name"
+        report.warn(f"{done}, since not every system takes the name for a file: {_some(odd)}")
     report.done(
-        {"images": count, "folder": str(output), "format": format, "table": str(output / TABLE)},
-        f"unpacked {count:,} images to {shown(output)}; {TABLE} there names and labels them",
+        facts,
+        f"unpacked {counted(count, 'image')} to {shown(output)}; {TABLE} there names and labels "
+        "them",
     )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first of several names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(map(shown, names[:most])) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def get(
     report: Report,
     archive: ArchiveArgument,
     id: Annotated[str, typer.Argument(metavar="ID", help="The image, as ls names it.")],  # noqa: A002
-    output: Output,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="What to write.  [default: the stored file, in this folder, named after the last "
+            "part of ID]",
+            callback=local,
+        ),
+    ] = None,
     force: Force = False,
     at: At = None,
 ) -> None:
     """Write one image as a file: PNG, WebP, JPEG, or as stored.
 
-    Where the name ends as the stored file would, that file is written, and nothing is coded anew:
-    AVIF of most photographs. With -o - it goes to standard output.
+    Without -o it is the stored file, in this folder. Where the name ends as the stored file would,
+    that file is written, and nothing is coded anew: AVIF of most photographs. With -o - it goes to
+    standard output.
 
     Example:
+      kinpack get photos.kin beach/03.jpg
       kinpack get photos.kin beach/03.jpg -o picture.png
       kinpack get photos.kin beach/03.jpg -o - > picture.avif
     """
     from kinpack.archive.revisions.stored_files import SUFFIXES, file_type
     from kinpack.archive.stores.staged_file import staged_file
+    from kinpack.integrations.unpacking import file_names
 
     to_stdout = str(output) == "-"
     if to_stdout and report.json:
         raise ArchiveError("-o - writes the picture where --json would write: leave one of them")
-    if not to_stdout:
+    if not to_stdout and output is not None:
         refuse_existing(output, force=force)
     with kinpack.Archive.open(archive, at=at) as opened:
         entry = opened.entry(id)
+        if output is None:
+            [name] = file_names(
+                [id.rpartition("/")[2]], [SUFFIXES[file_type(entry)]], where=id, unsafe="rename"
+            )
+            output = Path(name or "")
+            refuse_existing(output, force=force)
         if to_stdout:
             sys.stdout.buffer.write(opened.file(id).data)
             sys.stdout.buffer.flush()
@@ -166,7 +208,9 @@ def verify(
             "is damaged or missing"
         )
     read = "decoded" if deep else "checked"
-    report.say(f"{shown(archive)} is whole: {found.images:,} images {read}, {found.bytes:,} bytes")
+    report.say(
+        f"{shown(archive)} is whole: {counted(found.images, 'image')} {read}, {found.bytes:,} bytes"
+    )
 
 
 def ls(

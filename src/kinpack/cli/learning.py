@@ -22,16 +22,21 @@ from kinpack.cli.options import (
     SkipBroken,
     Sources,
     Split,
+    Strict,
     Threads,
     open_together,
     refuse_existing,
+    refuse_several,
 )
 from kinpack.cli.reporting import Report
 from kinpack.errors import CodecError, shown
+from kinpack.pictures import reading
 
 if TYPE_CHECKING:
     from kinpack.learn.gains import Gains
 
+LEFT_OUT = 3
+"""The exit code of a command that has done its work, but for pictures that cannot be read."""
 DEFAULT_MINUTES = 20.0
 HOLD_OUT = 200
 """Most images that are held out to measure with."""
@@ -69,6 +74,7 @@ def learn(
         ),
     ] = "auto",
     skip_broken: SkipBroken = False,
+    strict: Strict = False,
     threads: Threads = None,
     force: Force = False,
 ) -> None:
@@ -85,6 +91,7 @@ def learn(
     """
     if minutes is not None and steps is not None:
         raise typer.BadParameter("--minutes and --steps exclude each other", ctx=context)
+    refuse_several(skip_broken=skip_broken or None, strict=strict or None)
     refuse_existing(output, force=force)
     if not output.parent.is_dir():
         raise CodecError(f"{shown(output)}: {shown(output.parent)} is no folder; make it first")
@@ -102,7 +109,7 @@ def learn(
         seed=seed,
         work=work,
         start=start,
-        skip_broken=skip_broken,
+        skip_broken=not strict,
         threads=threads,
     )
     from kinpack.archive.stores.staged_file import staged_file
@@ -117,6 +124,8 @@ def learn(
         f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
         f"{facts['minutes']:.1f} minutes: {facts['codec_bytes']:,} bytes",
     )
+    if facts.get("broken") and not skip_broken:
+        raise typer.Exit(LEFT_OUT)
 
 
 def work_beside(output: Path) -> Path:
@@ -130,7 +139,7 @@ def learn_from(
     groups: Sequence[Sequence[str]],
     place: Path,
     *,
-    size: int | None,
+    size: reading.Size | None,
     choice: Choice,
     minutes: float | None,
     skip_broken: bool,
@@ -160,7 +169,7 @@ def learn_from(
     warnings.simplefilter("ignore")
     logging.getLogger("torch").setLevel(logging.ERROR)
 
-    side = min(size or LONGEST_SIDE, LONGEST_SIDE)
+    side = min(size, LONGEST_SIDE) if isinstance(size, int) and size else LONGEST_SIDE
     sources = [open_together(group, choice, size=side) for group in groups]
     training = TrainingConfig(minutes=minutes or DEFAULT_MINUTES, steps=steps, seed=seed)
     if start != "none":

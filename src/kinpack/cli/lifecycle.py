@@ -1,16 +1,15 @@
-"""The commands on an archive's life: rm, compact, gc, history, copy, seal, export, repair."""
+"""The commands on an archive's life: compact, gc, history, copy, seal, export, repair."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 import kinpack
-from kinpack.archive.stores.opening import place_of
+from kinpack.cli.amending import DryRun, Purge, told_purge
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
@@ -18,67 +17,10 @@ from kinpack.cli.options import (
     OnDuplicate,
     Output,
     Threads,
+    UnsafeOption,
 )
-from kinpack.cli.reporting import Report, one_line, working
-from kinpack.errors import ArchiveError, NotFoundError, shown
-
-if TYPE_CHECKING:
-    from kinpack.archive.care.purging import PurgeReport
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")]
-Purge = Annotated[
-    bool, typer.Option("--purge", help="Leave nothing of deleted images; forget old revisions.")
-]
-
-
-def rm(
-    report: Report,
-    archive: ArchiveArgument,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="The images, as ls names them.")
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Delete all images of this label.")
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Delete the images of a list, one id a line."),
-    ] = None,
-    purge: Purge = False,
-) -> None:
-    """Delete images from an archive.
-
-    One commit deletes all of them. Earlier revisions keep them; compact and gc free their bytes, or
-    --purge does so at once. A deleted id may be added again.
-
-    Example:
-      kinpack rm photos.kin beach/03.jpg beach/04.jpg
-      kinpack rm photos.kin --label forest
-      kinpack rm photos.kin --from others.txt
-      kinpack rm photos.kin beach/05.jpg --purge
-    """
-    from kinpack.archive.duplicates.writing import ids_of_list
-
-    if not ids and label is None and listed is None:
-        raise typer.BadParameter("name images by their ids, by --label, or by --from")
-    named = list(ids or ())
-    with kinpack.Archive.open(archive) as opened, report.meter("purging", None) as meter:
-        for number_of, one in enumerate(ids_of_list(listed) if listed else (), start=1):
-            if not purge and one not in opened:
-                raise NotFoundError(
-                    f"{shown(listed or '')}, line {number_of}: {shown(archive)} holds no image "
-                    f"{one!r}; nothing was deleted; list its ids with: kinpack ls ARCHIVE"
-                )
-            named.append(one)
-        done = opened.remove(named, label=label, purge=purge, progress=meter.advance)
-        images, number = len(opened), opened.manifest.number
-    facts: dict[str, Any] = {"removed": done.removed, "images": images, "number": number}
-    kept = f"revision {number - 1} still has them" if done.removed else "there was nothing to do"
-    if done.purged:
-        facts["purged"] = asdict(done.purged)
-        kept = _purged(archive, done.purged)
-    line = f"{shown(archive)}: {done.removed:,} images deleted, {images:,} left; {kept}"
-    report.done(facts, line)
+from kinpack.cli.reporting import Report, counted, one_line, working
+from kinpack.errors import ArchiveError, shown
 
 
 def compact(report: Report, archive: ArchiveArgument, purge: Purge = False) -> None:
@@ -101,10 +43,11 @@ def compact(report: Report, archive: ArchiveArgument, purge: Purge = False) -> N
         done = opened.compact(purge=purge, progress=meter.advance)
     report.done(
         asdict(done),
-        f"{shown(archive)}: {done.images:,} images copied, {done.dropped:,} deleted ones dropped; "
-        f"{done.segments_before:,} segments of {done.bytes_before:,} bytes became "
+        f"{shown(archive)}: {counted(done.images, 'image')} copied, {done.dropped:,} deleted ones "
+        "dropped; "
+        f"{counted(done.segments_before, 'segment')} of {done.bytes_before:,} bytes became "
         f"{done.segments_after:,} of {done.bytes_after:,}"
-        + (f"; {_purged(archive, done.purged)}" if done.purged else ""),
+        + (f"; {told_purge(archive, done.purged)}" if done.purged else ""),
     )
 
 
@@ -151,9 +94,13 @@ def gc(
     verb = "would be removed" if dry_run else "removed"
     report.done(
         asdict(done),
-        f"{shown(archive)}: {len(done.files):,} files of {done.bytes:,} bytes {verb}, "
-        f"{len(done.revisions):,} revisions forgotten, {len(done.kept):,} kept"
-        + (f"; {len(done.young):,} files may be somebody's who writes" if done.young else ""),
+        f"{shown(archive)}: {counted(len(done.files), 'file')} of {done.bytes:,} bytes {verb}, "
+        f"{counted(len(done.revisions), 'revision')} forgotten, {len(done.kept):,} kept"
+        + (
+            f"; {counted(len(done.young), 'file')} may be somebody's who writes"
+            if done.young
+            else ""
+        ),
     )
 
 
@@ -193,7 +140,7 @@ def copy(
     """
     with working(report, "copying", archive, at) as (opened, advance):
         done = kinpack.copy(opened, output, progress=advance)
-    report.done(asdict(done), f"{shown(output)}: {done.images:,} images copied")
+    report.done(asdict(done), f"{shown(output)}: {counted(done.images, 'image')} copied")
 
 
 def merge(
@@ -218,7 +165,7 @@ def merge(
     left_out = done.skipped + done.replaced
     report.done(
         asdict(done),
-        f"{shown(output)}: {done.images:,} images of {len(archives)} archives"
+        f"{shown(output)}: {counted(done.images, 'image')} of {len(archives)} archives"
         + (f"; {left_out:,} left out whose id another one has" if left_out else ""),
     )
 
@@ -241,7 +188,7 @@ def seal(
     with working(report, "sealing", archive, at) as (opened, advance):
         n_bytes = kinpack.seal(opened, output, progress=advance)
         facts = {"images": len(opened), "bytes": n_bytes}
-    report.done(facts, f"{shown(output)}: {facts['images']:,} images in {n_bytes:,} bytes")
+    report.done(facts, f"{shown(output)}: {counted(facts['images'], 'image')} in {n_bytes:,} bytes")
 
 
 def unseal(
@@ -257,7 +204,7 @@ def unseal(
     with working(report, "unsealing", archive) as (opened, advance):
         kinpack.unseal(opened, output, progress=advance)
         facts = {"images": len(opened)}
-    report.done(facts, f"{shown(output)}: {facts['images']:,} images")
+    report.done(facts, f"{shown(output)}: {counted(facts['images'], 'image')}")
 
 
 def export(
@@ -275,6 +222,7 @@ def export(
             help="The format of the pictures; png and webp are lossless; stored is as they lie.",
         ),
     ] = "png",
+    unsafe: UnsafeOption = "rename",
     threads: Threads = None,
     at: At = None,
 ) -> None:
@@ -285,11 +233,17 @@ def export(
     """
     with working(report, "exporting", archive, at) as (opened, advance):
         count = kinpack.export(
-            opened, output, form, format=picture, threads=threads, progress=advance
+            opened,
+            output,
+            form,
+            format=picture,
+            unsafe=unsafe,
+            threads=threads,
+            progress=advance,
         )
     report.done(
         {"images": count, "folder": str(output), "format": form, "picture": picture},
-        f"exported {count:,} images to {shown(output)}",
+        f"exported {counted(count, 'image')} to {shown(output)}",
     )
 
 
@@ -326,27 +280,10 @@ def repair(
     report.result({**asdict(done), "lost": lost}, map(one_line, lines))
     if done.lost:
         raise ArchiveError(
-            f"{shown(archive)}: {len(done.lost):,} images are lost; {done.images:,} are saved in "
+            f"{shown(archive)}: {len(done.lost):,} lost; {counted(done.images, 'image')} saved in "
             f"{shown(output)}"
         )
-    report.say(f"{shown(output)}: all {done.images:,} images are saved")
-
-
-def _purged(archive: str, done: PurgeReport) -> str:
-    """What a purge has done, in a few words."""
-    words = [f"{len(done.files):,} files of {done.bytes:,} bytes purged"]
-    if not done.files:
-        words = ["there was nothing to purge"]
-    if done.revisions:
-        ends = dict.fromkeys((done.revisions[0], done.revisions[-1]))
-        words.append(f"revisions forgotten: {' to '.join(map(str, ends))}")
-    if done.finished:
-        words.append("what was deleted or half purged before is gone with it")
-    if done.files and isinstance(place_of(archive), str):
-        words.append("older versions of objects, if the bucket keeps any, are to be removed there")
-    if done.young:
-        words.append(f"{len(done.young):,} files of no revision stay for a day: purge again then")
-    return "; ".join(words)
+    report.say(f"{shown(output)}: {counted(done.images, 'image')} saved, none lost")
 
 
 def _words(change: dict[str, object]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,12 +15,28 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from kinpack.archive.stores.table import STORES
+import kinpack
+from kinpack.archive.stores.table import STORES, is_sealed
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
+from kinpack.integrations.unpacking import Unsafe
+from kinpack.pictures import reading
 from kinpack.pictures.reading import Damaged, SampleRange
+from kinpack.sources.folders import Patterns
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
+
+
+def paths(incomplete: str) -> list[str]:
+    """The paths that begin so, for shells that complete a word; folders with "/" at their ends."""
+    folder, slash, begin = incomplete.rpartition("/")
+    with suppress(OSError), os.scandir(folder + slash or ".") as entries:
+        return sorted(
+            f"{folder}{slash}{entry.name}{'/' * entry.is_dir()}"
+            for entry in entries
+            if entry.name.startswith(begin) and (begin or not entry.name.startswith("."))
+        )
+    return []
 
 
 def _schemes(*, new: bool) -> str:
@@ -33,6 +51,7 @@ ArchiveArgument: TypeAlias = Annotated[
         metavar="ARCHIVE",
         help=f"A folder, or an address that begins with {_schemes(new=True)}. Commands that read "
         f"also take a sealed archive, or its address ({_schemes(new=False)}).",
+        autocompletion=paths,
     ),
 ]
 At: TypeAlias = Annotated[
@@ -45,13 +64,14 @@ Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="A folder of pictures, picture files, or a data set (a folder of Parquet files, or "
-        "OWNER/NAME of the Hugging Face hub).",
+        help="Folders of pictures, picture files, tar or zip files, an archive to be coded anew, "
+        "or a data set (a folder of Parquet files, or OWNER/NAME of the Hugging Face hub).",
+        autocompletion=paths,
     ),
 ]
 
 
-def _local(path: Path) -> Path:
+def local(path: Path | None) -> Path | None:
     """Refuse an address where only a path will do."""
     scheme, colon, _ = str(path).partition(":/")
     if scheme and colon and scheme.lower() in STORES:
@@ -61,7 +81,7 @@ def _local(path: Path) -> Path:
 
 Output: TypeAlias = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="PATH", help="What to write.", callback=_local),
+    typer.Option("--output", "-o", metavar="PATH", help="What to write.", callback=local),
 ]
 ArchiveOutput: TypeAlias = Annotated[
     str,
@@ -110,16 +130,48 @@ MaxBytes: TypeAlias = Annotated[
         "codec and describer not counted, such as 500k, 20M or 1.5G. Reads the pictures twice.",
     ),
 ]
+
+
+def picture_size(text: str) -> reading.Size:
+    """Read what pictures are reduced to: 256, short:256 or 800x600; 0 leaves them.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    box = re.fullmatch(r"(\d+)[x×](\d+)", text, re.ASCII)
+    size: reading.Size = text
+    if text.isascii() and text.isdigit():
+        size = int(text)
+    elif box:
+        size = int(box[1]), int(box[2])
+    if size != 0:
+        try:
+            reading.check_size(size, KinpackError)
+        except KinpackError as error:
+            raise typer.BadParameter(
+                f"{text!r} is no size; write 256, short:256 or 800x600"
+            ) from error
+    return size
+
+
 Size: TypeAlias = Annotated[
-    int | None,
+    Any,
     typer.Option(
         metavar="N",
-        min=0,
-        help="Reduce larger pictures to this longest side, in pixels; 0 leaves them.",
+        parser=picture_size,
+        help="Reduce larger pictures to this longest side, in pixels, with short:N to this "
+        "shortest one, with WxH into this box; 0 leaves them.",
+        show_default=False,
     ),
 ]
 Split: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Take one split of a data set.")
+]
+PictureColumn: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--column", metavar="NAME", help="Take the pictures of this column of a data set."
+    ),
 ]
 Classic: TypeAlias = Annotated[
     target.Classic,
@@ -157,6 +209,23 @@ Exclude: TypeAlias = Annotated[
     typer.Option(
         metavar="PATTERN",
         help="Leave out files and folders that match; may be given several times.",
+    ),
+]
+Prefix: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="What all ids are to begin with: beach/ gives what lies in a folder beach that name, "
+        "and that label.",
+        show_default=False,
+    ),
+]
+Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Ids are paths below this folder.  [default: the SOURCE, of several their common "
+        "folder]",
     ),
 ]
 DamagedOption: TypeAlias = Annotated[
@@ -238,6 +307,14 @@ Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
 ]
+UnsafeOption: TypeAlias = Annotated[
+    Unsafe,
+    typer.Option(
+        "--unsafe",
+        help="Of images whose ids not every system takes for a file, give the files like names, "
+        "leave them out, or refuse all.",
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 
 
@@ -247,39 +324,81 @@ class Choice:
 
     Attributes:
         split: the one split of a data set to take.
+        column: of a data set, the one that holds the pictures.
         include: patterns of which a file of a folder must match one.
         exclude: patterns of which it must match none.
+        prefix: what all ids begin with.
+        root: the folder that ids of files are paths below.
         damaged: what is done with files that are cut short.
         sample_range: grey samples that become black and white.
     """
 
     split: str | None = None
+    column: str | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    prefix: str = ""
+    root: Path | None = None
     damaged: Damaged = "keep"
     sample_range: SampleRange = "auto"
 
 
+def _is_archive(text: str) -> bool:
+    """Whether a source is an archive of kinpack, to be coded anew."""
+    path = Path(text)
+    if "://" in text:
+        return text.partition("://")[0].lower() in STORES
+    folders = all((path / name).is_dir() for name in ("manifests", "codecs"))
+    if folders or not (path.is_file() and is_sealed(path)):
+        return folders
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as files:
+        return any(name.startswith("manifests/") for name in files.namelist())
+    return False
+
+
+def _open_archive(text: str, choice: Choice, size: reading.Size | None) -> Source:
+    """The images of an archive, which stays open for as long as the command runs."""
+    from kinpack.archive.adding.stored_source import StoredSource
+
+    if choice.split is not None or choice.root is not None:
+        raise typer.BadParameter("--split and --root are for other sources than archives")
+    return StoredSource(
+        kinpack.Archive.open(text),
+        reading.Reading(size=size or None),
+        Patterns(include=choice.include, exclude=choice.exclude),
+        choice.prefix,
+    )
+
+
 def open_together(
-    source: Sequence[str], choice: Choice, *, size: int | None, columns: Sequence[str] = ()
+    source: Sequence[str],
+    choice: Choice,
+    *,
+    size: reading.Size | None,
+    columns: Sequence[str] = (),
 ) -> Source:
-    """Open what was named as one collection: one source of any sort, or several files.
+    """Open what was named as one collection: one source of any sort, or several files and folders.
 
     Args:
         source: the words of the command line.
         choice: what of it is taken, and how.
-        size: longest side in pixels; None or 0 leaves pictures as they are.
+        size: what larger pictures are reduced to; None or 0 leaves them as they are.
         columns: what else is kept of each picture.
 
     Raises:
         KinpackError: as ``open_source``.
     """
+    if len(source) == 1 and _is_archive(source[0]):
+        return _open_archive(source[0], choice, size)
     return open_source(
         source[0] if len(source) == 1 else source,
         size=size or None,
         split=choice.split,
+        column=choice.column,
         include=choice.include,
         exclude=choice.exclude,
+        prefix=choice.prefix,
+        root=choice.root,
         damaged=choice.damaged,
         sample_range=choice.sample_range,
         columns=columns,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from itertools import islice
@@ -16,7 +17,7 @@ import kinpack
 from kinpack.archive.revisions.stored_codec import DEFAULT
 from kinpack.archive.searching.finer import finer_column
 from kinpack.cli.describing import warn_of_few_bits
-from kinpack.cli.learning import learn_from, work_beside
+from kinpack.cli.learning import LEFT_OUT, learn_from, work_beside
 from kinpack.cli.options import (
     ArchiveArgument,
     ArchiveOutput,
@@ -31,8 +32,11 @@ from kinpack.cli.options import (
     Metadata,
     MinPsnr,
     OnDuplicate,
+    PictureColumn,
+    Prefix,
     Quality,
     Range,
+    Root,
     Size,
     SkipBroken,
     Sources,
@@ -42,18 +46,18 @@ from kinpack.cli.options import (
     open_together,
     refuse_several,
 )
-from kinpack.cli.reporting import Report
+from kinpack.cli.reporting import Report, counted
 from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
+from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
 from kinpack.sources.metadata import unmatched_of, with_metadata
 from kinpack.sources.opening import left_out_of, subset
 
+ORIGINALS = 4.0
+"""Megapixels from which on pictures are taken for those of a camera."""
 SEEN = 16
 """Pictures that a codec is chosen by."""
-
-LEFT_OUT = 3
-"""The exit code of a command that has done its work, but for pictures that cannot be read."""
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.addition import AddReport
@@ -100,11 +104,14 @@ def pack(
     max_bytes: MaxBytes = None,
     size: Size = None,
     split: Split = None,
+    column: PictureColumn = None,
     classic: Classic = "auto",
     effort: Effort = "default",
     on_duplicate: OnDuplicate = "error",
     include: Include = None,
     exclude: Exclude = None,
+    prefix: Prefix = "",
+    root: Root = None,
     damaged: DamagedOption = "keep",
     sample_range: Range = "auto",
     columns: Columns = "none",
@@ -141,8 +148,11 @@ def pack(
     refuse_several(skip_broken=skip_broken or None, strict=strict or None)
     choice = Choice(
         split=split,
+        column=column,
         include=include or (),
         exclude=exclude or (),
+        prefix=prefix,
+        root=root,
         damaged=damaged,
         sample_range=sample_range,
     )
@@ -161,14 +171,17 @@ def pack(
             size=size,
             choice=choice,
             minutes=minutes,
-            skip_broken=broken is not _OfBroken.STOP,
+            skip_broken=broken.is_skipped,
             threads=threads,
         )
         shutil.rmtree(work_beside(place))
     elif codec is None:
-        loaded = kinpack.Codec.suiting(_spread(images), asked)
+        seen = _spread(images)
+        loaded = kinpack.Codec.suiting(seen, asked)
+        _warn_of_originals(report, images, seen)
     else:
         loaded = kinpack.Codec.load(codec)
+        _warn_of_originals(report, images, _spread(images, 3))
     finders = [kinpack.Describer.load(one) for one in describer or [DEFAULT] if one != "none"]
     noted = {
         "codec": loaded.name,
@@ -187,12 +200,15 @@ def pack(
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
     with kinpack.Archive.create(output, loaded, describer=named, metadata=noted) as archive:
-        with report.meters("measuring", "packing", total=len(images)) as (measuring, packing):
+        with (
+            broken.told(),
+            report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
+        ):
             added = archive.add(
                 images,
                 asked,
                 on_duplicate=on_duplicate,
-                skip_broken=broken is not _OfBroken.STOP,
+                skip_broken=broken.is_skipped,
                 progress=packing,
                 measuring=measuring,
             )
@@ -217,6 +233,7 @@ def add(
     min_psnr: MinPsnr = None,
     size: Size = None,
     split: Split = None,
+    column: PictureColumn = None,
     effort: Annotated[
         target.Effort | None,
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
@@ -224,6 +241,8 @@ def add(
     on_duplicate: OnDuplicate = "error",
     include: Include = None,
     exclude: Exclude = None,
+    prefix: Prefix = "",
+    root: Root = None,
     damaged: Annotated[
         Damaged | None,
         typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
@@ -250,6 +269,7 @@ def add(
     with kinpack.Archive.open(archive) as opened:
         noted = opened.manifest.metadata
         size = noted.get("size") if size is None else size
+        size = tuple(size) if isinstance(size, list) else size
         if quality is None and min_psnr is None:
             if "max_bytes" in noted:
                 raise ArchiveError(
@@ -259,8 +279,11 @@ def add(
             min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
         choice = Choice(
             split=split,
+            column=column,
             include=include or (),
             exclude=exclude or (),
+            prefix=prefix,
+            root=root,
             damaged=damaged or noted.get("damaged", "keep"),
             sample_range=sample_range or noted.get("range", "auto"),
         )
@@ -268,7 +291,7 @@ def add(
         images = open_together(source, choice, size=size, columns=columns)
         images = _joined(report, images, metadata)
         broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
-        with report.meter("adding", len(images)) as meter:
+        with broken.told(), report.meter("adding", len(images)) as meter:
             added = opened.add(
                 images,
                 quality=quality,
@@ -277,7 +300,7 @@ def add(
                 effort=effort or noted.get("effort", "default"),
                 threads=threads,
                 on_duplicate=on_duplicate,
-                skip_broken=broken is not _OfBroken.STOP,
+                skip_broken=broken.is_skipped,
                 progress=meter.advance,
             )
         _warn(report, images, added)
@@ -289,6 +312,7 @@ class _OfBroken(Enum):
     """What a picture that cannot be read comes to."""
 
     STOP = "nothing is kept"
+    ONLY = "nothing is kept, since there was nothing else"
     TELL = "it is left out, and the exit code says so"
     ACCEPT = "it is left out"
 
@@ -297,7 +321,27 @@ class _OfBroken(Enum):
         """What the options ask for; a single picture stops, since nothing else is left."""
         if skip:
             return cls.ACCEPT
-        return cls.STOP if strict or len(images) == 1 else cls.TELL
+        if strict:
+            return cls.STOP
+        return cls.ONLY if len(images) == 1 else cls.TELL
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A block in which the error that stops the work names the option that would not stop."""
+        try:
+            yield
+        except ImageError as error:
+            if self is not _OfBroken.STOP:
+                raise
+            raise ImageError(
+                f"{error}; without --strict, or with --skip-broken, it is left out, and all others "
+                "are taken"
+            ) from error
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether such a picture is left out, and others are taken."""
+        return self in (_OfBroken.TELL, _OfBroken.ACCEPT)
 
     def leave(self, added: AddReport) -> None:
         """Exit with the code that tells of pictures left out, if there are some."""
@@ -315,14 +359,24 @@ def _joined(report: Report, images: Source, metadata: Path | None) -> Source:
     return found
 
 
-def _spread(images: Source) -> list[Image]:
+def _spread(images: Source, most: int = SEEN) -> list[Image]:
     """Some pictures of a collection, evenly spread over it; those that cannot be read left out."""
-    step = max(1, len(images) // SEEN)
+    step = max(1, len(images) // most)
     found = []
-    for item in islice(images, 0, SEEN * step, step):
+    for item in islice(images, 0, most * step, step):
         with suppress(ImageError):
             found.append(item.load())
     return found
+
+
+def _warn_of_originals(report: Report, images: Source, seen: Sequence[Image]) -> None:
+    """Tell what packing whole pictures of a camera means, where these are such."""
+    megapixels = sorted(image.shape[0] * image.shape[1] / 1e6 for image in seen)
+    if megapixels and (median := megapixels[len(megapixels) // 2]) >= ORIGINALS:
+        report.warn(
+            f"{images.name}: pictures of {median:.1f} megapixels are packed whole, which takes "
+            "seconds each: --size 2048 reduces them, and kinpack estimate tells what either takes"
+        )
 
 
 def _place(output: str) -> Path:
@@ -339,6 +393,19 @@ def _warn(report: Report, images: Source, added: AddReport) -> None:
     """Tell of what was not taken, and of what was taken in part."""
     if left_out := left_out_of(images):
         report.warn(f"{images.name}: left out: {left_out}")
+    if added.unsafe:
+        name = added.unsafe[0]
+        report.warn(
+            f"{counted(len(added.unsafe), 'name')} that not every system takes for a file, as "
+            f"{shown(name)}, which {fault_of(name)}; unpack gives such files others, mv the images"
+        )
+    if added.repeated:
+        name, same = added.repeated[0]
+        report.warn(
+            f"{counted(len(added.repeated), 'image')} stored already under another name, as "
+            f"{shown(name)}, which is {shown(same)}; --root or --prefix gives former names again, "
+            "dedup finds copies"
+        )
     for name, share in added.damaged:
         report.warn(f"cut short, and taken: {name}: {_share(share)}")
     for _, reason in added.broken:
@@ -356,7 +423,7 @@ def _report_added(
     report: Report, archive: kinpack.Archive, images: Source, added: AddReport
 ) -> None:
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
-    words = [f"{added.added:,} images added"]
+    words = [f"{counted(added.added, 'image')} added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
     words += [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
@@ -365,6 +432,7 @@ def _report_added(
         **asdict(added),
         "broken": [{"id": name, "reason": reason} for name, reason in added.broken],
         "damaged": [{"id": name, "missing": share} for name, share in added.damaged],
+        "repeated": [{"id": name, "same_as": same} for name, same in added.repeated],
         "left_out": left_out_of(images).to_dict(),
     }
     if added.lowest_psnr is not None and added.mean_psnr is not None:
@@ -376,6 +444,6 @@ def _report_added(
     )
     report.done(
         {**facts, **archive.info()} if report.json else None,
-        f"{shown(archive.path)}: {', '.join(words)}; {added.images:,} images in {added.bytes:,} "
-        f"bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
+        f"{shown(archive.path)}: {', '.join(words)}; {counted(added.images, 'image')} in "
+        f"{added.bytes:,} bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
     )

@@ -37,6 +37,7 @@ class Program(TyperGroup):
         **extra: Any,
     ) -> NoReturn:
         """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+        self._main_shell_completion(extra, "kinpack", complete_var)
         words = list(sys.argv[1:] if args is None else args)
         end = words.index("--") if "--" in words else len(words)
         kept = [word for word in words[:end] if word != "--debug"] + words[end:]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
 import typer
 
@@ -100,7 +101,8 @@ class Report:
         if self.json or self.quiet:
             yield Meter()
         elif not sys.stderr.isatty():
-            yield _Lines(doing, total)
+            with _Lines(doing, total) as lines:
+                yield lines
         else:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -189,20 +191,29 @@ class _Lines(Meter):
 
     def __init__(self, doing: str, total: int | None) -> None:
         self._doing, self._total, self._count = doing, total, 0
-        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._begun, self._moved = time.monotonic(), ""
+        self._done = threading.Event()
+        self._printing = threading.Thread(target=self._print, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._printing.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._printing.join()
 
     def advance(self, count: int) -> None:
         self._count += count
-        of = "" if self._total is None else f" of {self._total:,}"
-        self._print(f"{self._count:,}{of} images")
 
     def move(self, share: float, text: str) -> None:
-        self._print(f"{share:.0%}, {text}")
+        self._moved = f"{share:.0%}, {text}"
 
-    def _print(self, status: str) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + SECONDS_BETWEEN_LINES
+    def _print(self) -> None:
+        """Print a line whenever its time has come, also while one picture takes long."""
+        while not self._done.wait(SECONDS_BETWEEN_LINES):
+            seconds = time.monotonic() - self._begun
+            status = self._moved or told_pace(self._count, self._total, seconds)
             typer.echo(f"kinpack: {self._doing}: {status}", err=True)
 
 
@@ -211,14 +222,51 @@ class _Bar(Meter):
 
     def __init__(self, bar: Progress, task: TaskID, total: int | None) -> None:
         self._bar, self._task, self._total, self._count = bar, task, total, 0
+        self._begun = time.monotonic()
 
     def advance(self, count: int) -> None:
         self._count += count
         status = f"{self._count:,}" + ("" if self._total is None else f"/{self._total:,}")
+        status += f", {_rate(self._count, time.monotonic() - self._begun)}"
         self._bar.update(self._task, completed=self._count, status=status)
 
     def move(self, share: float, text: str) -> None:
         self._bar.update(self._task, completed=share * (self._total or 0), status=text)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: "1 image", "1,200 images"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def told_pace(count: int, total: int | None, seconds: float) -> str:
+    """How far a job has come, how fast it goes, and how long it will take.
+
+    Args:
+        count: images that are done.
+        total: how many there are, None where that is not known.
+        seconds: since it began.
+    """
+    words = [f"{count:,}{'' if total is None else f' of {total:,}'} images"]
+    if count:
+        words.append(_rate(count, seconds))
+        if total is not None:
+            words.append(f"{duration(max(0, total - count) * seconds / count)} left")
+    return ", ".join(words)
+
+
+def _rate(count: int, seconds: float) -> str:
+    """Images a second, or seconds for an image, whichever is more than one."""
+    rate = count / max(seconds, 1e-3)
+    return f"{rate:,.1f} a second" if rate >= 1 or not count else f"{1 / rate:,.1f} s each"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, as "40 s", "12 min" or "3 h 05 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02} min"
 
 
 def one_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, At, Force, Where
+from kinpack.cli.options import ArchiveArgument, At, Force, Where, paths
 from kinpack.cli.reporting import Report, known
 from kinpack.cli.showing import Html, Sheet, refuse_looks, write_looks
 from kinpack.column_types import json_value
@@ -37,6 +38,7 @@ def search(
         typer.Argument(
             metavar="QUERY",
             help="A picture file, or id:NAME of an image inside; several find what is near to all.",
+            autocompletion=paths,
         ),
     ] = None,
     unlike: Annotated[
@@ -191,7 +193,16 @@ def search(
 
 def _example(text: str) -> Example:
     """The example that a word of the command line names."""
-    return text.removeprefix(_ID) if text.startswith(_ID) else load_image(text)
+    if text.startswith(_ID):
+        return text.removeprefix(_ID)
+    try:
+        return load_image(text)
+    except ImageError as error:
+        if os.path.lexists(text):
+            raise
+        raise ImageError(
+            f"{error}; an image that the archive holds is named {shown(_ID + text)}"
+        ) from error
 
 
 def _strip(named: Sequence[str], asked: Query, hits: Sequence[Hit]) -> Strip:

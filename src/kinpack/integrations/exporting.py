@@ -20,7 +20,7 @@ from kinpack.archive.stores.staged_file import staged_folder
 from kinpack.arguments import path_of
 from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, MissingExtraError, shown
-from kinpack.integrations.unpacking import FileFormat, unpack
+from kinpack.integrations.unpacking import FileFormat, Unsafe, unpack
 from kinpack.limits import batches
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.progress import Progress
@@ -43,6 +43,7 @@ def export(
     form: Form,
     *,
     format: FileFormat = "png",  # noqa: A002 (the name that Pillow and the command line use)
+    unsafe: Unsafe = "rename",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> int:
@@ -67,6 +68,7 @@ def export(
         form: of the data set.
         format: of the pictures: ``png``, ``webp`` (both lossless), ``jpeg``, or ``stored``, as
             for ``unpack``.
+        unsafe: of an image folder, what happens to ids that are no safe paths, as for ``unpack``.
         threads: for decoding; by default as many as suit the machine.
         progress: called with the number of images just written.
 
@@ -91,7 +93,13 @@ def export(
                 raise ArchiveError(f"{shown(root)}: this path exists; name a new folder")
             names = [_class_path(reader, entry) for entry in reader.entries()]
             return unpack(
-                reader, root, format=format, names=names, threads=threads, progress=progress
+                reader,
+                root,
+                format=format,
+                names=names,
+                unsafe=unsafe,
+                threads=threads,
+                progress=progress,
             )
         with staged_folder(root) as (part, within):
             pictures = _pictures(reader, format, threads, progress)

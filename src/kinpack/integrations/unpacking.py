@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
-import unicodedata
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
@@ -27,6 +25,7 @@ from kinpack.archive.stores.system_errors import refusal
 from kinpack.arguments import path_of
 from kinpack.column_types import Schema, json_value
 from kinpack.errors import ArchiveError, shown
+from kinpack.file_names import NAME_BYTES, fault_of, safe_name, same_file
 from kinpack.pictures.formats import PICTURE_SUFFIXES
 from kinpack.pictures.images import Image
 from kinpack.pictures.picture_writing import Format, encode_image
@@ -36,20 +35,13 @@ TABLE = "labels.csv"
 """The table of an unpacked archive, one row an image: ``file``, ``id``, ``label``, and what else
 is known of it."""
 
+Unsafe: TypeAlias = Literal["rename", "skip", "refuse"]
+"""What happens to an id that is no path which is safe on every system."""
+
 FileFormat: TypeAlias = Format | Literal["stored"]
 """A format of pictures that are written; ``stored`` is each image's own, AVIF, WebP or PNG."""
 
 _SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_DRIVE = re.compile(r"[A-Za-z]:")
-# Names that Windows gives to devices in every folder, whatever their suffix.
-_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d¹²³])\s*(\..*)?", re.I)
-# Windows drops these at the end of a name.
-_DROPPED = " ."
-# What file systems hold: a name of 255 bytes, with room for a suffix and a number; a path.
-_NAME_BYTES = 240
-_PATH_BYTES = 3000
-_DEEPEST = 64
 # Most that waits to be written.
 _WAITING_BYTES = 64 << 20
 _WAITING = 64
@@ -61,6 +53,7 @@ def unpack(
     *,
     format: FileFormat = "png",  # noqa: A002 (the name that Pillow and the command line use)
     names: Sequence[str] | None = None,
+    unsafe: Unsafe = "rename",
     force: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -74,6 +67,9 @@ def unpack(
         folder: where to; it is made if it is missing.
         format: of the files: ``png``, ``webp`` (both lossless) or ``jpeg``.
         names: what the files are named after, in the order of positions; by default the ids.
+        unsafe: what happens to images whose ids are no paths below a folder that are safe on every
+            system: ``rename`` gives their files a like name, which the table tells, ``skip`` leaves
+            them out, ``refuse`` refuses all.
         force: whether the folder may hold something; files of the same names are replaced then.
         threads: for decoding and writing; by default as many as suit the machine.
         progress: called with the number of images just written.
@@ -91,15 +87,16 @@ def unpack(
     with opened(archive) as reader:
         ids = reader.ids
         suffixes = _suffixes(reader, format)
-        files = file_names(ids if names is None else names, suffixes, where=reader.where)
+        wanted = ids if names is None else names
+        files = file_names(wanted, suffixes, where=reader.where, unsafe=unsafe)
         with _prepared(root, force) as within:
-            for folder_name in sorted({file.rpartition("/")[0] for file in files}):
+            for folder_name in sorted({file.rpartition("/")[0] for file in files if file}):
                 with _told(root / folder_name), _below(within, folder_name):
                     pass
             write = partial(_write, root, within)
             _write_files(_pictures(reader, format, threads), files, write, threads, progress)
         _write_table(root / TABLE, files, reader.entries(), reader.columns)
-    return len(files)
+    return len(files) - files.count(None)
 
 
 def _suffixes(reader: Reader, picture: FileFormat) -> list[str]:
@@ -135,7 +132,7 @@ def _encoded(image: Image, picture: Format, where: str) -> bytes:
 
 def _write_files(
     pictures: Iterator[tuple[Callable[[str], bytes], int]],
-    files: Sequence[str],
+    files: Sequence[str | None],
     write: Callable[[str, Callable[[str], bytes]], None],
     threads: int | None,
     progress: Progress | None,
@@ -146,6 +143,8 @@ def _write_files(
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
         try:
             for file, (make, n_bytes) in zip(files, pictures, strict=True):
+                if file is None:
+                    continue
                 waiting.append((pool.submit(write, file, make), n_bytes))
                 waiting_bytes += n_bytes
                 while len(waiting) > _WAITING or waiting_bytes > _WAITING_BYTES:
@@ -157,7 +156,9 @@ def _write_files(
             raise
 
 
-def file_names(ids: Sequence[str], suffixes: Sequence[str], *, where: str) -> list[str]:
+def file_names(
+    ids: Sequence[str], suffixes: Sequence[str], *, where: str, unsafe: Unsafe = "refuse"
+) -> list[str | None]:
     """Name the files that ids become: their paths below the folder, with "/" between.
 
     The suffix of a picture gives way to that of its file. Where ids would then share a file,
@@ -169,31 +170,42 @@ def file_names(ids: Sequence[str], suffixes: Sequence[str], *, where: str) -> li
         ids: of the images, in the order of positions.
         suffixes: of the files, one for each, as ``.png``.
         where: what messages call the archive.
+        unsafe: what happens to ids that are no paths below a folder that are safe on every system;
+            one that is skipped gets no name.
 
     Raises:
-        ArchiveError: an id is no path below a folder that is safe on every system.
+        ArchiveError: there is such an id, and all are to be refused.
     """
-    for name in ids:
-        if fault := _fault(name):
-            raise ArchiveError(
-                f"{where}: the id {_short(name)} {fault}: no safe path to unpack to; fetch such "
-                "images one by one: kinpack get ARCHIVE ID -o FILE"
-            )
+    if unsafe not in get_args(Unsafe):
+        raise ArchiveError(f"unsafe is {unsafe!r}; it is one of {', '.join(get_args(Unsafe))}")
+    faults = {i: fault for i, fault in enumerate(map(_fault, ids)) if fault}
+    if faults and unsafe == "refuse":
+        place, fault = next(iter(faults.items()))
+        raise ArchiveError(
+            f"{where}: the id {_short(ids[place])} {fault}: no safe path to unpack to; choose "
+            "--unsafe rename or --unsafe skip"
+        )
+    if faults and unsafe == "skip":
+        kept = [i for i in range(len(ids)) if i not in faults]
+        some = file_names([ids[i] for i in kept], [suffixes[i] for i in kept], where=where)
+        named = dict(zip(kept, some, strict=True))
+        return [named.get(i) for i in range(len(ids))]
+    ids = [_safe(name) if i in faults else name for i, name in enumerate(ids)]
     short = [_without_suffix(name) + suffix for name, suffix in zip(ids, suffixes, strict=True)]
-    often = Counter(map(_key, short))
+    often = Counter(map(same_file, short))
     wanted = [
-        file if often[_key(file)] == 1 else name + suffix
+        file if often[same_file(file)] == 1 else name + suffix
         for name, file, suffix in zip(ids, short, suffixes, strict=True)
     ]
-    taken = {_key(TABLE), *map(_key, _folders(wanted))}
+    taken = {same_file(TABLE), *map(same_file, _folders(wanted))}
     numbers: dict[str, int] = {}  # the last that was given: many equal ids take no longer each
-    files = []
+    files: list[str | None] = []
     for file, suffix in zip(wanted, suffixes, strict=True):
-        chosen, key = file, _key(file)
-        while _key(chosen) in taken:
+        chosen, key = file, same_file(file)
+        while same_file(chosen) in taken:
             numbers[key] = numbers.get(key, 1) + 1
             chosen = f"{file.removesuffix(suffix)}~{numbers[key]}{suffix}"
-        taken.add(_key(chosen))
+        taken.add(same_file(chosen))
         files.append(chosen)
     return files
 
@@ -205,41 +217,28 @@ def _without_suffix(name: str) -> str:
 
 def _short(name: str) -> str:
     """An id for messages, however long it is."""
-    return repr(name) if len(name) <= _NAME_BYTES else f"{name[:_NAME_BYTES]!r}…"
+    return repr(name) if len(name) <= NAME_BYTES else f"{name[:NAME_BYTES]!r}…"
 
 
 def _fault(name: str) -> str | None:
-    """Why an id is no safe path below a folder, if it is not."""
-    parts = name.split("/")
-    if name.startswith("/"):
-        return "is an absolute path"
-    if ".." in parts:
-        return "leads upward"
-    if not all(part.rstrip(_DROPPED) for part in parts):
-        return "has an empty part"
-    try:
-        sizes = [len(part.encode()) for part in parts]
-    except UnicodeEncodeError:
-        return "is no valid Unicode text"
-    if max(sizes) > _NAME_BYTES or sum(sizes) > _PATH_BYTES or len(parts) > _DEEPEST:
-        return "is longer or deeper than paths can be"
-    if _DRIVE.match(name):
-        return "begins with a drive letter"
-    if "\\" in name or _CONTROL.search(name):
-        return "holds a backslash or a control character"
-    if any(_DEVICE.fullmatch(part) for part in parts):
-        return "holds a name reserved for a device"
-    if _key(parts[0]) == _key(TABLE):
-        return "has the name of the table of labels"
-    return None
+    """Why an id is no safe path beside the table of labels, if it is not."""
+    return fault_of(name) or ("has the name of the table of labels" if _is_table(name) else None)
 
 
-def _key(file: str) -> str:
-    """What two files share that cannot be told apart on every file system."""
-    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
-    if not any(f"{end}/" in f"{text}/" for end in _DROPPED):
-        return text
-    return "/".join(part.rstrip(_DROPPED) for part in text.split("/"))
+def _safe(name: str) -> str:
+    """A safe path beside the table of labels, as like an id as can be."""
+    safe = safe_name(name)
+    return f"_{safe}" if _is_table(safe) else safe
+
+
+def unsafe_ids(ids: Iterable[str]) -> list[str]:
+    """The ids that are no safe paths to unpack to."""
+    return [name for name in ids if _fault(name)]
+
+
+def _is_table(name: str) -> bool:
+    """Whether an id is that of the table of labels, or lies below it."""
+    return same_file(name.partition("/")[0]) == same_file(TABLE)
 
 
 def _folders(files: Iterable[str]) -> set[str]:
@@ -323,7 +322,7 @@ def _settle(waiting: deque[tuple[Future[None], int]], progress: Progress | None)
 
 
 def _write_table(
-    path: Path, files: Sequence[str], entries: Iterable[ImageEntry], schema: Schema
+    path: Path, files: Sequence[str | None], entries: Iterable[ImageEntry], schema: Schema
 ) -> None:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -331,6 +330,7 @@ def _write_table(
     table.writerows(
         (name, entry.id, *map(_cell, entry.columns.values()))
         for name, entry in zip(files, entries, strict=True)
+        if name is not None
     )
     with staged_file(path, replace=True) as file:
         file.write(text.getvalue().encode())

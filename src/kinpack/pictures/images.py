@@ -33,7 +33,15 @@ from kinpack.pictures.decoding import (
     size_drawn_on_opening,
 )
 from kinpack.pictures.large_pictures import FILTER, GAP, alone_if_large, in_strips, is_large
-from kinpack.pictures.reading import Damaged, Reading, SampleRange, note_missing
+from kinpack.pictures.reading import (
+    Damaged,
+    Reading,
+    SampleRange,
+    Size,
+    doubled,
+    note_missing,
+    reduced,
+)
 from kinpack.pictures.sample_range import range_of
 
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -58,12 +66,13 @@ _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
     8: lambda image: image[:, ::-1].swapaxes(0, 1),
 }
+_TURNED = range(5, 9)  # that exchange width and height
 
 
 def load_image(
     source: str | os.PathLike[str] | bytes | PIL.Image.Image,
     *,
-    size: int | None = None,
+    size: Size | None = None,
     damaged: Damaged = "refuse",
     sample_range: SampleRange = "auto",
     where: str | None = None,
@@ -79,7 +88,8 @@ def load_image(
 
     Args:
         source: the path of a picture file, the bytes of one, or a Pillow image (left as it is).
-        size: the longest side in pixels that the result may have; a larger picture is reduced
+        size: the longest side in pixels that the result may have, ``(width, height)`` of a box that
+            is to hold it, or "short:N" for its shortest side; a larger picture is reduced
             (antialiased, alpha premultiplied), a smaller one is never enlarged.
         damaged: what is done with a JPEG or PNG file that is cut short: ``refuse`` it, or ``keep``
             what is there.
@@ -153,9 +163,8 @@ def _read(
     draft = file is not None and picture.format in ("JPEG", "MPO")
     _refuse_bomb(full, where)
     try:
-        if draft and size is not None and max(full) > 2 * size:
-            # Twice the target is left for the filter, as Pillow's own thumbnails do.
-            picture.draft(None, _reduced(full, 2 * size))
+        if draft and (least := _drafted(full, size)) is not None:
+            picture.draft(None, least)
         if file is None:
             picture.load()
         elif (missing := load_pixels(picture, file, reading.damaged, where)) is not None:
@@ -167,8 +176,9 @@ def _read(
         _refuse_bomb(full, where)
         if 0 in full:
             raise ImageError(f"{where}: {full[0]}×{full[1]} pixels hold nothing; leave it out")
-        upright = _UPRIGHT.get(_orientation(picture, where))
-        wanted = None if size is None or max(full) <= size else _reduced(full, size)
+        orientation = _orientation(picture, where)
+        upright = _UPRIGHT.get(orientation)
+        wanted = _wanted(full, size, turned=orientation in _TURNED)
         samples = range_of(picture, reading.sample_range, where)
         if is_large(picture.size):
             array = in_strips(picture, wanted, samples)
@@ -188,11 +198,21 @@ def _read(
     return validate_image(array, where)
 
 
-def _reduced(full: tuple[int, int], size: int) -> tuple[int, int]:
-    """Width and height of a picture whose longest side becomes ``size``: nearest, at least 1."""
-    longest = max(full)
-    width, height = ((2 * side * size + longest) // (2 * longest) for side in full)
-    return max(1, width), max(1, height)
+def _wanted(full: tuple[int, int], size: Size | None, *, turned: bool) -> tuple[int, int] | None:
+    """Width and height that a picture gets, as it lies in its file; None if it stays."""
+    made = reduced(*(full[::-1] if turned else full), size)
+    return made[::-1] if made is not None and turned else made
+
+
+def _drafted(full: tuple[int, int], size: Size | None) -> tuple[int, int] | None:
+    """The least size at which a JPEG may be decoded, whichever way it is turned; None for whole.
+
+    Twice the target is left for the filter, as Pillow's own thumbnails do.
+    """
+    both = [_wanted(full, doubled(size), turned=turned) for turned in (False, True)]
+    if both[0] is None or both[1] is None:
+        return None
+    return max(both[0][0], both[1][0]), max(both[0][1], both[1][1])
 
 
 def _orientation(picture: PIL.Image.Image, where: str) -> int:

@@ -64,6 +64,16 @@ class LeftOut:
     def __bool__(self) -> bool:
         return bool(self.kinds or self.hidden or self.folders or self.excluded)
 
+    def with_those_of(self, other: LeftOut, folder: str) -> LeftOut:
+        """What lies here and in another folder, of this name, is not taken in either."""
+        kinds = Counter(self.kinds) + Counter(other.kinds)
+        return LeftOut(
+            dict(sorted(kinds.items(), key=lambda one: (-one[1], not one[0], one[0]))),
+            self.hidden + other.hidden,
+            self.folders + tuple(f"{folder}/{name}" for name in other.folders),
+            self.excluded + other.excluded,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON values."""
         return {

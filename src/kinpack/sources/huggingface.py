@@ -37,6 +37,7 @@ _SPLIT_WORDS = {
     "evaluation": "test",
 }
 _ORDER = ("train", "validation", "test")
+_NAMES = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")  # img2dataset has jpg
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,13 @@ class _DatasetSource:
         *,
         reading: Reading,
         follow_paths: bool,
+        root: Path | None = None,
     ) -> None:
         self.name = name
         self._splits = splits
         self._columns = columns
         self._reading = reading
-        self._follow_paths = follow_paths
+        self._follow_paths, self._root = follow_paths, root
         if len(self) == 0:
             raise SourceError(f"no images in {name}: its table has no rows; check the files")
 
@@ -149,7 +151,7 @@ class _DatasetSource:
 
     def _label(self, value: Any, id_: str) -> str | None:
         classes = self._columns.classes
-        if value is None or (classes is not None and value == -1):  # −1 is the hub's "unknown"
+        if value is None or value == -1:  # −1 is the hub's "unknown"
             return None
         if classes is None:
             return str(value)
@@ -159,12 +161,23 @@ class _DatasetSource:
             )
         return classes[int(value)]
 
+    def _below(self, path: Any) -> Path | None:
+        """The file that a row names, if it lies in the data set's folder: others are private."""
+        if self._root is None or not isinstance(path, str) or "\0" in path:
+            return None
+        root = self._root.resolve()
+        file = (root / path).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+
     def _loader(self, picture: Any, id_: str) -> Callable[[], Image]:
         where = f"{self.name}: {id_}"
-        cell = picture if isinstance(picture, dict) else {"bytes": picture}
+        kind = "path" if isinstance(picture, str) else "bytes"
+        cell = picture if isinstance(picture, dict) else {kind: picture}
         data, path = cell.get("bytes"), cell.get("path")
         if data is None and path and self._follow_paths:
             return partial(read_image, path, self._reading, where=where)
+        if data is None and path and (file := self._below(path)):
+            return partial(read_image, file, self._reading, where=where)
         if data is None:
             return partial(refuse, f"{where}: the row holds no picture; leave it out")
         return partial(read_image, data, self._reading, where=where)
@@ -177,6 +190,7 @@ def open_tables(
     name: str,
     reading: Reading,
     split: str | None,
+    column: str | None = None,
     columns: Sequence[str] = (),
 ) -> Source:
     """Open a data set that lies on this machine as Parquet or Arrow files.
@@ -191,6 +205,7 @@ def open_tables(
         reading: how its pictures are read.
         split: the only split to take, or None for all: train, validation, test, then the others
             by name.
+        column: that holds the pictures; by default the only one that may.
         columns: names of those that are kept beside picture and label.
 
     Raises:
@@ -221,18 +236,23 @@ def open_tables(
     try:
         wanted = {one: by_split[one] for one in names if split in (None, one)}
         about = {one: [_about(path) for path in paths] for one, paths in wanted.items()}
-        found = _find_columns(next(iter(about.values()))[0][0], name, columns)
+        found = _find_columns(next(iter(about.values()))[0][0], name, column, columns)
         splits = [
             _Split(one, sum(rows for _, rows in about[one]), partial(_read, wanted[one], found))
             for one in wanted
         ]
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _unreadable(name, error) from error
-    return _DatasetSource(name, splits, found, reading=reading, follow_paths=False)
+    return _DatasetSource(name, splits, found, reading=reading, follow_paths=False, root=root)
 
 
 def open_hub(
-    name: str, *, reading: Reading, split: str | None, columns: Sequence[str] = ()
+    name: str,
+    *,
+    reading: Reading,
+    split: str | None,
+    column: str | None = None,
+    columns: Sequence[str] = (),
 ) -> Source:
     """Open a data set of the Hugging Face hub; it is fetched into the hub's own cache.
 
@@ -240,6 +260,7 @@ def open_hub(
         name: owner/name.
         reading: how its pictures are read.
         split: the only split to take, or None for all, in the data set's order.
+        column: that holds the pictures; by default the only one that may.
         columns: names of those that are kept beside picture and label.
 
     Raises:
@@ -263,7 +284,36 @@ def open_hub(
             f"({reason}); check the name, the split and the network"
         ) from error
     tables = {split: loaded} if split is not None else dict(loaded)
-    found = _find_columns(next(iter(tables.values())).features.arrow_schema, name, columns)
+    return _of_tables(tables, name, reading, column, columns)
+
+
+def open_dataset(
+    dataset: Any,
+    *,
+    reading: Reading,
+    split: str | None,
+    column: str | None,
+    columns: Sequence[str] = (),
+) -> Source:
+    """Open a ``datasets.Dataset``, or a ``DatasetDict`` of several splits."""
+    tables = (
+        dict(dataset) if isinstance(dataset, dict) else {str(dataset.split or "train"): dataset}
+    )
+    if split is not None and split not in tables:
+        raise SourceError(f"no split {split!r}; there are {', '.join(map(str, tables))}")
+    wanted = {one: table for one, table in tables.items() if split in (None, one)}
+    return _of_tables(wanted, "a data set", reading, column, columns)
+
+
+def _of_tables(
+    tables: dict[str, Any],
+    name: str,
+    reading: Reading,
+    column: str | None,
+    columns: Sequence[str],
+) -> Source:
+    schema = next(iter(tables.values())).features.arrow_schema
+    found = _find_columns(schema, name, column, columns)
     splits = [
         _Split(
             str(its_name),
@@ -290,12 +340,13 @@ def _place(file: PurePosixPath) -> tuple[str, str]:
     return "train", str(folder)
 
 
-def _find_columns(schema: Any, name: str, others: Sequence[str]) -> _Columns:
+def _find_columns(schema: Any, name: str, column: str | None, others: Sequence[str]) -> _Columns:
     """Find pictures and labels by the hub's description of the features, or else by their types.
 
     Args:
         schema: of the tables.
         name: of the data set, for messages.
+        column: that holds the pictures, if one was chosen.
         others: names of the columns that are kept beside.
     """
     import pyarrow as pa
@@ -309,6 +360,20 @@ def _find_columns(schema: Any, name: str, others: Sequence[str]) -> _Columns:
     pictures = [key for key in kinds if kinds[key] == "Image" and key in types] or [
         key for key, type_ in types.items() if pa.types.is_struct(type_) and "bytes" in type_.names
     ]
+    pictures = pictures or [
+        key for key, type_ in types.items() if key in _NAMES and _may_hold(type_, pa)
+    ]
+    if column is not None:
+        if column not in types:
+            raise SourceError(f"{name}: no column {column!r}; there are {', '.join(types)}")
+        pictures = [column]
+    if len(pictures) > 1:
+        pictures = [key for key in pictures if key in _NAMES][:1] or pictures
+    if len(pictures) > 1:
+        raise SourceError(
+            f"{name}: several columns hold pictures, {', '.join(pictures)}; choose one with "
+            "--column"
+        )
     if not pictures:
         raise SourceError(
             f"{name}: no column holds pictures, only {', '.join(types)}; give a data set with "
@@ -343,6 +408,12 @@ def _kept(column: str, types: Mapping[str, Any], is_class: bool, name: str) -> s
             f"{', '.join(TYPES)}: leave it out"
         )
     return of
+
+
+def _may_hold(type_: Any, pa: Any) -> bool:
+    """Whether a column of a type may hold pictures, or paths of some."""
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string)
+    return any(test(type_) for test in tests)
 
 
 def _about(path: Path) -> tuple[Any, int]:

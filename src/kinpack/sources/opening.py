@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.arguments import whole_number
 from kinpack.column_types import Schema
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
-from kinpack.pictures.reading import Damaged, Reading, SampleRange
+from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
 from kinpack.sources.file_columns import FileColumns
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
 from kinpack.sources.items import Item, Source, columns_of, ids_of, refuse
+from kinpack.sources.packed_files import PACKED, PackedSource
 
 Spec: TypeAlias = (
     str
@@ -46,11 +47,15 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def open_source(
     spec: Spec,
     *,
-    size: int | None = None,
+    size: Size | None = None,
     split: str | None = None,
+    column: str | None = None,
     labels: Sequence[object] | None = None,
+    ids: Sequence[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    prefix: str = "",
+    root: str | os.PathLike[str] | None = None,
     damaged: Damaged = "keep",
     sample_range: SampleRange = "auto",
     columns: Sequence[str] = (),
@@ -62,9 +67,10 @@ def open_source(
     ==========================  =====================================  ========================
     a folder with pictures      path below it, "/" between; sorted     first folder, if any
     a picture file              its file name                          none
-    a list of picture files     path below their common folder         first folder, if any
+    a list of files or folders  path below their common folder         first folder, if any
     an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
     a list of arrays or Pillow  "000000", "000001", …                  ``labels``
+    tar and zip files           path there, or the ``id`` in a json    first folder, or told
     a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
     "owner/name" of the hub     "<split>/<row>"                        name of the class
     ==========================  =====================================  ========================
@@ -78,11 +84,16 @@ def open_source(
 
     Args:
         spec: what to open; a ``Source`` is returned as it is.
-        size: longest side, in pixels, to which larger pictures are reduced.
+        size: longest side, in pixels, to which larger pictures are reduced, ``(width, height)`` of
+            a box that is to hold them, or "short:N" for the shortest side.
         split: the one split of a data set to take; by default all, in the data set's order.
-        labels: one label (or None) an array, for arrays only.
+        column: of a data set, the one that holds the pictures.
+        labels: one label (or None) an array, for arrays only; −1 stands for none.
+        ids: one id an array, for arrays only.
         include: patterns (``folders.Patterns``) of which a file of a folder must match one.
         exclude: patterns of which it must match none.
+        prefix: what all ids begin with; of files, "beach/" gives the label "beach", too.
+        root: of files and folders, the folder that ids are paths below.
         damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
             there, and notes the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
@@ -96,22 +107,55 @@ def open_source(
         MissingExtraError: a name of the hub without the ``datasets`` package.
     """
     if size is not None:
-        whole_number(size, "size", SourceError)
-    reading = Reading(size=size, damaged=damaged, sample_range=sample_range)
-    patterns = Patterns(include=include, exclude=exclude)
+        check_size(size, SourceError)
+    if not isinstance(prefix, str):
+        raise SourceError(f"the prefix is {prefix!r}; give a text, as 'beach/'")
+    source = _open(
+        spec,
+        Reading(size=size, damaged=damaged, sample_range=sample_range),
+        Patterns(include=include, exclude=exclude),
+        None if root is None else os.path.abspath(root),  # noqa: PTH100 (keeps links as they are)
+        split=split,
+        column=column,
+        labels=labels,
+        ids=ids,
+        columns=tuple(columns),
+    )
+    return _Prefixed(source, prefix) if prefix else source
+
+
+def _open(
+    spec: Spec,
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+    *,
+    split: str | None,
+    column: str | None,
+    labels: Sequence[object] | None,
+    ids: Sequence[str] | None,
+    columns: tuple[str, ...],
+) -> Source:
     if isinstance(spec, (str, os.PathLike)):
-        if labels is not None:
-            raise SourceError(f"{shown(spec)}: labels can be given for arrays only; leave them out")
-        return _open_path(spec, reading, patterns, split=split, columns=tuple(columns))
-    if include or exclude:
-        raise SourceError("patterns choose among the files of a folder; leave them out")
+        if labels is not None or ids is not None:
+            raise SourceError(
+                f"{shown(spec)}: labels and ids can be given for arrays only; leave them out"
+            )
+        return _open_path(
+            spec, reading, patterns, root, split=split, column=column, columns=columns
+        )
+    if hasattr(spec, "column_names") and hasattr(spec, "with_format"):  # a datasets.Dataset
+        from kinpack.sources.huggingface import open_dataset
+
+        return open_dataset(spec, reading=reading, split=split, column=column, columns=columns)
     if split is not None:
         raise SourceError(f"split {split!r}: only a data set has splits; leave it out")
     if isinstance(spec, Source):
-        if size is not None or labels is not None or columns:
+        if reading.size is not None or labels is not None or ids is not None or columns:
             raise SourceError(
                 f"{spec.name}: is open already; give size, labels and columns when opening it"
             )
+        _refuse_for_others(patterns, root)
         return spec
     if isinstance(spec, bytes) or not isinstance(spec, Iterable):
         raise SourceError(
@@ -121,12 +165,21 @@ def open_source(
     if len(given) == 0:
         raise SourceError("no images in an empty list or array; give at least one")
     if not all(isinstance(one, (str, os.PathLike)) for one in given):
+        _refuse_for_others(patterns, root)
         if columns:
             raise SourceError("arrays have no columns; give them in the columns of items")
-        return _ArraySource(given, labels=labels, reading=reading)
-    if labels is not None:
-        raise SourceError("labels can be given for arrays only; leave them out")
-    return _open_list(given, reading, tuple(columns))
+        return _ArraySource(given, labels=labels, ids=ids, reading=reading)
+    if labels is not None or ids is not None:
+        raise SourceError("labels and ids can be given for arrays only; leave them out")
+    return _open_list(given, reading, patterns, root, columns)
+
+
+def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
+    """See that nothing is asked that makes sense for files alone."""
+    if patterns.include or patterns.exclude:
+        raise SourceError("patterns choose among the files of a folder; leave them out")
+    if root is not None:
+        raise SourceError("a root is for ids of files; leave it out")
 
 
 def left_out_of(source: Source) -> LeftOut:
@@ -189,7 +242,7 @@ class _FileSource:
             known: dict[str, Any] = {}
             if self._files.groups and id_ == name:
                 load = partial(self._files.load, load, path, id_, known)
-            yield Item(id_, id_.partition("/")[0] if "/" in id_ else None, load, known)
+            yield Item(id_, _folder(id_), load, known)
 
 
 class _ArraySource:
@@ -202,6 +255,7 @@ class _ArraySource:
         images: npt.NDArray[Any] | list[Any],
         *,
         labels: Sequence[object] | None,
+        ids: Sequence[str] | None,
         reading: Reading,
     ) -> None:
         if isinstance(images, np.ndarray):
@@ -220,7 +274,11 @@ class _ArraySource:
                 )
         if labels is not None and len(labels) != len(images):
             raise SourceError(f"{len(labels)} labels for {len(images)} images; give one each")
-        self._images = images
+        if ids is not None and (len(ids) != len(images) or len(set(ids)) != len(ids)):
+            raise SourceError(
+                f"{len(set(ids))} ids for {len(images)} images; give each one of its own"
+            )
+        self._images, self._ids = images, ids
         self._labels = labels
         self._reading = reading
 
@@ -231,14 +289,14 @@ class _ArraySource:
     def ids(self) -> Iterator[str]:
         """The ids of all, in their order."""
         digits = max(6, len(str(len(self) - 1)))
-        return (f"{i:0{digits}}" for i in range(len(self)))
+        return iter(self._ids or (f"{i:0{digits}}" for i in range(len(self))))
 
     def __iter__(self) -> Iterator[Item]:
         for i, (id_, image) in enumerate(zip(self.ids, self._images, strict=True)):
             label = None if self._labels is None else self._labels[i]
             yield Item(
                 id_,
-                None if label is None else str(label),
+                None if label is None or is_none(label) else str(label),
                 partial(_from_memory, image, self._reading, f"image {i} of the arrays"),
             )
 
@@ -265,11 +323,45 @@ class _Subset:
         return islice(iter(self._source), self._first, self._last)
 
 
+class _Prefixed:
+    """Items of another source, whose ids begin with a text."""
+
+    def __init__(self, source: Source, prefix: str) -> None:
+        self.name = source.name
+        self.left_out = left_out_of(source)
+        self._source, self._prefix = source, prefix
+        self._by_folder = isinstance(source, _FileSource)
+        self.columns = columns_of(source)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all, in their order."""
+        return (self._prefix + name for name in ids_of(self._source))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._source:
+            name = self._prefix + item.id
+            yield replace(item, id=name, label=_folder(name) if self._by_folder else item.label)
+
+
+def _folder(name: str) -> str | None:
+    """The first folder of a path, which is the label of a picture file."""
+    return name.partition("/")[0] if "/" in name else None
+
+
+def is_none(label: object) -> bool:
+    """Tell whether a label is the number −1, which stands for none."""
+    return isinstance(label, (int, np.integer)) and int(label) == -1
+
+
 def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, where: str) -> Image:
     if isinstance(image, PIL.Image.Image):
         return read_image(image, reading, where=where)
     array = validate_image(image, where)
-    if reading.size is None or max(array.shape[:2]) <= reading.size:
+    if reduced(array.shape[1], array.shape[0], reading.size) is None:
         return array
     return read_image(to_pil(array), reading, where=where)
 
@@ -283,8 +375,10 @@ def _open_path(
     spec: str | os.PathLike[str],
     reading: Reading,
     patterns: Patterns,
+    root: str | None,
     *,
     split: str | None,
+    column: str | None,
     columns: tuple[str, ...],
 ) -> Source:
     path, where = Path(spec), shown(spec)
@@ -293,23 +387,36 @@ def _open_path(
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return _open_missing(spec, where, reading, split=split, columns=columns)
+        return _open_missing(spec, where, reading, split=split, column=column, columns=columns)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{where}: cannot be read ({reason}); check the path") from error
     if stat.S_ISDIR(mode):
-        return _open_folder(path, where, reading, patterns, split=split, columns=columns)
+        return _open_folder(
+            path, where, reading, patterns, root, split=split, column=column, columns=columns
+        )
+    if suffix_of(path.name) in PACKED and split is None and root is None:
+        return PackedSource(where, [path], reading, patterns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
+        _refuse_for_others(patterns, root)
         return open_tables(
-            path.parent, [path.name], name=where, reading=reading, split=split, columns=columns
+            path.parent,
+            [path.name],
+            name=where,
+            reading=reading,
+            split=split,
+            column=column,
+            columns=columns,
         )
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
+    if root is not None:
+        return _FileSource(where, root, [_below(root, str(path), where)], reading, columns)
     return _FileSource(where, str(path.parent), [path.name], reading, columns)
 
 
@@ -319,6 +426,7 @@ def _open_missing(
     reading: Reading,
     *,
     split: str | None,
+    column: str | None,
     columns: tuple[str, ...],
 ) -> Source:
     """Open a data set of the hub, if what is not on this machine can be the name of one."""
@@ -326,7 +434,7 @@ def _open_missing(
     if isinstance(spec, str) and named and not Path(spec).parent.exists():
         from kinpack.sources.huggingface import open_hub
 
-        return open_hub(spec, reading=reading, split=split, columns=columns)
+        return open_hub(spec, reading=reading, split=split, column=column, columns=columns)
     raise SourceError(
         f"{where}: no such file or folder; check the path (a data set of the Hugging Face hub "
         "is named owner/name)"
@@ -338,8 +446,10 @@ def _open_folder(
     where: str,
     reading: Reading,
     patterns: Patterns,
+    root: str | None,
     *,
     split: str | None,
+    column: str | None,
     columns: tuple[str, ...],
 ) -> Source:
     found = scan(str(path), patterns)
@@ -349,18 +459,27 @@ def _open_folder(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
         names = sorted(found.pictures, key=_utf8)
-        return _FileSource(where, str(path), names, reading, columns, found.left_out)
+        if root is None:
+            return _FileSource(where, str(path), names, reading, columns, found.left_out)
+        above = _below(root, str(path), where)
+        names = names if above == "." else [f"{above}/{name}" for name in names]
+        return _FileSource(where, root, names, reading, columns, found.left_out)
     if found.tables:
         from kinpack.sources.huggingface import open_tables
 
+        _refuse_for_others(patterns, root)
         return open_tables(
             path,
             sorted(found.tables),
             name=where,
             reading=reading,
             split=split,
+            column=column,
             columns=columns,
         )
+    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
+    if packed and split is None and root is None:
+        return PackedSource(where, packed, reading, patterns)
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
         f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
@@ -369,14 +488,51 @@ def _open_folder(
 
 
 def _open_list(
-    paths: Sequence[str | os.PathLike[str]], reading: Reading, columns: tuple[str, ...]
+    paths: Sequence[str | os.PathLike[str]],
+    reading: Reading,
+    patterns: Patterns,
+    root: str | None,
+    columns: tuple[str, ...],
 ) -> Source:
-    files = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
-    for file, given in zip(files, paths, strict=True):
-        if not os.path.lexists(file):
-            raise SourceError(f"{shown(given)}: no such file; check the path")
-        if os.path.isdir(file):  # noqa: PTH112
-            raise SourceError(f"{shown(given)}: a folder in a list of files; open it by itself")
-    root = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
-    names = [os.path.relpath(file, root).replace(os.sep, "/") for file in files]
-    return _FileSource(f"{len(names)} files below {shown(root)}", root, names, reading, columns)
+    """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
+    if all(suffix_of(str(path)) in PACKED for path in paths) and root is None:
+        name = f"{len(paths)} files of tar or zip"
+        return PackedSource(name, [Path(path) for path in paths], reading, patterns)
+    given = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
+    folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
+    if not folders and (patterns.include or patterns.exclude):
+        raise SourceError("patterns choose among the files of a folder; leave them out")
+    files, left_out = [], LeftOut()
+    for path, named in zip(given, map(shown, paths), strict=True):
+        if not os.path.lexists(path):
+            raise SourceError(f"{named}: no such file; check the path")
+        if not os.path.isdir(path):  # noqa: PTH112
+            files.append(path)
+            continue
+        found = scan(path, patterns)
+        if not found.pictures and not (patterns.include or patterns.exclude):
+            cure = "open a data set by itself" if found.tables else "leave it out"
+            raise SourceError(f"{named}: no pictures in this folder; {cure}")
+        files += [
+            os.path.join(path, name)  # noqa: PTH118 (by the million)
+            for name in sorted(found.pictures, key=_utf8)
+        ]
+        left_out = left_out.with_those_of(found.left_out, os.path.basename(path))  # noqa: PTH119
+    if not files:
+        raise SourceError("the patterns leave no picture of all these; give others")
+    if root is None:
+        above = [os.path.dirname(path) for path in given if path not in set(folders)]  # noqa: PTH120
+        root = os.path.commonpath([*above, *folders])
+    names = [_below(root, file, file) for file in files]
+    name = f"{len(names)} files below {shown(root)}"
+    return _FileSource(name, root, names, reading, columns, left_out)
+
+
+def _below(root: str, path: str, where: str) -> str:
+    """The path of a file or folder below another one, "/" between its parts."""
+    below = os.path.relpath(os.path.abspath(path), root)  # noqa: PTH100 (keeps links as they are)
+    if below == os.pardir or below.startswith(os.pardir + os.sep):
+        raise SourceError(
+            f"{shown(where)}: does not lie below the root {shown(root)}; name another"
+        )
+    return below.replace(os.sep, "/")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.fitting import GRID, Fitting
+from kinpack.archive.adding.repeats import repeated, sum_of
 from kinpack.archive.adding.source_reading import AddOptions, Batch, SourceReader
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
@@ -22,6 +23,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.column_types import Schema, joined
 from kinpack.describers.describing import packed_codes
 from kinpack.errors import ArchiveError
+from kinpack.file_names import fault_of
 from kinpack.progress import Progress
 from kinpack.sources.items import Item, columns_of
 
@@ -43,6 +45,9 @@ class AddReport:
         broken: ids of pictures that could not be read, each with the reason.
         damaged: ids of pictures that were taken although a part of them is missing, each with the
             share that is, 0 to 1.
+        unsafe: ids that are no paths which every system takes for a file.
+        repeated: ids of images of which the very payload is stored already under another id, each
+            with that one; not looked for in archives of more than 1,048,576 images.
         lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
             was given; an exact image counts 60.
         mean_psnr: likewise.
@@ -55,6 +60,8 @@ class AddReport:
     replaced: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[tuple[str, float]] = field(default_factory=list)
+    unsafe: list[str] = field(default_factory=list)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
     lowest_psnr: float | None = None
     mean_psnr: float | None = None
     images: int = field(default=0, compare=False)
@@ -91,6 +98,8 @@ class Addition:
         self._dead = array("Q")  # rows that a later image replaced
         self._old = array("Q")  # positions in the snapshot of images that one of these replaces
         self._psnr = array("d")  # of each row, where a target was given
+        self._sums = array("Q")  # of each row, by which repeated payloads are found
+        self._unsafe: list[str] = []
         self._offered = False
 
     def take(
@@ -172,15 +181,18 @@ class Addition:
             replaced = len(positions)
             old = base.without(positions.tolist())
         left = int(living.sum())
+        gone = positions if policy == "replace" else np.zeros(0, np.int64)
         report = AddReport(
             added=left - replaced,
             skipped=self._reader.skipped + skipped,
             replaced=len(self._dead) + replaced,
             broken=self._reader.broken,
             damaged=self._reader.damaged,
+            unsafe=self._unsafe,
         )
         if not report.added and not report.replaced:
             return None, report
+        report.repeated = repeated(base, self._stored(), self._sums, living, gone)
         columns = self._columns(base.manifest)
         new = (*old, *(stream.segments if living.all() else stream.living(living)))
         change = {"verb": "add", "added": report.added, "replaced": report.replaced}
@@ -201,6 +213,11 @@ class Addition:
         except ValueError as error:
             raise ArchiveError(f"{self._store.where('')}: {error}") from error
         return columns
+
+    def _stored(self) -> list[Segment]:
+        """The segments that were stored."""
+        schema = self._stream.schema
+        return [Segment(self._store, entry, schema=schema) for entry in self._stream.segments]
 
     def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What a revision holds of the images: their rows, and their positions there.
@@ -310,6 +327,9 @@ class Addition:
                 self._dead.append(earlier)
             elif replacing and (position := self._snapshot.find(item.id)) is not None:
                 self._old.append(position)
+            self._sums.append(sum_of(packet.checksum(), len(packet.payload)))
+            if fault_of(item.id):
+                self._unsafe.append(item.id)
             of_image = {name: made[i] for name, made in codes.items()}
             self._stream.add_new(item.id, {"label": item.label, **item.columns}, packet, of_image)
 
@@ -320,6 +340,7 @@ class Addition:
         self._stream = SegmentStream(self._store, manifest.codec, self._stream.schema)
         self._reader = SourceReader(self._snapshot, self._options)
         self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
+        self._sums, self._unsafe = array("Q"), []
 
     def _changed(self) -> ArchiveError:
         return ArchiveError(

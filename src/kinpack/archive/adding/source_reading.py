@@ -12,11 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
+from time import monotonic
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from kinpack.archive.adding.stored_source import StoredSource
 from kinpack.archive.revisions.hash_index import HashIndex
+from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.target import Target
@@ -29,6 +32,8 @@ from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
+
+_SECONDS = 1.0  # about as long is a batch coded, so that progress is seen
 
 RECENT = 4096
 """Ids that are kept in a dictionary, before they go into the index together."""
@@ -84,14 +89,15 @@ class SourceReader:
         self.broken: list[tuple[str, str]] = []
         self.damaged: list[tuple[str, float]] = []
         self._there, self._options = there, options
+        self._pace = min(options.batch, 4 * cores())  # images in a batch: so many take a second
 
     def batches(self, items: Iterable[Item], done: Progress | None) -> Iterator[Batch]:
         """Load the images of a source.
 
         Args:
             items: the images.
-            done: called with the number of images left out, and of those in a batch as soon as the
-                next one is asked for; ``None`` for nobody to be told.
+            done: called with the number of images left out since they are there, and of those in a
+                batch as soon as the next one is asked for; ``None`` for nobody to be told.
 
         Raises:
             ArchiveError: an id is there already.
@@ -100,9 +106,22 @@ class SourceReader:
         """
         with closing(self._loaded(items, done)) as loaded:
             for batch in batches(loaded, self._options.batch, n_bytes=lambda one: one[1].nbytes):
-                yield batch
-                if done:
-                    done(len(batch))
+                first = 0
+                while first < len(batch):
+                    part = batch[first : first + self._pace]
+                    begun = monotonic()
+                    yield part
+                    self._keep_pace(len(part), monotonic() - begun)
+                    first += len(part)
+                    if done:
+                        done(len(part))
+
+    def _keep_pace(self, count: int, seconds: float) -> None:
+        """Choose how many images the next batch has, by how long one of so many took."""
+        if seconds > 2 * _SECONDS:
+            self._pace = max(cores(), self._pace // 2)
+        elif count == self._pace and seconds < _SECONDS:
+            self._pace = min(2 * self._pace, self._options.batch)
 
     def duplicate(self, name: str, what: str) -> ArchiveError:
         """The error for an id that may not come."""
@@ -139,8 +158,6 @@ class SourceReader:
                         if not options.skip_broken:
                             raise image
                         self.broken.append((item.id, str(image)))
-                        if done:
-                            done(1)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
@@ -169,6 +186,8 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     Raises:
         SourceError: it cannot be opened.
     """
+    if isinstance(given, Reader):
+        return StoredSource(given)
     closed: Any = given
     if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
         return open_source(closed)

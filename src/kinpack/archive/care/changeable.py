@@ -22,15 +22,17 @@ from kinpack.archive.searching.finer import finer_column
 from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.system_errors import is_full
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.progress import Progress
 
 if TYPE_CHECKING:
+    from kinpack.archive.amending.embedding import Coding, EmbedReport
+    from kinpack.archive.amending.removal import Selection
+    from kinpack.archive.amending.renaming import RenameReport
     from kinpack.archive.care.collecting import GcReport
     from kinpack.archive.care.compaction import CompactReport
-    from kinpack.archive.care.embedding import Coding, EmbedReport
     from kinpack.archive.care.history import Revision
-    from kinpack.archive.care.removal import RemoveReport
+    from kinpack.archive.care.purging import RemoveReport
     from kinpack.archive.care.verification import VerifyReport
     from kinpack.archive.segments.segment import Segment
     from kinpack.describers.describer import Describer
@@ -89,10 +91,11 @@ class Changeable(Reader):
 
     def remove(
         self,
-        ids: Iterable[str] = (),
+        ids: Iterable[str] | None = None,
         *,
         label: str | None = None,
         purge: bool = False,
+        dry_run: bool = False,
         progress: Progress | None = None,
     ) -> RemoveReport:
         """Delete images in one commit; a deleted id may be added again.
@@ -101,32 +104,81 @@ class Changeable(Reader):
         archive is compacted and those revisions are collected.
 
         Args:
-            ids: of the images, or of one; naming one twice is no error.
-            label: delete all images of this label, too.
+            ids: of the images, or of one, or patterns, in which ``*`` stands for any characters;
+                naming an image twice is no error.
+            label: delete images of this label alone, all of them where no ids are given.
             purge: whether nothing is to stay of these images and of all that were deleted before
                 (which may be named again): as ``compact`` does it, without merging segments.
+            dry_run: whether to delete nothing, and only tell.
             progress: called with the number of images just copied, to purge.
 
         Raises:
-            NotFoundError: an id is not there, or no image of the label; nothing is deleted then.
+            NotFoundError: an id is not there, or no image meets all that is asked; nothing is
+                deleted then.
             ArchiveError: the archive cannot be written, or, to purge, somebody is writing.
         """
-        from kinpack.archive.care.removal import RemoveReport, removal
+        from kinpack.archive.amending.removal import Selection, removal
+        from kinpack.archive.care.purging import RemoveReport
 
-        single = isinstance(ids, str) or not isinstance(ids, Iterable)
-        names: list[Any] = [ids] if single else list(ids)
+        names: list[Any] | None = None
+        if ids is None and label is None:
+            raise NotFoundError(
+                f"{self.where}: an id is a string, and none is named, nor a label: name images"
+            )
+        if ids is not None:
+            names = [ids] if isinstance(ids, str) or not isinstance(ids, Iterable) else list(ids)
+        chosen = Selection(ids=names, label=label)
+        if dry_run:
+            snapshot = self._snapshot
+            there = sorted(chosen.positions(snapshot))
+            return RemoveReport(len(there), tuple(one.id for one in snapshot.entries_at(there)))
         if purge:
-            removed, compacted = self._purge(names, label, progress=progress)
-            return RemoveReport(removed, compacted.purged)
+            removed, compacted = self._purge(chosen, progress=progress)
+            return RemoveReport(removed, purged=compacted.purged)
         try:
             with self._writing():
-                return RemoveReport(
-                    self._commit(lambda base: removal(base, names, label, where=self.where))
-                )
+                return RemoveReport(self._commit(lambda base: removal(base, chosen)))
         except ArchiveError as error:
             if not is_full(error):
                 raise
             raise self._no_room() from error
+
+    def rename(
+        self,
+        ids: Mapping[str, str] | None = None,
+        *,
+        prefix: tuple[str, str] | None = None,
+        label: tuple[str, str] | None = None,
+        dry_run: bool = False,
+    ) -> RenameReport:
+        """Give images other ids or labels in one commit; payloads stay as they are.
+
+        Earlier revisions keep the former names, and so do the segments' files until the archive is
+        compacted, copied or sealed. Labels do not follow ids: name both where both are to change.
+
+        Args:
+            ids: new ids by the former ones; two may be exchanged.
+            prefix: what the ids of some begin with, and what takes its place.
+            label: a label, and what takes its place; an empty text stands for no label.
+            dry_run: whether to rename nothing, and only tell.
+
+        Raises:
+            NotFoundError: an id is not there, none begins so, or no image has the label; nothing is
+                renamed then.
+            ArchiveError: two images would have one id, a name is no text or too long, a segment is
+                damaged, or the archive cannot be written.
+        """
+        from kinpack.archive.amending.renaming import Names, Renaming
+
+        renaming = Renaming(self._store, Names(ids=dict(ids or {}), prefix=prefix, label=label))
+        if dry_run:
+            return renaming.proposed(self._snapshot)[1]
+        with self._writing():
+            try:
+                return self._commit(renaming.following)
+            except BaseException:
+                renaming.discard()
+                raise
 
     def embed(
         self,
@@ -157,7 +209,7 @@ class Changeable(Reader):
             CodecError: the describer cannot be loaded, or describes no pictures.
             PayloadError: a packet is damaged.
         """
-        from kinpack.archive.care.embedding import by_drawing
+        from kinpack.archive.amending.embedding import by_drawing
 
         if describer is None:
             name = self._usual(name)
@@ -198,7 +250,7 @@ class Changeable(Reader):
             CodecError: the describer describes no pictures, or there are too few of them.
             PayloadError: a packet is damaged.
         """
-        from kinpack.archive.care.embedding import latents_of
+        from kinpack.archive.amending.embedding import latents_of
         from kinpack.describers.own_books import with_own_books
 
         column = self._searcher().usual if codes == "auto" else codes
@@ -236,7 +288,7 @@ class Changeable(Reader):
                 cannot be written.
             CodecError: vectors are of different sizes, or hold numbers that are not finite.
         """
-        from kinpack.archive.care.embedding import by_vectors
+        from kinpack.archive.amending.embedding import by_vectors
         from kinpack.describers.given_vectors import BOOKS, FINE_BOOKS, describer_of_vectors
 
         given = {of: np.asarray(one, np.float32) for of, one in vectors.items()}
@@ -257,7 +309,7 @@ class Changeable(Reader):
             SearchError: there is no such column.
             ArchiveError: the archive cannot be written.
         """
-        from kinpack.archive.care.embedding import without_column
+        from kinpack.archive.amending.embedding import without_column
 
         with self._writing():
             self._commit(lambda base: (without_column(base, name, self.where), None))
@@ -265,7 +317,7 @@ class Changeable(Reader):
     def _embed(
         self, name: str, describer: Describer, coding: Coding, *, complete: bool
     ) -> EmbedReport:
-        from kinpack.archive.care.embedding import Embedding
+        from kinpack.archive.amending.embedding import Embedding
 
         with self._writing():
             embedding = Embedding(
@@ -306,7 +358,9 @@ class Changeable(Reader):
         from kinpack.archive.care.compaction import compact
 
         if purge:
-            return self._purge([], None, merge=True, progress=progress)[1]
+            from kinpack.archive.amending.removal import Selection
+
+            return self._purge(Selection(), merge=True, progress=progress)[1]
         with self._writing():
             self._snapshot, report = compact(self._store, self._snapshot, progress)
         return report
@@ -363,14 +417,12 @@ class Changeable(Reader):
             f"{self.where}: the disk is full, and to delete takes a few kilobytes, too; {cure}"
         )
 
-    def _purge(
-        self, ids: list[str], label: str | None, **options: Any
-    ) -> tuple[int, CompactReport]:
+    def _purge(self, chosen: Selection, **options: Any) -> tuple[int, CompactReport]:
         from kinpack.archive.care.purging import purge
 
         with self._writing(alone=True) as unsure:
             self._snapshot, removed, report = purge(
-                self._store, self._snapshot, ids, label, orphan_age=unsure or 0.0, **options
+                self._store, self._snapshot, chosen, orphan_age=unsure or 0.0, **options
             )
         return removed, report
 

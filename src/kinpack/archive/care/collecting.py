@@ -194,6 +194,7 @@ def _is_ours(name: str) -> bool:
     suffix = file.rpartition(".")[2]
     return file.startswith(TEMPORARY) or (folder, suffix) in (
         ("segments", "parquet"),
+        ("segments", "index"),
         ("codecs", "kinc"),
         ("describers", "kine"),
         ("codes", "bin"),

@@ -56,7 +56,7 @@ def images_to_copy(manifest: Manifest) -> int:
 def compact(
     store: Store, base: Snapshot, progress: Progress | None = None, *, merge: bool = True
 ) -> tuple[Snapshot, CompactReport]:
-    """Merge neighbouring small segments and drop deleted images; nothing is coded again.
+    """Merge neighbouring small segments, drop deleted images and former names; nothing is coded.
 
     Images keep their order. The old segments stay for the revisions that name them. Whatever others
     commit meanwhile is kept: images that they delete are deleted in the copies too.
@@ -90,7 +90,7 @@ def compact(
             raise
         if done:
             report.images += compaction.images
-        else:  # somebody else has rewritten the same segments
+        else:  # somebody else has rewritten the same segments, or renamed images of theirs
             compaction.discard()
     after = base.manifest.segments
     report.dropped -= sum(entry.rows - entry.live for entry in after)
@@ -131,15 +131,17 @@ class _Compaction:
             base: the newest revision.
 
         Returns:
-            The manifest, ``None`` if others have put something else among the old segments; and
-            whether there is one.
+            The manifest, ``None`` if others have put something else among the old segments, or
+            changed more of these than what is deleted; and whether there is one.
         """
         self._offered = False
         segments = base.manifest.segments
-        names = {segment.manifest_entry.name for segment in self._old}
-        places = [i for i, entry in enumerate(segments) if entry.name in names]
+        former = {segment.manifest_entry.name: segment.manifest_entry for segment in self._old}
+        places = [i for i, entry in enumerate(segments) if entry.name in former]
         if not places or places[-1] - places[0] + 1 != len(places):
             return None, False
+        if any(segments[i].deleted_since(former[segments[i].name]) is None for i in places):
+            return None, False  # renamed, or given codes
         first, stop = places[0], places[-1] + 1
         new = self._without_dead(segments[first:stop])
         dropped = sum(entry.rows - entry.live for entry in segments[first:stop])
@@ -176,11 +178,16 @@ def _runs(segments: Sequence[SegmentEntry], merge: bool = True) -> list[list[Seg
     """Neighbouring segments that gain by being written again as one."""
     runs: list[list[SegmentEntry]] = [[]]
     for entry in segments:
-        if entry.deleted or (merge and is_small(entry)):
+        if _is_changed(entry) or (merge and is_small(entry)):
             runs[-1].append(entry)
         elif runs[-1]:
             runs.append([])
-    return [run for run in runs if len(run) > 1 or any(entry.deleted for entry in run)]
+    return [run for run in runs if len(run) > 1 or any(map(_is_changed, run))]
+
+
+def _is_changed(entry: SegmentEntry) -> bool:
+    """Whether a segment holds what is no more: deleted images, or former names."""
+    return bool(entry.deleted or entry.index)
 
 
 def _first_run(segments: Sequence[SegmentEntry], merge: bool) -> list[SegmentEntry]:
@@ -188,7 +195,7 @@ def _first_run(segments: Sequence[SegmentEntry], merge: bool) -> list[SegmentEnt
     chosen: list[SegmentEntry] = []
     n_bytes = 0
     for entry in next(iter(_runs(segments, merge)), []):
-        if n_bytes >= COMMIT_BYTES and (len(chosen) > 1 or chosen[0].deleted):
+        if n_bytes >= COMMIT_BYTES and (len(chosen) > 1 or _is_changed(chosen[0])):
             break
         chosen.append(entry)
         n_bytes += entry.payload_bytes

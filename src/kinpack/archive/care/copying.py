@@ -230,7 +230,8 @@ class Transfer:
         """
         entry = segment.manifest_entry
         same = all(self.schema[name] == of for name, of in segment.schema.items())
-        if same and len(rows) == entry.rows and not is_small(entry):
+        whole = len(rows) == entry.rows and entry.index is None
+        if same and whole and not is_small(entry):
             self._flush()
             self._entries.append(self._whole(source, entry))
             if progress:

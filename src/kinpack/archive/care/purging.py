@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from kinpack.archive.amending.removal import Selection, is_pattern, removal
 from kinpack.archive.care.collecting import PURGE, GcReport, purged_files, sweep
 from kinpack.archive.care.compaction import CompactReport, compact
-from kinpack.archive.care.removal import removal
 from kinpack.archive.revisions.leftovers import given_back
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, load_record, manifest_numbers
@@ -47,11 +47,25 @@ class PurgeReport:
         self.young = swept.young
 
 
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """What came of deleting.
+
+    Attributes:
+        removed: images that were deleted, or with ``dry_run`` would be.
+        ids: theirs, with ``dry_run``.
+        purged: what was removed for good, where that was asked for.
+    """
+
+    removed: int
+    ids: tuple[str, ...] = ()
+    purged: PurgeReport | None = None
+
+
 def purge(
     store: Store,
     base: Snapshot,
-    ids: Sequence[str] = (),
-    label: str | None = None,
+    chosen: Selection,
     *,
     merge: bool = False,
     orphan_age: float = 0.0,
@@ -68,8 +82,7 @@ def purge(
     Args:
         store: where the archive lies.
         base: its newest revision.
-        ids: of images to delete; one that was deleted before is purged all the same.
-        label: all images of it are deleted, too.
+        chosen: images to delete; one that was deleted before is purged all the same.
         merge: whether small segments are merged as well.
         orphan_age: seconds for which a file is kept that no revision ever named.
         progress: called with the number of images just copied.
@@ -89,7 +102,9 @@ def purge(
     former = {file for one in records for entry in one.segments for file in entry.files}
     asked = {file for record in records for file in purged_files(record)}
     report.finished = not asked.isdisjoint(files)
-    gone = {name for name in ids if isinstance(name, str) and name not in base}
+    ids, label = chosen.ids, chosen.label
+    named = [name for name in ids or () if isinstance(name, str) and not is_pattern(name)]
+    gone = {name for name in named if name not in base}
     unlabelled = label is not None and label not in base.labels()
     if report.finished or base.manifest.change.get("verb") == PURGE:  # which may have been this one
         deleted = gone, unlabelled
@@ -98,11 +113,15 @@ def purge(
         segments = (Segment(store, entry, schema=schema) for entry in entries.values())
         deleted = _deleted(segments, gone, label if unlabelled else None)
         report.finished = bool(deleted[0]) or deleted[1]
-    ids = [name for name in ids if not isinstance(name, str) or name not in deleted[0]]
-    label = None if deleted[1] else label
+    left = None
+    if ids is not None:
+        left = [one for one in ids if not isinstance(one, str) or one not in deleted[0]]
+    # Where all of them, or all of the label, are gone already, no image meets both.
+    nothing = deleted[1] or (bool(ids) and not left)
+    chosen = Selection(ids=[]) if nothing else Selection(ids=left, label=label)
 
     def without(now: Snapshot) -> tuple[Manifest | None, int]:
-        return removal(now, ids, label, where=store.where(""))
+        return removal(now, chosen)
 
     try:
         base, removed = commit(store, base, without)
@@ -112,7 +131,7 @@ def purge(
         report.take(sweep(store, orphan_age, min_age=0.0))  # they go anyhow: now for their room
         base, removed = commit(store, base, without)
     try:
-        dead = any(entry.deleted for entry in base.manifest.segments)
+        dead = any(entry.deleted or entry.index for entry in base.manifest.segments)
         dead = dead or bool(former - _files(base.manifest))
         base, compacted = compact(store, base, progress, merge=merge)
         if dead:

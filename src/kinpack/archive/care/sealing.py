@@ -14,6 +14,7 @@ from kinpack.archive.revisions.new_archive import building, commit_first
 from kinpack.archive.revisions.opened import Readable, opened
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.snapshot import live_rows
 from kinpack.archive.revisions.stored_codec import read_codec, read_describer
 from kinpack.archive.segments.code_file import read_code_file
 from kinpack.archive.segments.segment import Segment
@@ -33,9 +34,10 @@ def seal(
 ) -> int:
     """Write the revision that an archive shows into one uncompressed zip, for reading alone.
 
-    Segments are copied as they are, and checked; those with deleted images are written anew
-    without them, payloads byte for byte. The same revision always gives the same bytes under the
-    same version of pyarrow. The file appears whole, or not at all.
+    Segments are copied as they are, and checked; those with deleted or renamed images are written
+    anew, without the former and under the latter's new names, payloads byte for byte. The same
+    revision always gives the same bytes under the same version of pyarrow. The file appears whole,
+    or not at all.
 
     Args:
         source: the archive, open or by its path or address.
@@ -97,7 +99,7 @@ def unseal(
 def _files(
     source: Reader, manifest: Manifest, progress: Progress | None
 ) -> Iterator[tuple[str, bytes]]:
-    """The files of a revision, each checked, without what was deleted.
+    """The files of a revision, each checked, without what was deleted and without former names.
 
     The manifest, which is the one given but for the segments, comes last, and is whole.
     """
@@ -108,11 +110,12 @@ def _files(
     entries: list[SegmentEntry] = []
     codes: dict[str, bytes] = {}
     for segment, rows in source.parts():
-        if rows is None:
+        if rows is None and segment.manifest_entry.index is None:
             entries.append(segment.manifest_entry)
             yield entries[-1].file, read_segment(source.store, entries[-1])
         else:
-            for entry, data, made in _rewritten(segment, rows.tolist(), manifest):
+            live = live_rows(segment.manifest_entry).tolist()
+            for entry, data, made in _rewritten(segment, live, manifest):
                 entries.append(entry)
                 yield entry.file, data
                 codes |= made

@@ -27,6 +27,7 @@ from kinpack.archive.revisions.stored_codec import (
     load_describer,
 )
 from kinpack.archive.segments.code_file import CodeFile
+from kinpack.archive.segments.index_file import IndexFile
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
@@ -118,10 +119,12 @@ def verify_store(
     return report
 
 
-def _files(entry: SegmentEntry) -> Iterator[SegmentEntry | CodeFile]:
+def _files(entry: SegmentEntry) -> Iterator[SegmentEntry | CodeFile | IndexFile]:
     """What a manifest says of each file of a segment."""
     yield entry
     yield from entry.codes
+    if entry.index is not None:
+        yield entry.index
 
 
 class _Verification:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from kinpack.archive.revisions.snapshot import live_rows
@@ -58,6 +59,10 @@ class WholeImages:
             index = segment.index
             list(index.optional.values())  # decoded, and so checked
         except KinpackError as error:
+            if entry.index is not None:
+                self.notes.append(f"{error}; its images keep the names that they had before")
+                yield from self.named(replace(entry, index=None))
+                return
             for name in self._guess(entry, rows):
                 self._lose(name, str(error))
             return

@@ -11,7 +11,11 @@ from kinpack.archive.revisions.manifest_chain import load_manifest, load_record,
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, Store
 
-_DATA = (("segments/", ".parquet"), ("codes/", ".bin"), ("describers/", ".kine"))
+_DATA = (
+    ("segments/", (".parquet", ".index")),
+    ("codes/", ".bin"),
+    ("describers/", ".kine"),
+)
 _ASIDE = re.compile(rf"(?!{FOLDER})(.*/){re.escape(TEMPORARY)}[0-9a-f]{{32}}-of-([^/]+)")
 
 

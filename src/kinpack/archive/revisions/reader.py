@@ -120,6 +120,11 @@ class Reader:
         return self._snapshot.manifest
 
     @property
+    def snapshot(self) -> Snapshot:
+        """The revision that is shown, image by image."""
+        return self._snapshot
+
+    @property
     def store(self) -> Store:
         """Where the archive's files lie."""
         return self._store

@@ -34,8 +34,9 @@ def undo(store: Store, manifest: Manifest, base: Manifest) -> None:
         for entry in now.manifest.segments:
             if entry.name in before and entry.name in done:
                 was = before[entry.name]
-                deleted = replace(done[entry.name], codes=was.codes).deleted_since(was)
-                segments.append(replace(entry.with_restored(deleted or ()), codes=was.codes))
+                as_it_was = replace(done[entry.name], codes=was.codes, index=was.index)
+                given_back = entry.with_restored(as_it_was.deleted_since(was) or ())
+                segments.append(replace(given_back, codes=was.codes, index=was.index))
             elif entry.name not in done:
                 codes = tuple(one for one in entry.codes if base.describer(one.column))
                 segments.append(replace(entry, codes=codes))

@@ -19,6 +19,7 @@ from kinpack.archive.segments.guard.column_table import (
     optional_columns,
 )
 from kinpack.archive.segments.image_entry import ImageEntry, StoredImage
+from kinpack.archive.segments.index_file import read_index_file
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_tail import UNREADABLE, Tail, reason_of
 from kinpack.archive.stores.store import Store
@@ -145,7 +146,7 @@ class Segment:
         store: where the file lies.
         manifest_entry: what the manifest says of it.
         former: the same file in another revision of the archive, whose index need not be read
-            again.
+            again where it is the same.
         index: of the file, where it is known already.
         schema: the types of users' columns in the revision, by their names; the file may lack some.
 
@@ -170,11 +171,12 @@ class Segment:
         self._index = index
         self._codes: dict[CodeFile, NDArray[np.uint8]] = {}
         if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
-            if former.schema == schema:
-                self._tail, self._index = former._tail, former._index
-            elif former._index is not None:
-                self._index = self._with_columns(former._index)
             self._codes = dict(former._codes)
+            if former.manifest_entry.index == manifest_entry.index:
+                if former.schema == schema:
+                    self._tail, self._index = former._tail, former._index
+                elif former._index is not None:
+                    self._index = self._with_columns(former._index)
 
     @property
     def where(self) -> str:
@@ -229,6 +231,23 @@ class Segment:
         """
         index = self._index
         return self._decoded(lambda tail: tail.columns("id")["id"]) if index is None else index.ids
+
+    @property
+    def sums(self) -> NDArray[np.uint64]:
+        """Checksum · 2^32 + length of every payload, uint64 (rows,): equal where images are.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        index = self._index
+        if index is not None:
+            checksums, lengths = index.numbers["checksum"], np.diff(index.starts)
+        else:
+            columns = self._decoded(lambda tail: tail.columns("checksum", "length"))
+            checksums, lengths = (
+                columns[name].to_numpy(zero_copy_only=False) for name in ("checksum", "length")
+            )
+        return checksums.astype(np.uint64) << np.uint64(32) | lengths.astype(np.uint64)
 
     @property
     def is_read(self) -> bool:
@@ -415,7 +434,7 @@ class Segment:
                 entry = self.manifest_entry
                 tail = self._tail = Tail(
                     self._read_tail(),
-                    offset=entry.index_offset,
+                    offset=entry.index.offset if entry.index else entry.index_offset,
                     rows=entry.rows,
                     schema=self.schema,
                 )
@@ -431,6 +450,8 @@ class Segment:
 
     def _read_tail(self) -> bytes:
         entry = self.manifest_entry
+        if entry.index is not None:
+            return read_index_file(self._store, entry.index)
         tail = self._store.read_range(
             entry.file, entry.index_offset, entry.bytes - entry.index_offset
         )

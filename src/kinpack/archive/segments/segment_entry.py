@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from kinpack.archive.segments.code_file import CodeFile
 from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
+from kinpack.archive.segments.index_file import IndexFile
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]
 """Rows as ``(first, one past the last)``, ascending and apart."""
@@ -35,6 +36,8 @@ class SegmentEntry:
         index_crc32: CRC-32 of the index.
         deleted: runs of deleted rows.
         codes: the files of its codes, one for each column that it has.
+        index: the file that is read in place of the index in the segment's own, if there is one:
+            its images were renamed.
     """
 
     name: str
@@ -46,6 +49,7 @@ class SegmentEntry:
     index_crc32: int
     deleted: Runs = ()
     codes: tuple[CodeFile, ...] = ()
+    index: IndexFile | None = None
 
     @property
     def file(self) -> str:
@@ -55,7 +59,8 @@ class SegmentEntry:
     @property
     def files(self) -> dict[str, int]:
         """Bytes of all files in the store that hold the segment, by their names."""
-        return {self.file: self.bytes, **{codes.file: codes.bytes for codes in self.codes}}
+        others = (*self.codes, *((self.index,) if self.index else ()))
+        return {self.file: self.bytes, **{one.file: one.bytes for one in others}}
 
     @property
     def code_bytes(self) -> dict[str, int]:
@@ -113,8 +118,9 @@ class SegmentEntry:
         """The entry as JSON values."""
         values = {**asdict(self), "deleted": [list(run) for run in self.deleted]}
         values["codes"] = [asdict(codes) for codes in self.codes]
-        if not self.codes:
-            del values["codes"]
+        for key in ("codes", "index"):
+            if not values[key]:
+                del values[key]
         return values
 
     @classmethod
@@ -124,9 +130,8 @@ class SegmentEntry:
         Raises:
             MalformedError: a value is missing, unknown or out of its range.
         """
-        fields = set(cls.__dataclass_fields__)
-        coded = isinstance(values, Mapping) and "codes" in values
-        same_keys(values, fields if coded else fields - {"codes"}, "segment")
+        there = set(values) if isinstance(values, Mapping) else set()
+        same_keys(values, set(cls.__dataclass_fields__) - ({"codes", "index"} - there), "segment")
         n_bytes = integer(values, "bytes", 1)
         rows = integer(values, "rows", 1, MOST_ROWS)
         index_offset = integer(values, "index_offset", 4, n_bytes - 1)
@@ -141,7 +146,8 @@ class SegmentEntry:
             index_offset=index_offset,
             index_crc32=integer(values, "index_crc32", 0, 0xFFFFFFFF),
             deleted=read_runs(values["deleted"], rows),
-            codes=_read_codes(values["codes"], rows) if coded else (),
+            codes=_read_codes(values["codes"], rows) if "codes" in there else (),
+            index=IndexFile.from_dict(values["index"], rows=rows) if "index" in there else None,
         )
 
 

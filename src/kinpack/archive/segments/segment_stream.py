@@ -353,7 +353,9 @@ class SegmentStream:
 
 
 def _arrow_arrays(
-    columns: Mapping[str, Sequence[Any]], payloads: bytearray, table: Mapping[str, Column]
+    columns: Mapping[str, Sequence[Any]],
+    payloads: bytes | bytearray,
+    table: Mapping[str, Column],
 ) -> dict[str, Any]:
     """All columns of a segment as Arrow arrays, in their order.
 
@@ -444,3 +446,34 @@ def _to_parquet(
     data = sink.getvalue()
     payloads = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0).column(0)
     return data, payloads.data_page_offset + payloads.total_compressed_size  # without a dictionary
+
+
+def renamed_index(
+    index: Index, codec: str, schema: Schema, ids: Sequence[str], labels: Sequence[str | None]
+) -> tuple[bytes, int]:
+    """The index of a segment under other names: the end of a file of the same payloads.
+
+    Of the payloads only the lengths count: zeros stand for them.
+
+    Args:
+        index: of the segment.
+        codec: SHA-256 of the codec file, hexadecimal, noted in the footer.
+        schema: the types of users' columns, by their names.
+        ids: of all rows.
+        labels: likewise.
+
+    Returns:
+        Its bytes, and the byte of such a file at which they begin.
+    """
+    lengths = np.diff(index.starts)
+    table = columns_with(schema)
+    columns = {name: values.tolist() for name, values in index.numbers.items()}
+    columns |= {"id": ids, "label": labels, "length": lengths.tolist()}
+    own = {name: column for name, column in table.items() if name in COLUMNS}
+    arrays = _arrow_arrays(columns, bytes(int(lengths.sum())), own)
+    for name in table.keys() - own.keys():
+        if index.optional[name].null_count < len(ids):
+            arrays[name] = index.optional[name]
+    arrays = {name: arrays[name] for name in table if name in arrays}
+    data, offset = _to_parquet(arrays, codec, table)
+    return bytes(memoryview(data).cast("B")[offset:]), offset

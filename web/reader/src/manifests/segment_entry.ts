@@ -15,6 +15,15 @@ export interface CodeFile {
   readonly sha256: string;
 }
 
+/** What a manifest says of the file that holds a segment's index under other names. */
+export interface IndexFile {
+  readonly file: string;
+  readonly bytes: number;
+  /** Byte at which it would begin in a segment of the same payloads. */
+  readonly offset: number;
+  readonly sha256: string;
+}
+
 /** What a manifest says of one segment; `deleted` is what the whole chain of manifests adds up to. */
 export interface SegmentEntry {
   readonly name: string;
@@ -27,6 +36,8 @@ export interface SegmentEntry {
   readonly indexCrc32: number;
   readonly deleted: Runs;
   readonly codes: readonly CodeFile[];
+  /** The file that is read in place of the segment's own index: images were renamed. */
+  readonly index: IndexFile | null;
 }
 
 const KEYS = [
@@ -41,8 +52,9 @@ const LEAST_BYTES = 4; // that each image takes of an index at least: a checksum
  * @throws Malformed a value is missing, unknown or out of its range.
  */
 export function readSegmentEntry(value: Json): SegmentEntry {
-  const coded = "codes" in anyObject(value, "segment");
-  const entry = objectOf(value, coded ? [...KEYS, "codes"] : KEYS, "segment");
+  const there = anyObject(value, "segment");
+  const further = ["codes", "index"].filter((key) => key in there);
+  const entry = objectOf(value, [...KEYS, ...further], "segment");
   const bytes = integer(entry, "bytes", 1);
   const rows = integer(entry, "rows", 1, MOST_ROWS);
   const indexOffset = integer(entry, "index_offset", 4, bytes - 1);
@@ -60,7 +72,22 @@ export function readSegmentEntry(value: Json): SegmentEntry {
     indexOffset,
     indexCrc32: integer(entry, "index_crc32", 0, 0xffffffff),
     deleted: readRuns(entry["deleted"], rows),
-    codes: coded ? readCodes(entry, rows) : [],
+    codes: "codes" in entry ? readCodes(entry, rows) : [],
+    index: "index" in entry ? readIndexFile(entry["index"], rows) : null,
+  };
+}
+
+function readIndexFile(value: Json | undefined, rows: number): IndexFile {
+  const index = objectOf(value, ["name", "bytes", "offset", "sha256"], "file of an index");
+  const bytes = integer(index, "bytes", 1);
+  if (rows * LEAST_BYTES > bytes) {
+    throw new Malformed(`${rows} rows are more than ${bytes} bytes can hold`);
+  }
+  return {
+    file: `segments/${hexadecimal(index, "name", 32)}.index`,
+    bytes,
+    offset: integer(index, "offset", 4),
+    sha256: hexadecimal(index, "sha256", 64),
   };
 }
 

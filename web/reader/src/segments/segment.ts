@@ -3,7 +3,7 @@
 import { crc32 } from "../bytes/crc32.ts";
 import { sha256 } from "../bytes/sha256.ts";
 import { ArchiveError, Malformed, PayloadError } from "../errors.ts";
-import type { CodeFile, SegmentEntry } from "../manifests/segment_entry.ts";
+import type { CodeFile, IndexFile, SegmentEntry } from "../manifests/segment_entry.ts";
 import type { Store } from "../stores/store.ts";
 import type { AddedValue } from "./added_values.ts";
 import { columnsWith } from "./column_table.ts";
@@ -143,12 +143,13 @@ export class Segment {
   async codes(column: string): Promise<Uint8Array | null> {
     const file = this.entry.codes.find((one) => one.column === column);
     if (!file) return null;
-    const known = this.#codes.get(column) ?? this.#readCodes(file);
+    const known = this.#codes.get(column) ?? this.#readWhole(file);
     this.#codes.set(column, known);
     return known;
   }
 
-  async #readCodes(file: CodeFile): Promise<Uint8Array> {
+  /** A file of which a manifest gives the SHA-256, every byte of it checked. */
+  async #readWhole(file: CodeFile | IndexFile): Promise<Uint8Array> {
     const where = `${this.#store.where}/${file.file}`;
     await this.#checkSize(file.file, file.bytes);
     const data = await this.#store.read(file.file, 0, file.bytes);
@@ -164,13 +165,11 @@ export class Segment {
   }
 
   async #readIndex(): Promise<Index> {
-    const { file, bytes, rows, indexOffset, indexCrc32, payloadBytes } = this.entry;
-    await this.#checkSize(file, bytes);
-    const tail = await this.#store.read(file, indexOffset, bytes - indexOffset);
+    const { rows, indexOffset, payloadBytes } = this.entry;
+    const [tail, offset] = await this.#readTail();
     try {
-      if (crc32(tail) !== indexCrc32) throw new Malformed("the CRC-32 of its index does not hold");
       const columns = new Map<string, Values>();
-      for (const pages of findPages(tail, indexOffset, rows, columnsWith(this.#schema))) {
+      for (const pages of findPages(tail, offset, rows, columnsWith(this.#schema))) {
         columns.set(pages.column.name, decodeColumn(pages, rows));
       }
       const starts = new Float64Array(rows + 1);
@@ -200,6 +199,20 @@ export class Segment {
         `${this.where}: damaged segment: ${error.message}; restore the file from a copy`,
       );
     }
+  }
+
+  /** The bytes of the index, checked, and the byte of a segment at which they begin. */
+  async #readTail(): Promise<[Uint8Array, number]> {
+    const { file, bytes, index, indexOffset, indexCrc32 } = this.entry;
+    await this.#checkSize(file, bytes);
+    if (index) return [await this.#readWhole(index), index.offset];
+    const tail = await this.#store.read(file, indexOffset, bytes - indexOffset);
+    if (crc32(tail) !== indexCrc32) {
+      throw new ArchiveError(
+        `${this.where}: damaged segment: the CRC-32 of its index does not hold; restore the file from a copy`,
+      );
+    }
+    return [tail, indexOffset];
   }
 
   async #checkSize(file: string, bytes: number): Promise<void> {
