@@ -10,8 +10,12 @@ import { stepsOf, tableOfCode } from "./distance_table.ts";
 export interface Hit {
   readonly id: string;
   readonly label: string | null;
+  /** Its place in the archive, counted from 0. */
+  readonly position: number;
   /** Squared distance of the codes. */
   readonly distance: number;
+  /** What the distance says of how far it is the same picture: 1 at no distance, about 0.1 for a stranger. */
+  readonly similarity: number;
 }
 
 /** One living image, in the order of the archive. */
@@ -68,7 +72,7 @@ export async function readColumn(
 }
 
 /** Positions and distances, nearest first. */
-type Found = readonly (readonly [position: number, distance: number])[];
+export type Found = readonly (readonly [position: number, distance: number])[];
 
 /**
  * Find the images whose codes are nearest to that of one of them, which comes first.
@@ -120,11 +124,22 @@ function orderedAnew(position: number, hits: Found, finer: Column): Found {
  * @throws NotFoundError it has none in this column.
  */
 export function codeOf(position: number, column: Column): Uint8Array {
-  const at = column.positions.indexOf(position);
+  const at = placeOf(position, column.positions);
   if (at < 0) {
     throw new NotFoundError(
       `image ${position} has no code ${column.name} yet; give it one with: kinpack embed`,
     );
   }
   return column.indices.subarray(at * column.books.M, (at + 1) * column.books.M);
+}
+
+/** The place of a number in an ascending list; -1 where it is none of it. */
+function placeOf(number: number, ascending: Int32Array): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]! < number) low = middle + 1;
+    else high = middle;
+  }
+  return ascending[low] === number ? low : -1;
 }
