@@ -8,6 +8,9 @@ const { KinpackError, openArchive } = await import(pathToFileURL(`${process.argv
 
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 
+/** A picture of a job: its size, and its red, green, blue and alpha in base64. */
+const unpacked = ({ width, height, data }) => ({ width, height, data: Buffer.from(data, "base64") });
+
 /** What each job does with an archive. */
 const WAYS = {
   async everything(archive, { files = true }) {
@@ -41,6 +44,12 @@ const WAYS = {
   },
   async placeholder(archive, { id, codes }) {
     return [...(await archive.placeholder(id, codes))];
+  },
+  async code(archive, { picture, codes }) {
+    return [...(await archive.codeOf(unpacked(picture), codes))];
+  },
+  async searchPicture(archive, { picture, k, codes }) {
+    return archive.searchPicture(unpacked(picture), k, codes);
   },
   async search(archive, { id, k, codes }) {
     return archive.search(id, k, codes);

@@ -70,10 +70,10 @@ def visited(path: Path, folder: Path, **options: Any) -> Iterator[tuple[Visit, R
 
 @needs_node
 def test_the_committed_page_is_what_its_sources_make(tmp_path: Path) -> None:
-    done = node(PAGE / "build.mjs", tmp_path)
+    done = node(PAGE / "build.mjs", tmp_path / "page")
     assert done.returncode == 0, done.stderr.decode()
     carried = Path(view.__code__.co_filename).with_name("page")
-    fresh = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fresh = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
     assert {path.name: path.read_bytes() for path in carried.iterdir()} == fresh
 
 
@@ -152,6 +152,35 @@ class TestInABrowser:
             assert visit.shown() == [f"set/0000{n}.png" for n in (1, 3, 5, 7, 9)]
             page.click("#all")
             visit.until("document.querySelector('#status').innerText === '60 images'")
+
+    def test_a_picture_is_found(self, tmp_path: Path) -> None:
+        path = archive(tmp_path / "a.kin")
+        sought = np.ascontiguousarray(np.rot90(picture(7)))
+        PIL.Image.fromarray(sought).save(tmp_path / "sought.png")
+        with visited(path, tmp_path / "site") as (visit, _):
+            visit.page.set_input_files("#picture", tmp_path / "sought.png")
+            visit.page.wait_for_selector("#grid .score")
+            assert "sought.png" in visit.status()
+            with Archive.open(path) as opened:
+                hits = opened.search(sought, 10, compare=0)
+            assert visit.shown()[:10] == [hit.id for hit in hits]
+            visit.page.set_input_files(
+                "#picture", {"name": "no.png", "mimeType": "image/png", "buffer": b"none"}
+            )
+            visit.page.wait_for_selector("#told.bad")
+            assert "no.png" in visit.status()
+            assert visit.said == []
+
+    def test_another_archive_is_opened_where_it_is_dropped(self, tmp_path: Path) -> None:
+        seal(archive(tmp_path / "other.kin", 3), tmp_path / "other.kin.zip")
+        with visited(archive(tmp_path / "a.kin"), tmp_path / "site") as (visit, server):
+            before = len(server.requests)
+            data = [*(tmp_path / "other.kin.zip").read_bytes()]
+            visit.page.evaluate(DROP, [data, "other.kin.zip"])
+            visit.until("document.querySelector('#status').innerText === '3 images'")
+            visit.page.wait_for_selector(".cell img")
+            assert visit.page.title() == "other"
+            assert len(server.requests) == before
 
     def test_only_what_is_seen_is_there_and_fetched(self, tmp_path: Path) -> None:
         count = 3000
@@ -265,6 +294,14 @@ class TestInABrowser:
 BUNDLE = """
 const [from, to] = process.argv.slice(1);
 require("esbuild").buildSync({ entryPoints: [from], outfile: to, bundle: true, format: "esm" });
+"""
+DROP = """
+([data, name]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(data)], name));
+  dispatchEvent(new DragEvent("dragenter", { dataTransfer: files }));
+  dispatchEvent(new DragEvent("drop", { dataTransfer: files }));
+}
 """
 DRAW_ALL = """
 async (name) => {

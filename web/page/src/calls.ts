@@ -33,6 +33,8 @@ export interface Calls {
   /** 16 × 16 pixels of red, green, blue and 255 for each; null where there is no placeholder. */
   placeholders(positions: readonly number[], codes: string): Promise<(Uint8ClampedArray<ArrayBuffer> | null)[]>;
   kin(position: number, k: number, codes: string): Promise<Found[]>;
+  /** Find what is like a picture file. */
+  like(file: File, k: number, codes: string): Promise<Found[]>;
   /** Draw these, in this order, and drop what was asked for before; each comes as a `Drawn`. */
   want(positions: readonly number[]): Promise<void>;
 }

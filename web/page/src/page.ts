@@ -233,5 +233,39 @@ all.addEventListener("click", () => {
 });
 element("size", HTMLInputElement).addEventListener("input", (event) => grid.resize(Number((event.target as HTMLInputElement).value)));
 
+/** Take a file that somebody chose, dropped or pasted: a picture to find, or an archive to open. */
+function taken(file: File | null | undefined): void {
+  if (!file) return;
+  if (/\.zip$/i.test(file.name)) {
+    void open(file, file.name.replace(/(\.kin)?\.zip$/i, ""));
+  } else if (!codes.value) {
+    complain(new Error("this archive has no codes to find pictures by; give it some with: kinpack embed"));
+  } else {
+    void listed(async () => worker.like(file, FOUND, codes.value), `like ${file.name}, the nearest first`);
+  }
+}
+
+const [picker, drop] = [element("picture", HTMLInputElement), element("drop", HTMLElement)];
+element("by-picture", HTMLElement).addEventListener("click", () => picker.click());
+picker.addEventListener("change", () => {
+  taken(picker.files?.[0]);
+  picker.value = "";
+});
+let over = 0; // elements that a drag has entered and not left
+const holdsFile = ({ dataTransfer }: DragEvent): boolean => dataTransfer?.types.includes("Files") ?? false;
+addEventListener("dragenter", (event) => {
+  if (holdsFile(event)) drop.hidden = ++over === 0;
+});
+addEventListener("dragleave", (event) => {
+  if (holdsFile(event)) drop.hidden = --over <= 0;
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  [over, drop.hidden] = [0, true];
+  taken(event.dataTransfer?.files[0]);
+});
+addEventListener("paste", (event) => taken(event.clipboardData?.files[0]));
+
 const meta = (name: string): string => document.querySelector<HTMLMetaElement>(`meta[name="${name}"]`)?.content ?? "";
 void open(new URL(meta("archive"), location.href).href, document.title);

@@ -4,7 +4,7 @@ import { Archive, KinpackError } from "../../reader/src/index.ts";
 import type { Packet } from "../../reader/src/index.ts";
 import { storedFile } from "../../reader/src/classic/stored_file.ts";
 import type { Answer, Calls, Drawn, Facts, Filter, Question } from "./calls.ts";
-import { drawPicture } from "./drawing.ts";
+import { drawPicture, filePixels } from "./drawing.ts";
 
 const LANES = 3; // reads under way at a time
 const AT_ONCE = 12; // images of one read
@@ -54,6 +54,12 @@ const calls: Calls = {
   },
   async kin(position, k, codes) {
     return archive.search(ids[position]!, k, codes);
+  },
+  async like(file, k, codes) {
+    const picture = await filePixels(file.type, new Uint8Array(await file.arrayBuffer())).catch((error: unknown) => {
+      throw new Error(`${file.name}: this browser reads no picture from it (${String(error)}); take a PNG or a JPEG`);
+    });
+    return archive.searchPicture(picture, k, codes);
   },
   async want(positions) {
     wanted = [...positions];

@@ -4,6 +4,7 @@ import { storedFile } from "./classic/stored_file.ts";
 import type { StoredFile } from "./classic/stored_file.ts";
 import type { Codec } from "./codec.ts";
 import { Container } from "./containers/container.ts";
+import type { Picture } from "./describing/fitting.ts";
 import { ArchiveError, NotFoundError } from "./errors.ts";
 import { layersOf } from "./layers.ts";
 import type { Layers } from "./layers.ts";
@@ -14,8 +15,8 @@ import { readRevision, revisionNumbers } from "./manifests/revision.ts";
 import { livingRows } from "./manifests/segment_entry.ts";
 import { sha256 } from "./bytes/sha256.ts";
 import { readBooks } from "./search/books.ts";
-import { codeOf, findKin, finerColumn, readColumn } from "./search/kin.ts";
-import type { Column, Found, Hit, Place } from "./search/kin.ts";
+import { codeOf, findKin, findNear, finerColumn, readColumn } from "./search/kin.ts";
+import type { Column, Found, Hit, Place, Poses } from "./search/kin.ts";
 import { similarityOf, strangersApart } from "./search/likeness.ts";
 import { Placeholders } from "./search/placeholder.ts";
 import type { Packet } from "./segments/packet.ts";
@@ -228,7 +229,7 @@ export class Archive {
   async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
     const name = this.#columnName(codes);
     const position = await this.position(id);
-    const finer = this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
+    const finer = this.#finer(name);
     const column = await this.#column(name);
     return this.#hits(
       findKin(position, k, column, finer === null ? null : await this.#column(finer)),
@@ -304,6 +305,47 @@ export class Archive {
   async #readColumn(name: string): Promise<Column> {
     const container = await this.#describer(name);
     return readColumn(name, await readBooks(container), (await this.#all()).places);
+  }
+
+  /**
+   * Find the images whose codes are nearest to a picture that is none of them.
+   *
+   * It is looked for in the turns that the describer asks for. Pictures are not compared.
+   *
+   * @param picture its pixels.
+   * @param k how many.
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError there is no such column, or its describer describes no pictures.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async searchPicture(picture: Picture, k = 10, codes?: string): Promise<Hit[]> {
+    const name = this.#columnName(codes);
+    const { PictureDescriber } = await import("./describing/picture_describer.ts");
+    const tables = async (one: string): Promise<Poses> =>
+      (await PictureDescriber.read(await this.#describer(one))).tables(picture);
+    const column = await this.#column(name);
+    const longer = this.#finer(name);
+    let finer = null;
+    if (longer !== null) {
+      const poses = await tables(longer);
+      finer = { column: await this.#column(longer), poses: () => poses };
+    }
+    return this.#hits(findNear(await tables(name), k, column, finer).slice(0, k), column);
+  }
+
+  /**
+   * Give the code of a picture: the M sub-indices that a describer gives it.
+   *
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError there is no such column, or its describer describes no pictures.
+   */
+  async codeOf(picture: Picture, codes?: string): Promise<Uint8Array> {
+    const { PictureDescriber } = await import("./describing/picture_describer.ts");
+    return (await PictureDescriber.read(await this.#describer(this.#columnName(codes)))).code(picture);
+  }
+
+  #finer(name: string): string | null {
+    return this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
   }
 
   async #hits(found: Found, column: Column): Promise<Hit[]> {
