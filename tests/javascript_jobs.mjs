@@ -45,11 +45,15 @@ const WAYS = {
   async placeholder(archive, { id, codes }) {
     return [...(await archive.placeholder(id, codes))];
   },
-  async code(archive, { picture, codes }) {
-    return [...(await archive.codeOf(unpacked(picture), codes))];
+  async codes(archive, { pictures, codes }) {
+    const found = [];
+    for (const one of pictures) found.push([...(await archive.codeOf(unpacked(one), codes))]);
+    return found;
   },
-  async searchPicture(archive, { picture, k, codes }) {
-    return archive.searchPicture(unpacked(picture), k, codes);
+  async searchPictures(archive, { pictures, k }) {
+    const found = [];
+    for (const one of pictures) found.push(await archive.searchPicture(unpacked(one), k));
+    return found;
   },
   async search(archive, { id, k, codes }) {
     return archive.search(id, k, codes);

@@ -68,17 +68,14 @@ def agreement(path: Path, describers: dict[str, Describer]) -> dict[str, float]:
     """The share of equal sub-indices, by the names of the columns."""
     with Archive.create(path, CODEC, describer=dict(describers)) as archive:
         archive.add(FakeSource([(f"{n}", None, image) for n, image in enumerate(pictures()[:3])]))
-    jobs = [
-        {"way": "code", "where": path, "picture": as_job(image), "codes": name}
-        for name in describers
-        for image in pictures()
+    given = [as_job(image) for image in pictures()]
+    jobs: list[dict[str, Any]] = [
+        {"way": "codes", "where": path, "pictures": given, "codes": name} for name in describers
     ]
-    found = np.array([value_of(result) for result in run_jobs(jobs)], dtype=object)
     shares = {}
-    for name, codes in zip(describers, np.split(found, len(describers)), strict=True):
-        own = describers[name]
+    for (name, own), result in zip(describers.items(), run_jobs(jobs), strict=True):
         wanted = own.quantiser.encode(own.describe(pictures()))
-        shares[name] = float((np.array(codes.tolist()) == wanted).mean())
+        shares[name] = float((np.array(value_of(result)) == wanted).mean())
     return shares
 
 
@@ -108,25 +105,23 @@ def test_a_picture_finds_what_it_finds_in_python(tmp_path: Path, name: str) -> N
     with Archive.create(path, CODEC, describer=columns) as archive:
         archive.add(FakeSource([(f"{n}", None, image) for n, image in enumerate(images)]))
     sought = [np.ascontiguousarray(np.rot90(image)) for image in images[6:15]] + images[9:12]
-    jobs = [
-        {"way": "searchPicture", "where": path, "picture": as_job(one), "k": 8} for one in sought
-    ]
+    job = {"way": "searchPictures", "where": path, "pictures": list(map(as_job, sought)), "k": 8}
+    (result,) = run_jobs([job])
     with Archive.open(path) as archive:
-        for one, result in zip(sought, run_jobs(jobs), strict=True):
+        for one, found in zip(sought, value_of(result), strict=True):
             hits = archive.search(one, 8, compare=0)
-            found = value_of(result)
             assert [hit["id"] for hit in found] == [hit.id for hit in hits]
             told = [hit["distance"] for hit in found]
             np.testing.assert_allclose(told, [hit.distance for hit in hits], rtol=1e-3, atol=1e-4)
 
 
-def test_a_network_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_describer_is_refused(tmp_path: Path) -> None:
     look = Describer.load("look")
     path = tmp_path / "a.kin"
     with Archive.create(path, CODEC, describer=look) as archive:
         archive.add(FakeSource([("a", None, picture(8, 8, 3, 1))]))
     file = next((path / "describers").iterdir())
     file.write_bytes(file.read_bytes()[:-40] + bytes(40))
-    job = {"way": "code", "where": path, "picture": as_job(picture(8, 8, 3, 1))}
+    job = {"way": "codes", "where": path, "pictures": [as_job(picture(8, 8, 3, 1))]}
     (result,) = run_jobs([job])
     assert result["error"] == "ArchiveError"
