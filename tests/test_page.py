@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def archive(path: Path, count: int = 60, first: tuple[str, str | None] | None = 
     if first:
         items.insert(0, (*first, picture(1)))
     with Archive.create(path, "classic") as made:
-        made.add(FakeSource(items))
+        made.add([replace(item, columns={"note": HOSTILE}) for item in FakeSource(items)])
     return path
 
 
@@ -206,6 +207,7 @@ class TestInABrowser:
             page.locator("#grid .cell").first.click()
             page.wait_for_selector("#figure img")
             assert page.inner_text("#name") == HOSTILE
+            assert page.inner_text("#facts").count(HOSTILE) == 2  # the label and the column
             assert page.evaluate("window.ran") is None
             assert page.locator("b").count() == 0
             assert visit.said == []

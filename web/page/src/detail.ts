@@ -12,6 +12,9 @@ const KINDS: Readonly<Record<ImageEntry["kind"], string>> = {
   avif: "AVIF", webp: "WebP", webp_lossless: "WebP, lossless", learned: "learned codec", causal: "pixel by pixel, lossless",
 };
 
+/** What every image has; all else are columns that users added. */
+const OWN = new Set(["id", "label", "width", "height", "channels", "kind", "quality", "length"]);
+
 /** What the dialog asks of the page. */
 export interface DetailHost {
   codes(): string;
@@ -132,6 +135,9 @@ export class Detail {
       ["Bytes", entry.length.toLocaleString("en")],
     ];
     if (entry.label !== null) rows.unshift(["Label", entry.label]);
+    for (const [name, value] of Object.entries(entry)) {
+      if (!OWN.has(name) && value !== null) rows.push([name, String(value)]);
+    }
     element("facts", HTMLElement).replaceChildren(
       ...rows.flatMap(([name, value]) => {
         const [term, told] = [document.createElement("dt"), document.createElement("dd")];

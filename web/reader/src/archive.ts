@@ -151,8 +151,7 @@ export class Archive {
    * @throws NotFoundError the id is not there.
    */
   async entry(id: string): Promise<ImageEntry> {
-    const { segment, row } = await this.#place(id);
-    return segment.imageEntry(row);
+    return (await this.entriesAt([await this.position(id)]))[0]!;
   }
 
   /**
@@ -231,10 +230,8 @@ export class Archive {
     const position = await this.position(id);
     const finer = this.#finer(name);
     const column = await this.#column(name);
-    return this.#hits(
-      findKin(position, k, column, finer === null ? null : await this.#column(finer)),
-      column,
-    );
+    const longer = finer === null ? null : await this.#column(finer);
+    return this.#hits(findKin(position, k, column, longer), column);
   }
 
   /**
@@ -323,13 +320,9 @@ export class Archive {
     const { PictureDescriber } = await import("./describing/picture_describer.ts");
     const tables = async (one: string): Promise<Poses> =>
       (await PictureDescriber.read(await this.#describer(one))).tables(picture);
-    const column = await this.#column(name);
-    const longer = this.#finer(name);
-    let finer = null;
-    if (longer !== null) {
-      const poses = await tables(longer);
-      finer = { column: await this.#column(longer), poses: () => poses };
-    }
+    const [column, longer] = [await this.#column(name), this.#finer(name)];
+    const poses = longer === null ? [] : await tables(longer);
+    const finer = longer === null ? null : { column: await this.#column(longer), poses: () => poses };
     return this.#hits(findNear(await tables(name), k, column, finer).slice(0, k), column);
   }
 
