@@ -93,7 +93,7 @@ endef
 	@.venv/bin/python $(INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@echo "Installing kinpack with all its extras into .venv ..."
 	@.venv/bin/python $(INSTALL) $(BACKEND)
-	@.venv/bin/python $(INSTALL) --no-build-isolation --editable '.[learn,photo,fast,heic,jxl,raw,datasets,object-stores,lance,sql,measure,dev]'
+	@.venv/bin/python $(INSTALL) --no-build-isolation --editable '.[learn,photo,fast,heic,jxl,raw,datasets,object-stores,lance,sql,serve,measure,dev]'
 	@touch $@
 
 .venv-runtime/.installed: pyproject.toml constraints.txt

@@ -8,6 +8,9 @@ const { KinpackError, openArchive } = await import(pathToFileURL(`${process.argv
 
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
 
+/** A picture of a job: its size, and its red, green, blue and alpha in base64. */
+const unpacked = ({ width, height, data }) => ({ width, height, data: Buffer.from(data, "base64") });
+
 /** What each job does with an archive. */
 const WAYS = {
   async everything(archive, { files = true }) {
@@ -41,6 +44,16 @@ const WAYS = {
   },
   async placeholder(archive, { id, codes }) {
     return [...(await archive.placeholder(id, codes))];
+  },
+  async codes(archive, { pictures, codes }) {
+    const found = [];
+    for (const one of pictures) found.push([...(await archive.codeOf(unpacked(one), codes))]);
+    return found;
+  },
+  async searchPictures(archive, { pictures, k }) {
+    const found = [];
+    for (const one of pictures) found.push(await archive.searchPicture(unpacked(one), k));
+    return found;
   },
   async search(archive, { id, k, codes }) {
     return archive.search(id, k, codes);

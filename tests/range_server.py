@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,9 @@ class RangeServer:
             self._send(request, 404, b"no such file", {})
             return
         data = self.files[name]
-        headers = {"ETag": f'"{hash(data)}"'} if self.tags else {}
+        headers: dict[str, str] = {"ETag": f'"{hash(data)}"'} if self.tags else {}
+        if (kind := mimetypes.guess_type(name)[0]) is not None:
+            headers["Content-Type"] = kind
         if not (self.ranges and asked.startswith("bytes=")):
             self._send(request, 200, data, headers)
             return

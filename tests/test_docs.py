@@ -39,6 +39,7 @@ NOT_RUN = {
     "docs/cli.md": ("kinpack ",),  # needs the weights of the extra photo
     "docs/demo.md": ("make ",),
     "docs/installing.md": ("pip install ",),
+    "docs/viewing.md": ("pip install ", "kinpack serve "),  # which ends only when it is told to
 }
 
 

@@ -35,10 +35,16 @@ def test_kin_in_golden_archives() -> None:
                         {"way": "search", "where": path, "id": name, "k": 7, "codes": codes}
                     )
                     hits = archive.search(name, 7, codes=codes, compare=0)
-                    wanted.append([[hit.id, hit.label, hit.distance] for hit in hits])
-    found = [[[*hit.values()] for hit in value_of(result)] for result in run_jobs(jobs)]
-    assert found == wanted
+                    wanted.append([[h.id, h.label, h.position, h.distance] for h in hits])
+    results = [value_of(result) for result in run_jobs(jobs)]
+    names = ("id", "label", "position", "distance")
+    assert [[[hit[name] for name in names] for hit in found] for found in results] == wanted
     assert len(wanted) > 60
+    for found in results:
+        alike = [hit["similarity"] for hit in found]
+        assert alike == sorted(alike, reverse=True)
+        assert alike[0] == 1
+        assert min(alike) > 0
 
 
 def test_weighted_books_longer_codes(tmp_path: Path) -> None:

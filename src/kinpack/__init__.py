@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kinpack.sources.items import Source as Source
     from kinpack.sources.metadata import with_metadata as with_metadata
     from kinpack.sources.opening import open_source as open_source
+    from kinpack.web.site import view as view
 else:
     from kinpack.lazy_names import lazy_names
 
@@ -51,6 +52,7 @@ else:
             "errors": "KinpackError",
             "integrations.exporting": "export",
             "integrations.unpacking": "unpack",
+            "web.site": "view",
             "pictures.images": "load_image",
             "pictures.picture_writing": "save_image",
             "search.hit": "Hit",

@@ -26,6 +26,7 @@ from kinpack.cli import (
     overviews,
     packing,
     searching,
+    viewing,
 )
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
@@ -92,6 +93,8 @@ for _command in (
     lifecycle.seal,
     lifecycle.unseal,
     lifecycle.export,
+    viewing.view,
+    viewing.serve,
     lifecycle.repair,
     learning.learn,
     describing.embed,

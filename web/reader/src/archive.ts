@@ -2,8 +2,9 @@
 
 import { storedFile } from "./classic/stored_file.ts";
 import type { StoredFile } from "./classic/stored_file.ts";
-import { Codec } from "./codec.ts";
+import type { Codec } from "./codec.ts";
 import { Container } from "./containers/container.ts";
+import type { Picture } from "./describing/fitting.ts";
 import { ArchiveError, NotFoundError } from "./errors.ts";
 import { layersOf } from "./layers.ts";
 import type { Layers } from "./layers.ts";
@@ -14,14 +15,16 @@ import { readRevision, revisionNumbers } from "./manifests/revision.ts";
 import { livingRows } from "./manifests/segment_entry.ts";
 import { sha256 } from "./bytes/sha256.ts";
 import { readBooks } from "./search/books.ts";
-import { codeOf, findKin, finerColumn, readColumn } from "./search/kin.ts";
-import type { Column, Hit, Place } from "./search/kin.ts";
+import { codeOf, findKin, findNear, finerColumn, readColumn } from "./search/kin.ts";
+import type { Column, Found, Hit, Place, Poses } from "./search/kin.ts";
+import { similarityOf, strangersApart } from "./search/likeness.ts";
 import { Placeholders } from "./search/placeholder.ts";
 import type { Packet } from "./segments/packet.ts";
 import { Segment } from "./segments/segment.ts";
 import type { ImageEntry } from "./segments/segment.ts";
 import { BlobFile } from "./stores/blob_file.ts";
 import { HttpFile } from "./stores/http_file.ts";
+import { HttpFolder } from "./stores/http_folder.ts";
 import { SealedStore } from "./stores/sealed_store.ts";
 import type { Store } from "./stores/store.ts";
 
@@ -30,7 +33,7 @@ export class Archive {
   readonly #store: Store;
   readonly #revision: Revision;
   readonly #segments: readonly Segment[];
-  #places: Promise<Map<string, Place>> | null = null;
+  #images: Promise<Images> | null = null;
   #read: Promise<Codec> | null = null;
   readonly #placeholders = new Map<string, Promise<Placeholders>>();
   readonly #columns = new Map<string, Promise<Column>>();
@@ -45,8 +48,8 @@ export class Archive {
   /**
    * Open an archive.
    *
-   * @param source the address of a sealed archive, its bytes (a `File` that somebody dropped), or a
-   *   store.
+   * @param source the address of a sealed archive, or with a slash at its end of a folder whose files
+   *   a server lists; its bytes (a `File` that somebody dropped); or a store.
    * @param at number of the revision; by default it is the newest.
    * @throws ArchiveError there is none, or it is damaged.
    */
@@ -105,7 +108,34 @@ export class Archive {
 
   /** Give the ids of all images, in the order of adding. */
   async ids(): Promise<string[]> {
-    return [...(await this.#all()).keys()];
+    return [...(await this.#all()).positions.keys()];
+  }
+
+  /**
+   * Tell of the images at some positions, which count from 0 in the order of adding.
+   *
+   * @throws NotFoundError there is no such position.
+   */
+  async entriesAt(positions: readonly number[]): Promise<ImageEntry[]> {
+    const { places } = await this.#all();
+    return Promise.all(
+      positions.map(async (position) => {
+        const place = places[position];
+        if (place) return place.segment.imageEntry(place.row);
+        throw new NotFoundError(`${this.where}: there is no image ${position}; it holds ${places.length}`);
+      }),
+    );
+  }
+
+  /**
+   * Give the position of an image.
+   *
+   * @throws NotFoundError the id is not there.
+   */
+  async position(id: string): Promise<number> {
+    const position = (await this.#all()).positions.get(id);
+    if (position !== undefined) return position;
+    throw new NotFoundError(`${this.where}: there is no image ${JSON.stringify(id)}; see its list of ids`);
   }
 
   /** Tell of all images, in the order of adding, without reading their payloads. */
@@ -121,8 +151,7 @@ export class Archive {
    * @throws NotFoundError the id is not there.
    */
   async entry(id: string): Promise<ImageEntry> {
-    const { segment, row } = await this.#place(id);
-    return segment.imageEntry(row);
+    return (await this.entriesAt([await this.position(id)]))[0]!;
   }
 
   /**
@@ -198,22 +227,11 @@ export class Archive {
    */
   async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
     const name = this.#columnName(codes);
-    const position = await this.#position(id);
-    const finer = this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
-    const found = findKin(
-      position,
-      k,
-      await this.#column(name),
-      finer === null ? null : await this.#column(finer),
-    );
-    const places = [...(await this.#all()).values()];
-    return Promise.all(
-      found.map(async ([one, distance]) => {
-        const { segment, row } = places[one]!;
-        const { id: name, label } = await segment.imageEntry(row);
-        return { id: name, label, distance: Math.fround(distance) };
-      }),
-    );
+    const position = await this.position(id);
+    const finer = this.#finer(name);
+    const column = await this.#column(name);
+    const longer = finer === null ? null : await this.#column(finer);
+    return this.#hits(findKin(position, k, column, longer), column);
   }
 
   /**
@@ -226,7 +244,7 @@ export class Archive {
    */
   async placeholder(id: string, codes?: string): Promise<Uint8Array> {
     const name = this.#columnName(codes);
-    const code = codeOf(await this.#position(id), await this.#column(name));
+    const code = codeOf(await this.position(id), await this.#column(name));
     return (await this.#placeholdersOf(name)).draw(code);
   }
 
@@ -243,6 +261,8 @@ export class Archive {
   async #readCodec(): Promise<Codec> {
     const { codec } = this.#revision.whole;
     const file = `codecs/${codec.sha256}.kinc`;
+    // What decodes it is loaded at the first need: most archives of photographs have none.
+    const { Codec } = await import("./codec.ts");
     return new Codec(Container.read(await this.#named(file, codec), `${this.where}/${file}`, "codec"));
   }
 
@@ -281,7 +301,54 @@ export class Archive {
 
   async #readColumn(name: string): Promise<Column> {
     const container = await this.#describer(name);
-    return readColumn(name, await readBooks(container), [...(await this.#all()).values()]);
+    return readColumn(name, await readBooks(container), (await this.#all()).places);
+  }
+
+  /**
+   * Find the images whose codes are nearest to a picture that is none of them.
+   *
+   * It is looked for in the turns that the describer asks for. Pictures are not compared.
+   *
+   * @param picture its pixels.
+   * @param k how many.
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError there is no such column, or its describer describes no pictures.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async searchPicture(picture: Picture, k = 10, codes?: string): Promise<Hit[]> {
+    const name = this.#columnName(codes);
+    const { PictureDescriber } = await import("./describing/picture_describer.ts");
+    const tables = async (one: string): Promise<Poses> =>
+      (await PictureDescriber.read(await this.#describer(one))).tables(picture);
+    const [column, longer] = [await this.#column(name), this.#finer(name)];
+    const poses = longer === null ? [] : await tables(longer);
+    const finer = longer === null ? null : { column: await this.#column(longer), poses: () => poses };
+    return this.#hits(findNear(await tables(name), k, column, finer).slice(0, k), column);
+  }
+
+  /**
+   * Give the code of a picture: the M sub-indices that a describer gives it.
+   *
+   * @param codes name of the column; by default the one that is usually searched.
+   * @throws NotFoundError there is no such column, or its describer describes no pictures.
+   */
+  async codeOf(picture: Picture, codes?: string): Promise<Uint8Array> {
+    const { PictureDescriber } = await import("./describing/picture_describer.ts");
+    return (await PictureDescriber.read(await this.#describer(this.#columnName(codes)))).code(picture);
+  }
+
+  #finer(name: string): string | null {
+    return this.describers.includes(finerColumn(name)) ? finerColumn(name) : null;
+  }
+
+  async #hits(found: Found, column: Column): Promise<Hit[]> {
+    const apart = strangersApart(column);
+    const entries = await this.entriesAt(found.map(([position]) => position));
+    return found.map(([position, distance], at) => {
+      const { id, label } = entries[at]!;
+      const similarity = similarityOf(distance, apart);
+      return { id, label, position, distance: Math.fround(distance), similarity };
+    });
   }
 
   /** A file that the manifest names by its sum. */
@@ -292,38 +359,40 @@ export class Archive {
     throw new ArchiveError(`${this.where}/${file}: its SHA-256 does not hold; restore it from a copy`);
   }
 
-  /** The position of an image, counted from 0 in the order of the archive. */
-  async #position(id: string): Promise<number> {
-    await this.#place(id);
-    return [...(await this.#all()).keys()].indexOf(id);
-  }
-
   async #place(id: string): Promise<Place> {
-    const place = (await this.#all()).get(id);
-    if (place) return place;
-    throw new NotFoundError(`${this.where}: there is no image ${JSON.stringify(id)}; see its list of ids`);
+    const position = await this.position(id);
+    return (await this.#all()).places[position]!;
   }
 
-  #all(): Promise<Map<string, Place>> {
-    this.#places ??= this.#readPlaces();
-    return this.#places;
+  #all(): Promise<Images> {
+    this.#images ??= this.#readImages();
+    return this.#images;
   }
 
-  async #readPlaces(): Promise<Map<string, Place>> {
-    const places = new Map<string, Place>();
+  async #readImages(): Promise<Images> {
+    const [positions, places] = [new Map<string, number>(), new Array<Place>()];
     for (const segment of this.#segments) {
       const ids = await segment.ids();
       for (const row of livingRows(segment.entry)) {
-        if (!places.has(ids[row]!)) places.set(ids[row]!, { segment, row });
+        if (positions.has(ids[row]!)) continue;
+        positions.set(ids[row]!, places.length);
+        places.push({ segment, row });
       }
     }
-    return places;
+    return { positions, places };
   }
+}
+
+/** All images, in the order of adding. */
+interface Images {
+  readonly positions: ReadonlyMap<string, number>;
+  readonly places: readonly Place[];
 }
 
 async function storeOf(source: string | URL | Blob | Store): Promise<Store> {
   if (source instanceof Blob) return SealedStore.open(new BlobFile(source));
   if (typeof source === "string" || source instanceof URL) {
+    if (String(source).endsWith("/")) return HttpFolder.open(String(source));
     return SealedStore.open(await HttpFile.open(String(source)));
   }
   return source;

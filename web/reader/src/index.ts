@@ -3,6 +3,7 @@
 export { Archive } from "./archive.ts";
 export type { StoredFile } from "./classic/stored_file.ts";
 export type { AlphaPlane } from "./classic/alpha.ts";
+export type { Picture } from "./describing/fitting.ts";
 export type { Colour, Layers } from "./layers.ts";
 export { ArchiveError, KinpackError, NotFoundError, PayloadError } from "./errors.ts";
 export type { Hit } from "./search/kin.ts";

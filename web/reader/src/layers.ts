@@ -7,7 +7,6 @@ import type { Tile } from "./classic/tiles.ts";
 import { tilesOf } from "./classic/tiles.ts";
 import { losslessWebpFile, webpFile } from "./classic/webp.ts";
 import type { Codec } from "./codec.ts";
-import { greyOf } from "./learned/learned_images.ts";
 import type { Packet } from "./segments/packet.ts";
 
 /** The colour of a tile: a file that a browser draws, or pixels. */
@@ -99,4 +98,13 @@ function whole({ width, height }: Packet): Omit<Layers, "colour" | "alpha"> {
 
 function pixels(channels: 1 | 3, data: Uint8Array): Colour {
   return { kind: "pixels", channels, data };
+}
+
+/** The grey values of a picture of red, green and blue. */
+function greyOf(pixels: Uint8Array): Uint8Array {
+  const grey = new Uint8Array(pixels.length / 3);
+  grey.forEach((_, at) => {
+    grey[at] = Math.floor((pixels[3 * at]! + pixels[3 * at + 1]! + pixels[3 * at + 2]! + 1) / 3);
+  });
+  return grey;
 }

@@ -1,4 +1,4 @@
-/** Operators of ONNX: those of which decoders of describers are made. */
+/** Operators of ONNX: those of which networks of describers are made. */
 
 import { Malformed } from "../errors.ts";
 
@@ -14,6 +14,7 @@ export type Attributes = ReadonlyMap<string, number | readonly number[]>;
 type Operator = (inputs: readonly Tensor[], attributes: Attributes) => Tensor;
 
 const MOST_NUMBERS = 2 ** 24;
+const MOST_WORK = 2 ** 33; // products of a convolution
 
 /** What computes each operator, by its name. */
 export const OPERATORS: Readonly<Record<string, Operator>> = {
@@ -34,6 +35,9 @@ export const OPERATORS: Readonly<Record<string, Operator>> = {
     return { shape: x!.shape, data: Float32Array.from(x!.data, (one) => Math.min(most, Math.max(least, one))) };
   },
   Gemm: gemm,
+  Conv: convolution,
+  ReduceMean: reduced((numbers) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length),
+  ReduceL2: reduced((numbers) => Math.sqrt(numbers.reduce((sum, one) => sum + one * one, 0))),
   Reshape: ([x, sides]) => {
     const shape = Array.from(sides?.data ?? [], (side, i) => (side === 0 ? (x!.shape[i] ?? 0) : side));
     const rest = shape.filter((side) => side !== -1).reduce((product, side) => product * side, 1);
@@ -115,6 +119,81 @@ function gemm([x, weight, bias]: readonly Tensor[], attributes: Attributes): Ten
   }
   const made = { shape: [rows, out], data };
   return bias ? broadcast(made, bias, (one, other) => one + other) : made;
+}
+
+function convolution([x, weight, bias]: readonly Tensor[], attributes: Attributes): Tensor {
+  const row = (name: string, otherwise: readonly number[]): readonly number[] => {
+    const given = attributes.get(name) ?? otherwise;
+    if (typeof given === "number" || given.length !== otherwise.length) throw shapeless();
+    return given;
+  };
+  if (x?.shape.length !== 4 || weight?.shape.length !== 4 || x.shape[0] !== 1) throw shapeless();
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [out, within, tall, wide] = weight.shape as [number, number, number, number];
+  const [strideDown, strideAcross] = row("strides", [1, 1]) as [number, number];
+  const [top, left, bottom, right] = row("pads", [0, 0, 0, 0]) as [number, number, number, number];
+  const groups = attributes.get("group") ?? 1;
+  const plain = row("dilations", [1, 1]).every((one) => one === 1) && typeof groups === "number";
+  const pads = [top, left, bottom, right].every((one) => one >= 0 && one < 64);
+  if (!plain || !pads || strideDown < 1 || strideAcross < 1 || groups < 1 || out % groups) throw shapeless();
+  if (within * groups !== channels || (bias && bias.data.length !== out)) throw shapeless();
+  const down = Math.floor((height + top + bottom - tall) / strideDown) + 1;
+  const across = Math.floor((width + left + right - wide) / strideAcross) + 1;
+  const numbers = out * down * across;
+  if (down < 1 || across < 1) throw shapeless();
+  if (numbers > MOST_NUMBERS || numbers * within * tall * wide > MOST_WORK) {
+    throw new Malformed("a network asks for too much memory or work");
+  }
+  const data = new Float32Array(numbers);
+  const sums = new Float64Array(down * across);
+  const taken = Float64Array.from(x.data);
+  for (let o = 0; o < out; o++) {
+    sums.fill(bias ? bias.data[o]! : 0);
+    const first = Math.floor(o / (out / groups)) * within;
+    for (let c = 0; c < within; c++) {
+      for (let i = 0; i < tall; i++) {
+        for (let j = 0; j < wide; j++) {
+          const factor = weight.data[((o * within + c) * tall + i) * wide + j]!;
+          if (!factor) continue;
+          const begin = Math.max(0, Math.ceil((left - j) / strideAcross));
+          const stop = Math.min(across, Math.floor((width - 1 + left - j) / strideAcross) + 1);
+          for (let y = 0; y < down; y++) {
+            const from = y * strideDown + i - top;
+            if (from < 0 || from >= height) continue;
+            const line = ((first + c) * height + from) * width + j - left;
+            for (let z = begin; z < stop; z++) sums[y * across + z]! += factor * taken[line + z * strideAcross]!;
+          }
+        }
+      }
+    }
+    data.set(sums, o * down * across);
+  }
+  return { shape: [1, out, down, across], data };
+}
+
+/** Make one number of those along some sides. */
+function reduced(compute: (numbers: readonly number[]) => number): Operator {
+  return ([x], attributes) => {
+    const shape = x?.shape ?? [];
+    const given = attributes.get("axes") ?? [...shape.keys()];
+    if (!x || typeof given === "number") throw shapeless();
+    const axes = new Set(given.map((axis) => (axis < 0 ? axis + shape.length : axis)));
+    if (![...axes].every((axis) => axis >= 0 && axis < shape.length)) throw shapeless();
+    const kept = shape.map((side, axis) => (axes.has(axis) ? 1 : side));
+    const parts = Array.from({ length: kept.reduce((product, side) => product * side, 1) }, () => new Array<number>());
+    x.data.forEach((one: number, at: number) => {
+      let [place, stride, left] = [0, 1, at];
+      for (let axis = shape.length - 1; axis >= 0; axis--) {
+        const index = left % shape[axis]!;
+        left = (left - index) / shape[axis]!;
+        if (!axes.has(axis)) place += index * stride;
+        stride *= kept[axis]!;
+      }
+      parts[place]!.push(one);
+    });
+    const made = attributes.get("keepdims") === 0 ? shape.filter((_, axis) => !axes.has(axis)) : kept;
+    return { shape: made, data: Float32Array.from(parts, compute) };
+  };
 }
 
 function shapeless(): Malformed {

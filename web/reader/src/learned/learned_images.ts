@@ -143,12 +143,3 @@ function piece(
   made.data.fill(told, latents.channels * height * width);
   return made;
 }
-
-/** Give the grey values of a picture of red, green and blue. */
-export function greyOf(pixels: Uint8Array): Uint8Array {
-  const grey = new Uint8Array(pixels.length / 3);
-  grey.forEach((_, at) => {
-    grey[at] = Math.floor((pixels[3 * at]! + pixels[3 * at + 1]! + pixels[3 * at + 2]! + 1) / 3);
-  });
-  return grey;
-}

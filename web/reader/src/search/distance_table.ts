@@ -21,15 +21,29 @@ const LEAST_EXPONENT = -1000;
  */
 export function tableOfCode(books: Books, code: Uint8Array): DistanceTable {
   const { M, K, d, words } = books;
+  const point = new Float32Array(M * d);
+  for (let m = 0; m < M; m++) {
+    const at = (m * K + code[m]!) * d;
+    point.set(words.subarray(at, at + d), m * d);
+  }
+  return tableOfPoint(books, point);
+}
+
+/**
+ * Make the table of a vector.
+ *
+ * @param point M · d numbers, weighted as the words of the books are.
+ */
+export function tableOfPoint(books: Books, point: Float32Array): DistanceTable {
+  const { M, K, d, words } = books;
   const values = new Float32Array(M * K);
   let total = 0;
   for (let m = 0; m < M; m++) {
-    const own = (m * K + code[m]!) * d;
     let largest = 0;
     for (let k = 0; k < K; k++) {
       let sum = 0;
       for (let j = 0; j < d; j++) {
-        const difference = words[own + j]! - words[(m * K + k) * d + j]!;
+        const difference = point[m * d + j]! - words[(m * K + k) * d + j]!;
         sum += difference * difference;
       }
       values[m * K + k] = sum;
@@ -55,6 +69,27 @@ export function stepsOf({ books: { M, K }, steps }: DistanceTable, indices: Uint
     sums[row] = sum;
   }
   return sums;
+}
+
+/** How many times as far an image counts that is near to a picture turned, or mirrored. */
+const TURNED = 1.25;
+
+/**
+ * Give the distances of codes from an example: from the nearest of its poses.
+ *
+ * @param poses tables of the example as it is, then of its other poses.
+ * @param indices M sub-indices of each code.
+ */
+export function distancesOf(poses: readonly DistanceTable[], indices: Uint8Array): Float64Array {
+  const [first, ...others] = poses;
+  const distances = Float64Array.from(stepsOf(first!, indices), (one) => one * first!.scale);
+  for (const table of others) {
+    const scale = table.scale * TURNED;
+    stepsOf(table, indices).forEach((one, at) => {
+      distances[at] = Math.min(distances[at]!, one * scale);
+    });
+  }
+  return distances;
 }
 
 /** The power of two that a positive number is below, and at least half of. */

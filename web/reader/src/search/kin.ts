@@ -4,14 +4,19 @@ import { NotFoundError } from "../errors.ts";
 import type { Segment } from "../segments/segment.ts";
 import type { Books } from "./books.ts";
 import { unpackCodes } from "./books.ts";
-import { stepsOf, tableOfCode } from "./distance_table.ts";
+import type { DistanceTable } from "./distance_table.ts";
+import { distancesOf, tableOfCode } from "./distance_table.ts";
 
 /** An image that was found. */
 export interface Hit {
   readonly id: string;
   readonly label: string | null;
+  /** Its place in the archive, counted from 0. */
+  readonly position: number;
   /** Squared distance of the codes. */
   readonly distance: number;
+  /** What the distance says of how far it is the same picture: 1 at no distance, about 0.1 for a stranger. */
+  readonly similarity: number;
 }
 
 /** One living image, in the order of the archive. */
@@ -68,7 +73,7 @@ export async function readColumn(
 }
 
 /** Positions and distances, nearest first. */
-type Found = readonly (readonly [position: number, distance: number])[];
+export type Found = readonly (readonly [position: number, distance: number])[];
 
 /**
  * Find the images whose codes are nearest to that of one of them, which comes first.
@@ -79,33 +84,49 @@ type Found = readonly (readonly [position: number, distance: number])[];
  * @throws NotFoundError the image has no such code.
  */
 export function findKin(position: number, k: number, column: Column, finer: Column | null): Found {
-  let found = nearest(position, finer ? Math.max(k, ORDERED_ANEW) : k, column);
-  if (finer) found = orderedAnew(position, found, finer);
+  const poses = (one: Column): Poses => [tableOfCode(one.books, codeOf(position, one))];
+  const found = findNear(poses(column), k, column, finer && { column: finer, poses: () => poses(finer) });
   const own = found.length ? ([position, found[0]![1]] as const) : null;
   const others = found.filter(([one]) => one !== position);
   return (own ? [own, ...others] : others).slice(0, Math.min(k, found.length));
 }
 
-function nearest(position: number, k: number, column: Column): Found {
-  const table = tableOfCode(column.books, codeOf(position, column));
-  const steps = stepsOf(table, column.indices);
+/** Tables of an example as it is, then of its other poses. */
+export type Poses = readonly DistanceTable[];
+
+/** Longer codes that order the first hits anew, and the example by them. */
+export interface Finer {
+  readonly column: Column;
+  readonly poses: () => Poses;
+}
+
+/**
+ * Find the images whose codes are nearest to an example.
+ *
+ * @param k how many.
+ * @param finer the longer codes; null without any. More than k may be found then.
+ */
+export function findNear(poses: Poses, k: number, column: Column, finer: Finer | null): Found {
+  const distances = distancesOf(poses, column.indices);
   // Positions rise, and sorting is stable: equal distances stay in the order of the archive.
-  const order = Array.from(steps.keys()).sort((a, b) => steps[a]! - steps[b]!);
-  return order.slice(0, k).map((at) => [column.positions[at]!, steps[at]! * table.scale]);
+  const order = Array.from(distances.keys()).sort((a, b) => distances[a]! - distances[b]!);
+  const found = order
+    .slice(0, finer ? Math.max(k, ORDERED_ANEW) : k)
+    .map((at) => [column.positions[at]!, distances[at]!] as const);
+  return finer ? orderedAnew(found, finer) : found;
 }
 
 /** Order the first hits by longer codes; those that have none keep their places. */
-function orderedAnew(position: number, hits: Found, finer: Column): Found {
-  const { M } = finer.books;
-  const table = tableOfCode(finer.books, codeOf(position, finer));
-  const rows = new Map(Array.from(finer.positions, (one, at) => [one, at] as const));
+function orderedAnew(hits: Found, { column, poses }: Finer): Found {
+  const { M } = column.books;
   const made = [...hits];
-  const known = hits.slice(0, ORDERED_ANEW).flatMap(([one], at) => (rows.has(one) ? [at] : []));
+  const rows = hits.slice(0, ORDERED_ANEW).map(([position]) => placeOf(position, column.positions));
+  const known = [...rows.keys()].filter((at) => rows[at]! >= 0);
+  const tables = poses();
   const anew = known.map((at) => {
-    const one = hits[at]![0];
-    const row = rows.get(one)!;
-    const [steps] = stepsOf(table, finer.indices.subarray(row * M, (row + 1) * M));
-    return [one, steps! * table.scale] as const;
+    const row = rows[at]!;
+    const [distance] = distancesOf(tables, column.indices.subarray(row * M, (row + 1) * M));
+    return [hits[at]![0], distance!] as const;
   });
   anew.sort((a, b) => a[1] - b[1]);
   known.forEach((at, i) => {
@@ -120,11 +141,22 @@ function orderedAnew(position: number, hits: Found, finer: Column): Found {
  * @throws NotFoundError it has none in this column.
  */
 export function codeOf(position: number, column: Column): Uint8Array {
-  const at = column.positions.indexOf(position);
+  const at = placeOf(position, column.positions);
   if (at < 0) {
     throw new NotFoundError(
       `image ${position} has no code ${column.name} yet; give it one with: kinpack embed`,
     );
   }
   return column.indices.subarray(at * column.books.M, (at + 1) * column.books.M);
+}
+
+/** The place of a number in an ascending list; -1 where it is none of it. */
+function placeOf(number: number, ascending: Int32Array): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]! < number) low = middle + 1;
+    else high = middle;
+  }
+  return ascending[low] === number ? low : -1;
 }

@@ -26,14 +26,19 @@ export class HttpFile implements RangedFile {
   readonly size: number;
   readonly #url: string;
   readonly #tail: Uint8Array;
-  readonly #version: string | null;
+  #version: string | null | undefined; // until the first answer it is not known
 
-  private constructor(url: string, size: number, end: Answer) {
+  private constructor(url: string, size: number, tail: Uint8Array, version: string | null | undefined) {
     this.where = shown(url);
     this.#url = url;
     this.size = size;
-    this.#tail = end.data;
-    this.#version = end.version;
+    this.#tail = tail;
+    this.#version = version;
+  }
+
+  /** Give a file of a known size; nothing is asked for before the first read, and no end is kept. */
+  static ofSize(url: string, size: number): HttpFile {
+    return new HttpFile(url, size, new Uint8Array(0), undefined);
   }
 
   /**
@@ -50,14 +55,14 @@ export class HttpFile implements RangedFile {
       const size = Number(whole[1]);
       end = await ask(url, `bytes=${Math.max(0, size - TAIL_BYTES)}-${size - 1}`, TAIL_BYTES);
     }
-    if (end.status === 200) return new HttpFile(url, end.data.length, end);
+    if (end.status === 200) return new HttpFile(url, end.data.length, end.data, end.version);
     const match = RANGE.exec(end.range);
     if (end.status !== 206 || !match) throw noRanges(url);
     const [first, last] = [Number(match[1]), Number(match[2])];
     const size = last + 1;
     const fits = last - first + 1 === end.data.length && Number(match[3] ?? size) === size;
     if (!fits) throw noRanges(url);
-    return new HttpFile(url, size, end);
+    return new HttpFile(url, size, end.data, end.version);
   }
 
   async read(offset: number, length: number): Promise<Uint8Array> {
@@ -68,6 +73,7 @@ export class HttpFile implements RangedFile {
     if (begin >= 0 || !length) return this.#tail.slice(Math.max(0, begin), Math.max(0, begin) + length);
     const last = offset + length - 1;
     const { status, range, version, data } = await ask(this.#url, `bytes=${offset}-${last}`, length);
+    if (this.#version === undefined) this.#version = version;
     if (version !== this.#version) {
       throw new ArchiveError(`${this.where}: the file has changed meanwhile; open it again`);
     }
