@@ -394,7 +394,7 @@ def test_sizes_are_those_of_the_upright_picture(
     asked: tuple[int, int] | str = size if isinstance(size, tuple) else f"short:{size}"
     made = load_image(file.getvalue(), size=asked).shape[:2]
     if isinstance(size, tuple):
-        scale = min(1, Fraction(size[1], full[0]), Fraction(size[0], full[1]))
+        scale = min(Fraction(1), Fraction(size[1], full[0]), Fraction(size[0], full[1]))
     else:
         scale = min(Fraction(1), Fraction(size, min(full)))
     assert made == tuple(max(1, int(side * scale + Fraction(1, 2))) for side in full)

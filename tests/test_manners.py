@@ -155,7 +155,7 @@ def test_k_is_a_number_of_hits(archive: Archive, k: Any) -> None:
         (lambda archive: archive.gc(min_age="1"), "seconds"),
         (lambda _: CODEC.encode(PICTURES, {"quality": 60}), "quality=60"),  # type: ignore[arg-type]
         (lambda _: load_image(PICTURES[0]), "path"),
-        (lambda _: load_image("query.png", size="9"), "whole number"),  # type: ignore[arg-type]
+        (lambda _: load_image("query.png", size="9"), "whole number"),
         (lambda _: save_image(PICTURES[0] / 255, "x.png"), "astype"),
         (lambda _: save_image(PICTURES[0], None), "path"),  # type: ignore[arg-type]
         (lambda _: open_source(PICTURES, size=2.5), "whole number"),  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def test_what_export_writes_is_read(tmp_path: Path) -> None:
     path = make(tmp_path / "a.kin", pictures(7))
     with reopened(path) as archive:
         export(archive, tmp_path / "set", "webdataset", format="png")
-        again = make(tmp_path / "b.kin", open_source(tmp_path / "set"))  # type: ignore[arg-type]
+        again = make(tmp_path / "b.kin", open_source(tmp_path / "set"))
     assert content(again) == expected(pictures(7))
 
 

@@ -196,7 +196,7 @@ def test_columns_of_users_stay_with_renamed_images(tmp_path: Path) -> None:
     images = pictures(6).images
     values: list[object] = [1, None, 3, None, 5, 6]
     items = [
-        Item(name, label, lambda image=image: image, {"year": value})
+        Item(name, label, image.copy, {"year": value})
         for (name, label, image), value in zip(images, values, strict=True)
     ]
     with Archive.create(tmp_path / "a.kin", CODEC) as archive:

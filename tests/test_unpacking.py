@@ -23,7 +23,8 @@ from kinpack.pictures.picture_writing import encode_image
 
 def names(*ids: str, format: str = "png") -> list[str]:  # noqa: A002
     suffix = ".jpg" if format == "jpeg" else f".{format}"
-    return file_names(ids, [suffix] * len(ids), where="x.kin")
+    found = file_names(ids, [suffix] * len(ids), where="x.kin")
+    return [name for name in found if name is not None]
 
 
 def archive_of(path: Path, ids: list[tuple[str, str | None]]) -> Archive:
