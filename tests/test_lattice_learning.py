@@ -270,7 +270,7 @@ def test_weights_that_ship_fit_their_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sides", "wanted"), [((40, 64, 300), "default"), ((90, 96, 97), "lattice")]
+    ("sides", "wanted"), [((40, 64, 300), "default"), ((90, 128, 130), "lattice")]
 )
 def test_the_start_suits_the_pictures(sides: tuple[int, ...], wanted: str) -> None:
     found = read_collection([open_source([np.zeros((s, s + 30, 3), np.uint8) for s in sides])])

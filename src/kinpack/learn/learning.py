@@ -34,7 +34,7 @@ from kinpack.sources.opening import Spec, open_source
 
 CALIBRATION_PATCHES, PATCHES_PER_STEP, LEAST_PATCHES = 1024, 8, 64
 """Patches to freeze with: so many for each step of training, within these bounds."""
-LATTICE_FROM = 96
+LATTICE_FROM = 128
 """Median shorter side, in pixels, from which on a codec with a lattice is learned."""
 RULE_PICTURES = 160
 """Most pictures on which classic payloads are tried, to predict where they may win."""
