@@ -302,7 +302,7 @@ def _purge_images(archive: Archive) -> None:
 
 def _rename(archive: Archive) -> None:
     archive.refresh()
-    if "set/00000" in archive:
+    if "set/00005" in archive:  # its new name is there before as after
         archive.rename({"set/00000": "moved", "set/00005": "set/00000"}, label=("dog", "wolf"))
 
 

@@ -150,7 +150,7 @@ def test_what_cannot_be_exported(archive: Path, tmp_path: Path) -> None:
         reopened(make(tmp_path / "up.kin", up)) as opened,
         pytest.raises(ArchiveError, match="leads upward"),
     ):
-        export(opened, tmp_path / "out", "imagefolder")
+        export(opened, tmp_path / "out", "imagefolder", unsafe="refuse")
     (tmp_path / "there").mkdir()
     forms: list[Any] = ["parquet", *LANCE, "webdataset", "imagefolder"]
     with reopened(archive) as opened:

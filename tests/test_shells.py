@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kinpack.cli.manual import manual
+from benchmarks.pages.manual import manual
 from kinpack.cli.options import paths
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,5 +68,5 @@ def test_the_page_has_every_command_and_option() -> None:
         return [command.strip() or option for command, option in heads]
 
     assert told(manual()) == told(PAGE.read_text()), (
-        "make it anew: python -m kinpack.cli.manual > docs/kinpack.1"
+        "make it anew: python -m benchmarks.pages.manual > docs/kinpack.1"
     )

@@ -1,6 +1,6 @@
 """The manual page of the command, made of its help.
 
-python -m kinpack.cli.manual > docs/kinpack.1
+python -m benchmarks.pages.manual > docs/kinpack.1
 """
 
 from __future__ import annotations
