@@ -22,7 +22,7 @@ def view(
     ] = None,
     at: At = None,
 ) -> None:
-    """Write a page that shows an archive, with the archive beside it.
+    """Write a page that shows an archive, the archive beside it.
 
     The folder works on any web server that gives parts of files; the browser reads, decodes and
     searches the archive itself, and asks no other host.
