@@ -82,6 +82,7 @@ for _command in (
     archives.ls,
     duplicates.dedup,
     overviews.cluster,
+    overviews.map_,
     overviews.gram,
     amending.rm,
     amending.mv,
@@ -100,8 +101,9 @@ for _command in (
     describing.embed,
     describing.learn_code,
 ):
-    app.command(help=_help_of(_command))(reported(_command))
-app.command("map", help=_help_of(overviews.map_))(reported(overviews.map_))
+    # Python has a `map` of its own.
+    _name = _command.__name__.rstrip("_").replace("_", "-")
+    app.command(_name, help=_help_of(_command))(reported(_command))
 for _of_describers in (describing.make, describing.words, describing.rm):
     describers.command(help=_help_of(_of_describers))(reported(_of_describers))
 

@@ -40,7 +40,7 @@ def estimate(
         float, typer.Option(metavar="N", min=1, help="Try pictures for about so long.")
     ] = 10.0,
 ) -> None:
-    """Tell from some of its pictures what packing a collection takes.
+    """Tell from a sample what packing a collection takes.
 
     Prints time, bytes and PSNR at three qualities, beside JPEG, WebP and AVIF files of the same
     PSNR. Nothing is written.

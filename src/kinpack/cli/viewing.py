@@ -66,7 +66,7 @@ def serve(
         typer.Option(metavar="TEXT", help="What requests must carry.", envvar="KINPACK_TOKEN"),
     ] = None,
 ) -> None:
-    """Serve archives over HTTP: pictures, searches, and a page that shows them.
+    """Serve archives over HTTP: pictures, searches and a page.
 
     Nothing is changed. Only this machine can ask, unless --host says otherwise. Ctrl-C ends it.
     This needs the extra serve.
