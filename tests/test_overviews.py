@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from kinpack.archive.overviews.clustering import clusters_of
 from kinpack.archive.overviews.coded import coded
 from kinpack.archive.overviews.gram import draw_gram, gram_of
 from kinpack.archive.overviews.mapping import CELLS, SIDE, draw_map, map_of
-from kinpack.errors import KinpackError
+from kinpack.errors import KinpackError, MissingExtraError
 from kinpack.pictures.images import Image, load_image
 from kinpack.search.distances.distance import SearchError
 from kinpack.sources.items import Item
@@ -72,6 +73,16 @@ def test_clusters_bring_kinds_together(packed: Path) -> None:
         assert sum(len(one.ids) for one in many) == 31
         with pytest.raises(SearchError, match="1 or more"):
             clusters_of(archive, 0)
+
+
+def test_without_faiss_clusters_name_the_extra(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with Archive.open(packed) as archive, pytest.raises(MissingExtraError) as error:
+        clusters_of(archive, 3)
+    assert "kinpack[fast]" in str(error.value)
+    assert "engine" not in str(error.value)
 
 
 def test_a_gram_matrix_is_that_of_plain_loops(packed: Path) -> None:

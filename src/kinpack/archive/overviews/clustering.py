@@ -11,7 +11,7 @@ import numpy as np
 from kinpack.archive.overviews.coded import coded
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.showing.tiles import Strip, Tile
-from kinpack.errors import shown
+from kinpack.errors import MissingExtraError, shown
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.engines.fast_scan import import_faiss
 
@@ -59,7 +59,10 @@ def clusters_of(reader: Reader, n: int, *, codes: str = "auto", seed: int = 0) -
     found = coded(reader, codes)
     vectors = found.vectors
     n = min(n, len(np.unique(vectors, axis=0)))
-    faiss = import_faiss()
+    try:
+        faiss = import_faiss()
+    except MissingExtraError as error:
+        raise MissingExtraError('clusters need faiss: pip install "kinpack[fast]"') from error
     means = faiss.Kmeans(vectors.shape[1], n, niter=ROUNDS, seed=seed, min_points_per_centroid=1)
     means.train(vectors)
     distances, homes = (column[:, 0] for column in means.index.search(vectors, 1))
