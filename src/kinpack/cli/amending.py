@@ -110,7 +110,8 @@ def _of_list(
         found.append(one)
     if named is None:
         return found
-    ids = {opened.ids[place] for place in Selection(ids=named).positions(opened.snapshot)}
+    every = opened.ids
+    ids = {every[place] for place in Selection(ids=named).positions(opened.snapshot)}
     return [one for one in found if one in ids]
 
 

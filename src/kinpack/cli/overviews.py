@@ -13,13 +13,11 @@ import typer
 import kinpack
 from kinpack.cli.options import ArchiveArgument, At, Force
 from kinpack.cli.reporting import Report
-from kinpack.cli.showing import Html, Sheet, refuse_looks, refuse_places, write_looks
+from kinpack.cli.showing import Html, Sheet, refuse_looks, refuse_places, write_looks, write_picture
 from kinpack.errors import shown
-from kinpack.pictures.picture_writing import FORMAT_OF_SUFFIX, encode_image
 
 if TYPE_CHECKING:
     from kinpack.archive.overviews.gram import Gram
-    from kinpack.pictures.images import Image
 
 Codes: TypeAlias = Annotated[
     str,
@@ -106,7 +104,7 @@ def map_(
     refuse_looks(output, None, force=force)
     with kinpack.Archive.open(archive, at=at) as opened:
         layout = map_of(opened, codes=codes)
-        _write(draw_map(layout, opened.read), output, force=force)
+        write_picture(draw_map(layout, opened.read), output, force=force)
     places = [
         {"id": id_, "x": round(x, 5), "y": round(y, 5)}
         for id_, (x, y) in zip(layout.ids, layout.places.tolist(), strict=True)
@@ -142,17 +140,8 @@ def gram(
     with kinpack.Archive.open(archive, at=at) as opened:
         found = gram_of(opened, codes=codes)
     if output is not None:
-        _write(draw_gram(found), output, force=force)
+        write_picture(draw_gram(found), output, force=force)
     report.result(found.to_dict(), _lines(found))
-
-
-def _write(image: Image, file: Path, *, force: bool) -> None:
-    from kinpack.archive.stores.staged_file import staged_file
-
-    kind = FORMAT_OF_SUFFIX[file.suffix.lower()]
-    content = encode_image(image, format=kind, where=shown(file))
-    with staged_file(file, replace=force) as staged:
-        staged.write(content)
 
 
 def _lines(found: Gram) -> Iterator[str]:

@@ -23,9 +23,6 @@ from kinpack.search.query import Example, Query
 if TYPE_CHECKING:
     from kinpack.archive.showing.tiles import Strip
 
-LOOKED_AT = 240
-"""Longest side, in pixels, at which the pictures of --batch are kept for --sheet and --html."""
-
 _ID = "id:"
 """What an example begins with that is the id of an image inside."""
 
@@ -178,7 +175,7 @@ def search(
             asked = replace(asked, where=opened.sql_filter(where))
         hits = opened.search(asked)
         if sheet is not None or html is not None:
-            strip = _strip(query or ([] if words is None else [words]), asked, hits)
+            strip = _strip(query or ([] if words is None else [words]), asked.liked, hits)
             write_looks(
                 [strip],
                 opened.read,
@@ -205,13 +202,13 @@ def _example(text: str) -> Example:
         ) from error
 
 
-def _strip(named: Sequence[str], asked: Query, hits: Sequence[Hit]) -> Strip:
+def _strip(named: Sequence[str], examples: Sequence[Example], hits: Sequence[Hit]) -> Strip:
     """What was looked for, as it was named, and what was found, to be looked at."""
     from kinpack.archive.showing.tiles import Tile, of_hits
 
     tiles = [
         Tile(example, (shown(name.removeprefix(_ID)), "looked for"))
-        for name, example in zip(named, asked.liked, strict=False)
+        for name, example in zip(named, examples, strict=False)
     ]
     return of_hits(shown(", ".join(named)), tiles, hits)
 
@@ -227,6 +224,8 @@ def _search_all(
 
     Strips to be looked at are appended to a list, where one is given.
     """
+    from kinpack.archive.showing.page import SIDE
+
     source = kinpack.open_source(folder)
     broken = 0
     with report.meter("searching", len(source)) as meter:
@@ -243,8 +242,8 @@ def _search_all(
                 lines = [shown(item.id), *_lines(hits, asked)]
                 report.record({"query": item.id, "hits": _rows(hits, asked)}, lines)
                 if strips is not None:
-                    small = load_image(to_pil(image), size=LOOKED_AT)
-                    strips.append(_strip([item.id], replace(asked, like=small), hits))
+                    small = load_image(to_pil(image), size=SIDE)
+                    strips.append(_strip([item.id], [small], hits))
             meter.advance(1)
     if broken:
         raise KinpackError(

@@ -55,6 +55,20 @@ def refuse_looks(sheet: Path | None, html: Path | None, *, force: bool) -> None:
         raise typer.BadParameter(f"{html}: a page is a .html file")
 
 
+def write_picture(image: Image, file: Path, *, force: bool) -> None:
+    """Write a picture as its file's ending says.
+
+    Raises:
+        ImageError: it is larger than the format holds.
+    """
+    from kinpack.archive.stores.staged_file import staged_file
+
+    kind = FORMAT_OF_SUFFIX[file.suffix.lower()]
+    content = encode_image(image, format=kind, where=shown(file))
+    with staged_file(file, replace=force) as staged:
+        staged.write(content)
+
+
 def write_looks(
     strips: Sequence[Strip],
     read: Callable[[str], Image],
@@ -84,11 +98,7 @@ def write_looks(
     from kinpack.archive.stores.staged_file import staged_file
 
     if sheet is not None:
-        kind = FORMAT_OF_SUFFIX[sheet.suffix.lower()]
-        drawn = draw_sheet(strips, read, wrapped=wrapped)
-        content = encode_image(drawn, format=kind, where=shown(sheet))
-        with staged_file(sheet, replace=force) as staged:
-            staged.write(content)
+        write_picture(draw_sheet(strips, read, wrapped=wrapped), sheet, force=force)
     if html is not None:
         with staged_file(html, replace=force) as staged:
             for part in page(title, strips, read):

@@ -53,6 +53,12 @@ class ProductQuantiser:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "codebooks", books)
 
+    @property
+    def telling(self) -> NDArray[np.bool_]:
+        """Which components, (D,), tell codes apart: those of books whose words differ."""
+        of_books: NDArray[np.bool_] = self.codebooks.std(axis=1).any(axis=1)
+        return of_books.repeat(self.D // self.M)
+
     def checked(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Give vectors (n, D) as float32.
 

@@ -20,7 +20,7 @@ from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.run import averaged_model, begin_with, lattice_run
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig
 from kinpack.learn.training.loop import Log
-from kinpack.learn.training.patches import PatchSampler, tiles
+from kinpack.learn.training.patches import SMALL, PatchSampler, tiles
 from kinpack.learn.training.start_file import Start
 from kinpack.learn.training.training import CHECKPOINT, train
 
@@ -61,14 +61,12 @@ class Form:
     """How codecs of one form are made.
 
     Attributes:
-        name: of the form.
         network: sizes of plain values.
         train: trains a model of some sizes, or takes up its checkpoint.
         freeze: makes a codec without a rule of a model, with about so many patches of 32×32, or as
             many pixels of larger ones, and with a header.
     """
 
-    name: str
     network: Callable[[Mapping[str, Any]], Any]
     train: Callable[[Any, Run], nn.Module]
     freeze: Callable[[Any, PatchSampler, int, Mapping[str, Any]], Codec]
@@ -112,10 +110,8 @@ def _freeze_lattice(model: Any, sampler: PatchSampler, n: int, header: Mapping[s
     return freeze_lattice(model, calibration_patches(sampler, n=n), description=header)
 
 
-CHECKERBOARD = Form(
-    "checkerboard", NetworkConfig.from_dict, _train_checkerboard, _freeze_checkerboard
-)
-LATTICE = Form("lattice", LatticeConfig.from_dict, _train_lattice, _freeze_lattice)
+CHECKERBOARD = Form(NetworkConfig.from_dict, _train_checkerboard, _freeze_checkerboard)
+LATTICE = Form(LatticeConfig.from_dict, _train_lattice, _freeze_lattice)
 
 
 def form_of(network: Network) -> Form:
@@ -153,7 +149,7 @@ def calibration_patches(sampler: PatchSampler, *, n: int) -> list[NDArray[np.uin
     for step in count(_CALIBRATION_STEP):
         patches = sampler.batch(step, size=max(1, n // BATCHES))[0]
         batches.setdefault(patches.shape[2], []).append(patches)
-        drawn += len(tiles(patches))
+        drawn += len(patches) * (patches.shape[2] // SMALL) ** 2
         if drawn >= n and step >= _CALIBRATION_STEP + BATCHES - 1:
             break
     return [np.ascontiguousarray(np.concatenate(parts)) for _, parts in sorted(batches.items())]

@@ -113,8 +113,9 @@ class Served:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         image = self.archive.read(id)
-        data = encode_image(image, format=form, where=f"image {id!r}") if not side else b""
-        if side:
+        if not side:
+            data = encode_image(image, format=form, where=f"image {id!r}")
+        else:
             picture = to_pil(image)
             picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
             if form == "jpeg" and picture.mode == "RGBA":

@@ -37,10 +37,7 @@ class Selection:
             return found or set()
         labelled = {place for place, one in enumerate(base.labels()) if one == self.label}
         if not labelled:
-            raise NotFoundError(
-                f"{base.where}: it holds no image of the label {self.label!r}; list its images "
-                "with: kinpack ls ARCHIVE"
-            )
+            raise no_label(base, self.label)
         both = labelled if found is None else labelled & found
         if found and not both:
             raise NotFoundError(
@@ -63,6 +60,14 @@ class Selection:
                 )
             named |= matching
         return named
+
+
+def no_label(base: Snapshot, label: str) -> NotFoundError:
+    """What is said where no image has a label."""
+    return NotFoundError(
+        f"{base.where}: it holds no image of the label {label!r}; list its images with: kinpack ls "
+        "ARCHIVE"
+    )
 
 
 def is_pattern(text: object) -> bool:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from kinpack.archive.amending.removal import no_label
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
 from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
@@ -158,10 +159,7 @@ class Renaming:
                 "kinpack ls ARCHIVE"
             )
         if asked.label is not None and not labelled:
-            raise NotFoundError(
-                f"{base.where}: it holds no image of the label {asked.label[0]!r}; list its images "
-                "with: kinpack ls ARCHIVE"
-            )
+            raise no_label(base, asked.label[0])
         self._see_free(base, taken, freed)
         return changed, replace(report, relabelled=relabelled)
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.revisions.stored_codec import described_column
 from kinpack.search.distances.distance import SearchError
 
 
@@ -41,13 +40,11 @@ def coded(reader: Reader, codes: str) -> Coded:
     """
     there = reader.manifest.describers
     name = there[0].name if codes == "auto" and there else codes
-    described_column(reader.manifest, name, reader.where)
     packed, positions = reader.codes_of(name)
     if not len(packed):
         raise SearchError(
             f"{reader.where}: no image has a code {name!r}; add them with: kinpack embed"
         )
     quantiser = reader.describers[name].searched
-    telling = quantiser.codebooks.std(axis=1).any(axis=1).repeat(quantiser.D // quantiser.M)
-    vectors = quantiser.decode(quantiser.unpack(packed))[:, telling]
+    vectors = quantiser.decode(quantiser.unpack(packed))[:, quantiser.telling]
     return Coded(name, positions, np.ascontiguousarray(vectors, np.float32))

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 
 from kinpack.archive.overviews.coded import coded
 from kinpack.archive.revisions.reader import Reader
-from kinpack.archive.showing.tiles import Read, Tile, reduced_on_white
-from kinpack.pictures.images import Image, to_pil
+from kinpack.archive.showing.tiles import Read, Tile, paste
+from kinpack.pictures.images import Image
 
 SIDE, CELLS = 1600, 40
 """Longest side of a map in pixels, and cells along it, each of which holds one picture."""
@@ -78,10 +78,7 @@ def draw_map(layout: Map, read: Read) -> Image:
     across, down = (int(np.ceil(max(side * CELLS, 1))) for side in extent.tolist())
     sheet = Pillow.new("RGB", (across * step, down * step), "white")
     for row in order[first].tolist():
-        small = reduced_on_white(Tile(layout.ids[row], ()), read, side=step)
-        if small is not None:
-            picture = to_pil(small).convert("RGB")
-            left, top = (cells[row] * step + (step - np.array(picture.size)) // 2).tolist()
-            sheet.paste(picture, (left, top))
+        left, top = (cells[row] * step).tolist()
+        paste(sheet, (left, top), Tile(layout.ids[row], ()), read, side=step)
     drawn: Image = np.asarray(sheet, np.uint8)
     return drawn

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kinpack.archive.segments.checked_file import read_checked
 from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
 from kinpack.archive.stores.store import Store
-from kinpack.errors import ArchiveError
 
 FOLDER = "codes/"
 SUFFIX = ".bin"
@@ -91,11 +91,10 @@ def read_code_file(store: Store, entry: CodeFile) -> bytes:
     Raises:
         ArchiveError: it is missing or damaged.
     """
-    data = store.read_range(entry.file, 0, entry.bytes)
-    if hashlib.sha256(data).hexdigest() != entry.sha256 or store.size(entry.file) != entry.bytes:
-        raise ArchiveError(
-            f"{store.where(entry.file)}: the codes of {entry.column!r} are damaged: their SHA-256 "
-            "does not hold; restore the file from a copy, make them anew with kinpack embed, or "
-            "search other codes with --codes"
-        )
-    return data
+    return read_checked(
+        store,
+        entry,
+        f"the codes of {entry.column!r} are damaged",
+        "restore the file from a copy, make them anew with kinpack embed, or search other codes "
+        "with --codes",
+    )

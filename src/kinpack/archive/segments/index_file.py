@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kinpack.archive.segments.checked_file import read_checked
 from kinpack.archive.segments.fields import MalformedError, hexadecimal, integer, same_keys
 from kinpack.archive.stores.store import Store
-from kinpack.errors import ArchiveError
 
 _LEAST_BYTES = 4
 """Bytes that each image takes of an index at least: a checksum, not packed."""
@@ -73,11 +73,10 @@ def read_index_file(store: Store, entry: IndexFile) -> bytes:
     Raises:
         ArchiveError: it is missing or damaged.
     """
-    data = store.read_range(entry.file, 0, entry.bytes)
-    if hashlib.sha256(data).hexdigest() != entry.sha256 or store.size(entry.file) != entry.bytes:
-        raise ArchiveError(
-            f"{store.where(entry.file)}: the names of images are damaged: their SHA-256 does not "
-            "hold; restore the file from a copy, or save all images, some under the names that "
-            "they had before, with: kinpack repair"
-        )
-    return data
+    return read_checked(
+        store,
+        entry,
+        "the names of images are damaged",
+        "restore the file from a copy, or save all images, some under the names that they had "
+        "before, with: kinpack repair",
+    )

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from kinpack.archive.showing.tiles import TONES, Read, Strip, Tile, reduced_on_white
-from kinpack.pictures.images import Image, to_pil
+from kinpack.archive.showing.tiles import TONES, Read, Strip, Tile, paste
+from kinpack.pictures.images import Image
 
 STRIPS, COLUMNS = 40, 8
 """Most strips on a sheet, and tiles side by side."""
@@ -74,12 +74,8 @@ def _draw_tile(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     x, y = place
-    small = reduced_on_white(tile, read, side=_SIDE)
-    if small is None:
+    if not paste(sheet, place, tile, read, side=_SIDE):
         draw.rectangle((x, y, x + _SIDE - 1, y + _SIDE - 1), fill="#dddddd")
-    else:
-        picture = to_pil(small).convert("RGB")
-        sheet.paste(picture, (x + (_SIDE - picture.width) // 2, y + (_SIDE - picture.height) // 2))
     for number, text in enumerate(tile.lines[:_LINES]):
         below = (x, y + _SIDE + number * _LINE)
         draw.text(below, _short(text, _LONGEST), fill=TONES[tile.tone], font=font)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from PIL import Image as Pillow
+
 from kinpack.errors import PayloadError, shown
 from kinpack.pictures.images import Image, composite_on_white, load_image, to_pil
 from kinpack.search.comparison.comparison import SAME
@@ -60,10 +62,28 @@ def reduced(tile: Tile, read: Read, *, side: int) -> Image | None:
         return None
 
 
-def reduced_on_white(tile: Tile, read: Read, *, side: int) -> Image | None:
-    """The same without transparency."""
+def paste(
+    sheet: Pillow.Image, place: tuple[int, int], tile: Tile, read: Read, *, side: int
+) -> bool:
+    """Lay a tile's picture on white into the middle of a square of a sheet.
+
+    Args:
+        sheet: RGB; it is changed.
+        place: left and top of the square, in pixels.
+        tile: whose picture.
+        read: gives an image by its id.
+        side: of the square.
+
+    Returns:
+        Whether it could be drawn; a damaged image cannot.
+    """
     small = reduced(tile, read, side=side)
-    return None if small is None else composite_on_white(small)
+    if small is None:
+        return False
+    picture = to_pil(composite_on_white(small)).convert("RGB")
+    left, top = place
+    sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+    return True
 
 
 def of_hits(title: str, examples: Sequence[Tile], hits: Sequence[Hit]) -> Strip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,10 +21,10 @@ from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.models.model import pictures_of
 from kinpack.learn.models.networks import start_from_components
 from kinpack.learn.models.precision import reduced_precision
-from kinpack.learn.training.loop import Budget, Log, TrainingRun, read_checkpoint
+from kinpack.learn.training.loop import Log, TrainingRun, read_checkpoint
 from kinpack.learn.training.patches import tiles
 from kinpack.learn.training.start_file import Start
-from kinpack.learn.training.training import CHECKPOINT, balanced, drawn_qualities
+from kinpack.learn.training.training import balanced, budget_of, drawn_qualities
 
 Batches: TypeAlias = Callable[[int], NDArray[np.uint8]]
 """Gives the patches of the number of a step."""
@@ -63,17 +64,10 @@ def lattice_run(
     torch.manual_seed(training.seed)
     model = LatticeModel(network)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    budget = Budget(
-        checkpoint=folder / CHECKPOINT,
-        minutes=training.minutes,
-        steps=training.steps,
-        learning_rate=training.learning_rate,
-        decay_from=training.decay_from,
+    budget = replace(
+        budget_of(training, folder, log=log, log_every=log_every),
         average=training.average,
         clock=clock,
-        keep_every=training.checkpoint_every,
-        log=log,
-        log_every=log_every,
     )
     if not budget.checkpoint.exists():
         first = np.concatenate([tiles(batches(_FIRST_PATCHES + i)) for i in range(8)])

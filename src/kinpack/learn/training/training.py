@@ -24,6 +24,20 @@ HELD_STEPS = 800
 _BALANCE = 0.36
 
 
+def budget_of(training: TrainingConfig, folder: Path, *, log: Log | None, log_every: int) -> Budget:
+    """Budget of a run whose checkpoint is kept in a folder; no average is, on the wall's clock."""
+    return Budget(
+        checkpoint=folder / CHECKPOINT,
+        minutes=training.minutes,
+        steps=training.steps,
+        learning_rate=training.learning_rate,
+        decay_from=training.decay_from,
+        keep_every=training.checkpoint_every,
+        log=log,
+        log_every=log_every,
+    )
+
+
 def train(
     sampler: PatchSampler,
     *,
@@ -61,16 +75,7 @@ def train(
     torch.manual_seed(training.seed)
     model = CodecModel(network, beta=training.commitment)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    budget = Budget(
-        checkpoint=folder / CHECKPOINT,
-        minutes=training.minutes,
-        steps=training.steps,
-        learning_rate=training.learning_rate,
-        decay_from=training.decay_from,
-        keep_every=training.checkpoint_every,
-        log=log_line,
-        log_every=log_every,
-    )
+    budget = budget_of(training, folder, log=log_line, log_every=log_every)
     held = 0
     if not budget.checkpoint.exists():
         picture = pictures_of(sampler.batch(0, size=2048)[0]).contiguous()

@@ -59,9 +59,7 @@ class Cells:
         cells: int | None = None,
     ) -> None:
         self._packed, self._quantiser = packed, quantiser
-        self._telling = (
-            quantiser.codebooks.std(axis=1).any(axis=1).repeat(quantiser.D // quantiser.M)
-        )
+        self._telling = quantiser.telling
         n = len(packed)
         if cells is None:
             cells = 1 if n <= EXACT else 1 << round(np.log2(4 * np.sqrt(n)))
