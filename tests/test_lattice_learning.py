@@ -85,18 +85,6 @@ def test_flat_latents_are_predicted_from_one_position() -> None:
     assert first > 10 * others
 
 
-def test_no_bias_makes_a_trunk_deaf_to_its_input() -> None:
-    """A ReLU on the stream between layers would: below 0 everywhere, it learns no more."""
-    torch.manual_seed(3)
-    model = LatticeModel(SMALL)
-    for network, planes, side in ((model.analysis, 4, 32), (model.synthesis, 25, 4)):
-        for layer in network.trunk.modules():
-            if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
-                torch.nn.init.constant_(layer.bias, -100)
-        one, other = network.trunk(torch.rand(2, planes, side, side)).unbind()
-        assert (one != other).any()
-
-
 def test_groups_must_follow_one_another() -> None:
     for groups in ((Group(4, 12, True),), (Group(4, 12, True), Group(11, 24, False))):
         with pytest.raises(CodecError, match="groups"):
