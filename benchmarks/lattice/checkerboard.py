@@ -1,20 +1,19 @@
-"""The model of the codec that ships, which codes latents in halves of a checkerboard."""
+"""The model of the codec that shipped before, which codes latents on a checkerboard."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.models.config import NetworkConfig
 from kinpack.learn.models.model import CodecModel, reduced_to_32
-from kinpack.learn.models.networks import ContextNetwork
 from kinpack.learn.training.start_file import shipped_start
 
 
 def checkerboard_model() -> CodecModel:
-    """The model that `default` was frozen from, in evaluation mode."""
-    start = shipped_start("default")
+    """The model that it was frozen from, in evaluation mode."""
+    start = shipped_start("checkerboard")
     model = CodecModel(NetworkConfig.from_dict(start.network))
     model.load_state_dict(start.state)
     return model.eval()
@@ -22,9 +21,9 @@ def checkerboard_model() -> CodecModel:
 
 @torch.no_grad()
 def begin_with_checkerboard(model: LatticeModel, pictures: Tensor) -> None:
-    """Take over the transforms of the shipped codec, and the contexts of all but the lattice.
+    """Take over the transforms of that codec, and the contexts of all but the lattice.
 
-    The networks of the lattice are those of the start that ships for it, and new to its latents.
+    The networks of the lattice are those of the start that ships, and new to these latents.
     Further blocks of the analysis begin as the identity. Contexts no longer read a product code:
     what it adds on average stays, as a part of their biases.
 
@@ -43,7 +42,7 @@ def begin_with_checkerboard(model: LatticeModel, pictures: Tensor) -> None:
     model.analysis.load_state_dict(state | more)
     model.synthesis.load_state_dict(old.synthesis.state_dict())
     code = old.code_context(old.product(old.descriptor(reduced_to_32(pictures))).z_q).mean(0)
-    lattice = shipped_start("lattice").state
+    lattice = shipped_start("default").state
     prefix = "lattice."
     model.lattice.load_state_dict(
         {name.removeprefix(prefix): v for name, v in lattice.items() if name.startswith(prefix)}
@@ -60,7 +59,7 @@ def _known(model: LatticeModel, start: int) -> int:
 
 
 def _take_over(
-    target: ContextNetwork, source: ContextNetwork, *, known: int, stop: int, code: Tensor
+    target: nn.Module, source: nn.Module, *, known: int, stop: int, code: Tensor
 ) -> None:
     """Fill a group's network from that of a step, which also reads a code and its own zeros."""
     state = source.state_dict()

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         pixels=SMALL * SMALL * training.batch,
         seed=training.seed,
     )
-    start = shipped_start("lattice") if arguments.start == "lattice" else None
+    start = shipped_start("default") if arguments.start == "default" else None
 
     def begin(model: LatticeModel) -> None:
         if arguments.start == "checkerboard":
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains a codec with lattice context.")
     parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--start", choices=("lattice", "checkerboard", "none"), default="lattice")
+    parser.add_argument("--start", choices=("default", "checkerboard", "none"), default="default")
     parser.add_argument("--hours", type=float, default=8.0, help="of processor time, altogether")
     parser.add_argument("--until", type=float, help="stop when so many of them are spent")
     parser.add_argument("--seed", type=int, default=0)

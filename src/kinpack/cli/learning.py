@@ -67,12 +67,9 @@ def learn(
     split: Split = None,
     size: Size = None,
     start: Annotated[
-        Literal["auto", "default", "lattice", "none"],
-        typer.Option(
-            help="Start from the weights of the codec that ships, from those with a lattice, which "
-            "suit larger pictures, from what suits the collection, or from nothing."
-        ),
-    ] = "auto",
+        Literal["default", "none"],
+        typer.Option(help="Start from the weights of the codec that ships, or from nothing."),
+    ] = "default",
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
@@ -147,7 +144,7 @@ def learn_from(
     steps: int | None = None,
     seed: int = 0,
     work: Path | None = None,
-    start: str = "auto",
+    start: str = "default",
 ) -> tuple[kinpack.Codec, Gains]:
     """Learn a codec, showing progress, and tell what it gains.
 
