@@ -118,12 +118,12 @@ class Report:
                 yield _Bar(bar, bar.add_task(doing, total=total, status=""), total)
 
     @contextmanager
-    def meters(self, *doing: str, total: int) -> Iterator[list[Callable[[int], None]]]:
+    def meters(self, *doing: str, total: int | None) -> Iterator[list[Callable[[int], None]]]:
         """Show the progress of jobs that follow each other, one bar after the other.
 
         Args:
             doing: what each does, as in "packing".
-            total: how many images there are, the same for each.
+            total: how many images there are, the same for each, None where that is not known.
 
         Yields:
             What counts images that are done, for each job.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,15 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.column_types import Schema
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
-from kinpack.sources.file_columns import FileColumns
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
-from kinpack.sources.items import Item, Source, columns_of, ids_of, refuse
+from kinpack.sources.items import Item, Source, columns_of, ids_of
 from kinpack.sources.packed_files import PACKED, PackedSource
+from kinpack.sources.picture_files import Area, FileSource, utf8_name
 
 Spec: TypeAlias = (
     str
@@ -121,7 +120,9 @@ def open_source(
         ids=ids,
         columns=tuple(columns),
     )
-    return _Prefixed(source, prefix) if prefix else source
+    if not prefix:
+        return source
+    return source.prefixed(prefix) if isinstance(source, FileSource) else _Prefixed(source, prefix)
 
 
 def _open(
@@ -192,57 +193,6 @@ def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source
     """Take the items start to stop − 1 of a source, with the meaning of a slice's numbers."""
     first, last, _ = slice(start, stop).indices(len(source))
     return _Subset(source, first, max(first, last))
-
-
-class _FileSource:
-    """Picture files below one folder; ``names`` are paths below it with "/" between."""
-
-    def __init__(
-        self,
-        name: str,
-        root: str,
-        names: Sequence[str],
-        reading: Reading,
-        columns: Sequence[str],
-        left_out: LeftOut | None = None,
-    ) -> None:
-        self.name = name
-        self.left_out = left_out or LeftOut()
-        self.root = os.path.abspath(root)  # noqa: PTH100 (which resolves no link)
-        self._files = FileColumns.of(columns, name)
-        self._root = root
-        self._names = names
-        self._reading = reading
-        once: set[str] = set()
-        for id_ in map(_utf8, names):
-            if id_ in once:
-                raise SourceError(f"{name}: two pictures are called {id_}; leave one out")
-            once.add(id_)
-
-    @property
-    def ids(self) -> Iterator[str]:
-        """The ids of all, in their order."""
-        return map(_utf8, self._names)
-
-    @property
-    def columns(self) -> Schema:
-        """The types of the columns that its items have."""
-        return self._files.schema
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[Item]:
-        for name in self._names:
-            id_, path = _utf8(name), os.path.join(self._root, name)  # noqa: PTH118 (by the million)
-            load: Callable[[], Image] = partial(read_image, path, self._reading)
-            if id_ != name:
-                message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
-                load = partial(refuse, message)
-            known: dict[str, Any] = {}
-            if self._files.groups and id_ == name:
-                load = partial(self._files.load, load, path, id_, known)
-            yield Item(id_, _folder(id_), load, known)
 
 
 class _ArraySource:
@@ -330,7 +280,6 @@ class _Prefixed:
         self.name = source.name
         self.left_out = left_out_of(source)
         self._source, self._prefix = source, prefix
-        self._by_folder = isinstance(source, _FileSource)
         self.columns = columns_of(source)
 
     @property
@@ -344,12 +293,7 @@ class _Prefixed:
     def __iter__(self) -> Iterator[Item]:
         for item in self._source:
             name = self._prefix + item.id
-            yield replace(item, id=name, label=_folder(name) if self._by_folder else item.label)
-
-
-def _folder(name: str) -> str | None:
-    """The first folder of a path, which is the label of a picture file."""
-    return name.partition("/")[0] if "/" in name else None
+            yield replace(item, id=name)
 
 
 def is_none(label: object) -> bool:
@@ -364,11 +308,6 @@ def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, wh
     if reduced(array.shape[1], array.shape[0], reading.size) is None:
         return array
     return read_image(to_pil(array), reading, where=where)
-
-
-def _utf8(name: str) -> str:
-    r"""Spell a file name in valid UTF-8: bytes that are not, as ``\xff``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _open_path(
@@ -416,8 +355,8 @@ def _open_path(
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
     if root is not None:
-        return _FileSource(where, root, [_below(root, str(path), where)], reading, columns)
-    return _FileSource(where, str(path.parent), [path.name], reading, columns)
+        return FileSource(where, root, [_below(root, str(path), where)], reading, columns)
+    return FileSource(where, str(path.parent), [path.name], reading, columns)
 
 
 def _open_missing(
@@ -458,12 +397,14 @@ def _open_folder(
             raise SourceError(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
-        names = sorted(found.pictures, key=_utf8)
+        names = sorted(found.pictures, key=utf8_name)
         if root is None:
-            return _FileSource(where, str(path), names, reading, columns, found.left_out)
+            area = Area(".", patterns)
+            return FileSource(where, str(path), names, reading, columns, found.left_out, [area])
         above = _below(root, str(path), where)
         names = names if above == "." else [f"{above}/{name}" for name in names]
-        return _FileSource(where, root, names, reading, columns, found.left_out)
+        area = Area(above, patterns)
+        return FileSource(where, root, names, reading, columns, found.left_out, [area])
     if found.tables:
         from kinpack.sources.huggingface import open_tables
 
@@ -515,7 +456,7 @@ def _open_list(
             raise SourceError(f"{named}: no pictures in this folder; {cure}")
         files += [
             os.path.join(path, name)  # noqa: PTH118 (by the million)
-            for name in sorted(found.pictures, key=_utf8)
+            for name in sorted(found.pictures, key=utf8_name)
         ]
         left_out = left_out.with_those_of(found.left_out, os.path.basename(path))  # noqa: PTH119
     if not files:
@@ -525,7 +466,8 @@ def _open_list(
         root = os.path.commonpath([*above, *folders])
     names = [_below(root, file, file) for file in files]
     name = f"{len(names)} files below {shown(root)}"
-    return _FileSource(name, root, names, reading, columns, left_out)
+    areas = [Area(_below(root, path, path), patterns) for path in folders]
+    return FileSource(name, root, names, reading, columns, left_out, areas)
 
 
 def _below(root: str, path: str, where: str) -> str:
