@@ -283,9 +283,10 @@ def sync(
                 looking=looking,
                 progress=adding,
             )
-        number = opened.manifest.number
+        number, n_bytes = opened.manifest.number, opened.manifest.bytes_on_disk
     added = done.added or AddReport()
-    facts = {**facts_of_taken(images, added), **done.to_dict(), "number": number}
+    facts = {**facts_of_taken(images, added), **done.to_dict()}
+    facts |= {"number": number, "bytes": n_bytes}
     report.result({**facts, "dry_run": dry_run}, _lines_of(done) if dry_run else ())
     warn_of_taken(report, images, added)
     if done.gone and not delete:
@@ -293,7 +294,11 @@ def sync(
             f"{counted(len(done.gone), 'image')} of files that are gone, as {shown(done.gone[0])}; "
             "--delete deletes them"
         )
-    report.say(f"{shown(archive)}: {', '.join(_words_of(done, added, dry_run=dry_run))}")
+    would = "would be: " * dry_run
+    words = ", ".join(_words_of(done, added, dry_run=dry_run))
+    report.say(
+        f"{shown(archive)}: {would}{words}; {counted(done.images, 'image')} in {n_bytes:,} bytes"
+    )
     broken.leave(added)
 
 
@@ -309,20 +314,21 @@ def _lines_of(done: SyncReport) -> Iterator[str]:
 
 def _words_of(done: SyncReport, added: AddReport, *, dry_run: bool) -> Iterator[str]:
     """What was done, or would be, in numbers."""
-    new = len(done.new) if dry_run else added.added
-    replaced = len(done.changed) if dry_run else added.replaced
-    yield f"{counted(new, 'image')} {'would be ' * dry_run}added"
-    yield f"{replaced:,} replaced"
-    yield f"{len(done.renamed):,} renamed"
-    yield f"{len(done.gone):,} {'deleted' if done.removed else 'gone'}"
-    if done.touched:
-        yield f"{len(done.touched):,} with another time alone"
-    if done.trusted:
-        yield f"{len(done.trusted):,} taken for the same"
+    counts = {
+        "added": len(done.new) if dry_run else added.added,
+        "replaced": len(done.changed) if dry_run else added.replaced,
+        "renamed": len(done.renamed),
+        "deleted" if done.removed else "gone": len(done.gone),
+        "with another time alone": len(done.touched),
+        "taken for the same": len(done.trusted),
+    }
+    told = [(what, count) for what, count in counts.items() if count]
+    for number, (what, count) in enumerate(told):
+        yield f"{counted(count, 'image') if number == 0 else f'{count:,}'} {what}"
+    if not told:
+        yield "nothing to do"
     yield f"{done.unchanged:,} unchanged"
     yield from words_of_taken(added)
-    if not dry_run:
-        yield f"{done.images:,} in all"
 
 
 def told_purge(archive: str, done: PurgeReport) -> str:

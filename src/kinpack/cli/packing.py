@@ -51,8 +51,10 @@ from kinpack.codec.packets import target
 from kinpack.errors import ArchiveError, ImageError, SourceError, shown
 from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
+from kinpack.sources.file_columns import GROUPS, KNOWN_BY
 from kinpack.sources.metadata import unmatched_of, with_metadata
 from kinpack.sources.opening import left_out_of, subset
+from kinpack.sources.picture_files import FileSource
 
 ORIGINALS = 4.0
 """Megapixels from which on pictures are taken for those of a camera."""
@@ -278,8 +280,10 @@ def add(
             damaged=damaged or packed.damaged,
             sample_range=sample_range or packed.sample_range,
         )
-        columns = packed.columns if columns is None else columns
-        images = open_together(source, choice, size=packed.size, columns=columns)
+        told = packed.columns if columns is None else columns
+        images = open_together(source, choice, size=packed.size, columns=told)
+        if columns is None and isinstance(images, FileSource):
+            images = images.with_columns(packed.followed)
         images = _joined(report, images, metadata)
         broken = OfBroken.asked(images, skip=skip_broken, strict=strict)
         with broken.told(), report.meter("adding", len(images)) as meter:
@@ -306,6 +310,7 @@ class Packed:
         damaged: what is done with files that are cut short.
         sample_range: grey samples that become black and white.
         columns: what else is kept of each picture.
+        followed: columns that are kept of files since the archive follows a folder.
         classic: whether classic payloads are tried.
         effort: spent on fewer bytes.
     """
@@ -316,6 +321,7 @@ class Packed:
     damaged: Damaged
     sample_range: Any
     columns: tuple[str, ...]
+    followed: tuple[str, ...]
     classic: target.Classic
     effort: target.Effort
 
@@ -343,6 +349,8 @@ class Packed:
                 )
             min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
         size = noted.get("size") if size is None else size
+        there = opened.columns.items()
+        followed = [group for group in KNOWN_BY if GROUPS[group].items() <= there]
         return cls(
             quality=quality,
             min_psnr=min_psnr,
@@ -350,6 +358,7 @@ class Packed:
             damaged=noted.get("damaged", "keep"),
             sample_range=noted.get("range", "auto"),
             columns=tuple(noted.get("columns", ())),
+            followed=tuple(followed),
             classic=noted.get("classic", "auto"),
             effort=noted.get("effort", "default"),
         )
