@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import BinaryIO
 
 import PIL.Image
+from PIL.ImageFile import ImageFile
 
 from kinpack.errors import ImageError, see_memory
 from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
 from kinpack.pictures.colour_tags import note_colours
-from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff
+from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff, webp
+from kinpack.pictures.files.unfinished import load_unfinished
 from kinpack.pictures.formats import DECODERS, HEAD, RAW, Format, format_of, make_ready
 from kinpack.pictures.large_pictures import is_large
 from kinpack.pictures.reading import Damaged
@@ -47,7 +49,14 @@ def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]
             if found.name == "JPEG XL" and (what := too_many(*jxl.size(file))):
                 raise ImageError(f"{where}: {what}")  # its decoder draws all at once
             make_ready(found.extra)
-        picture = _opened(file, found)
+        try:
+            picture = _opened(file, found)
+        except OSError:
+            mended = webp.completed(file) if found is not None and found.name == "WebP" else None
+            if mended is None:
+                raise
+            file = mended
+            picture = _opened(file, found)
         if found is not None and found.name == "TIFF":
             tiff.choose_page(picture)
         note_colours(picture, file, found)
@@ -94,7 +103,7 @@ def _preview(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
     return picture, file
 
 
-def _opened(file: BinaryIO, found: Format | None) -> PIL.Image.Image:
+def _opened(file: BinaryIO, found: Format | None) -> ImageFile:
     formats = [found.decoder] if found and found.is_read and found.decoder else DECODERS
     if found is RAW:
         raise PIL.UnidentifiedImageError
@@ -132,7 +141,7 @@ def _not_read(said: str) -> str:
 def load_pixels(
     picture: PIL.Image.Image, file: BinaryIO, damaged: Damaged, where: str
 ) -> float | None:
-    """Decode an opened picture; a JPEG or PNG as far as its file goes, if that is asked for.
+    """Decode an opened picture; as far as its file goes, if that is asked for.
 
     Args:
         picture: as ``open_picture`` gave it, drafted perhaps; loaded afterwards.
@@ -147,24 +156,47 @@ def load_pixels(
         ImageError: it is of a sort that is not read.
         OSError: it is cut short and refused, damaged in another way, or nothing of it is there.
     """
+    if isinstance(file, webp.Completed):
+        if damaged == "refuse":
+            raise OSError("the file is truncated")
+        return _some(webp.load_cut(picture, file), OSError("the file is truncated"))
     try:
         picture.load()
-    except OSError as error:
+    except (OSError, SyntaxError) as error:
         see_memory(error, where)
         if picture.format in ("JPEG", "MPO") and (said := jpeg.unusual(file)):
             raise ImageError(f"{where}: {_not_read(said)}") from error
         if damaged == "refuse":
             raise
         if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
-            missing = jpeg.load_cut(picture, file, fine=not is_large(picture.size))
-        elif picture.format == "PNG":
-            missing = png.load_cut(picture, file)
-        else:
+            return _some(jpeg.load_cut(picture, file, fine=not is_large(picture.size)), error)
+        if picture.format not in UNFINISHED or not isinstance(picture, ImageFile):
             raise
-        if missing >= 1:
-            raise
-        return missing
+        page = picture.tell()
+        return _some(load_unfinished(picture, lambda: _again(file, page)), error)
     return None
+
+
+UNFINISHED = ("BMP", "DIB", "GIF", "PNG", "PPM", "TGA", "TIFF")
+"""Pillow's names of formats of which it gives the pixels as far as they go."""
+
+
+def _some(missing: float, error: Exception) -> float:
+    """The share that is missing, unless that is all."""
+    if missing >= 1:
+        raise error
+    return missing
+
+
+def _again(file: BinaryIO, page: int) -> ImageFile:
+    """Open a picture file once more, at a page."""
+    file.seek(0)
+    found = format_of(file.read(HEAD))
+    file.seek(0)
+    picture = _opened(file, found)
+    if page:
+        picture.seek(page)
+    return picture
 
 
 def clear_what_is_not_there(picture: PIL.Image.Image, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import chain
 from time import monotonic
@@ -28,7 +28,7 @@ from kinpack.limits import PIXEL_BYTES, batches, cores
 from kinpack.pictures.images import Image, as_image
 from kinpack.pictures.reading import missing_noted
 from kinpack.progress import Progress
-from kinpack.sources.items import Item
+from kinpack.sources.items import MISSING, Item
 from kinpack.sources.opening import Spec, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
@@ -149,7 +149,9 @@ class SourceReader:
                     while len(waiting) > (0 if coming is None else allowed):
                         item, future = waiting.popleft()
                         image, missing = future.result()
-                        self.damaged += ((item.id, share) for share in missing[:1])
+                        for share in missing[:1]:
+                            self.damaged.append((item.id, share))
+                            item = self._noted(item, share)
                         if not isinstance(image, ImageError):
                             fitting = PIXEL_BYTES // max(1, image.nbytes)
                             allowed = max(threads, min(options.batch, fitting))
@@ -160,6 +162,12 @@ class SourceReader:
                         self.broken.append((item.id, str(image)))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def _noted(self, item: Item, share: float) -> Item:
+        """An item of which a share is missing, with the column that says so, unless it is taken."""
+        if MISSING in item.columns or self._there.schema.get(MISSING, "float64") != "float64":
+            return item
+        return replace(item, columns={**item.columns, MISSING: share})
 
     def _wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
         on_duplicate = self._options.on_duplicate

@@ -14,7 +14,7 @@ from kinpack.archive.syncing.comparing import Comparison, Known
 from kinpack.column_types import Schema
 from kinpack.errors import SourceError
 from kinpack.sources.file_columns import KNOWN_BY
-from kinpack.sources.items import Item
+from kinpack.sources.items import MISSING, Item
 from kinpack.sources.opening import Spec, open_source
 from kinpack.sources.picture_files import FileSource, label_of
 
@@ -77,7 +77,7 @@ class TakenFiles:
         return len(self._files)
 
     def __iter__(self) -> Iterator[Item]:
-        own = self._files.columns.keys()
+        own = {*self._files.columns, MISSING}
         for item in self._files:
             former = self._former.get(item.id)
             if former is None:
