@@ -172,6 +172,24 @@ def test_of_an_interlaced_png_earlier_passes_stand_for_later_ones(channels: int)
             np.testing.assert_array_equal(got[y, x], image[corner])
 
 
+@pytest.mark.parametrize("size", [None, 30])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("marker", [b"\xff\xc0\0\2", b"\xff\xd8", b"\xff\xdb\0\3\x40"])
+def test_a_marker_that_spoils_a_scan_ends_it(
+    marker: bytes, progressive: bool, size: int | None
+) -> None:
+    picture = PIL.Image.fromarray(waves(480, 640, 3))
+    data = coded(picture, "JPEG", quality=90, progressive=progressive)
+    middle = (data.index(b"\xff\xda") + len(data)) // 2
+    spoilt = data[:middle] + marker + data[middle + len(marker) :]
+    with pytest.raises(ImageError, match="damaged"):
+        load_image(spoilt, size=size)
+    image, (missing,) = kept(spoilt, size=size)
+    cut, (share,) = kept(data[:middle], size=size)
+    assert missing == share > 0.3
+    np.testing.assert_array_equal(image, cut)
+
+
 ROW_BY_ROW: dict[str, tuple[str, dict[str, Any]]] = {
     "GIF": ("GIF", {"interlace": 0}),
     "PPM": ("PPM", {}),

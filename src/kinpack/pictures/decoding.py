@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import BinaryIO
 
 import PIL.Image
@@ -168,12 +169,15 @@ def load_pixels(
             raise ImageError(f"{where}: {_not_read(said)}") from error
         if damaged == "refuse":
             raise
-        if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
-            return _some(jpeg.load_cut(picture, file, fine=not is_large(picture.size)), error)
+        fine = not is_large(picture.size)
+        again = partial(_again, file, picture.tell(), picture.size)
+        if picture.format in ("JPEG", "MPO"):
+            if "truncated" in str(error):
+                return _some(jpeg.load_cut(picture, file, fine=fine), error)
+            return _some(jpeg.load_broken(picture, file, again, fine=fine), error)
         if picture.format not in UNFINISHED or not isinstance(picture, ImageFile):
             raise
-        page = picture.tell()
-        return _some(load_unfinished(picture, lambda: _again(file, page)), error)
+        return _some(load_unfinished(picture, again), error)
     return None
 
 
@@ -188,14 +192,19 @@ def _some(missing: float, error: Exception) -> float:
     return missing
 
 
-def _again(file: BinaryIO, page: int) -> ImageFile:
-    """Open a picture file once more, at a page."""
+def _again(file: BinaryIO, page: int, size: tuple[int, int]) -> ImageFile:
+    """Open a picture file once more, at a page, drafted to a size if it was."""
     file.seek(0)
     found = format_of(file.read(HEAD))
-    file.seek(0)
-    picture = _opened(file, found)
-    if page:
-        picture.seek(page)
+    for fraction in (1, 2, 4, 8):
+        file.seek(0)
+        picture = _opened(file, found)
+        if page:
+            picture.seek(page)
+        if fraction > 1:
+            picture.draft(None, (picture.width // fraction, picture.height // fraction))
+        if picture.size == size or found is None or found.name != "JPEG":
+            break
     return picture
 
 
