@@ -29,6 +29,7 @@ from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
 from kinpack.sources.items import Item, Source, columns_of, ids_of
 from kinpack.sources.packed_files import PACKED, PackedSource
 from kinpack.sources.picture_files import Area, FileSource, utf8_name
+from kinpack.sources.urls import UrlSource, is_list
 
 Spec: TypeAlias = (
     str
@@ -70,6 +71,7 @@ def open_source(
     an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
     a list of arrays or Pillow  "000000", "000001", …                  ``labels``
     tar and zip files           path there, or the ``id`` in a json    first folder, or told
+    a text file of addresses    address without "https://"             none
     a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
     "owner/name" of the hub     "<split>/<row>"                        name of the class
     ==========================  =====================================  ========================
@@ -98,7 +100,8 @@ def open_source(
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
         columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
             of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
-            for the SHA-256; of a data set the names of its columns.
+            for the SHA-256; of addresses ``url`` and ``hash``; of a data set the names of its
+            columns.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -183,6 +186,12 @@ def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
         raise SourceError("a root is for ids of files; leave it out")
 
 
+def at_once_of(source: object) -> int:
+    """How many pictures of a source should be loaded at a time; 0 where it does not matter."""
+    found = getattr(source, "at_once", 0)
+    return found if isinstance(found, int) else 0
+
+
 def left_out_of(source: Source) -> LeftOut:
     """Tell what lies where a source is and is not taken; of other sources than folders nothing."""
     found = getattr(source, "left_out", None)
@@ -258,6 +267,7 @@ class _Subset:
         self.name = f"{source.name}[{first}:{last}]"
         self.left_out = left_out_of(source)
         self.root = getattr(source, "root", None)
+        self.at_once = at_once_of(source)
         self.columns = columns_of(source)
         self._source, self._first, self._last = source, first, last
 
@@ -278,7 +288,7 @@ class _Prefixed:
 
     def __init__(self, source: Source, prefix: str) -> None:
         self.name = source.name
-        self.left_out = left_out_of(source)
+        self.left_out, self.at_once = left_out_of(source), at_once_of(source)
         self._source, self._prefix = source, prefix
         self.columns = columns_of(source)
 
@@ -339,6 +349,9 @@ def _open_path(
         return PackedSource(where, [path], reading, patterns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
+    if split is None and stat.S_ISREG(mode) and is_list(path):
+        _refuse_for_others(patterns, root)
+        return UrlSource(path, where, reading, columns)
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
@@ -405,20 +418,22 @@ def _open_folder(
         names = names if above == "." else [f"{above}/{name}" for name in names]
         area = Area(above, patterns)
         return FileSource(where, root, names, reading, columns, found.left_out, [area])
-    if found.tables:
+    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
+    stems = {one.stem for one in packed}  # img2dataset tells in tables of what it put into tars
+    tables = [one for one in found.tables if Path(one).stem not in stems or "/" in one]
+    if tables:
         from kinpack.sources.huggingface import open_tables
 
         _refuse_for_others(patterns, root)
         return open_tables(
             path,
-            sorted(found.tables),
+            sorted(tables),
             name=where,
             reading=reading,
             split=split,
             column=column,
             columns=columns,
         )
-    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
     if packed and split is None and root is None:
         return PackedSource(where, packed, reading, patterns)
     there = f"there: {found.left_out}" if found.left_out else "no files there"

@@ -29,7 +29,7 @@ from kinpack.pictures.images import Image, as_image
 from kinpack.pictures.reading import missing_noted
 from kinpack.progress import Progress
 from kinpack.sources.items import MISSING, Item
-from kinpack.sources.opening import Spec, open_source
+from kinpack.sources.opening import Spec, at_once_of, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
@@ -138,7 +138,7 @@ class SourceReader:
         Items are drawn from the calling thread only; of large pictures fewer are loaded ahead.
         """
         options = self._options
-        threads = options.target.threads or min(4, cores())
+        threads = max(options.target.threads or min(4, cores()), at_once_of(items))
         waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
         allowed = threads
         with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
