@@ -100,8 +100,8 @@ def open_source(
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
         columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
             of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
-            for the SHA-256; of addresses ``url`` and ``hash``; of a data set the names of its
-            columns.
+            for the SHA-256; of addresses ``url`` and ``hash``; of tar and zip files what their
+            ``.json`` tell; of a data set the names of its columns.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -148,7 +148,7 @@ def _open(
         return _open_path(
             spec, reading, patterns, root, split=split, column=column, columns=columns
         )
-    if hasattr(spec, "column_names") and hasattr(spec, "with_format"):  # a datasets.Dataset
+    if is_dataset(spec):
         from kinpack.sources.huggingface import open_dataset
 
         return open_dataset(spec, reading=reading, split=split, column=column, columns=columns)
@@ -176,6 +176,11 @@ def _open(
     if labels is not None or ids is not None:
         raise SourceError("labels and ids can be given for arrays only; leave them out")
     return _open_list(given, reading, patterns, root, columns)
+
+
+def is_dataset(given: object) -> bool:
+    """Tell whether something is a ``datasets.Dataset``, or several by their splits."""
+    return hasattr(given, "column_names") and hasattr(given, "with_format")
 
 
 def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
@@ -346,7 +351,7 @@ def _open_path(
             path, where, reading, patterns, root, split=split, column=column, columns=columns
         )
     if suffix_of(path.name) in PACKED and split is None and root is None:
-        return PackedSource(where, [path], reading, patterns)
+        return PackedSource(where, [path], reading, patterns, columns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
     if split is None and stat.S_ISREG(mode) and is_list(path):
@@ -435,7 +440,7 @@ def _open_folder(
             columns=columns,
         )
     if packed and split is None and root is None:
-        return PackedSource(where, packed, reading, patterns)
+        return PackedSource(where, packed, reading, patterns, columns)
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
         f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
@@ -453,7 +458,7 @@ def _open_list(
     """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
     if all(suffix_of(str(path)) in PACKED for path in paths) and root is None:
         name = f"{len(paths)} files of tar or zip"
-        return PackedSource(name, [Path(path) for path in paths], reading, patterns)
+        return PackedSource(name, [Path(path) for path in paths], reading, patterns, columns)
     given = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     if not folders and (patterns.include or patterns.exclude):

@@ -29,7 +29,7 @@ from kinpack.pictures.images import Image, as_image
 from kinpack.pictures.reading import missing_noted
 from kinpack.progress import Progress
 from kinpack.sources.items import MISSING, Item
-from kinpack.sources.opening import Spec, at_once_of, open_source
+from kinpack.sources.opening import Spec, at_once_of, is_dataset, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
@@ -197,7 +197,8 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     if isinstance(given, Reader):
         return StoredSource(given)
     closed: Any = given
-    if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
+    is_place = isinstance(given, (str, os.PathLike, np.ndarray)) or is_dataset(given)
+    if is_place or not isinstance(given, Iterable):
         return open_source(closed)
     if isinstance(given, Sequence) and given and not isinstance(given[0], Item):
         return open_source(closed)
