@@ -38,9 +38,9 @@ from kinpack.cli.packing import (
     warn_of_taken,
     words_of_taken,
 )
-from kinpack.cli.reporting import Report, counted
+from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
-from kinpack.errors import NotFoundError, shown
+from kinpack.errors import NotFoundError, counted, shown
 from kinpack.pictures.reading import Damaged
 
 if TYPE_CHECKING:
@@ -243,7 +243,9 @@ def sync(
     threads: Threads = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Take in what is new in a folder, changed or renamed; tell what is gone.
+    """Follow a folder: take in what is new, changed or renamed.
+
+    What is gone is told, or deleted with --delete.
 
     Files of the size and time that the archive notes are the same, and not read. Those that were
     renamed are known by their hash, and nothing is coded anew. Images that the folder does not

@@ -46,9 +46,9 @@ from kinpack.cli.options import (
     open_together,
     refuse_several,
 )
-from kinpack.cli.reporting import Report, counted
+from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
-from kinpack.errors import ArchiveError, ImageError, SourceError, shown
+from kinpack.errors import ArchiveError, ImageError, SourceError, counted, shown
 from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
 from kinpack.sources.file_columns import GROUPS, KNOWN_BY
@@ -217,8 +217,8 @@ def pack(
         warn_of_taken(report, images, added)
         if not added.added:
             raise SourceError(
-                f"{images.name}: none of its {len(images)} pictures can be read; check that they "
-                "are pictures"
+                f"{images.name}: none of its {counted(len(images), 'picture')} can be read; "
+                "check that they are pictures"
             )
         warn_of_few_bits(report, archive)
         _report_added(report, archive, images, added)
@@ -421,7 +421,10 @@ def _joined(report: Report, images: Source, metadata: Path | None) -> Source:
         return images
     found = with_metadata(images, metadata)
     if rows := unmatched_of(found):
-        report.warn(f"{shown(metadata)}: {len(rows):,} rows are of no picture, as {rows[0]!r}")
+        report.warn(
+            f"{shown(metadata)}: {counted(len(rows), 'row', 'is/are')} of no picture, as "
+            f"{rows[0]!r}"
+        )
     return found
 
 
