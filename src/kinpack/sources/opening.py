@@ -95,8 +95,8 @@ def open_source(
         exclude: patterns of which it must match none.
         prefix: what all ids begin with; of files, "beach/" gives the label "beach", too.
         root: of files and folders, the folder that ids are paths below.
-        damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
-            there, and notes the share that is missing; ``refuse`` raises when one is loaded.
+        damaged: what is done with files that are cut short: ``keep`` takes what is there, and notes
+            the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
         columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
             of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
