@@ -39,7 +39,8 @@ def estimate(
     include: Include = None,
     exclude: Exclude = None,
     seconds: Annotated[
-        float, typer.Option(metavar="N", min=1, help="Try pictures for about so long.")
+        float,
+        typer.Option(metavar="N", min=1, help="Try pictures for about so long, of the processor."),
     ] = 10.0,
 ) -> None:
     """Tell from a sample what packing a collection takes.
