@@ -73,6 +73,7 @@ FLOORS = {
     "archive/overviews": 10,
     "learn": 11,
     "archive/care": 11,
+    "archive/syncing": 11,
     "archive": 12,
     "integrations": 13,
     "web": 13,

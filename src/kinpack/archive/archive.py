@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kinpack.archive.adding.addition import Addition, AddReport
 from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_items
@@ -27,6 +27,10 @@ from kinpack.errors import ArchiveError
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from kinpack.sources.opening import Spec
+
+if TYPE_CHECKING:
+    from kinpack.archive.syncing.comparing import Unknown
+    from kinpack.archive.syncing.report import SyncReport
 
 
 class Archive(Changeable):
@@ -232,6 +236,82 @@ class Archive(Changeable):
                 raise
             self._failed = failed
         return report
+
+    def sync(
+        self,
+        source: Spec,
+        target: Target | None = None,
+        *,
+        delete: bool = False,
+        unknown: Unknown = "refuse",
+        dry_run: bool = False,
+        skip_broken: bool = False,
+        looking: Progress | None = None,
+        progress: Progress | None = None,
+        **asked: Any,
+    ) -> SyncReport:
+        """Make the archive hold what a folder holds: take in what is new, replace what changed.
+
+        Files are told apart by size, time of change and SHA-256, which the columns ``size``,
+        ``modified`` and ``sha256`` keep: of files of the same size and time nothing is read. A file
+        that an image was made of, under another name, gives the image that name, and nothing is
+        coded anew. What is changed is replaced, and keeps its label and what columns say of it that
+        the file does not. It makes one commit for what needs no coding, and one more for what does,
+        if there is any: after a kill between them the first is there, and the next call does the
+        rest.
+
+        Args:
+            source: the folder, or several: whatever ``kinpack.open_source`` makes picture files
+                of, or what it gave. Only images that it speaks for can be gone: those whose ids lie
+                below these folders, under the prefix, and match the patterns.
+            target: what images are coded to, as for ``add``.
+            delete: whether images are deleted whose files are gone; else they are told.
+            unknown: what is done with images of which too little is known, for their archive was
+                made without these columns: ``refuse`` to go on; ``keep`` them as they are, and note
+                what their files are now; ``replace`` them.
+            dry_run: whether to change nothing, and only tell.
+            skip_broken: whether pictures that cannot be read are left out and reported; else the
+                first one refuses all that is to be coded. An image whose file is broken stays.
+            looking: called with the number of files just looked at.
+            progress: called with the number of images just added.
+            asked: in place of a target its fields, as for ``add``.
+
+        Returns:
+            What was new, changed, renamed and gone, and what came of adding.
+
+        Raises:
+            SourceError: it is no folder of picture files, or holds none.
+            ArchiveError: too little is known of an image, or the archive cannot be written.
+            ImageError: a picture cannot be read.
+        """
+        from kinpack.archive.amending.noting import Noting
+        from kinpack.archive.syncing.comparing import SCHEMA, compare
+        from kinpack.archive.syncing.following import TakenFiles, as_files, told_of
+        from kinpack.archive.syncing.report import SyncReport
+
+        target = Target.of(target, asked)
+        files = as_files(source)
+        if not self._fixed:
+            self.refresh()
+        base = self._snapshot
+        found = compare(base, files, unknown, looking)
+        if dry_run:
+            return SyncReport.of(found, removed=delete, images=len(base))
+        taken = TakenFiles(files, found, base)
+        removed = [one.id for one in (*found.overwritten, *(found.gone if delete else ()))]
+        noting = Noting(self._store, told_of(found, files), removed, SCHEMA)
+        with self._writing():
+            try:
+                self._commit(noting.following)
+            except BaseException:
+                noting.discard()
+                raise
+        added = None
+        if len(taken):
+            added = self.add(
+                taken, target, on_duplicate="replace", skip_broken=skip_broken, progress=progress
+            )
+        return SyncReport.of(found, removed=delete, images=len(self), added=added)
 
     def duplicates(
         self,

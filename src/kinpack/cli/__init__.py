@@ -73,6 +73,7 @@ def _help_of(command: Callable[..., None]) -> str:
 for _command in (
     packing.pack,
     packing.add,
+    amending.sync,
     estimating.estimate,
     archives.unpack,
     archives.get,

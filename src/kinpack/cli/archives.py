@@ -23,8 +23,8 @@ from kinpack.cli.options import (
     local,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, counted, known, one_line, working
-from kinpack.errors import ArchiveError, shown
+from kinpack.cli.reporting import Report, columns, known, one_line, working
+from kinpack.errors import ArchiveError, counted, shown
 from kinpack.pictures.picture_writing import save_image
 
 

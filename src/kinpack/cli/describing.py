@@ -11,7 +11,7 @@ import typer
 import kinpack
 from kinpack.cli.options import ArchiveArgument, Force, Output, Threads, refuse_existing
 from kinpack.cli.reporting import Report
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 from kinpack.search.distances.distance import SearchError
 
 ENOUGH = 300
@@ -76,8 +76,8 @@ def embed(
                 )
     report.done(
         {"codes": done.name, "coded": done.coded, "images": done.images},
-        f"{shown(archive)}: {done.coded:,} images got codes {done.name!r}, {done.images:,} "
-        "have one",
+        f"{shown(archive)}: {counted(done.coded, 'image')} got codes {done.name!r}, "
+        f"{done.images:,} {'has' if done.images == 1 else 'have'} one",
     )
 
 
@@ -115,8 +115,8 @@ def learn_code(
         whole = bits_of(opened.describers[done.name])
     report.done(
         {"codes": done.name, "images": done.images, "bits_used": round(bits, 1), "bits": whole},
-        f"{shown(archive)}: {done.images:,} images have codes {done.name!r} of their own, which "
-        f"use {bits:.1f} of {whole} bits",
+        f"{shown(archive)}: {counted(done.images, 'image', 'has/have')} codes {done.name!r} of "
+        f"the archive's own, which use {bits:.1f} of {whole} bits",
     )
 
 
@@ -189,7 +189,7 @@ def make(
         file.write(made.to_bytes())
     report.done(
         {"describer": name, "describer_id": made.describer_id, "bytes": made.n_bytes},
-        f"{shown(output)}: {made.n_bytes:,} bytes, {len(made.words.words):,} words",
+        f"{shown(output)}: {made.n_bytes:,} bytes, {counted(len(made.words.words), 'word')}",
     )
 
 

@@ -29,7 +29,7 @@ from kinpack.cli.options import (
     refuse_several,
 )
 from kinpack.cli.reporting import Report
-from kinpack.errors import CodecError, shown
+from kinpack.errors import CodecError, counted, shown
 from kinpack.pictures import reading
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def learn(
     facts = codec.info()
     report.done(
         {**facts, "gains": gains.to_dict()},
-        f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
+        f"learned {shown(output)} from {counted(facts['images'], 'image')} in "
+        f"{counted(facts['steps'], 'step')}, "
         f"{facts['minutes']:.1f} minutes: {facts['codec_bytes']:,} bytes",
     )
     if facts.get("broken") and not skip_broken:

@@ -65,7 +65,8 @@ Sources: TypeAlias = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Folders of pictures, picture files, tar or zip files, an archive to be coded anew, "
-        "or a data set (a folder of Parquet files, or OWNER/NAME of the Hugging Face hub).",
+        "a .txt file of addresses, or a data set (a folder of Parquet files, or OWNER/NAME of the "
+        "Hugging Face hub).",
         autocompletion=paths,
     ),
 ]
@@ -231,8 +232,8 @@ Root: TypeAlias = Annotated[
 DamagedOption: TypeAlias = Annotated[
     Damaged,
     typer.Option(
-        help="Of JPEG and PNG files that are cut short take what is there, and tell so, or refuse "
-        "them as broken."
+        help="Of files that are cut short take what is there, and tell so, or refuse them as "
+        "broken."
     ),
 ]
 

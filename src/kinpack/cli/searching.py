@@ -15,7 +15,7 @@ from kinpack.cli.options import ArchiveArgument, At, Force, Where, paths
 from kinpack.cli.reporting import Report, known
 from kinpack.cli.showing import Html, Sheet, refuse_looks, write_looks
 from kinpack.column_types import json_value
-from kinpack.errors import ImageError, KinpackError, shown
+from kinpack.errors import ImageError, KinpackError, counted, shown
 from kinpack.pictures.images import load_image, to_pil
 from kinpack.search.hit import Hit
 from kinpack.search.query import Example, Query
@@ -179,7 +179,7 @@ def search(
             write_looks(
                 [strip],
                 opened.read,
-                title=f"{shown(archive)}: {len(hits):,} hits",
+                title=f"{shown(archive)}: {counted(len(hits), 'hit')}",
                 sheet=sheet,
                 html=html,
                 force=force,
@@ -247,8 +247,8 @@ def _search_all(
             meter.advance(1)
     if broken:
         raise KinpackError(
-            f"{shown(folder)}: {broken:,} of {len(source):,} pictures could not be read; all "
-            "others were searched for"
+            f"{shown(folder)}: {broken:,} of {counted(len(source), 'picture')} could not be read; "
+            "all others were searched for"
         )
 
 

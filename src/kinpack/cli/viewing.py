@@ -9,7 +9,7 @@ import typer
 
 from kinpack.cli.options import ArchiveArgument, At, Output
 from kinpack.cli.reporting import Report, working
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 
 
 def view(
@@ -37,7 +37,7 @@ def view(
         facts = {"images": len(opened), "bytes": n_bytes, "folder": str(output)}
     report.done(
         facts,
-        f"{shown(output)}: a page of {facts['images']:,} images, {n_bytes:,} bytes; "
+        f"{shown(output)}: a page of {counted(len(opened), 'image')}, {n_bytes:,} bytes; "
         "put it on a web server",
     )
 

@@ -10,6 +10,9 @@ from kinpack.column_types import Schema
 from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
 
+MISSING = "missing"
+"""The column that says what share of a picture is missing that is taken all the same, 0 to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

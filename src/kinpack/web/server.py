@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from kinpack.errors import ImageError, KinpackError, NotFoundError
+from kinpack.errors import ImageError, KinpackError, NotFoundError, counted
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.query import Query
@@ -93,7 +93,7 @@ def make_app(
             return RedirectResponse(f"{next(iter(archives))}/")
         lines = (
             f'<li><a href="{html.escape(name)}/">{html.escape(one.title)}</a>: '
-            f"{len(one.archive):,} images</li>"
+            f"{counted(len(one.archive), 'image')}</li>"
             for name, one in archives.items()
         )
         page = f'<!doctype html><html lang="en"><title>Archives</title><ul>{"".join(lines)}</ul>'

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import chain
 from time import monotonic
@@ -28,8 +28,8 @@ from kinpack.limits import PIXEL_BYTES, batches, cores
 from kinpack.pictures.images import Image, as_image
 from kinpack.pictures.reading import missing_noted
 from kinpack.progress import Progress
-from kinpack.sources.items import Item
-from kinpack.sources.opening import Spec, open_source
+from kinpack.sources.items import MISSING, Item
+from kinpack.sources.opening import Spec, at_once_of, is_dataset, open_source
 
 Batch: TypeAlias = list[tuple[Item, Image]]
 
@@ -138,7 +138,7 @@ class SourceReader:
         Items are drawn from the calling thread only; of large pictures fewer are loaded ahead.
         """
         options = self._options
-        threads = options.target.threads or min(4, cores())
+        threads = max(options.target.threads or min(4, cores()), at_once_of(items))
         waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
         allowed = threads
         with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
@@ -149,7 +149,9 @@ class SourceReader:
                     while len(waiting) > (0 if coming is None else allowed):
                         item, future = waiting.popleft()
                         image, missing = future.result()
-                        self.damaged += ((item.id, share) for share in missing[:1])
+                        for share in missing[:1]:
+                            self.damaged.append((item.id, share))
+                            item = self._noted(item, share)
                         if not isinstance(image, ImageError):
                             fitting = PIXEL_BYTES // max(1, image.nbytes)
                             allowed = max(threads, min(options.batch, fitting))
@@ -160,6 +162,12 @@ class SourceReader:
                         self.broken.append((item.id, str(image)))
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def _noted(self, item: Item, share: float) -> Item:
+        """An item of which a share is missing, with the column that says so, unless it is taken."""
+        if MISSING in item.columns or self._there.schema.get(MISSING, "float64") != "float64":
+            return item
+        return replace(item, columns={**item.columns, MISSING: share})
 
     def _wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
         on_duplicate = self._options.on_duplicate
@@ -189,7 +197,8 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     if isinstance(given, Reader):
         return StoredSource(given)
     closed: Any = given
-    if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
+    is_place = isinstance(given, (str, os.PathLike, np.ndarray)) or is_dataset(given)
+    if is_place or not isinstance(given, Iterable):
         return open_source(closed)
     if isinstance(given, Sequence) and given and not isinstance(given[0], Item):
         return open_source(closed)

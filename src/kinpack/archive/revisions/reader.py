@@ -31,7 +31,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.column_types import Schema
-from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
+from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError, counted
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import Hit
@@ -174,7 +174,8 @@ class Reader:
 
     def __repr__(self) -> str:
         n, segments = len(self), len(self.manifest.segments)
-        what = f"{n:,} images in {segments:,} segments, revision {self.manifest.number:,}"
+        what = f"{counted(n, 'image')} in {counted(segments, 'segment')}"
+        what += f", revision {self.manifest.number:,}"
         return f"<{type(self).__name__} {self.where}: {what}>"
 
     def _repr_html_(self) -> str:
