@@ -28,6 +28,7 @@ from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.engines.engine import Registration
 from kinpack.search.engines.numpy_scan import NumpyScan
+from kinpack.search.engines.packed_codes import PackedCodes
 from kinpack.search.engines.table import ENGINES
 from kinpack.search.scale import strangers_apart
 from tests.archive_checks import CODEC, reopened
@@ -106,7 +107,9 @@ class Loops:
                 at: [float(number) for number in word]
                 for at, word in zip(positions.tolist(), words, strict=True)
             }
-            self.apart[name] = strangers_apart(packed, describer.searched)
+            self.apart[name] = strangers_apart(
+                PackedCodes([packed], packed.shape[1]), describer.searched
+            )
 
     def position(self, name: str) -> int:
         return [entry.id for entry in self.entries].index(name)
@@ -420,7 +423,7 @@ class _Paused:
 
     started, go_on = threading.Event(), threading.Event()
 
-    def __init__(self, codes: NDArray[np.uint8], quantiser: Any) -> None:
+    def __init__(self, codes: PackedCodes, quantiser: Any) -> None:
         self._numpy = NumpyScan(codes, quantiser)
 
     def search(self, *arguments: Any, **options: Any) -> Any:
@@ -486,11 +489,15 @@ def test_entries_are_given_in_the_order_that_is_asked_for(archive: Archive) -> N
 def test_strangers_are_apart_even_where_all_are_the_same() -> None:
     quantiser = colour_describer().quantiser
     same = np.zeros((50, quantiser.code_bytes), np.uint8)
-    assert strangers_apart(same, quantiser) > 0
-    assert strangers_apart(same[:1], quantiser) > 0
-    assert strangers_apart(same[:0], quantiser) > 0
+    assert strangers_apart(PackedCodes([same], same.shape[1]), quantiser) > 0
+    assert strangers_apart(PackedCodes([same[:1]], same[:1].shape[1]), quantiser) > 0
+    assert strangers_apart(PackedCodes([same[:0]], same[:0].shape[1]), quantiser) > 0
     some = quantiser.pack(np.random.default_rng(1).integers(0, 16, (400, 3)).astype(np.uint8))
     words = quantiser.decode(quantiser.unpack(some)).astype(float)
     every = [((a - b) ** 2).sum() for a, b in itertools.combinations(words, 2)]
-    assert strangers_apart(some, quantiser) == pytest.approx(np.median(every), rel=0.1)
-    assert strangers_apart(some, quantiser) == strangers_apart(some, quantiser)
+    assert strangers_apart(PackedCodes([some], some.shape[1]), quantiser) == pytest.approx(
+        np.median(every), rel=0.1
+    )
+    assert strangers_apart(PackedCodes([some], some.shape[1]), quantiser) == strangers_apart(
+        PackedCodes([some], some.shape[1]), quantiser
+    )

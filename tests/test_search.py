@@ -6,6 +6,7 @@ import builtins
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from kinpack.search.distances.poses import Poses
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
+from kinpack.search.engines.packed_codes import PackedCodes
 from kinpack.search.engines.table import ENGINES
 from kinpack.search.index import Hits, Index
 from tests.distance_tables import symmetric_tables
@@ -207,7 +209,8 @@ def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator
     quantiser = quantiser_of(2, 16, K)
     indices = codes_of(3, 50_000, quantiser)
     table = asymmetric_table(quantiser, rng.normal(size=32))
-    found = FastScan(quantiser.pack(indices), quantiser).search(table, 10)
+    packed = PackedCodes([quantiser.pack(indices)], quantiser.code_bytes)
+    (found,) = FastScan(packed, quantiser).search([table], 10)
     assert found is not None
     steps = table.steps(indices)
     order = np.argsort(steps, kind="stable")[:10]
@@ -323,7 +326,7 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     built: list[int] = []
 
     class Counted(FastScan):
-        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
+        def __init__(self, codes: PackedCodes, quantiser: ProductQuantiser) -> None:
             built.append(len(codes))
             super().__init__(codes, quantiser)
 
@@ -345,20 +348,21 @@ def test_a_registered_engine_is_searched_with(monkeypatch: pytest.MonkeyPatch) -
 
         asked = 0
 
-        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
-            self.indices = quantiser.unpack(codes)
+        def __init__(self, codes: PackedCodes, quantiser: ProductQuantiser) -> None:
+            self.indices = quantiser.unpack(codes.whole())
 
         def search(
             self,
-            table: DistanceTable,
+            tables: Sequence[DistanceTable],
             k: int,
             *,
             threads: int = 1,
             mask: np.ndarray | None = None,
-        ) -> Found | None:
+        ) -> list[Found | None]:
             Backwards.asked += 1
-            if k > 5:
-                return None
+            return [None if k > 5 else self.nearest(table, k, mask) for table in tables]
+
+        def nearest(self, table: DistanceTable, k: int, mask: np.ndarray | None) -> Found:
             rows = np.arange(len(self.indices))[::-1]
             rows = rows if mask is None else rows[mask[rows]]
             steps = table.steps(self.indices[rows])

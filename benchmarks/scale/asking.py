@@ -133,8 +133,11 @@ def of_scans(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, A
             if many is None:
                 one_by_one(None)
             else:
-                many([asymmetric_table(quantiser, one) for one in queries[:BATCH]], 10,
-                     engine="faiss")
+                many(
+                    [asymmetric_table(quantiser, one) for one in queries[:BATCH]],
+                    10,
+                    engine="faiss",
+                )
 
         acts = {
             "fast scan": lambda _: raw.search(queries[:BATCH], 10),
@@ -201,9 +204,7 @@ def of_archive(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str,
 
 def resident() -> dict[str, int]:
     """Bytes that this process holds: of its own, of files, and the most that it has held."""
-    lines = dict(
-        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines()
-    )
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     names = {"own": "RssAnon", "files": "RssFile", "most": "VmHWM"}
     return {name: 1024 * int(lines[key].split()[0]) for name, key in names.items()}
 
@@ -257,13 +258,9 @@ def of_command(path: Path, photograph: Path) -> dict[str, Any]:
     for _ in range(COLD):
         for name, words in commands.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(
-                [sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=True
-            )
+            subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=True)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            took[name].append(
-                after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            )
+            took[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return {
         name: {"s": round(float(np.median(some)), 3), "least": round(min(some), 3)}
         for name, some in took.items()

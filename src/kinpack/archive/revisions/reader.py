@@ -225,7 +225,8 @@ class Reader:
             ArchiveError: a file of codes is missing or damaged.
         """
         described_column(self.manifest, name, self.where)
-        return self._snapshot.codes_of(name)
+        codes, positions = self._snapshot.codes_of(name)
+        return codes.whole(), np.arange(len(codes)) if positions is None else positions
 
     def bits_used(self, name: str) -> float:
         """Bits that the codes of a column use: the entropy of each book's words, added up.
@@ -238,7 +239,7 @@ class Reader:
             CodecError: this version cannot read the describer.
         """
         describer = self._described(self.manifest, name)
-        packed, _ = self._snapshot.codes_of(name)
+        packed, _ = self.codes_of(name)
         return describer.bits_used(describer.quantiser.unpack(packed)) if len(packed) else 0.0
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:

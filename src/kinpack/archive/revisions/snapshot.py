@@ -27,6 +27,7 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.limits import batches
+from kinpack.search.engines.packed_codes import PackedCodes
 
 LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
@@ -77,7 +78,7 @@ class Snapshot:
                 for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
-        self._columns: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+        self._columns: dict[str, tuple[PackedCodes, NDArray[np.int64] | None]] = {}
         self._index: HashIndex | None = None
         self._budget = LOOKS * len(self)
         if former is not None and same == len(former.segments):  # only something was added
@@ -196,37 +197,40 @@ class Snapshot:
             )
         return position
 
-    def codes_of(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def codes_of(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
         """The codes of a column, as far as images have one.
 
         Returns:
-            Packed codes (n, bytes of a code), and (n,) the positions of their images, ascending.
+            Packed codes (n), and int64 (n,), the positions of their images, ascending; ``None``
+            where all images have one.
 
         Raises:
             ArchiveError: a file of codes is missing or damaged.
         """
         if column not in self._columns:
-            self._columns[column] = self._joined(column)
+            self._columns[column] = self._together(column)
         return self._columns[column]
 
-    def _joined(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _together(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
         """The living codes of all segments that have some, and their positions."""
-        parts, positions, first = [np.zeros((0, 8), np.uint8)], [np.zeros(0, np.int64)], 0
+        parts: list[NDArray[np.uint8]] = []
+        places, first = [(0, 0)], 0
         for segment, rows in self.parts():
             part, live = segment.codes_of(column), segment.manifest_entry.live
             if part is not None:
                 parts.append(part if rows is None else part[rows])
-                positions.append(np.arange(first, first + live))
-                if part.shape[1] != parts[1].shape[1]:
+                places.append((first, first + live))
+                if part.shape[1] != parts[0].shape[1]:
                     raise ArchiveError(
                         f"{segment.where}: its codes of {column!r} have {part.shape[1]} bytes "
-                        f"each, those of the first segment {parts[1].shape[1]}; make them anew "
+                        f"each, those of the first segment {parts[0].shape[1]}; make them anew "
                         "with: kinpack embed"
                     )
             first += live
-        joined = parts[-1] if len(parts) < 3 else np.concatenate(parts[1:])
-        joined.setflags(write=False)
-        return joined, np.concatenate(positions)
+        codes = PackedCodes(parts, parts[0].shape[1] if parts else 8)
+        if len(codes) == len(self):
+            return codes, None
+        return codes, np.concatenate([np.arange(*bounds) for bounds in places])
 
     def codes_at(self, column: str, positions: Sequence[int]) -> list[bytes | None]:
         """The packed codes of some images in a column, ``None`` where one has none.

@@ -13,6 +13,7 @@ from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.column_types import Schema
 from kinpack.pictures.images import Image
+from kinpack.search.engines.packed_codes import PackedCodes
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
@@ -39,8 +40,11 @@ class Rows(Protocol):
         """The position of an id; a ``NotFoundError`` where it is not there."""
         ...
 
-    def codes_of(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The packed codes of a column, and the positions of their images, ascending."""
+    def codes_of(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
+        """The packed codes of a column, and the positions of their images, ascending.
+
+        ``None`` in their place where all images have one.
+        """
         ...
 
     def codes_at(self, column: str, positions: Sequence[int]) -> list[bytes | None]:

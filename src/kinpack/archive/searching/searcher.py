@@ -91,6 +91,8 @@ class Searcher:
         filters, mask = self._mask
         if filters is None or not _same(filters, query.filters):
             mask = passing(self._searched.rows, query)
+            if mask is not None:
+                mask.setflags(write=False)  # so that an index may keep what passes
             self._mask = query.filters, mask
         return mask
 
@@ -214,7 +216,7 @@ class _Run:
                 threads=self._threads,
                 mask=column.passing(self._mask),
             )
-            hits = column.positions[rows], distances
+            hits = column.positions_of(rows), distances
         if finer is not None:
             longer = self._searched.rows.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
             finest = self._searched.described(finer)
@@ -235,7 +237,7 @@ class _Run:
         positions = self._candidates()
         total = np.zeros(len(positions))
         for (column, factor), examples in zip(self._weighed, self._sought, strict=True):
-            rows = None if len(positions) == len(column.positions) else column.rows_of(positions)
+            rows = None if len(positions) == len(column.packed) else column.rows_of(positions)
             distances = examples.joined(
                 [column.index.distances(one, rows) for one in examples.liked],
                 [column.index.distances(one, rows) for one in examples.unliked],
