@@ -18,6 +18,7 @@ from kinpack.search.distances.distance import (
     check_descriptor,
 )
 from kinpack.search.distances.poses import Poses
+from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Engine, Found
 from kinpack.search.engines.numpy_scan import NumpyScan
 from kinpack.search.engines.packed_codes import PackedCodes
@@ -271,7 +272,9 @@ def _least(
     if len(found) == 1:
         return found[0][1], distances
     rows = np.concatenate([positions for _, positions in found])
-    order = np.lexsort((rows, distances))
-    _, first = np.unique(rows[order], return_index=True)
-    kept = order[np.sort(first)][:k]
-    return rows[kept], distances[kept]
+    of_rows = np.lexsort((distances, rows))
+    first = np.ones(len(rows), bool)
+    first[1:] = rows[of_rows[1:]] != rows[of_rows[:-1]]
+    rows, distances = rows[of_rows[first]], distances[of_rows[first]]
+    distances, rows = ranked(*nearest(distances, rows, k))
+    return rows, distances

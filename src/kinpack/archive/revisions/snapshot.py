@@ -293,6 +293,49 @@ class Snapshot:
                 found[order] = entry
         return [entry for entry in found if entry is not None]
 
+    def told_at(self, positions: NDArray[np.int64]) -> dict[str, list[Any]]:
+        """What some images are called and what else is known of them, in their order.
+
+        Args:
+            positions: int64 (h,), each 0 to ``len - 1``.
+
+        Returns:
+            By the name of the column, ``id`` and ``label`` first, a value for each.
+        """
+        told: dict[str, list[Any]] = {name: [] for name in ("id", "label", *self.schema)}
+        places = []
+        for segment, rows, at in self._by_segment(positions):
+            places.append(at)
+            for name, values in segment.told_at(rows).items():
+                told[name] += values
+        order = np.argsort(np.concatenate(places)).tolist() if places else []
+        return {name: [values[at] for at in order] for name, values in told.items()}
+
+    def pixels_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of some images, int64 (h,), in their order.
+
+        Args:
+            positions: int64 (h,), each 0 to ``len - 1``.
+        """
+        found = np.zeros(len(positions), np.int64)
+        for segment, rows, at in self._by_segment(positions):
+            found[at] = segment.pixels_at(rows)
+        return found
+
+    def _by_segment(
+        self, positions: NDArray[np.int64]
+    ) -> Iterator[tuple[Segment, NDArray[np.int64], NDArray[np.int64]]]:
+        """Segments of some images, with their rows there, and their places among the positions."""
+        parts = np.searchsorted(self._ends, positions, side="right")
+        order = np.argsort(parts, kind="stable")
+        begins = np.flatnonzero(np.diff(parts[order], prepend=-1))
+        for at in np.split(order, begins[1:]) if len(order) else ():
+            part = int(parts[at[0]])
+            rows = positions[at] - (self._ends[part - 1] if part else 0)
+            if self.manifest.segments[part].deleted:
+                rows = self._rows(part)[rows]
+            yield self.segments[part], rows, at
+
     def batches(self, size: int) -> Iterator[list[tuple[ImageEntry, Packet]]]:
         """All images with their packets, in the order of positions, some at a time.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.column_types import Schema
 from kinpack.pictures.images import Image
@@ -51,8 +50,12 @@ class Rows(Protocol):
         """The packed codes of some images in a column, ``None`` where one has none."""
         ...
 
-    def entries_at(self, positions: Sequence[int]) -> list[ImageEntry]:
-        """What is known of some images, in their order."""
+    def pixels_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of some images, int64 (h,), in their order."""
+        ...
+
+    def told_at(self, positions: NDArray[np.int64]) -> dict[str, list[Any]]:
+        """What some images are called and what else is known of them, by name of the column."""
         ...
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from kinpack.archive.searching.by_words import first_with_words, found_by_words
 from kinpack.archive.searching.column import Column
-from kinpack.archive.searching.comparing import COMPARED, compared
+from kinpack.archive.searching.comparing import COMPARED, compared, many_compared, same_first
 from kinpack.archive.searching.filtering import passing
 from kinpack.archive.searching.finer import ORDERED_ANEW, Found, finer_column, ordered_anew
 from kinpack.archive.searching.searched import Searched
 from kinpack.archive.searching.sought import Sought
+from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.table import check_engine
@@ -67,24 +68,65 @@ class Searcher:
         most = max(query.last, COMPARED if number is None else number)
         run = _Run(query, weighed, mask, self._searched, engine, threads)
         positions, distances = run.found(most)
-        skipped = int(query.offset) if number == 0 else 0  # where no comparison moves any hit
-        positions, told = positions[skipped:], distances[skipped:].astype(np.float32)
+        told = distances.astype(np.float32)
         if query.words is not None:
             alike = np.exp(-told.astype(np.float64))
         else:
             alike = similarities(told, run.apart)
-        entries = self._searched.rows.entries_at(positions.tolist())
-        hits = [
-            Hit(entry.id, entry.label, distance, at, similarity, columns=entry.others)
-            for entry, distance, at, similarity in zip(
-                entries, told.tolist(), positions.tolist(), alike.round(4).tolist(), strict=True
-            )
-        ]
-        picture = query.single if number != 0 else None
+        values: list[float | None] = [None] * len(positions)
+        if (picture := self._picture(query)) is not None:
+            if number is None:
+                number = many_compared(self._searched.rows.pixels_at(positions[:COMPARED]))
+            looked = compared(picture, positions[:number].tolist(), self._searched.draw)
+            values[: len(looked)] = looked
+        page = same_first(values)[int(query.offset) : query.last]
+        return self._hits(
+            positions[page],
+            told[page].tolist(),
+            alike[page].round(4).tolist(),
+            [values[place] for place in page],
+        )
+
+    def _picture(self, query: Query) -> Image | None:
+        """The picture that hits are compared with, ``None`` where none are."""
+        if query.number_compared == 0:
+            return None
+        picture = query.single
         if isinstance(picture, str):
             picture = self._searched.draw(self._searched.rows.position(picture))
-        hits = compared(picture, hits, entries, number, self._searched.draw)
-        return hits[int(query.offset) - skipped : query.last - skipped]
+        return picture
+
+    def _hits(
+        self,
+        positions: NDArray[np.int64],
+        distances: list[float],
+        alike: list[float],
+        compared_to: list[float | None],
+    ) -> list[Hit]:
+        """Hits, with what the archive tells of their images."""
+        known = self._searched.rows.told_at(positions)
+        ids, labels, others = known.pop("id"), known.pop("label"), list(known)
+        return [
+            Hit(
+                id,
+                label,
+                distance,
+                at,
+                similarity if value is None else value,
+                value is not None,
+                dict(zip(others, values, strict=True)),
+            )
+            for id, label, distance, at, similarity, value, *values in zip(  # noqa: A001
+                ids,
+                labels,
+                distances,
+                positions.tolist(),
+                alike,
+                compared_to,
+                *known.values(),
+                strict=True,
+            )
+        ]
 
     def _passing(self, query: Query) -> NDArray[np.bool_] | None:
         """The mask of a query's filters; that of the last ones is kept."""
