@@ -474,6 +474,16 @@ def test_threads_find_what_one_finds(archive: Archive) -> None:
         for seed, codes, label in itertools.product(range(4), columns, (None, "red"))
     ]
     wanted = [archive.search(query) for query in asked]
+    for engine in ("auto", "numpy"):
+        assert archive.search_many(asked, engine=engine) == wanted
+    assert archive.search_many(iter(["a/000", "b/001"]), 3) == [
+        archive.search("a/000", 3),
+        archive.search("b/001", 3),
+    ]
+    assert archive.search_many([]) == []
+    for wrong in ("a/000", asked[0], 5):
+        with pytest.raises(SearchError, match="list of queries"):
+            archive.search_many(wrong)  # type: ignore[arg-type]
     with reopened(archive.path) as opened, ThreadPoolExecutor(6) as pool:
         assert list(pool.map(opened.search, asked * 3)) == wanted * 3
 
@@ -484,6 +494,15 @@ def test_entries_are_given_in_the_order_that_is_asked_for(archive: Archive) -> N
     everything = list(archive.entries())
     assert entries == [everything[at] for at in asked]
     assert archive._snapshot.entries_at([]) == []
+    told = archive._snapshot.told_at(np.array(asked))
+    assert list(told) == ["id", "label"]
+    assert told["id"] == [entry.id for entry in entries]
+    assert told["label"] == [entry.label for entry in entries]
+    pixels = archive._snapshot.pixels_at(np.array(asked))
+    assert pixels.tolist() == [entry.width * entry.height for entry in entries]
+    none = np.zeros(0, np.int64)
+    assert archive._snapshot.told_at(none) == {"id": [], "label": []}
+    assert archive._snapshot.pixels_at(none).tolist() == []
 
 
 def test_strangers_are_apart_even_where_all_are_the_same() -> None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -22,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ ROUNDS = 15
 FILTERED = 100
 """One row in so many passes the filter."""
 COLD = 9
+FORK = multiprocessing.get_context("fork")
 
 Act = Callable[[NDArray[np.float32]], object]
 
@@ -109,10 +113,13 @@ def of_scans(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, A
         def ours(engine: str, k: int, **more: Any) -> Act:
             return lambda query: index.search(query, k, engine=engine, **more)
 
+        def rival(k: int, query: NDArray[np.float32]) -> object:
+            return raw.search(query[None], k)
+
         rows: dict[str, Any] = {}
         for k in (10, 1000):
             acts = {
-                "fast scan": lambda query, k=k: raw.search(query[None], k),
+                "fast scan": partial(rival, k),
                 "kinpack, faiss": ours("faiss", k),
                 "kinpack, numpy": ours("numpy", k),
             }
@@ -149,8 +156,88 @@ def of_scans(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, A
     return {"codes": len(codes), **rows}
 
 
+def of_keeping(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, Any]:
+    """What it takes to make faiss's index, beside reading it from a file and checking its bytes."""
+    from kinpack.archive.archive import Archive
+    from kinpack.search.engines.fast_scan import FastScan, import_faiss
+
+    began = time.process_time()
+    import_faiss()
+    imported = time.process_time() - began
+    with Archive.open(path) as archive:
+        quantiser = archive.describers["classic"].quantiser
+        began = time.process_time()
+        codes, _ = archive.snapshot.codes_of("classic")
+        opened = time.process_time() - began
+        kept = path.parent / "index.kept"
+        kept.write_bytes(codes.whole().tobytes())
+        took: dict[str, list[float]] = {"made_ms": [], "read_ms": [], "checked_ms": []}
+        for _ in range(5):
+            began = time.process_time()
+            index = FastScan(codes, quantiser)
+            took["made_ms"].append(time.process_time() - began)
+            del index
+            began = time.process_time()
+            data = kept.read_bytes()
+            took["read_ms"].append(time.process_time() - began)
+            began = time.process_time()
+            hashlib.sha256(data).hexdigest()
+            took["checked_ms"].append(time.process_time() - began)
+        kept.unlink()
+    first = {"import_ms": imported, "codes_mapped_and_checked_ms": opened}
+    medians = {name: float(np.median(some)) for name, some in took.items()}
+    return {
+        "codes": len(codes),
+        **{name: round(1000 * value, 1) for name, value in {**first, **medians}.items()},
+    }
+
+
+def of_cells(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, Any]:
+    """What an inverted file would find: of the ten nearest, and of how many codes looked at.
+
+    Cells are faiss's k-means of what 100,000 codes stand for. The share of the ten nearest codes
+    that lie in the cells nearest to a query, and that of all codes which these cells hold.
+    """
+    import faiss
+
+    from kinpack.archive.archive import Archive
+    from kinpack.search.index import Index
+
+    with Archive.open(path) as archive:
+        quantiser = archive.describers["classic"].quantiser
+        codes, _ = archive.snapshot.codes_of("classic")
+        index = Index(codes, quantiser)
+        rows = np.sort(np.random.default_rng(seed).integers(0, len(codes), 100_000))
+        vectors = quantiser.decode(quantiser.unpack(codes.rows(rows)))
+        found = index.search_many(list(queries), 10, engine="faiss")
+        nearest = np.array([positions for positions, _ in found])
+        hits = quantiser.decode(quantiser.unpack(codes.rows(nearest.ravel())))
+        told = []
+        for cells in (1024, 4096):
+            means = faiss.Kmeans(quantiser.D, cells, niter=8, seed=seed, max_points_per_centroid=99)
+            means.train(vectors)
+            order = means.index.search(queries, cells)[1]
+            sizes = np.bincount(means.index.search(vectors, 1)[1][:, 0], minlength=cells)
+            of_hits = means.index.search(hits, 1)[1].reshape(nearest.shape)
+            for looked in (1, 4, 16, 64):
+                near = order[:, :looked]
+                inside = (of_hits[:, :, None] == near[:, None]).any(axis=2)
+                told.append(
+                    {
+                        "cells": cells,
+                        "looked_at": looked,
+                        "recall": round(float(inside.mean()), 3),
+                        "share_of_codes": round(float(sizes[near].sum(axis=1).mean() / 1e5), 4),
+                    }
+                )
+    return {"codes": len(codes), "rows": told}
+
+
 def of_threads(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, Any]:
-    """Searches of a second that two threads do beside those that one does, by the clock."""
+    """Searches of a second that two threads do beside one, and beside two processes, by the clock.
+
+    What other programs leave of the second core two processes share with them as two threads do.
+    """
     from kinpack.archive.archive import Archive
 
     rows: dict[str, Any] = {}
@@ -170,12 +257,20 @@ def of_threads(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str,
                     one.join()
                 return threads / (time.perf_counter() - began)
 
+            def apart(work: Callable[[int], None] = work) -> float:
+                some = [FORK.Process(target=work, args=(at,)) for at in range(2)]
+                began = time.perf_counter()
+                for one in some:
+                    one.start()
+                for one in some:
+                    one.join()
+                return 2 / (time.perf_counter() - began)
+
             work(0)
-            pairs = [(done(1), done(2)) for _ in range(ROUNDS)]
-            ratios = [two / one for one, two in pairs]
+            trials = [(done(1), done(2), apart()) for _ in range(ROUNDS)]
             rows[engine] = {
-                "ratio": round(float(np.median(ratios)), 3),
-                "best": round(max(two for _, two in pairs) / max(one for one, _ in pairs), 3),
+                "of_one_thread": round(float(np.median([two / one for one, two, _ in trials])), 3),
+                "of_two_processes": round(float(np.median([b / c for _, b, c in trials])), 3),
             }
     return {"load": round(os.getloadavg()[0], 2), **rows}
 
@@ -195,7 +290,7 @@ def of_archive(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str,
             acts[f"k=10, {engine}"] = ask(k=10, engine=engine)
             acts[f"k=1000, {engine}"] = ask(k=1000, engine=engine)
             acts[f"1 % passes, {engine}"] = ask(k=10, engine=engine, id_prefix="class-3/00")
-        took = {}
+        took: dict[str, list[float]] = {}
         for name, act in acts.items():  # a filter is made at its first use, and then kept
             took |= in_turns({name: act}, queries, 4, ROUNDS)
         rows = {name: round(float(np.median(some)), 3) for name, some in took.items()}
@@ -255,12 +350,19 @@ def of_command(path: Path, photograph: Path) -> dict[str, Any]:
     }
     commands["--version"] = ["kinpack", "--version"]
     took: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(COLD):
+    # Compiled once, as an installed package is.
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": str(path.parent / "compiled")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    for turn in range(COLD + 1):
         for name, words in commands.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=True)
+            run = [sys.executable, "-m", *words]
+            subprocess.run(run, stdout=subprocess.DEVNULL, check=True, env=env)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            took[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            if turn:
+                took[name].append(
+                    after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                )
     return {
         name: {"s": round(float(np.median(some)), 3), "least": round(min(some), 3)}
         for name, some in took.items()
@@ -290,6 +392,8 @@ def described(cifar: Path) -> NDArray[np.float32]:
 PARTS: dict[str, Callable[[Path, NDArray[np.float32], int], dict[str, Any]]] = {
     "scan": of_scans,
     "threads": of_threads,
+    "keeping": of_keeping,
+    "cells": of_cells,
     "archive": of_archive,
     "memory-faiss": lambda path, queries, _: of_memory(path, queries, "faiss"),
     "memory-numpy": lambda path, queries, _: of_memory(path, queries, "numpy"),
@@ -316,6 +420,7 @@ def main() -> None:
         return
     asked = [f"scan:{n}" for n in SIZES]
     asked += [f"{part}:{SIZES[0]}" for part in ("threads", "archive")]
+    asked += [f"keeping:{n}" for n in SIZES] + [f"cells:{SIZES[-1]}"]
     asked += [f"{part}:{MEMORY}" for part in ("memory-faiss", "memory-numpy")]
     asked += ["command"]
     results = load_results(arguments.output)

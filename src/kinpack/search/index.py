@@ -165,8 +165,8 @@ class Index:
     def _tables(self, queries: Sequence[DistanceTable | NDArray[Any]]) -> list[DistanceTable]:
         """The distance tables of queries, those of descriptors made together."""
         described = [one for one in queries if not isinstance(one, DistanceTable)]
-        for one in described:
-            check_descriptor(self.quantiser, np.shape(one))
+        for descriptor in described:
+            check_descriptor(self.quantiser, np.shape(descriptor))
         made = iter(asymmetric_tables(self.quantiser, np.array(described)) if described else ())
         tables = []
         for one in queries:
@@ -200,7 +200,7 @@ class Index:
                 return [(steps, rows[among]) for steps, among in both]
         name = self._paying() if engine == "auto" else engine
         found: list[Found | None] = [None] * len(tables)
-        if name != "numpy" and k > 0 and len(self) > 0:
+        if tables and name != "numpy" and k > 0 and len(self) > 0:
             found = list(self._engine(name).search(tables, k, threads=threads, mask=mask))
         made = []
         for table, one in zip(tables, found, strict=True):

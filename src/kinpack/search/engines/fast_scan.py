@@ -129,7 +129,7 @@ class FastScan:
         M2 = self._index.M2
         inside = rows & 15
         at = (rows >> 5) * (16 * M2) + (inside & 7) * 2 + (inside >> 3)
-        found = self._memory.take(at[:, None] + self._books_at)
+        found: NDArray[np.uint8] = self._memory.take(at[:, None] + self._books_at)
         np.right_shift(found, ((rows & 16) >> 2).astype(np.uint8)[:, None], out=found)
         found &= 15
         return found
@@ -241,10 +241,8 @@ class _Asked:
             bits: of a sub-index, 4 or 8.
             largest_square: of the vectors that codes stand for.
         """
-        points, values, integers = (
-            np.array([getattr(table, name) for table in tables])
-            for name in ("point", "values", "integers")
-        )
+        points = np.array([table.point for table in tables])
+        values = np.array([table.values for table in tables])
         widest = (values.max(axis=2) - values.min(axis=2)).max(axis=1).astype(np.float64)
         # float32 arithmetic on squares of this size, in faiss's own table, adds its rounding.
         squares = np.square(points).sum(axis=1, dtype=np.float64) + largest_square
@@ -253,7 +251,7 @@ class _Asked:
             errors += values.shape[1] * widest / 510
         return cls(
             points,
-            integers,
+            np.array([table.integers for table in tables]),
             np.array([table.scale for table in tables]),
             np.where(widest > 0, errors, np.inf),
         )
@@ -274,8 +272,9 @@ class _Asked:
         """Some of the queries."""
         if len(rows) == len(self.points):
             return self
-        parts = (self.points, self.integers, self.scales, self.errors)
-        return type(self)(*(part[rows] for part in parts))
+        return type(self)(
+            self.points[rows], self.integers[rows], self.scales[rows], self.errors[rows]
+        )
 
 
 def import_faiss() -> Any:

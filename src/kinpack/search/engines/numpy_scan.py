@@ -144,12 +144,14 @@ class _Lookup:
     def table(self, query: int, number: int) -> NDArray[np.int32]:
         """One of the tables of a query, of 256 entries or of 65,536, made at its first use."""
         if not self._pairs:
-            return self.of_bytes[query, number]
+            table: NDArray[np.int32] = self.of_bytes[query, number]
+            return table
         made = self._made.get((query, number))
         if made is None:
             # Byte 2j is the low half of a little-endian 16-bit number.
             low, high = self.of_bytes[query, 2 * number : 2 * number + 2]
-            made = self._made[query, number] = (high[:, None] + low).ravel()
+            made = (high[:, None] + low).ravel()
+            self._made[query, number] = made
         return made
 
     def bytes_of(self, number: int) -> range:
