@@ -108,6 +108,7 @@ def of_scans(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, A
         raw = faiss.IndexPQFastScan(raw)
         index = Index(codes, quantiser)
         mask = np.random.default_rng(seed).random(len(codes)) * FILTERED < 1
+        mask.setflags(write=False)  # as an archive keeps those of a filter that is asked again
         slow = 1 if len(codes) > 5_000_000 else 4
 
         def ours(engine: str, k: int, **more: Any) -> Act:

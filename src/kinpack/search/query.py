@@ -204,8 +204,8 @@ class Query:
         if self.where is not None:
             check_expression(self.where)
         if self.within is not None:
-            if not isinstance(self.within, Real) or math.isnan(self.within):
-                raise SearchError(f"within is {self.within!r}; it is a distance, a number")
+            if not isinstance(self.within, Real) or not self.within >= 0:
+                raise SearchError(f"within is {self.within!r}; it is a distance, 0 or more")
             self._set("within", float(self.within))
 
     def _set_compare(self) -> None:
