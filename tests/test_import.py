@@ -35,6 +35,7 @@ FLOORS = {
     "archive/segments/guard": 1,
     "lazy_names": 1,
     "limits": 1,
+    "mapped_memory": 0,
     "metrics": 1,
     "entropy": 1,
     "networks/graphs": 1,

@@ -18,7 +18,7 @@ from kinpack.column_types import json_value
 from kinpack.errors import ImageError, KinpackError, counted, shown
 from kinpack.pictures.images import load_image, to_pil
 from kinpack.search.hit import Hit
-from kinpack.search.query import Example, Query
+from kinpack.search.query import READ_SIDE, Example, Query
 
 if TYPE_CHECKING:
     from kinpack.archive.showing.tiles import Strip
@@ -193,7 +193,7 @@ def _example(text: str) -> Example:
     if text.startswith(_ID):
         return text.removeprefix(_ID)
     try:
-        return load_image(text)
+        return load_image(text, size=READ_SIDE)
     except ImageError as error:
         if os.path.lexists(text):
             raise
@@ -226,7 +226,7 @@ def _search_all(
     """
     from kinpack.archive.showing.page import SIDE
 
-    source = kinpack.open_source(folder)
+    source = kinpack.open_source(folder, size=READ_SIDE)
     broken = 0
     with report.meter("searching", len(source)) as meter:
         for item in source:

@@ -30,6 +30,7 @@ from kinpack.archive.stores.handles import (
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import closed, missing, refusal, too_large, truncated
 from kinpack.errors import ArchiveError, shown
+from kinpack.mapped_memory import map_file
 
 KEPT_OPEN = 128
 """Files that stay open between reads."""
@@ -96,6 +97,19 @@ class FolderStore:
         if len(data) != length:
             raise truncated(self.where(name), offset, offset + length)
         return data
+
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped into memory, if that can be."""
+        try:
+            with self._within(name) as (handle, last):
+                descriptor = open_file(last, handle)
+            try:
+                size = os.fstat(descriptor).st_size
+                return map_file(descriptor, 0, size) if size else None
+            finally:
+                release(descriptor)
+        except OSError as error:
+            raise self._reading(error, name) from error
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
         """Write a file, whole and durably, only if nothing has that name; False if it was taken."""

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from typing import NoReturn
 
-from kinpack.archive.stores.ranged import RangedFile
+from kinpack.archive.stores.ranged import LocalFile, RangedFile
 from kinpack.archive.stores.system_errors import too_large, truncated
 from kinpack.errors import ArchiveError, shown
 
@@ -81,6 +81,12 @@ class SealedStore:
         if offset + length > self.size(name):
             raise truncated(self.where(name), offset, offset + length)
         return self._file.read(self._begin(name) + offset, length)
+
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped into memory, if that can be."""
+        if not isinstance(self._file, LocalFile):
+            return None
+        return self._file.mapped(self._begin(name), self.size(name))
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

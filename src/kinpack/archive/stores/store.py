@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 TEMPORARY = ".tmp-"
 """Begin of the last part of a temporary file's name."""
@@ -122,4 +122,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release what is kept open; reading afterwards is an error."""
+        ...
+
+
+@runtime_checkable
+class MappedStore(Protocol):
+    """A store whose files may be looked at where they lie, mapped into memory."""
+
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped; ``None`` where that cannot be, or is not wise.
+
+        Whoever cuts the file short meanwhile ends the process that looks at it.
+        """
         ...
