@@ -307,6 +307,15 @@ Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
 ]
+Jobs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Use so many processes.  [default: as many as there are cores, if it is worth it]",
+        show_default=False,
+    ),
+]
 UnsafeOption: TypeAlias = Annotated[
     Unsafe,
     typer.Option(

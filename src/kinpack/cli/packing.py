@@ -28,6 +28,7 @@ from kinpack.cli.options import (
     Effort,
     Exclude,
     Include,
+    Jobs,
     MaxBytes,
     Metadata,
     MinPsnr,
@@ -60,7 +61,7 @@ SEEN = 16
 """Pictures that a codec is chosen by."""
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding.addition import AddReport
+    from kinpack.archive.adding.gathering import AddReport
     from kinpack.pictures.images import Image
     from kinpack.sources.items import Source
 
@@ -118,6 +119,7 @@ def pack(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
     threads: Threads = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
@@ -134,6 +136,7 @@ def pack(
     """
     refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
     refuse_several(codec=codec, learn=learn or None)
+    refuse_several(jobs=jobs if jobs != 1 else None, max_bytes=max_bytes)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
 
@@ -199,7 +202,9 @@ def pack(
     named = {one.name: one for one in finders}
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
-    with kinpack.Archive.create(output, loaded, describer=named, metadata=noted) as archive:
+    with kinpack.Archive.create(
+        output, loaded, describer=named, metadata=noted, resume=True
+    ) as archive:
         with (
             broken.told(),
             report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
@@ -211,6 +216,8 @@ def pack(
                 skip_broken=broken.is_skipped,
                 progress=packing,
                 measuring=measuring,
+                jobs=jobs,
+                resume=True,
             )
         _warn(report, images, added)
         if not added.added:
@@ -252,6 +259,7 @@ def add(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
@@ -302,6 +310,8 @@ def add(
                 on_duplicate=on_duplicate,
                 skip_broken=broken.is_skipped,
                 progress=meter.advance,
+                jobs=jobs,
+                resume=True,
             )
         _warn(report, images, added)
         _report_added(report, opened, images, added)
@@ -425,6 +435,7 @@ def _report_added(
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{counted(added.added, 'image')} added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
+    words += [f"{added.resumed:,} of them done before it was interrupted"] * bool(added.resumed)
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
     words += [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
     words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []

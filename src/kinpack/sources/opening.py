@@ -242,7 +242,7 @@ class _FileSource:
             known: dict[str, Any] = {}
             if self._files.groups and id_ == name:
                 load = partial(self._files.load, load, path, id_, known)
-            yield Item(id_, _folder(id_), load, known)
+            yield Item(id_, _folder(id_), load, known, path)
 
 
 class _ArraySource:

@@ -91,7 +91,7 @@ class PackedSource:
 
     def __iter__(self) -> Iterator[Item]:
         for one in self._members:
-            yield Item(one.id, one.label, partial(_load, one, self._reading))
+            yield Item(one.id, one.label, partial(_load, one, self._reading), file=str(one.path))
 
 
 def _members(path: Path) -> list[_Member]:

@@ -71,6 +71,7 @@ class Changeable(Reader):
         self._failed = False
         self._tidied = False
         self._changing = threading.Lock()
+        self._changer: int | None = None  # the thread that does
 
     def refresh(self) -> None:
         """Show the newest revision.
@@ -430,13 +431,30 @@ class Changeable(Reader):
     def _writing(self, *, alone: bool = False) -> Iterator[float | None]:
         """A block within which this archive is changed, from its newest revision on."""
         store = self._store
-        with self._changing, store.alone() if alone else store.writing(self._tidy) as unsure:
+        if self._changer == threading.get_ident():
+            raise ArchiveError(
+                f"{self.where}: a job holds the archive; commit its parts with the job, and do "
+                "other things after its block"
+            )
+        with (
+            self._changing,
+            self._by_this_thread(),
+            store.alone() if alone else store.writing(self._tidy) as unsure,
+        ):
             self.refresh()
             try:
                 yield unsure
             except BaseException:
                 self._tidied = False
                 raise
+
+    @contextmanager
+    def _by_this_thread(self) -> Iterator[None]:
+        self._changer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._changer = None
 
     def _commit(
         self,
