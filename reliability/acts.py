@@ -192,6 +192,7 @@ class Act:
         change: does it to the open archive ``a.kin``; done twice it does no more than once.
         makes: whether it makes ``target`` anew.
         purged: ids of which nothing is to be left.
+        resumes: whether the same act goes on with what an interrupted one has finished.
     """
 
     name: str
@@ -199,10 +200,16 @@ class Act:
     change: Callable[[Archive], object]
     makes: bool = False
     purged: frozenset[str] = frozenset()
+    resumes: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes the archive that others change."""
+        return self.makes and self.target == ARCHIVE
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before, in an empty folder."""
-        if self.name == "create":
+        if self.creates:
             return
         with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
             for source in _BEFORE:
@@ -213,8 +220,10 @@ class Act:
 
     def run(self, folder: Path) -> None:
         """Do it, from opening the archive on."""
-        if self.name == "create":
-            with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
+        if self.creates:
+            with Archive.create(
+                folder / ARCHIVE, CODEC, describer=DESCRIBER, resume=self.resumes
+            ) as archive:
                 self.change(archive)
         else:
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -226,7 +235,7 @@ class Act:
             if is_there(folder / self.target):
                 _remove(folder / self.target)
             self.run(folder)
-        if self.name == "gc" or self.purged:
+        if self.name == "gc" or self.purged or (self.resumes and not self.makes):
             self.run(folder)
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
             archive.add(_NEXT, on_duplicate="replace")
@@ -279,7 +288,8 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
         check_purged(folder / ARCHIVE, act.purged)
     act.follow(folder)
     check_purged(folder / ARCHIVE, act.purged)
-    wanted = dict(outcomes.after if act.makes or act.purged else found)
+    done = act.makes or act.purged or act.resumes
+    wanted = dict(outcomes.after if done else found)
     wanted[ARCHIVE] = {**wanted[ARCHIVE], **content_of(_NEXT)}
     if state(folder) != wanted:
         raise BrokenPromiseError("what the next writer adds to it is not all there")
@@ -289,6 +299,10 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
 
 def _add(archive: Archive) -> None:
     archive.add(_ADDED, on_duplicate="replace", batch=3)
+
+
+def _add_resumed(archive: Archive) -> None:
+    archive.add(_ADDED, on_duplicate="replace", batch=3, resume=True)
 
 
 def _remove_images(archive: Archive) -> None:
@@ -336,6 +350,14 @@ ACTS = {
     for act in (
         Act("create", ARCHIVE, lambda archive: archive.add(_BEFORE[0], batch=3), makes=True),
         Act("add", ARCHIVE, _add),
+        Act(
+            "create-resumed",
+            ARCHIVE,
+            lambda archive: archive.add(_ALL, batch=3, resume=True),
+            makes=True,
+            resumes=True,
+        ),
+        Act("add-resumed", ARCHIVE, _add_resumed, resumes=True),
         Act("rm", ARCHIVE, _remove_images),
         Act("compact", ARCHIVE, lambda archive: archive.compact()),
         Act(
