@@ -19,14 +19,14 @@ from fakes.fake_codec import FakeCodec, FakeSource, pictures
 from fakes.tiny_describer import colour_describer
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
-from kinpack.errors import ArchiveError, ImageError, KinpackError
+from kinpack.errors import ArchiveError, ImageError, KinpackError, PayloadError
 from kinpack.jobs.engine import Done, Ended, Event, Failed, Moved
 from kinpack.jobs.mapping import Lost, Ready, map_ordered
 from kinpack.jobs.processes import processes
 from kinpack.pictures.images import Image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
-from tests.archive_checks import CODEC, content, expected, reopened
+from tests.archive_checks import CODEC, content, expected, make, reopened
 
 
 class Acting:
@@ -263,3 +263,50 @@ def test_a_job_keeps_what_was_not_committed_from_cleaners(tmp_path: Path) -> Non
             assert job.commit([part]).added == 2
             assert job.commit([]).added == 0
     assert set(content(path)) == set(expected(pictures(6)))
+
+
+@pytest.mark.slow
+def test_other_processes_verify_and_describe_the_same(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.kin", pictures(30))
+    with reopened(path) as archive:
+        archive.add(pictures(20, first=30))
+        archive.remove(["set/00003", "set/00035"])
+        archive.embed(colour_describer(), name="here")
+        told: list[int] = []
+        report = archive.embed(colour_describer(), name="there", jobs=2, progress=told.append)
+        assert (report.coded, sum(told)) == (48, 48)
+        assert np.array_equal(archive.codes_of("here")[0], archive.codes_of("there")[0])
+        archive.add(pictures(5, first=60))
+        assert archive.verify(deep=True, jobs=2, progress=told.append) == archive.verify(deep=True)
+        assert sum(told) == 48 + 53
+        segment = path / archive.manifest.segments[1].file
+        data = bytearray(segment.read_bytes())
+        for place in (40, 41, 42, 300):
+            data[place] ^= 0xFF
+        segment.write_bytes(data)
+        found = archive.verify(deep=True, jobs=2)
+        assert found == archive.verify(deep=True)
+        assert not found.ok
+
+
+class Fragile(FakeCodec):
+    """A codec that ends its process on images of one pixel."""
+
+    def decode(self, packets: Any, *, threads: int | None = None) -> Any:
+        if any(packet.width * packet.height == 1 for packet in packets):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().decode(packets, threads=threads)
+
+
+@pytest.mark.slow
+def test_a_packet_that_ends_its_process_is_a_problem(tmp_path: Path) -> None:
+    image = np.zeros((1, 1, 1), np.uint8)
+    images = [one for one in pictures(12).images if one[2].size > 4]
+    path = make(tmp_path / "a.kin", FakeSource([*images, ("bad", None, image)]))
+    with Archive.open(path, codec=Fragile()) as archive:
+        found = archive.verify(deep=True, jobs=2)
+        assert len(found.problems) == 1
+        assert "'bad'" in found.problems[0]
+        assert found.images == len(images)
+        with pytest.raises(PayloadError, match="'bad'"):
+            archive.embed(colour_describer(), jobs=2)

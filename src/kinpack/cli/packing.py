@@ -26,6 +26,7 @@ from kinpack.cli.options import (
     Columns,
     DamagedOption,
     Effort,
+    EngineOption,
     Exclude,
     Include,
     Jobs,
@@ -120,6 +121,7 @@ def pack(
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
@@ -217,6 +219,7 @@ def pack(
                 progress=packing,
                 measuring=measuring,
                 jobs=jobs,
+                engine=engine,
                 resume=True,
             )
         _warn(report, images, added)
@@ -260,6 +263,7 @@ def add(
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
@@ -311,6 +315,7 @@ def add(
                 skip_broken=broken.is_skipped,
                 progress=meter.advance,
                 jobs=jobs,
+                engine=engine,
                 resume=True,
             )
         _warn(report, images, added)
