@@ -10,13 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.spawn import get_preparation_data
 from typing import Any, BinaryIO, cast
 
 from kinpack.errors import KinpackError
 from kinpack.jobs.engine import Done, Ended, Event, Failed, Moved, Work
 from kinpack.jobs.worker import DONE, MOVED, READY, receive, send, send_bytes
 
-_START = "import sys; sys.path[:] = {path!r}; from kinpack.jobs.worker import main; main()"
+_START = """import pickle, sys
+from multiprocessing.spawn import prepare
+prepare(pickle.load(sys.stdin.buffer))
+from kinpack.jobs.worker import main
+main()"""
+_SAME = ("dir", "orig_dir", "sys_path")  # so that it finds what this process finds
 
 
 class JobError(KinpackError):
@@ -34,12 +40,12 @@ class _Process:
     """
 
     def __init__(self, work: bytes) -> None:
-        path = [os.path.abspath(place) for place in sys.path]  # noqa: PTH100 ("" is the folder)
+        known = get_preparation_data("kinpack")
         variables = {"OMP_NUM_THREADS": "1", **os.environ}  # the processes are what works at a time
         options: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter)
-                [sys.executable, "-c", _START.format(path=path)],
+                [sys.executable, "-c", _START],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=variables,
@@ -53,6 +59,7 @@ class _Process:
         self._to = cast(BinaryIO, self._process.stdin)
         self._from = cast(BinaryIO, self._process.stdout)
         try:
+            pickle.dump({name: known[name] for name in _SAME if name in known}, self._to)
             send_bytes(self._to, work)
             begun = receive(self._from)[0] == READY
         except (EOFError, OSError, pickle.UnpicklingError):
