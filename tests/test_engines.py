@@ -39,7 +39,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[C
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,
         pytest.MonkeyPatch.context() as patched,
     ):
         patched.setenv("DASK_SCHEDULER_ADDRESS", made.scheduler_address)

@@ -168,7 +168,7 @@ class Archive(Changeable):
         finally:
             if self._unborn:
                 self._unborn = False
-                self._store.end(born=False, keep=self._resumes and bool(self._waiting))
+                self._store.end(born=False, keep=self._resumes and self._may_wait())
             self._store.close()
 
     def __enter__(self) -> Self:
@@ -188,11 +188,11 @@ class Archive(Changeable):
         place = self.path.absolute() if isinstance(self.path, Path) else self.path
         return _open_revision, (place, self.manifest.number, self.manifest.checksum)
 
-    @property
-    def _waiting(self) -> list[str]:
+    def _may_wait(self) -> bool:
+        """Whether something waits for an interrupted call to go on, as far as can be told."""
         with suppress(ArchiveError):
-            return waiting_names(self._store)
-        return []
+            return bool(waiting_names(self._store))
+        return True
 
     def add(
         self,
@@ -271,12 +271,12 @@ class Archive(Changeable):
                 report = self._commit(addition.following, written)
                 addition.committed()
             except BaseException as error:
-                if not addition.waits:
-                    addition.discard()
-                elif isinstance(error, KeyboardInterrupt):
+                addition.discard()
+                done = addition.waiting_images()
+                if done and isinstance(error, KeyboardInterrupt):
                     raise KeyboardInterrupt(
-                        f"{addition.waiting_images:,} images are done, and wait for a week: the "
-                        "same command goes on with them"
+                        f"{done:,} images are done, and wait for a week: the same command goes on "
+                        "with them"
                     ) from error
                 raise
             self._failed = failed

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from kinpack.errors import MissingExtraError
@@ -15,8 +17,18 @@ ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """The environment variable that names the scheduler of a cluster."""
 
 
-def _run(work: Work, things: Sequence[Any]) -> Any:
-    return work(things, lambda _: None)
+_ENDED = frozenset({"CancelledError", "CommClosedError", "KilledWorker"})
+"""Errors of a task whose worker ended, or the one that held what came of it."""
+
+
+@lru_cache(maxsize=2)
+def _loaded(work: bytes) -> Work:
+    found: Work = pickle.loads(work)  # noqa: S301 (from the client of this worker)
+    return found
+
+
+def _run(work: bytes, things: Sequence[Any]) -> Any:
+    return _loaded(work)(things, lambda _: None)
 
 
 class DaskWorkers:
@@ -31,7 +43,7 @@ class DaskWorkers:
     def __init__(self, client: Any, work: Work, workers: int) -> None:
         self.workers = workers
         self._client = client
-        self._work = client.scatter(work, broadcast=True)
+        self._work = pickle.dumps(work, protocol=5)  # what is scattered ends with its workers
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._futures: dict[int, Any] = {}  # one that nobody holds is cancelled
 
@@ -55,14 +67,16 @@ class DaskWorkers:
             self._client.cancel([*self._futures.values()])
 
     def _tell(self, number: int, count: int, future: Any) -> None:
-        error = future.exception()
-        if error is None:
-            self._events.put(Moved(number, count))
-            self._events.put(Done(number, future.result()))
-        elif type(error).__name__ in ("KilledWorker", "CommClosedError", "CancelledError"):
-            self._events.put(Ended(number, f"ended its worker ({type(error).__name__})"))
+        try:
+            value = future.result()
+        except BaseException as error:  # some of Dask's are no Exceptions
+            if _ENDED.isdisjoint(one.__name__ for one in type(error).__mro__):
+                self._events.put(Failed(number, error))
+            else:
+                self._events.put(Ended(number, f"ended its worker ({type(error).__name__})"))
         else:
-            self._events.put(Failed(number, error))
+            self._events.put(Moved(number, count))
+            self._events.put(Done(number, value))
 
 
 @contextmanager
@@ -87,7 +101,8 @@ def dask_workers(work: Work, workers: int) -> Iterator[DaskWorkers]:
     address = os.environ.get(ADDRESS)
     # A task whose worker ended is told at once: it is cut into halves, not given to others whole.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+        own: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1}
+        own["dashboard_address"] = ":0"  # any free port
         made: Any = distributed.Client  # which has no types
         with made(address, **({} if address else own)) as client:
             engine = DaskWorkers(client, work, workers)

@@ -121,7 +121,7 @@ class Addition:
         manifest, report = self._gathered.following(base)
         report.skipped += self._reader.skipped
         if manifest is None:
-            self.discard()
+            self._writer.discard(self._gathered.parts)
         self._offered = manifest is not None
         return manifest, report
 
@@ -136,24 +136,21 @@ class Addition:
                 files = {file for one in others for file in one.files} - named
                 self._store.delete(*(waiting_file(one.shard) for one in others), *sorted(files))
 
-    @property
-    def waits(self) -> bool:
-        """Whether something was finished that waits for the same addition to go on."""
-        return (
-            self._writer.waits
-            and not self._offered
-            and any(part.shard and part.segments for part in self._gathered.parts)
-        )
-
-    @property
     def waiting_images(self) -> int:
-        """Images of those."""
-        return sum(part.rows for part in self._gathered.parts if part.shard)
+        """Images that are done, and wait for the same addition to go on."""
+        if not self._writer.waits or self._offered:
+            return 0
+        with suppress(ArchiveError):
+            found = waiting_parts(self._store, self._snapshot.manifest.segments)
+            return sum(part.rows for part in found.values())
+        return 0
 
     def discard(self) -> None:
-        """Delete what was stored, unless a manifest that names it may exist."""
+        """Delete what was stored, unless it waits, or a manifest that names it may exist."""
         if not self._offered:
-            self._writer.discard(self._gathered.parts)
+            waits = self._writer.waits
+            parts = [part for part in self._gathered.parts if not (waits and part.shard)]
+            self._writer.discard(parts)
 
     def _store_within(
         self,
@@ -195,7 +192,7 @@ class Addition:
                 return
             # The encoders gave other bytes than when they were measured.
             allowed -= beyond
-            self.discard()
+            self._writer.discard(self._gathered.parts)
             self._begin()
             progress = None
         raise ArchiveError(
