@@ -27,6 +27,7 @@ from kinpack.pictures.images import Image
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
 from tests.archive_checks import CODEC, content, expected, make, reopened
+from tests.trial_runs import trial
 
 
 class Acting:
@@ -310,3 +311,11 @@ def test_a_packet_that_ends_its_process_is_a_problem(tmp_path: Path) -> None:
         assert found.images == len(images)
         with pytest.raises(PayloadError, match="'bad'"):
             archive.embed(colour_describer(), jobs=2)
+
+
+@pytest.mark.slow
+def test_what_befalls_shared_work(tmp_path: Path) -> None:
+    faults = ("worker-killed", "driver-killed", "two-jobs")
+    words = ("--times", 1, "--images", 40, "--faults", *faults)
+    result = trial("shared_work", tmp_path, *words)
+    assert result["faults"] == {f"processes: {fault}": {"whole": 1} for fault in faults}
