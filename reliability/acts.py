@@ -203,7 +203,8 @@ class Act:
         change: does it to the open archive ``a.kin``; done twice it does no more than once.
         makes: whether it makes ``target`` anew.
         purged: ids of which nothing is to be left.
-        resumes: whether it makes two commits, and done again does what is left to be done.
+        resumes: whether the same act goes on with what an interrupted one has finished.
+        syncs: whether it makes two commits, and done again does what is left to be done.
     """
 
     name: str
@@ -212,13 +213,19 @@ class Act:
     makes: bool = False
     purged: frozenset[str] = frozenset()
     resumes: bool = False
+    syncs: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes the archive that others change."""
+        return self.makes and self.target == ARCHIVE
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before, in an empty folder."""
-        if self.name == "create":
+        if self.creates:
             return
         with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
-            if self.resumes:
+            if self.syncs:
                 archive.sync(photos()[0])
                 return
             for source in _BEFORE:
@@ -229,8 +236,10 @@ class Act:
 
     def run(self, folder: Path) -> None:
         """Do it, from opening the archive on."""
-        if self.name == "create":
-            with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
+        if self.creates:
+            with Archive.create(
+                folder / ARCHIVE, CODEC, describer=DESCRIBER, resume=self.resumes
+            ) as archive:
                 self.change(archive)
         else:
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -242,7 +251,7 @@ class Act:
             if is_there(folder / self.target):
                 _remove(folder / self.target)
             self.run(folder)
-        if self.name == "gc" or self.purged or self.resumes:
+        if self.name == "gc" or self.purged or self.syncs or (self.resumes and not self.makes):
             self.run(folder)
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
             archive.add(_NEXT, on_duplicate="replace")
@@ -262,7 +271,7 @@ class Act:
         self.prepare(folder)
         before = state(folder)
         self.run(folder)
-        between = {ARCHIVE: content(folder / ARCHIVE, at=2)} if self.resumes else before
+        between = {ARCHIVE: content(folder / ARCHIVE, at=2)} if self.syncs else before
         outcomes = Outcomes(before, state(folder), self.mark(folder), between)
         for name in (ARCHIVE, SEALED, COPY):
             _remove(folder / name)
@@ -297,7 +306,8 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
         check_purged(folder / ARCHIVE, act.purged)
     act.follow(folder)
     check_purged(folder / ARCHIVE, act.purged)
-    wanted = dict(outcomes.after if act.makes or act.purged or act.resumes else found)
+    done = act.makes or act.purged or act.resumes or act.syncs
+    wanted = dict(outcomes.after if done else found)
     wanted[ARCHIVE] = {**wanted[ARCHIVE], **content_of(_NEXT)}
     if state(folder) != wanted:
         raise BrokenPromiseError("what the next writer adds to it is not all there")
@@ -307,6 +317,10 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
 
 def _add(archive: Archive) -> None:
     archive.add(_ADDED, on_duplicate="replace", batch=3)
+
+
+def _add_resumed(archive: Archive) -> None:
+    archive.add(_ADDED, on_duplicate="replace", batch=3, resume=True)
 
 
 def _remove_images(archive: Archive) -> None:
@@ -382,6 +396,14 @@ ACTS = {
     for act in (
         Act("create", ARCHIVE, lambda archive: archive.add(_BEFORE[0], batch=3), makes=True),
         Act("add", ARCHIVE, _add),
+        Act(
+            "create-resumed",
+            ARCHIVE,
+            lambda archive: archive.add(_ALL, batch=3, resume=True),
+            makes=True,
+            resumes=True,
+        ),
+        Act("add-resumed", ARCHIVE, _add_resumed, resumes=True),
         Act("rm", ARCHIVE, _remove_images),
         Act("compact", ARCHIVE, lambda archive: archive.compact()),
         Act(
@@ -397,7 +419,7 @@ ACTS = {
             purged=frozenset({"set/00001"}),
         ),
         Act("mv", ARCHIVE, _rename),
-        Act("sync", ARCHIVE, _sync, resumes=True),
+        Act("sync", ARCHIVE, _sync, syncs=True),
         Act("embed", ARCHIVE, _embed),
         Act("describer-rm", ARCHIVE, _remove_codes),
         Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),

@@ -33,6 +33,7 @@ FLOORS = {
     "progress": 0,
     "thrift": 0,
     "archive/segments/guard": 1,
+    "jobs": 2,
     "lazy_names": 1,
     "limits": 1,
     "mapped_memory": 0,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import kinpack
-from kinpack.archive.adding.addition import AddReport
+from kinpack.archive.adding.gathering import AddReport
 from kinpack.archive.stores.opening import place_of
 from kinpack.archive.syncing.comparing import Unknown
 from kinpack.cli.options import (

@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, Force, Output, Threads, refuse_existing
+from kinpack.cli.options import (
+    ArchiveArgument,
+    EngineOption,
+    Force,
+    Jobs,
+    Output,
+    Threads,
+    refuse_existing,
+)
 from kinpack.cli.reporting import Report
 from kinpack.errors import counted, shown
 from kinpack.search.distances.distance import SearchError
@@ -49,6 +57,8 @@ def embed(
             "--fine", help="Keep 32 bytes an image more, by which the first 100 are ordered anew."
         ),
     ] = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
 ) -> None:
     """Give an archive's images codes to be searched by.
@@ -72,7 +82,13 @@ def embed(
         else:
             with report.meter("describing", len(opened) * (1 + fine)) as meter:
                 done = opened.embed(
-                    describer, name=name, fine=fine, progress=meter.advance, threads=threads
+                    describer,
+                    name=name,
+                    fine=fine,
+                    progress=meter.advance,
+                    threads=threads,
+                    jobs=jobs,
+                    engine=engine,
                 )
     report.done(
         {"codes": done.name, "coded": done.coded, "images": done.images},

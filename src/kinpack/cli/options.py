@@ -20,6 +20,7 @@ from kinpack.archive.stores.table import STORES, is_sealed
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.integrations.unpacking import Unsafe
+from kinpack.jobs.table import EngineName
 from kinpack.pictures import reading
 from kinpack.pictures.reading import Damaged, SampleRange
 from kinpack.sources.folders import Patterns
@@ -307,6 +308,21 @@ Where: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
+]
+Jobs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Use so many processes.  [default: as many as there are cores, if it is worth it]",
+        show_default=False,
+    ),
+]
+EngineOption: TypeAlias = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine", help="What runs them: processes of this machine, or a Ray or Dask cluster."
+    ),
 ]
 UnsafeOption: TypeAlias = Annotated[
     Unsafe,

@@ -26,8 +26,10 @@ from kinpack.cli.options import (
     Columns,
     DamagedOption,
     Effort,
+    EngineOption,
     Exclude,
     Include,
+    Jobs,
     MaxBytes,
     Metadata,
     MinPsnr,
@@ -62,7 +64,7 @@ SEEN = 16
 """Pictures that a codec is chosen by."""
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding.addition import AddReport
+    from kinpack.archive.adding.gathering import AddReport
     from kinpack.pictures.images import Image
     from kinpack.sources.items import Source
 
@@ -120,6 +122,8 @@ def pack(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
@@ -136,6 +140,7 @@ def pack(
     """
     refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
     refuse_several(codec=codec, learn=learn or None)
+    refuse_several(jobs=jobs if jobs != 1 else None, max_bytes=max_bytes)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
 
@@ -201,7 +206,9 @@ def pack(
     named = {one.name: one for one in finders}
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
-    with kinpack.Archive.create(output, loaded, describer=named, metadata=noted) as archive:
+    with kinpack.Archive.create(
+        output, loaded, describer=named, metadata=noted, resume=True
+    ) as archive:
         with (
             broken.told(),
             report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
@@ -213,6 +220,9 @@ def pack(
                 skip_broken=broken.is_skipped,
                 progress=packing,
                 measuring=measuring,
+                jobs=jobs,
+                engine=engine,
+                resume=True,
             )
         warn_of_taken(report, images, added)
         if not added.added:
@@ -254,6 +264,8 @@ def add(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
@@ -293,6 +305,9 @@ def add(
                 on_duplicate=on_duplicate,
                 skip_broken=broken.is_skipped,
                 progress=meter.advance,
+                jobs=jobs,
+                engine=engine,
+                resume=True,
             )
         warn_of_taken(report, images, added)
         _report_added(report, opened, images, added)
@@ -494,6 +509,7 @@ def _report_added(
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{counted(added.added, 'image')} added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
+    words += [f"{added.resumed:,} of them done before it was interrupted"] * bool(added.resumed)
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
     words += words_of_taken(added)
     manifest = archive.manifest

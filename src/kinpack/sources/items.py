@@ -25,6 +25,7 @@ class Item:
         columns: what else is known of it, by the name of an archive's column: a bool, int, float,
             str, date or datetime, or None. What is only known of the file that ``load`` reads is
             there once it has been called.
+        file: path of the file that ``load`` reads, where there is one.
 
     Raises:
         SourceError: the id or the label is no text.
@@ -34,6 +35,7 @@ class Item:
     label: str | None
     load: Callable[[], Image]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not isinstance(self.label, str | None):

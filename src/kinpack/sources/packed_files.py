@@ -127,7 +127,8 @@ class PackedSource:
 
     def __iter__(self) -> Iterator[Item]:
         for one in self._members:
-            yield Item(one.id, one.label, partial(_load, one, self._reading), one.columns)
+            load = partial(_load, one, self._reading)
+            yield Item(one.id, one.label, load, one.columns, file=str(one.path))
 
 
 def _members(path: Path, columns: Sequence[str]) -> list[_Member]:

@@ -151,7 +151,7 @@ class FileSource:
             if self._files.groups and below == name:
                 load = partial(self._files.load, load, path, below, known)
             id_ = self._prefix + below
-            yield Item(id_, label_of(id_), load, known)
+            yield Item(id_, label_of(id_), load, known, path)
 
 
 def label_of(id: str) -> str | None:  # noqa: A002

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.allocation import allocate, hulls
-from kinpack.archive.adding.source_reading import Batch
+from kinpack.archive.adding.picture_loading import Batch
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -70,7 +70,7 @@ class Fitting:
             batch: the images.
             rates: of each at each quality of ``GRID``.
         """
-        for item, image in batch:
+        for _, item, image in batch:
             height, width, channels = image.shape
             self.ids.append(item.id)
             self._columns.append({"label": item.label, **item.columns})

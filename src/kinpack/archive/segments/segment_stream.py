@@ -47,6 +47,21 @@ ONE_PAGE = 1 << 30
 """Bytes of a page, so many that a column chunk has one."""
 
 
+def living(entries: Sequence[SegmentEntry], alive: NDArray[np.bool_]) -> list[SegmentEntry]:
+    """Segments without images that are not wanted any more.
+
+    Args:
+        entries: what a manifest says of the segments.
+        alive: (rows,), whether each image of them is wanted.
+    """
+    found, first = [], 0
+    for entry in entries:
+        dead = np.flatnonzero(~alive[first : first + entry.rows])
+        found.append(entry.without(dead.tolist()) if len(dead) else entry)
+        first += entry.rows
+    return found
+
+
 def is_small(entry: SegmentEntry) -> bool:
     """Tell whether a segment is less than half full, so that it gains by being merged."""
     return 2 * entry.rows < ROWS and 2 * entry.payload_bytes < PAYLOAD_BYTES
@@ -231,19 +246,6 @@ class SegmentStream:
             self.add(image.id, image.columns, image.packet, image.codes)
             if progress:
                 progress(1)
-
-    def living(self, alive: NDArray[np.bool_]) -> list[SegmentEntry]:
-        """The segments that are stored, without images that are not wanted any more.
-
-        Args:
-            alive: (rows,), whether each image of them is wanted.
-        """
-        living, first = [], 0
-        for entry in self.segments:
-            dead = np.flatnonzero(~alive[first : first + entry.rows])
-            living.append(entry.without(dead.tolist()) if len(dead) else entry)
-            first += entry.rows
-        return living
 
     def flush(self) -> None:
         """Store what has been gathered, and begin another segment.

@@ -269,9 +269,9 @@ class FolderStore:
                 written[name] = system.lstat(last, dir_fd=handle).st_mtime
         return {name: max(0.0, now - then) for name, then in written.items()}
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         """Make the folder, locked and marked, or take over what a dead writer left of it."""
-        birth = FolderBirth(self.root)
+        birth = FolderBirth(self.root, keep=keep)
         try:
             self._path = self.root.absolute()
             self._handle = open_folder(".", birth.handle)
@@ -280,12 +280,13 @@ class FolderStore:
             raise refusal(error, self.where(""), "create the archive") from error
         self._birth, self._held = birth, birth.handle
         self._anchored = {""}
+        return True
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Take the mark away where the archive is born, else remove what was made of it."""
         birth, self._birth, self._held = self._birth, None, None
         if birth is not None:
-            birth.born() if born else birth.undo()
+            birth.born() if born else birth.release() if keep else birth.undo()
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""

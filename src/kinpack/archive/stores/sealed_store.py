@@ -115,7 +115,7 @@ class SealedStore:
 
     create = rename = delete = writing = alone = ages = begin = refuse
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Do nothing: nothing is ever begun here."""
 
     def faults(self) -> builtins.list[str]:

@@ -101,15 +101,21 @@ class Store(Protocol):
         """Seconds since each file was written, by the clock of the store."""
         ...
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         """Claim the place for a new archive, which is one as soon as its first manifest is there.
 
-        An error where there is an archive already, anything else, or somebody who makes one.
+        It tells whether nobody else can be making one there, or whether the first manifest decides.
+
+        An error where there is an archive already, anything else, or somebody who makes one. What a
+        dead writer left of one is removed, unless it is to be kept.
         """
         ...
 
-    def end(self, *, born: bool) -> None:
-        """Give the claim up: the new archive is there, or else what was made of it is removed."""
+    def end(self, *, born: bool, keep: bool = False) -> None:
+        """Give the claim up: the new archive is there, or else what was made of it is removed.
+
+        Where it is to be kept, it waits for whoever begins again.
+        """
         ...
 
     def faults(self) -> builtins.list[str]:

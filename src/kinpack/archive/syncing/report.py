@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding.addition import AddReport
+    from kinpack.archive.adding.gathering import AddReport
     from kinpack.archive.syncing.comparing import Comparison
 
 
