@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fakes.fake_codec import FakeCodec
 from kinpack.archive.archive import Archive
 from kinpack.errors import ImageError
+from kinpack.pictures.files.webp import completed
 from kinpack.pictures.images import Image, load_image
 from kinpack.pictures.reading import missing_noted
 from kinpack.sources.items import Item
@@ -223,6 +224,15 @@ def test_of_a_webp_only_notes_may_be_missing() -> None:
     image, (missing,) = kept(data[:-20])
     assert missing == 0
     np.testing.assert_array_equal(image, PICTURE)
+
+
+def test_a_few_bytes_of_a_webp_cannot_ask_for_much_memory() -> None:
+    claim = 200 << 20
+    head = b"RIFF" + struct.pack("<I", claim) + b"WEBPVP8L" + struct.pack("<I", claim - 12)
+    for data in (head + b"\x2f\0\0\0\0", head + bytes(1000)):
+        assert completed(io.BytesIO(data)) is None
+        with pytest.raises(ImageError):
+            load_image(data, damaged="keep")
 
 
 def test_an_interlaced_gif_that_is_cut_shows_all_of_it() -> None:

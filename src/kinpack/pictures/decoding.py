@@ -177,7 +177,7 @@ def load_pixels(
             return _some(jpeg.load_broken(picture, file, again, fine=fine), error)
         if picture.format not in UNFINISHED or not isinstance(picture, ImageFile):
             raise
-        return _some(load_unfinished(picture, again), error)
+        return _some(load_unfinished(picture, again, fine=fine), error)
     return None
 
 

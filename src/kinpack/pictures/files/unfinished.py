@@ -12,10 +12,13 @@ from PIL.ImageFile import ImageFile
 _ADAM7 = ((2, 1), (2, 2), (4, 2), (4, 4), (8, 4), (8, 8))
 _GIF = ((2, 1), (4, 1), (8, 1))
 """Heights and widths of the blocks for which a pixel of an earlier pass stands, the least first."""
+_ROWS = 256
 _PLAIN = ("L", "P", "RGB", "RGBA", "LA", "I;16")
 
 
-def load_unfinished(picture: ImageFile, reopen: Callable[[], ImageFile]) -> float:
+def load_unfinished(
+    picture: ImageFile, reopen: Callable[[], ImageFile], *, fine: bool = True
+) -> float:
     """Take the pixels that a picture got before decoding it failed.
 
     It is decoded once more into memory that held something else: what differs was never written.
@@ -25,6 +28,7 @@ def load_unfinished(picture: ImageFile, reopen: Callable[[], ImageFile]) -> floa
     Args:
         picture: opened; loading it failed, and it is loaded afterwards.
         reopen: opens it anew.
+        fine: whether the memory is there to look at all missing pixels of an interlaced picture.
 
     Returns:
         The share of the pixels that is missing, 0 to 1.
@@ -53,7 +57,7 @@ def load_unfinished(picture: ImageFile, reopen: Callable[[], ImageFile]) -> floa
         around[top:bottom, left:right] = False
         missing &= ~around
     share = float(missing.mean())
-    if blocks and 0 < share < 1 and picture.mode in _PLAIN:
+    if fine and blocks and 0 < share < 1 and picture.mode in _PLAIN:
         _from_earlier_passes(picture, missing, blocks)
     return share
 
@@ -83,9 +87,12 @@ def _fill_before(picture: ImageFile) -> None:
 
 def _missing(one: PIL.Image.Image, other: PIL.Image.Image) -> NDArray[np.bool_]:
     """Which pixels differ, (H, W)."""
-    size = (one.height, one.width, -1)
-    different = np.asarray(np.not_equal(np.asarray(one), np.asarray(other))).reshape(size)
-    missing: NDArray[np.bool_] = np.asarray(different.any(axis=2))
+    width, height = one.size
+    missing = np.zeros((height, width), bool)
+    for top in range(0, height, _ROWS):
+        box = (0, top, width, min(height, top + _ROWS))
+        different = np.not_equal(np.asarray(one.crop(box)), np.asarray(other.crop(box)))
+        missing[top : box[3]] = different.reshape(box[3] - top, width, -1).any(axis=2)
     return missing
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import PIL.Image
 
 _PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 1 << 28
+_MOST_TIMES = 64  # what there is of a file: a few bytes may say that it has any size
 _NOISE = 32
 
 
@@ -43,7 +44,7 @@ def completed(file: BinaryIO) -> Completed | None:
     stated = 8 + int.from_bytes(head[4:8], "little")
     file.seek(0)
     data = file.read(min(stated, _MOST_BYTES))
-    if len(data) >= stated or stated > _MOST_BYTES:
+    if len(data) >= stated or stated > min(_MOST_BYTES, _MOST_TIMES * len(data)):
         return None
     at = 12
     while at + 8 <= len(data):
@@ -51,7 +52,7 @@ def completed(file: BinaryIO) -> Completed | None:
         end = at + 8 + length + length % 2
         if name in _PICTURES:
             block = 1 if name == b"VP8L" else 16
-            return Completed(data, end, block=block) if end <= _MOST_BYTES else None
+            return Completed(data, end, block=block) if end <= stated else None
         at = end
     return None
 
