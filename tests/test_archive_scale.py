@@ -16,8 +16,10 @@ from benchmarks.measuring.filled_page import UNMEASURED
 from benchmarks.pages import scale_table
 from benchmarks.scale import kills as scale_kills
 from benchmarks.scale import measures as scale_measures
+from benchmarks.scale import multiplied
 from benchmarks.scale import rows as scale_rows
 from benchmarks.scale.rivals import CONTENDERS
+from kinpack.archive.archive import Archive
 from kinpack.describers.describer import Describer
 from kinpack.errors import KinpackError
 
@@ -55,6 +57,29 @@ def nearest_by_loop(rows: scale_rows.Rows, count: int, number: int) -> list[str]
             total += float(((books.codebooks[m, a] - books.codebooks[m, b]) ** 2).sum())
         keys.append((total, at))
     return [rows.name(at) for _, at in sorted(keys)[:10]]
+
+
+def test_an_archive_of_many_is_made_of_few(
+    packets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its images repeat; its codes do not, and each is a real one with three words replaced."""
+    monkeypatch.setattr(multiplied, "PACKED", 40)
+    rows = multiplied.Unvaried(packets)
+    multiplied.multiply(tmp_path / "a.kin", rows, 130, seed=3)
+    with Archive.open(tmp_path / "a.kin") as archive:
+        assert len(archive) == 160
+        assert archive.ids == [rows.name(number % 40) for number in range(160)]
+        problems = archive.verify(deep=True).problems  # nothing else than that names repeat
+        assert [one for one in problems if "is there 4 times" not in one] == []
+        quantiser = archive.describers["classic"].quantiser
+        codes = quantiser.unpack(archive.codes_of("classic")[0])
+        real = quantiser.unpack(
+            np.frombuffer(b"".join(rows.codes), np.uint8).reshape(len(rows.codes), -1)
+        )
+        others = (codes[:, None] != real).sum(axis=2).min(axis=1)
+        assert 0 < others.max() <= multiplied.CHANGED
+        hits = archive.search(vector=quantiser.decode(codes[150:151])[0], k=1)
+        assert hits[0].distance == 0
 
 
 def test_no_two_images_are_alike(packets: Path) -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,8 @@ from kinpack.search.engines.engine import Found
 from kinpack.search.engines.numpy_scan import check_words
 from kinpack.search.engines.packed_codes import PackedCodes
 
-_FIRST_CANDIDATES, _OF_EACH = 256, 128
-"""Fast scan takes hardly longer for that many than for ten; of several queries it does."""
+_FIRST_CANDIDATES = 128
+"""Fast scan takes hardly longer for that many than for ten."""
 
 _SPARE = 8, 4
 """Candidates a hit: of few hits, whose last is often as near as many others, and of many."""
@@ -42,7 +41,6 @@ _PART = 1 << 16
 
 _SHIFT = 32
 _POSITION = (1 << _SHIFT) - 1
-_NONE = np.iinfo(np.int64).max
 
 _COMPARED = 256
 """Codes, about, by which it is seen how fast scan keeps them."""
@@ -76,6 +74,7 @@ class FastScan:
         with _one_thread(self._faiss):
             self._index = self._packed() if fast else self._plain(0, len(codes))
         codes.let_go()
+        self._entries = quantiser.K * np.arange(quantiser.M)
         self._indices_at = self._in_codes
         if fast:
             self._memory = self._blocks(self._index)
@@ -146,135 +145,83 @@ class FastScan:
 
         None where the answer needs too many candidates, or all words are equally far.
         """
-        asked = _Asked.of(tables, self._bits, self._largest_square)
-        n = len(self._codes)
+        n, errors = len(self._codes), self._errors(tables)
         count = 2 * k + 16
         if self._bits == 4:
-            least = _FIRST_CANDIDATES if len(tables) == 1 else _OF_EACH
-            count = max(least, min(_SPARE[0] * k, _ENOUGH), _SPARE[1] * k)
+            count = max(_FIRST_CANDIDATES, min(_SPARE[0] * k, _ENOUGH), _SPARE[1] * k)
         count = min(n, count)
         found: list[Found | None] = [None] * len(tables)
-        left = np.flatnonzero(asked.errors < np.inf)
-        while len(left) and count <= _MOST_CANDIDATES:
-            some = asked.some(left)
+        left = [at for at, error in enumerate(errors) if error < np.inf]
+        while left and count <= _MOST_CANDIDATES:
+            points = np.array([tables[at].point for at in left])
             with _one_thread(self._faiss):
-                near, rows = self._index.search(some.points, count)
-            ranks, right = self._ranked(some, k, near, rows, mask)
-            settled = right
-            if count < n:  # a code that was not proposed is no nearer than this
-                least = near.max(axis=1) - some.errors
-                settled = right & ((ranks[:, k - 1] >> _SHIFT) * some.scales < least)
-            for at in np.flatnonzero(settled).tolist():
-                best = ranks[at]
-                if best[-1] == _NONE:
-                    best = best[best < _NONE]
-                found[left[at]] = (best >> _SHIFT).astype(np.int32), best & _POSITION
-            left = left[right & ~settled]
+                proposed, rows = self._index.search(points, count)
+            if rows.min() < 0:
+                break
+            asked, left = left, []
+            for at, near, some in zip(asked, proposed, rows, strict=True):
+                table, error = tables[at], errors[at]
+                ranks = self._ranked(table, k, near, some, error, mask)
+                if ranks is None:
+                    continue
+                # A code that was not proposed is no nearer than this.
+                safe = float(near.max()) - error
+                if count == n or (
+                    len(ranks) == k and (int(ranks[-1]) >> _SHIFT) * table.scale < safe
+                ):
+                    found[at] = (ranks >> _SHIFT).astype(np.int32), ranks & _POSITION
+                else:
+                    left.append(at)
             count = min(n, 4 * count)
         return found
 
     def _ranked(
         self,
-        asked: _Asked,
+        table: DistanceTable,
         k: int,
         near: NDArray[np.float32],
         rows: NDArray[np.int64],
+        error: float,
         mask: NDArray[np.bool_] | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Rank the candidates (q, c) of queries by their exact distances.
+    ) -> NDArray[np.int64] | None:
+        """Rank candidates (c,) by their exact distances; None where a bound does not hold.
 
         Of those that are too far away to be among the k nearest none is looked at.
 
         Returns:
-            Steps · 2^32 + position of candidates, int64 (q, k), rising, `_NONE` where there
-            are no more; and whether faiss's distances are what they should be, bool (q,).
+            Steps · 2^32 + position of the k nearest candidates, int64, rising.
         """
-        able = rows >= 0 if mask is None else (rows >= 0) & mask[rows]
-        right: NDArray[np.bool_] = rows.min(axis=1) >= 0
-        if near.shape[1] > k:
-            far = near if mask is None else np.where(able, near, np.float32(np.inf))
-            far = np.partition(far, k - 1, axis=1)
-            able &= near <= (far[:, k - 1] + 2 * asked.errors)[:, None]
-        query = np.nonzero(able)[0]
-        positions = rows[able]
-        steps = asked.steps(query, self._indices_at(positions))
-        off = np.abs(steps * asked.scales[query] - near[able]) > asked.errors[query]
-        if off.any():
-            right[query[off]] = False
-        ranks = (steps << _SHIFT) + positions
-        if len(near) > 1:
-            every = np.full(near.shape, _NONE)
-            every[able] = ranks
-            ranks = every
-        else:
-            ranks = ranks[None]
-        ranks.sort(axis=1)
-        if ranks.shape[1] < k:
-            more = np.full((len(ranks), k - ranks.shape[1]), _NONE)
-            ranks = np.concatenate([ranks, more], axis=1)
-        return ranks[:, :k], right
+        if mask is not None:
+            able = mask[rows]
+            near, rows = near[able], rows[able]
+        if len(rows) > k:
+            able = near <= float(np.partition(near, k - 1)[k - 1]) + 2 * error
+            near, rows = near[able], rows[able]
+        entries = self._indices_at(rows) + self._entries
+        steps = table.integers.ravel().take(entries).sum(axis=1, dtype=np.int64)
+        if len(steps) and np.abs(steps * table.scale - near).max() > error:
+            return None
+        ranks: NDArray[np.int64] = (steps << _SHIFT) + rows
+        ranks.sort()
+        return ranks[:k]
 
+    def _errors(self, tables: Sequence[DistanceTable]) -> list[float]:
+        """Bounds of the difference between faiss's distances and the exact ones, for each query.
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """What is looked for by several queries at once.
-
-    Attributes:
-        points: float32 (q, D), the queries themselves.
-        integers: int32 (q, M, K), of their tables.
-        scales: float64 (q,), of a step.
-        errors: float64 (q,), bounds of the difference between faiss's distances and the exact ones;
-            infinite where all words are equally far.
-    """
-
-    points: NDArray[np.float32]
-    integers: NDArray[np.int32]
-    scales: NDArray[np.float64]
-    errors: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, tables: Sequence[DistanceTable], bits: int, largest_square: float) -> Self:
-        """Of tables of one quantiser.
-
-        Args:
-            tables: of the queries.
-            bits: of a sub-index, 4 or 8.
-            largest_square: of the vectors that codes stand for.
+        Infinite where all words are equally far.
         """
-        points = np.array([table.point for table in tables])
+        if not tables:
+            return []
+        points = np.array([table.point for table in tables], np.float64)
         values = np.array([table.values for table in tables])
         widest = (values.max(axis=2) - values.min(axis=2)).max(axis=1).astype(np.float64)
         # float32 arithmetic on squares of this size, in faiss's own table, adds its rounding.
-        squares = np.square(points).sum(axis=1, dtype=np.float64) + largest_square
-        errors = 1e-5 * squares
-        if bits == 4:
-            errors += values.shape[1] * widest / 510
-        return cls(
-            points,
-            np.array([table.integers for table in tables]),
-            np.array([table.scale for table in tables]),
-            np.where(widest > 0, errors, np.inf),
-        )
-
-    def steps(self, query: NDArray[np.int64], indices: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Distances in whole steps, int64 (r,).
-
-        Args:
-            query: int64 (r,), which one is meant.
-            indices: uint8 (r, M), the sub-indices of a code for each.
-        """
-        _, M, K = self.integers.shape
-        entries = (query * (M * K))[:, None] + K * np.arange(M) + indices
-        found: NDArray[np.int64] = self.integers.ravel().take(entries).sum(axis=1, dtype=np.int64)
+        errors = 1e-5 * (np.square(points).sum(axis=1) + self._largest_square)
+        if self._bits == 4:
+            errors += self._quantiser.M * widest / 510
+        errors[widest == 0] = np.inf
+        found: list[float] = errors.tolist()
         return found
-
-    def some(self, rows: NDArray[np.int64]) -> Self:
-        """Some of the queries."""
-        if len(rows) == len(self.points):
-            return self
-        return type(self)(
-            self.points[rows], self.integers[rows], self.scales[rows], self.errors[rows]
-        )
 
 
 def import_faiss() -> Any:
