@@ -214,6 +214,7 @@ def test_what_waits_is_cleared_after_a_week_or_when_asked(
     there = files_in(path)
     interrupted(path, source, 15, new=False)
     with reopened(path) as archive:
+        assert all("may go on" in note for note in archive.verify().notes)
         found = archive.gc(min_age=0)
         assert len(found.young) >= 4
         assert files_in(path) > there
