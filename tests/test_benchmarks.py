@@ -296,3 +296,20 @@ def test_syncing_finds_every_change(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert rows["some changed"]["changed"] == 10
     assert rows["some gone"]["gone"] == 10
     assert rows["all with other times"]["touched"] == rows["unchanged again"]["unchanged"] == 90
+
+
+def test_packing_by_one_process_and_by_two(tmp_path: Path) -> None:
+    photographs, output = tmp_path / "photographs", tmp_path / "result.json"
+    photographs.mkdir()
+    rng = np.random.default_rng(3)
+    for number in range(3):
+        to_pil(picture(rng, 64, 3)).save(photographs / f"{number}.png")
+    words = [f"--photographs={photographs}", "--images=20", "--side=24", "--rounds=1"]
+    words += ["--codec=classic", "--ways", "one", "two", "-o", str(output)]
+    command = [sys.executable, "-m", "benchmarks.scale.processes", *words]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    found = json.loads(output.read_text())
+    assert [row["way"] for row in found["rows"]] == ["one", "two"]
+    assert [row["segments"] for row in found["rows"]] == [1, 3]
+    assert all(row["processor_seconds"] > 0 for row in found["rows"])
+    assert str(tmp_path) not in output.read_text()

@@ -180,6 +180,16 @@ def test_another_quality_or_codec_begins_anew(tmp_path: Path) -> None:
     assert len([name for name in files_in(path) if name.endswith(".parquet")]) == 5
 
 
+def test_a_number_of_bytes_begins_anew(tmp_path: Path) -> None:
+    path, source = tmp_path / "a.kin", pictures(20)
+    interrupted(path, source, 14)
+    with Archive.create(path, FakeCodec(), describer=None, resume=True) as archive:
+        report = archive.add(source, max_bytes=100_000, resume=True)
+    assert (report.added, report.resumed) == (20, 0)
+    assert content(path) == expected(source)
+    assert verify(path).notes == []
+
+
 def test_a_damaged_or_missing_file_is_not_taken_up(tmp_path: Path) -> None:
     path, source = tmp_path / "a.kin", pictures(22)
     for damage in ("note", "segment", "lost"):
@@ -204,6 +214,7 @@ def test_what_waits_is_cleared_after_a_week_or_when_asked(
     there = files_in(path)
     interrupted(path, source, 15, new=False)
     with reopened(path) as archive:
+        assert all("may go on" in note for note in archive.verify().notes)
         found = archive.gc(min_age=0)
         assert len(found.young) >= 4
         assert files_in(path) > there

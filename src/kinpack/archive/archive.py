@@ -261,13 +261,14 @@ class Archive(Changeable):
         )
         with self._writing():
             failed, self._failed = self._failed, True
-            writer = self._segment_writer(options, waits=resume)
+            # What max_bytes gives an image depends on all others: none is done before all are.
+            writer = self._segment_writer(options, waits=resume and not options.target.max_bytes)
             addition = Addition(self._store, self._snapshot, self.codec, writer)
             try:
                 if resume:
                     addition.find_waiting(alone=self._unborn and self._alone)
                 with ExitStack() as running:
-                    workers = job_count(items, writer, jobs)
+                    workers = job_count(items, writer, jobs, engine)
                     others: Engine | None = None
                     if workers > 1 or engine != "processes":
                         work = ShardCoding(writer.single_threaded())

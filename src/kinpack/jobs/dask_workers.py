@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from kinpack.errors import MissingExtraError
-from kinpack.jobs.engine import Done, Ended, Event, Failed, Moved, Work
+from kinpack.jobs.engine import Done, Ended, Event, Failed, JobError, Moved, Work
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """The environment variable that names the scheduler of a cluster."""
@@ -89,6 +89,7 @@ def dask_workers(work: Work, workers: int) -> Iterator[DaskWorkers]:
 
     Raises:
         MissingExtraError: Dask is not installed.
+        JobError: it does not begin, or its cluster cannot be reached.
     """
     try:
         import dask
@@ -104,7 +105,15 @@ def dask_workers(work: Work, workers: int) -> Iterator[DaskWorkers]:
         own: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1}
         own["dashboard_address"] = ":0"  # any free port
         made: Any = distributed.Client  # which has no types
-        with made(address, **({} if address else own)) as client:
+        try:
+            connected = made(address, **({} if address else own))
+        except Exception as error:  # of many types
+            reason = " ".join(str(error).split())
+            raise JobError(
+                f"the engine dask cannot be begun or reached ({reason}); try again, or use "
+                "processes of this machine: --jobs N, and no --engine"
+            ) from error
+        with connected as client:
             engine = DaskWorkers(client, work, workers)
             try:
                 yield engine

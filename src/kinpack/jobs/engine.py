@@ -7,7 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from kinpack.errors import KinpackError
 from kinpack.progress import Progress
+
+
+class JobError(KinpackError):
+    """Work cannot be done in other processes."""
 
 
 class Work(Protocol):

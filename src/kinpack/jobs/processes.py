@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.spawn import get_preparation_data
 from typing import Any, BinaryIO, cast
 
-from kinpack.errors import KinpackError
-from kinpack.jobs.engine import Done, Ended, Event, Failed, Moved, Work
+from kinpack.jobs.engine import Done, Ended, Event, Failed, JobError, Moved, Work
 from kinpack.jobs.worker import DONE, MOVED, READY, receive, send, send_bytes
 
 _START = """import pickle, sys
@@ -23,10 +22,6 @@ prepare(pickle.load(sys.stdin.buffer))
 from kinpack.jobs.worker import main
 main()"""
 _SAME = ("dir", "orig_dir", "sys_path")  # so that it finds what this process finds
-
-
-class JobError(KinpackError):
-    """Work cannot be done in other processes."""
 
 
 class _Process:

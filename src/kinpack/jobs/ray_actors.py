@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kinpack.errors import MissingExtraError
-from kinpack.jobs.engine import Done, Ended, Event, Failed, Moved, Work
+from kinpack.jobs.engine import Done, Ended, Event, Failed, JobError, Moved, Work
 
 _OBJECT_BYTES = 256 << 20
 
@@ -95,6 +95,7 @@ def ray_actors(work: Work, workers: int) -> Iterator[RayActors]:
 
     Raises:
         MissingExtraError: Ray is not installed.
+        JobError: it does not begin, or its cluster cannot be reached.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of it
     try:
@@ -112,7 +113,14 @@ def ray_actors(work: Work, workers: int) -> Iterator[RayActors]:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_BYTES,
         }
-        ray.init(log_to_driver=False, **({"address": address} if address else own))
+        try:
+            ray.init(log_to_driver=False, **({"address": address} if address else own))
+        except Exception as error:  # Ray has no type of its own for that
+            reason = " ".join(str(error).split())
+            raise JobError(
+                f"the engine ray cannot be begun or reached ({reason}); try again, or use "
+                "processes of this machine: --jobs N, and no --engine"
+            ) from error
     engine = RayActors(ray, work, workers)
     try:
         yield engine

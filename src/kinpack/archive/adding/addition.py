@@ -67,7 +67,8 @@ class Addition:
             ArchiveError: the archive cannot be read or written.
         """
         self._alone = alone
-        found = waiting_parts(self._store, self._snapshot.manifest.segments)
+        named = self._snapshot.manifest.segments
+        found = waiting_parts(self._store, named) if self._writer.waits else {}
         self._waiting = {
             name: part
             for name, part in found.items()

@@ -10,27 +10,34 @@ from kinpack.archive.adding.segment_writer import SegmentWriter
 from kinpack.archive.adding.shard_names import digest_of
 from kinpack.errors import ArchiveError
 from kinpack.jobs.suiting import suiting
+from kinpack.jobs.table import EngineName
 from kinpack.sources.items import Item
 
 
-def job_count(items: Iterable[Item], writer: SegmentWriter, jobs: int | None) -> int:
+def job_count(
+    items: Iterable[Item], writer: SegmentWriter, jobs: int | None, engine: EngineName
+) -> int:
     """Tell how many processes are to code images.
 
     Args:
         items: the images; some of the first may be coded, to see how long they take.
         writer: codes them.
         jobs: how many are asked for; ``None`` for as many as suit.
+        engine: what runs them.
 
     Raises:
         KinpackError: it is no such number.
         ArchiveError: what is asked of other processes cannot be sent to them.
     """
-    if jobs == 1:
+    here = engine == "processes"
+    if here and jobs == 1:
         return 1
     reason = _why_not(items, writer)
-    if reason and jobs is not None:
+    if reason and not (here and jobs is None):
         suiting(jobs, 0, int)  # which sees that it is a number
-        raise ArchiveError(f"{writer.where}: {reason}; use one process: --jobs 1")
+        raise ArchiveError(
+            f"{writer.where}: {reason}; use one process of this machine: --jobs 1, and no --engine"
+        )
     if jobs is None and (reason or iter(items) is items or writer.options.target.threads):
         return 1
     first = iter(items) if jobs is None else iter(())

@@ -28,6 +28,7 @@ from kinpack.archive.revisions.stored_codec import (
     load_codec,
     load_describer,
 )
+from kinpack.archive.revisions.waiting import is_note, waiting_parts
 from kinpack.archive.segments.code_file import CodeFile
 from kinpack.archive.segments.index_file import IndexFile
 from kinpack.archive.segments.segment_entry import SegmentEntry
@@ -170,9 +171,17 @@ class _Verification:
         elif newest in records:
             with self._reporting():
                 self._images(load_manifest(self._store, newest))
-        for name in sorted(self._names - self._of_archive):
-            where = self._store.where(name)
-            self.report.notes.append(f"{where}: no part of the archive: a leftover or foreign file")
+        others = self._names - self._of_archive
+        waiting: set[str] = set()
+        if any(map(is_note, others)):
+            with self._reporting():
+                for note, part in waiting_parts(self._store).items():
+                    waiting.update([note], part.files)
+        for name in sorted(others):
+            what = "a leftover or foreign file"
+            if name in waiting:
+                what = "an interrupted addition has done it, and may go on with it"
+            self.report.notes.append(f"{self._store.where(name)}: no part of the archive: {what}")
         return self.report
 
     def outdated(self) -> bool:
