@@ -76,8 +76,9 @@ FLOORS = {
     "archive": 12,
     "integrations": 13,
     "web": 13,
-    "cli": 14,
-    "__main__": 15,
+    "demo": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 
 # The folders beside the package stand above it, and import each other downward only.

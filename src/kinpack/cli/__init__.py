@@ -96,6 +96,7 @@ for _command in (
     lifecycle.export,
     viewing.view,
     viewing.serve,
+    viewing.demo,
     lifecycle.repair,
     learning.learn,
     describing.embed,

@@ -1,8 +1,11 @@
-"""The commands that show archives in a browser: view, serve."""
+"""The commands that show archives in a browser: view, serve, demo."""
 
 from __future__ import annotations
 
+import time
+import webbrowser
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -98,7 +101,8 @@ def serve(
     """
     from kinpack.web.serving import ServeOptions, serve
 
-    options = ServeOptions(host=host, port=port, names=tuple(allow_host or ()), token=token, views=_named(views)
+    options = ServeOptions(
+        host=host, port=port, names=tuple(allow_host or ()), token=token, views=_named(views)
     )
 
     def ready(addresses: list[str]) -> None:
@@ -106,6 +110,64 @@ def serve(
 
     with suppress(KeyboardInterrupt):  # which is how it is meant to end
         serve(archives, options, ready=ready)
+
+
+def demo(
+    report: Report,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to.  [default: kinpack-demo]")
+    ] = None,
+    look: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser, until Ctrl-C.")
+    ] = True,
+) -> None:
+    """Draw pictures, pack and search them, and open a page of them.
+
+    Needs no pictures of yours: some hundred are drawn by chance.
+
+    Example:
+      kinpack demo
+    """
+    from kinpack.demo.demonstration import (
+        ARCHIVE,
+        QUERY,
+        SITE,
+        demonstrate,
+        free_folder,
+        has_screen,
+    )
+    from kinpack.web.static_server import serving_folder
+
+    place = free_folder(folder)
+    with report.meter("demonstrating", 100) as meter:
+        made = demonstrate(place, told=meter.move)
+    each = made.archive_bytes / made.images
+    facts = {
+        "folder": str(place),
+        "images": made.images,
+        "png_bytes": made.png_bytes,
+        "payload_bytes": made.payload_bytes,
+        "archive_bytes": made.archive_bytes,
+        "hits": [hit.id for hit in made.hits],
+    }
+    report.done(
+        facts,
+        f"{shown(place)}: {made.images:,} drawings, {made.png_bytes:,} bytes as PNG files, "
+        f"{made.archive_bytes:,} in an archive: {each:,.0f} a picture",
+    )
+    archive = shown(place / ARCHIVE)
+    report.say(f"like {shown(place / QUERY)}: {', '.join(shown(hit.id) for hit in made.hits)}")
+    report.say(f"try: kinpack search {archive} {shown(place / QUERY)}; kinpack info {archive}")
+    if not look or not has_screen():
+        report.say(
+            f"see it: put {shown(place / SITE)} on any web server, or: kinpack serve {archive}"
+        )
+        return
+    with serving_folder(place / SITE) as address, suppress(KeyboardInterrupt):
+        report.say(f"the page is {address}; Ctrl-C ends it")
+        webbrowser.open(address)
+        while True:
+            time.sleep(3600)
 
 
 def _named(views: list[str] | None) -> tuple[str, ...]:

@@ -50,7 +50,9 @@ class StoredImages:
             tag = tag_of(packet)
             lasting = LASTING if query == f"v={packet.checksum():08x}".encode() else ASKED_AGAIN
             headers = [(b"etag", tag.encode()), (b"cache-control", lasting.encode())]
-            if any(key == b"if-none-match" and value == tag.encode() for key, value in scope["headers"]):
+            if any(
+                key == b"if-none-match" and value == tag.encode() for key, value in scope["headers"]
+            ):
                 return 304, headers, b""
             file = one.whole(packet)
         except KinpackError:

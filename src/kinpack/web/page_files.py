@@ -25,6 +25,8 @@ def page_files(archive: str, title: str, views: Sequence[str] = ()) -> dict[str,
     files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir())}
     index = files[INDEX].decode()
     told = _ARCHIVE.replace("archive.kin.zip", html.escape(archive))
-    index = index.replace(_ARCHIVE, told).replace(_VIEWS, _VIEWS.replace('""', f'"{" ".join(views)}"'))
+    index = index.replace(_ARCHIVE, told).replace(
+        _VIEWS, _VIEWS.replace('""', f'"{" ".join(views)}"')
+    )
     index = index.replace(_TITLE, f"<title>{html.escape(title)}</title>")
     return {**files, INDEX: index.encode()}

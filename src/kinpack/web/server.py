@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.requests import ClientDisconnect
 
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.column_types import json_value
@@ -85,6 +86,8 @@ def make_app(
                         raise HTTPException(413, f"send {MOST_SENT:,} bytes at most")
         except TimeoutError:
             raise HTTPException(408, "what was to be sent did not come in time") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "what was to be sent broke off") from None
         return bytes(body)
 
     @app.exception_handler(KinpackError)

@@ -76,18 +76,7 @@ def serve(
             served[name] = Served(archive, name)
         allowed = None if options.host in _EVERY else hosts
         app = make_app(served, hosts=allowed, token=token, views=check_views(options.views))
-        try:
-            family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-            listening = socket.create_server((options.host, options.port), family=family)
-        except OSError as error:
-            raise ArchiveError(
-                f"{options.host}:{options.port}: nothing can listen there ({error.strerror}); name "
-                "another --host or --port"
-            ) from error
-        stack.enter_context(listening)
-        # Connections inherit it: an answer is two writes, of which the second would wait for a sign
-        # of the first, some 40 ms.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening = stack.enter_context(listening_socket(options.host, options.port))
         shown = f"[{options.host}]" if ":" in options.host else options.host
         root = f"http://{shown}:{listening.getsockname()[1]}/"
         query = f"?token={token}" if token else ""
@@ -102,6 +91,30 @@ def serve(
             timeout_keep_alive=15,
         )
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Listen at an address of this machine.
+
+    Args:
+        host: the address.
+        port: 0 for any that is free.
+
+    Raises:
+        ArchiveError: the port is taken, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ArchiveError(
+            f"{host}:{port}: nothing can listen there ({error.strerror}); name another --host or "
+            "--port"
+        ) from error
+    # Connections inherit it: an answer is two writes, of which the second would wait for a sign of
+    # the first, some 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _free_name(wanted: str, taken: dict[str, Served]) -> str:

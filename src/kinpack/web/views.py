@@ -80,7 +80,7 @@ def _duplicates(archive: Archive) -> dict[str, Any]:
     groups = []
     for group in archive.duplicates().groups:
         told = group.to_dict()
-        others = [{**one, "position": every[one.pop("id")]} for one in told["others"]]
+        others = [{"position": every[one.pop("id")], **one} for one in told["others"]]
         groups.append({"band": group.band, "kept": every[group.kept], "others": others})
     return {"groups": groups}
 

@@ -166,7 +166,9 @@ def _coded(parts: Sequence[Image], codec: Codec, target: Target, seconds: float)
         packets += codec.encode(parts[len(packets) : len(packets) + _BATCH], target)
     spent = monotonic() - begun
     pictures = codec.decode(packets, threads=target.threads)
-    return _Coded(packets, [shown_psnr(*pair) for pair in zip(parts, pictures, strict=False)], spent)
+    return _Coded(
+        packets, [shown_psnr(*pair) for pair in zip(parts, pictures, strict=False)], spent
+    )
 
 
 class _Form:

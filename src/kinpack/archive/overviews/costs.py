@@ -40,6 +40,7 @@ class Costs:
 
     Attributes:
         bytes: of the archive, everything counted that its newest revision needs.
+        shared: bytes of that which are the codec and the describers, however many images there are.
         payloads: bytes of all payloads.
         sample: images that files were made of, chosen by chance.
         seed: of the choice.
@@ -49,6 +50,7 @@ class Costs:
     """
 
     bytes: int
+    shared: int
     payloads: int
     sample: int
     seed: int
@@ -95,6 +97,7 @@ def costs_of(reader: Reader, *, seed: int = 0) -> Costs:
     shared = manifest.codec_bytes + sum(one.bytes for one in manifest.describers)
     return Costs(
         bytes=manifest.bytes_on_disk + shared,
+        shared=shared,
         payloads=sum(segment.payload_bytes for segment in manifest.segments),
         sample=len(some),
         seed=seed,

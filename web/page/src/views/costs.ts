@@ -3,16 +3,18 @@
 import type { CostData, View } from "./data.ts";
 import { made, number } from "./data.ts";
 
+const FORMS: Readonly<Record<string, string>> = { jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
+
 /** Show it as a table. */
 export function showCosts(root: HTMLElement, data: CostData): View {
-  const { bytes, payloads, images, sample, sample_payloads, seed, files } = data;
+  const { bytes, shared, payloads, transparent, images, sample, sample_payloads, seed, files } = data;
   const table = made("table");
-  table.append(made("caption", `A picture, on the average of ${number(sample)} of ${number(images)} pictures (chosen by chance, seed ${seed})`));
+  table.append(made("caption", `A picture of ${number(sample)} that were chosen by chance (seed ${seed}), on average`));
   const each = (size: number | null): string => (size === null ? "–" : number(Math.round(size / sample)));
   const beside = (size: number | null): string => (size === null ? "–" : `${(size / sample_payloads).toFixed(2)} ×`);
   const rows: [string, string, string][] = [["Payload in this archive", each(sample_payloads), "1"]];
   for (const { psnr, bytes: sizes } of files) {
-    for (const [form, size] of Object.entries(sizes)) rows.push([`${form} file, ${psnr} dB from it`, each(size), beside(size)]);
+    for (const [form, size] of Object.entries(sizes)) rows.push([`${FORMS[form] ?? form} file, ${psnr} dB`, each(size), beside(size)]);
   }
   const head = made("tr");
   head.append(...["", "Bytes", "Beside the payload"].map((one) => {
@@ -30,12 +32,17 @@ export function showCosts(root: HTMLElement, data: CostData): View {
   const top = made("thead");
   top.append(head);
   table.append(top, body);
-  const overhead = Math.round((bytes - payloads) / images);
-  root.replaceChildren(
-    made("p", `The archive has ${number(bytes)} bytes for ${number(images)} images: ${number(Math.round(bytes / images))} an image, everything counted, its codec too. Payloads are ${number(payloads)} bytes; the rest, ${number(overhead)} an image, is names, columns, codes, sums and the codec.`, "told"),
-    table,
-    made("p", "Files are made of the pictures as the archive gives them back, at the lowest quality whose mean PSNR against these is at least what is stated. They say what an export would take, and not what files of the originals would: the originals are not here, and what the archive has lost of them is not counted. kinpack estimate measures with originals.", "told"),
-  );
+  const rest = Math.round((bytes - shared - payloads) / images);
+  const lines = [
+    `The archive takes ${number(bytes)} bytes. Of these ${number(shared)} are the codec and the describers, however many images there are. ` +
+      `Of the others each of ${number(images)} images takes ${number(Math.round((bytes - shared) / images))}: ` +
+      `${number(Math.round(payloads / images))} are its payload, ${number(rest)} its name, columns, codes and sums.`,
+    "Files are made of the pictures as the archive gives them back, at the lowest quality whose mean PSNR against these is at " +
+      "least what is stated. They say what an export would take, and not what files of the originals would: these are not here, " +
+      "and what the archive has lost of them is not counted. With the originals, kinpack estimate measures it.",
+  ];
+  if (transparent) lines.push(`${number(transparent)} pictures of the sample have alpha, and are laid on white in files.`);
+  root.replaceChildren(made("p", lines[0], "told"), table, ...lines.slice(1).map((line) => made("p", line, "told")));
   root.tabIndex = 0;
-  return { listed: () => undefined, shown: (isShown) => isShown && undefined };
+  return { listed: () => undefined, shown: () => undefined };
 }

@@ -37,12 +37,15 @@ export interface DuplicateData extends Computed {
 
 /** What the archive takes, and what files would. */
 export interface CostData extends Computed {
-  /** Bytes of the sealed archive, and of its payloads alone. */
+  /** Bytes of the archive, of its codec and describers, and of its payloads. */
   readonly bytes: number;
+  readonly shared: number;
   readonly payloads: number;
   /** Images of the sample, its seed, and the bytes of their payloads. */
   readonly sample: number;
   readonly seed: number;
+  /** Images of the sample that have alpha. */
+  readonly transparent: number;
   readonly sample_payloads: number;
   /** Bytes of the sample's files, null where a format does not come so near. */
   readonly files: readonly { readonly psnr: number; readonly bytes: Readonly<Record<string, number | null>> }[];

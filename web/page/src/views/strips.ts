@@ -85,7 +85,7 @@ function showStrips(root: HTMLElement, told: string, strips: readonly Strip[], h
       item.dataset["strip"] = String(first + at);
       const [head, title, all] = [made("div", "", "head"), made("h2", strip.title), made("button", "Show in the grid")];
       all.type = "button";
-      all.ariaLabel = `Show ${strip.title.toLowerCase()}, ${strip.note}, in the grid`;
+      all.ariaLabel = `Show in the grid: ${strip.title.toLowerCase()}, ${strip.note}`;
       all.addEventListener("click", () => host.list(strip.all!, `of ${strip.title.toLowerCase()}`));
       head.append(title, made("span", strip.note), all);
       item.append(head, made("ul", "", "tiles"));
