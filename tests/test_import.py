@@ -93,6 +93,7 @@ OUTSIDE = {
     "benchmarks/rates": 2,
     "benchmarks/learning": 3,
     "benchmarks/pages": 3,
+    "benchmarks/seeing": 2,
     "benchmarks/ship": 3,
     "benchmarks/speed": 3,
     "benchmarks/scale": 4,

@@ -166,7 +166,7 @@ def with_describer(source: Path, path: Path, data: bytes) -> Path:
 
 
 def test_values_of_columns_are_those_of_python(tmp_path: Path) -> None:
-    columns = {
+    columns: dict[str, list[Any]] = {
         "year": [2019, None, 1 << 60, -5],
         "share": [0.5, None, -1e300, 0.0],
         "note": ["a", "", None, "<b>"],

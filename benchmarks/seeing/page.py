@@ -109,7 +109,7 @@ def scrolling(one: Opened, screens: int) -> dict[str, Any]:
 
 def median_of(rows: list[dict[str, Any]], name: str) -> float:
     """The middle of a number over several runs, and so of little noise."""
-    return round(statistics.median(row[name] for row in rows), 3)
+    return float(round(statistics.median(row[name] for row in rows), 3))
 
 
 def measure(folder: Path, images: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def processor_seconds(pid: int) -> float:
 def one_by_one(pid: int, port: int, ids: list[str]) -> dict[str, float]:
     """Ask for stored thumbnails one after the other."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    waits = []
+    waits: list[float] = []
     for count in (500, REQUESTS):  # the first ones load what is loaded once
         begun = processor_seconds(pid)
         waits.clear()
