@@ -14,6 +14,7 @@ from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Target
 from kinpack.errors import SourceError
 from kinpack.metrics import psnr
+from kinpack.pictures.file_sizes import FILE_FORMS
 from kinpack.pictures.images import composite_on_white
 from kinpack.sources.opening import open_source
 from tests.cli_runs import ask, pictures, run

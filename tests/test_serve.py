@@ -345,7 +345,14 @@ def test_its_files_are_given_by_ranges(path: Path, server: Server) -> None:
         assert server.ask(address, {"Range": "bytes=-4"})[2] == data[-4:]
         for asked in ("bytes=99999999-", "bytes=5-2", "lines=1-2", "bytes=a-b", "bytes=1-2,4-5"):
             assert server.ask(address, {"Range": asked})[0] == 416
-    for other in ("../../etc/passwd", "segments/../../x", "segments/none", ".tmp-x", "secret"):
+    for other in (
+        "../../etc/passwd",
+        "segments/../../x",
+        "segments/none",
+        ".tmp-x",
+        "secret",
+        "segments/%00",
+    ):
         assert server.ask(f"{server.path}files/{other}")[0] == 404
 
 

@@ -170,7 +170,8 @@ def tried_in_page(one: Opened, address: str) -> str | None:
             one.page.wait_for_timeout(150)
             one.page.keyboard.press("ArrowRight")
             one.page.keyboard.press("Escape")
-            one.page.keyboard.press("Escape")
+            one.page.wait_for_timeout(250)
+            one.page.evaluate("document.querySelector('#detail').close()")
             for name in one.page.locator("#views button").all_inner_texts()[1:]:
                 one.page.get_by_role("button", name=name, exact=True).click(timeout=5000)
                 one.page.wait_for_timeout(250)

@@ -117,13 +117,16 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="Where to.  [default: kinpack-demo]")
     ] = None,
+    each: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="Pictures of each of eight kinds.")
+    ] = 24,
     look: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser, until Ctrl-C.")
     ] = True,
 ) -> None:
     """Draw pictures, pack and search them, and open a page of them.
 
-    Needs no pictures of yours: some hundred are drawn by chance.
+    Needs no pictures of yours: some two hundred are drawn by chance.
 
     Example:
       kinpack demo
@@ -136,12 +139,13 @@ def demo(
         free_folder,
         has_screen,
     )
+    from kinpack.demo.pictures import Drawings
     from kinpack.web.static_server import serving_folder
 
     place = free_folder(folder)
     with report.meter("demonstrating", 100) as meter:
-        made = demonstrate(place, told=meter.move)
-    each = made.archive_bytes / made.images
+        made = demonstrate(place, Drawings(each=each), told=meter.move)
+    a_picture = made.archive_bytes / made.images
     facts = {
         "folder": str(place),
         "images": made.images,
@@ -153,7 +157,7 @@ def demo(
     report.done(
         facts,
         f"{shown(place)}: {made.images:,} drawings, {made.png_bytes:,} bytes as PNG files, "
-        f"{made.archive_bytes:,} in an archive: {each:,.0f} a picture",
+        f"{made.archive_bytes:,} in an archive: {a_picture:,.0f} a picture",
     )
     archive = shown(place / ARCHIVE)
     report.say(f"like {shown(place / QUERY)}: {', '.join(shown(hit.id) for hit in made.hits)}")

@@ -186,7 +186,7 @@ class Served:
             NotFoundError: there is no such file.
             NoSuchRangeError: there is no such range, or it is too long.
         """
-        if not name.startswith(FOLDERS) or ".." in name.split("/") or "/." in name:
+        if not name.startswith(FOLDERS) or ".." in name.split("/") or "/." in name or "\0" in name:
             raise NotFoundError(f"{self.name}: there is no file {name!r}")
         store = self.archive.store
         if not store.exists(name):
