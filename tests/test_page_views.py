@@ -292,12 +292,16 @@ class TestInABrowser:
             data = json.loads(server.files["map.json"])
             server.files["map.json"] = json.dumps({**data, "revision": 99}).encode()
             server.files["cost.json"] = b"<b>"
+            clusters = json.loads(server.files["clusters.json"])
+            server.files["clusters.json"] = json.dumps({**clusters, "clusters": 5}).encode()
             visit.open(f"{server.url}/index.html")
             chosen(visit, "Map")
             visit.page.wait_for_selector("#told.bad")
             assert "map.json" in visit.status()
             chosen(visit, "Cost")
             visit.until("document.querySelector('#status').innerText.includes('cost.json')")
+            chosen(visit, "Clusters")
+            visit.until("document.querySelector('#status').innerText.includes('clusters.json')")
             assert visit.page.locator("#grid .cell").count() > 3
             assert visit.said == []
 

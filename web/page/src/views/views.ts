@@ -18,15 +18,19 @@ const MOST_BYTES = 1 << 27; // of a file of data
  */
 export async function loadView(root: HTMLElement, name: string, revision: Computed, host: ViewHost): Promise<View> {
   const data = await load(`${name}.json`, revision);
-  switch (name) {
-    case "map":
-      return (await import("./map.ts")).showMap(root, data as MapData, host);
-    case "clusters":
-      return (await import("./strips.ts")).showClusters(root, data as ClusterData, host);
-    case "duplicates":
-      return (await import("./strips.ts")).showDuplicates(root, data as DuplicateData, host);
-    default:
-      return (await import("./costs.ts")).showCosts(root, data as CostData);
+  try {
+    switch (name) {
+      case "map":
+        return (await import("./map.ts")).showMap(root, data as MapData, host);
+      case "clusters":
+        return (await import("./strips.ts")).showClusters(root, data as ClusterData, host);
+      case "duplicates":
+        return (await import("./strips.ts")).showDuplicates(root, data as DuplicateData, host);
+      default:
+        return (await import("./costs.ts")).showCosts(root, data as CostData);
+    }
+  } catch (error) {
+    throw new Error(`${name}.json cannot be shown (${error instanceof Error ? error.message : String(error)}); make the site anew`);
   }
 }
 
