@@ -49,15 +49,10 @@ def built() -> Path:
     return folder
 
 
-def run_jobs(jobs: list[dict[str, Any]], *flags: str) -> list[dict[str, Any]]:
-    """What the reader gives or refuses, job by job: ``way``, ``where``, ``at`` and options.
-
-    Args:
-        jobs: what is asked.
-        flags: of Node.
-    """
+def run_jobs(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the reader gives or refuses, job by job: ``way``, ``where``, ``at`` and options."""
     plain = [{key: str(v) if isinstance(v, Path) else v for key, v in job.items()} for job in jobs]
-    done = node(*flags, JOBS, built(), given=json.dumps(plain).encode())
+    done = node(JOBS, built(), given=json.dumps(plain).encode())
     assert done.returncode == 0, done.stderr.decode()
     results: list[dict[str, Any]] = json.loads(done.stdout)
     assert len(results) == len(jobs)

@@ -22,9 +22,7 @@ GOLDEN = Path(__file__).parent / "golden" / "format-1"
 FILTERS = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16, "lc": 1, "lp": 0, "pb": 0}]
 
 
-@pytest.mark.parametrize("flags", [(), ("--no-expose-wasm",)], ids=["wasm", "plain"])
-def test_golden_images_are_drawn_as_by_the_package(flags: tuple[str, ...]) -> None:
-    """With WebAssembly, and where a page's policy or a browser has none."""
+def test_golden_images_are_drawn_as_by_the_package() -> None:
     jobs, wanted = [], []
     for path in sorted(GOLDEN.glob("*.kin")):
         with Archive.open(path) as archive:
@@ -32,7 +30,7 @@ def test_golden_images_are_drawn_as_by_the_package(flags: tuple[str, ...]) -> No
                 jobs.append({"way": "layers", "where": path, "id": entry.id})
                 wanted.append((entry.kind, image))
     several = 0
-    for result, (kind, image) in zip(run_jobs(jobs, *flags), wanted, strict=True):
+    for result, (kind, image) in zip(run_jobs(jobs), wanted, strict=True):
         layers = value_of(result)
         several += len(layers) > 1
         assert np.array_equal(drawn(layers, image.shape), image), kind

@@ -1,6 +1,6 @@
 """What the page costs in a browser: requests, bytes, processor time, the page's long tasks.
 
-    python -m benchmarks.seeing.page [--results FILE] [--images N]
+    python -m benchmarks.seeing.page [--results FILE] [--images N] [--part many|learned]
 
 A static site of N small images (100,000), one of 10,000, and learned payloads of 256 × 384 pixels,
 in a Chromium of this machine. Processor time is that of the browser's processes, as it tells it.
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.measuring.machine import run_head
-from benchmarks.measuring.result_file import save_results
+from benchmarks.measuring.result_file import load_results, save_results
 from benchmarks.seeing.archives import learned, many
 from benchmarks.seeing.browser import Opened, browser_version, opened
 from kinpack.web.page_files import page_files
@@ -112,9 +112,9 @@ def median_of(rows: list[dict[str, Any]], name: str) -> float:
     return float(round(statistics.median(row[name] for row in rows), 3))
 
 
-def measure(folder: Path, images: int) -> dict[str, Any]:
-    """All measurements."""
-    told: dict[str, Any] = {"browser": browser_version(), "page_bytes_gzip": page_weight()}
+def measure_many(folder: Path, images: int) -> dict[str, Any]:
+    """Opening many images, and a tenth of them; scrolling through the many."""
+    told: dict[str, Any] = {}
     for count in (images, images // 10):
         path, site = folder / f"{count}.kin", folder / f"site-{count}"
         many(path, count)
@@ -137,7 +137,6 @@ def measure(folder: Path, images: int) -> dict[str, Any]:
             **({"scrolled": scrolled} if scrolled else {}),
         }
         print(told[f"{count} images"], flush=True)
-    told["learned 256x384"] = measure_learned(folder)
     return told
 
 
@@ -170,10 +169,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--part", choices=("many", "learned"), help="the other keeps its figures")
     options = parser.parse_args()
+    told: dict[str, Any] = {"browser": browser_version(), "page_bytes_gzip": page_weight()}
     with TemporaryDirectory() as folder:
-        told = measure(Path(folder), options.images)
-    save_results(options.results, {**run_head(seed=0), **told})
+        if options.part != "learned":
+            told |= measure_many(Path(folder), options.images)
+        if options.part != "many":
+            told["learned 256x384"] = measure_learned(Path(folder))
+    save_results(options.results, {**load_results(options.results), **run_head(seed=0), **told})
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ App: TypeAlias = Callable[[Scope, Any, Any], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "kinpack"
 """Name of the cookie that carries the token once it was in an address."""
-# WebAssembly may be compiled, of the page's own bytes: the decoder's inner loop. Text never runs.
 POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,

@@ -207,9 +207,9 @@ function runLayer(layer: Layer, x: Planes): Planes {
   const sums = convolved(read, layer.weight, layer.bias, layer.out, layer.k);
   const size = sums.height * sums.width;
   for (let o = 0; o < layer.out; o++) {
-    const share = 2 ** -layer.shift[o]!;
+    const unit = 2 ** layer.shift[o]!;
     for (let at = o * size; at < (o + 1) * size; at++) {
-      sums.data[at] = clip(Math.floor(sums.data[at]! * share), layer.low, layer.high);
+      sums.data[at] = clip(Math.floor(sums.data[at]! / unit), layer.low, layer.high);
     }
   }
   return shuffled(sums, layer.shuffle);
@@ -219,9 +219,9 @@ function readAs({ low, shift }: NonNullable<Layer["reads"]>, x: Planes): Planes 
   const made = zeros(x.channels, x.height, x.width);
   const size = x.height * x.width;
   for (let c = 0; c < x.channels; c++) {
-    const share = 2 ** -shift[c]!;
+    const unit = 2 ** shift[c]!;
     for (let at = c * size; at < (c + 1) * size; at++) {
-      made.data[at] = clip(Math.floor(x.data[at]! * share + 0.5), low, MOST_READ);
+      made.data[at] = clip(Math.floor(x.data[at]! / unit + 0.5), low, MOST_READ);
     }
   }
   return made;

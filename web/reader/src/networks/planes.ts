@@ -1,13 +1,9 @@
 /** Planes of integers: what networks take and give. */
 
 import { ArchiveError } from "../errors.ts";
-import { WasmKernel } from "./wasm_kernel.ts";
 
 const MOST_NUMBERS = 2 ** 26; // of planes, in one piece
 const MOST_WORK = 2 ** 36; // products of a convolution
-const EXACT = 2 ** 24; // below it float32 holds every integer
-
-let kernel: WasmKernel | null | undefined; // made at the first need; null where there is none
 
 /** Channels of rows of integers; that of channel c at (y, x) is at (c · height + y) · width + x. */
 export interface Planes {
@@ -65,15 +61,6 @@ export function convolved(
     const [c, i, j] = [Math.floor(tap / (k * k)), Math.floor(tap / k) % k, tap % k];
     return c * plane + i * pitch + j;
   });
-  if (kernel === undefined) kernel = WasmKernel.make();
-  if (kernel && isExact(data, weight, bias, out)) {
-    kernel.convolve(data, weight, bias, offsets, out, row.length, (o, sums) => {
-      for (let y = 0; y < height; y++) {
-        made.data.set(sums.subarray(y * pitch, y * pitch + width), (o * height + y) * width);
-      }
-    });
-    return made;
-  }
   for (let o = 0; o < out; o++) {
     row.fill(bias ? bias[o]! : 0);
     let tap = 0;
@@ -91,34 +78,6 @@ export function convolved(
     }
   }
   return made;
-}
-
-/** Tell whether no sum, in whatever order, leaves what float32 holds exactly. */
-function isExact(data: Float64Array, weight: ArrayLike<number>, bias: ArrayLike<number> | null, out: number): boolean {
-  let most = 0;
-  for (let at = 0; at < data.length; at++) {
-    const size = data[at]! < 0 ? -data[at]! : data[at]!;
-    if (size > most) most = size;
-  }
-  const sizes = sizesOf(weight, out);
-  for (let o = 0; o < out; o++) {
-    if (!(sizes[o]! * most + Math.abs(bias ? bias[o]! : 0) < EXACT && sizes[o]! < EXACT)) return false;
-  }
-  return most < EXACT;
-}
-
-const known = new WeakMap<ArrayLike<number>, Float64Array>();
-
-/** The sum of the sizes of each output's weights. */
-function sizesOf(weight: ArrayLike<number>, out: number): Float64Array {
-  let sizes = known.get(weight);
-  if (sizes?.length !== out) {
-    const taps = weight.length / out;
-    sizes = new Float64Array(out);
-    for (let at = 0; at < weight.length; at++) sizes[Math.floor(at / taps)]! += Math.abs(weight[at]!);
-    known.set(weight, sizes);
-  }
-  return sizes;
 }
 
 function addFour(
