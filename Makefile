@@ -26,8 +26,9 @@ PACKAGE := $(shell find src -type f ! -name '*.pyc') hatch_build.py pyproject.to
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnails (no torch)
+demo: .venv-demo/.kinpack ## pack, search and unpack 1,560 photographic thumbnails, then show drawings (no torch)
 	@.venv-demo/bin/python -m benchmarks.demo
+	@.venv-demo/bin/kinpack demo demo-output/drawings
 
 test: .venv/.installed $(READER) ## the whole test suite (installs torch)
 	OMP_NUM_THREADS=1 .venv/bin/python $(PYTEST) $(PYTEST_ARGS)

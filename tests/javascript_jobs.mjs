@@ -57,8 +57,17 @@ const WAYS = {
     for (const one of pictures) found.push(await archive.searchPicture(unpacked(one), k));
     return found;
   },
-  async search(archive, { id, k, codes }) {
-    return archive.search(id, k, codes);
+  async search(archive, { id, k, codes, among }) {
+    return archive.search(id, k, codes, among && Uint8Array.from(among));
+  },
+  async searchWords(archive, { words, k, codes, among }) {
+    return archive.searchWords(words, k, codes, among && Uint8Array.from(among));
+  },
+  async words(archive, { codes }) {
+    return { known: await archive.words(codes), told: await archive.knowsWords() };
+  },
+  async values(archive, { columns }) {
+    return Promise.all(columns.map((column) => archive.values(column)));
   },
 };
 
@@ -74,7 +83,7 @@ for (const { way, where, at, ...options } of jobs) {
     }
   } catch (error) {
     if (!(error instanceof KinpackError)) throw new Error(`${way} of ${where}`, { cause: error });
-    results.push({ error: error.name, message: error.message });
+    results.push({ error: error.name, message: error.message, suggestions: error.suggestions });
   }
 }
 const plain = (_, value) => (typeof value === "bigint" ? String(value) : value);

@@ -8,12 +8,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from kinpack.archive.adding.estimation import QUALITIES, RIVALS, estimate
+from kinpack.archive.adding.estimation import QUALITIES, estimate
 from kinpack.cli.reporting import duration, told_pace
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Target
 from kinpack.errors import SourceError
 from kinpack.metrics import psnr
+from kinpack.pictures.file_sizes import FILE_FORMS
 from kinpack.pictures.images import composite_on_white
 from kinpack.sources.opening import open_source
 from tests.cli_runs import ask, pictures, run
@@ -43,7 +44,7 @@ def test_where_all_are_tried_the_estimate_is_what_comes_out(photos: Path) -> Non
         reached = [psnr(*map(composite_on_white, pair)) for pair in drawn]
         assert one.psnr == pytest.approx(np.mean(reached))
         assert one.seconds > 0
-        assert set(one.rivals) == set(RIVALS)
+        assert set(one.rivals) == set(FILE_FORMS)
 
 
 def test_large_pictures_count_for_their_pixels(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from benchmarks.seeing.page import page_weight
 from fakes.fake_codec import FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
@@ -78,6 +79,13 @@ def test_the_committed_page_is_what_its_sources_make(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in carried.iterdir()} == fresh
 
 
+def test_the_page_is_light() -> None:
+    """What is loaded before the first payload that is no file, packed by gzip."""
+    weight = page_weight()
+    assert weight["begin"] < 50_000
+    assert weight["all"] < 80_000
+
+
 def test_a_site_holds_the_page_and_the_sealed_archive(tmp_path: Path) -> None:
     archive(tmp_path / "a.kin", 3)
     n_bytes = view(tmp_path / "a.kin", tmp_path / "site", title="<b>&")
@@ -85,7 +93,7 @@ def test_a_site_holds_the_page_and_the_sealed_archive(tmp_path: Path) -> None:
     assert sum(map(len, files.values())) == n_bytes
     page = files["index.html"].decode()
     assert "<title>&lt;b&gt;&amp;</title>" in page
-    assert "unsafe" not in page
+    assert "unsafe" not in page  # the page itself needs no WebAssembly; its worker has no such head
     assert re.findall(r"<script[^>]*>([^<]*)</script>", page) == [""]
     assert not re.search(
         rb"https?://(?!www\.w3\.org)", b"".join(files[n] for n in files if "js" in n)
@@ -190,6 +198,8 @@ class TestInABrowser:
             made.add(FakeSource(items))
         with visited(tmp_path / "a.kin", tmp_path / "site") as (visit, server):
             page = visit.page
+            # To the first picture: the directory, the index, and then codes and payloads.
+            assert len([asked for asked in server.requests if asked]) <= 12
             before = len(server.requests)
             assert page.locator("#grid .cell").count() < 80
             page.evaluate("document.querySelector('#scroller').scrollTop = 1e9")

@@ -8,14 +8,17 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import PIL.Image
@@ -24,6 +27,12 @@ import pytest
 from fakes.fake_codec import FakeSource
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.codec.packets.packet import Kind
+from kinpack.pictures.images import load_image
+from kinpack.search.query import Query
+from kinpack.web import iiif
+from kinpack.web.serving import listening_socket
 from tests.browser import browsing, needs_browser
 from tests.test_page import HOSTILE, archive, picture
 
@@ -150,6 +159,150 @@ def test_what_is_found_is_what_the_archive_finds(path: Path, server: Server) -> 
     assert server.json("stats")["images"] == 13
 
 
+FILTERS: list[tuple[list[list[Any]], str]] = [
+    ([["note", "contains", "ONERROR"]], "note IS NOT NULL"),
+    ([["label", "=", "class 1"], ["width", ">=", 24]], "label = 'class 1'"),
+    ([["number", ">", 3], ["number", "<=", 7]], "number > 3 AND number <= 7"),
+    ([["share", "<", 0.55]], "share < 0.55"),
+    ([["taken", ">=", "2024-03-01"], ["taken", "!=", "2024-04-01"]],
+     "taken >= DATE '2024-03-01' AND taken <> DATE '2024-04-01'"),
+    ([["at", "<", "2024-05-04T12:00:00"]], '"at" < TIMESTAMP \'2024-05-04 12:00:00\''),
+    ([["zone", ">=", "2024-05-04T12:00:00Z"]], "zone >= TIMESTAMPTZ '2024-05-04 12:00:00Z'"),
+    ([["good", "=", True]], "good"),
+    ([["good", "!=", True]], "NOT good"),
+    ([["kind", "!=", "none"]], "TRUE"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, Server]]:
+    """An archive with columns of every type, and a server of it that shows views."""
+    path = tmp_path_factory.mktemp("typed") / "typed.kin"
+    items: list[Any] = [(f"{n:02}", f"class {n % 2}", picture(n)) for n in range(12)]
+    with Archive.create(path, "classic") as made:
+        made.add(
+            replace(
+                item,
+                columns={
+                    "note": HOSTILE if n % 3 else None,
+                    "number": n if n != 5 else None,
+                    "share": n / 10,
+                    "taken": date(2024, 1 + n, 1),
+                    "at": datetime(2024, 5, 1 + n, 12),
+                    "zone": datetime(2024, 5, 1 + n, 12, tzinfo=UTC),
+                    "good": n % 2 == 0 if n else None,
+                },
+            )
+            for n, item in enumerate(FakeSource(items))
+        )
+    options = ["--with", "map", "--with", "cost"]
+    with serving(path, options=options) as server, Archive.open(path) as opened:
+        yield opened, server
+
+
+@pytest.mark.parametrize(("filters", "condition"), FILTERS)
+def test_filters_pass_what_the_same_condition_in_sql_does(
+    typed: tuple[Archive, Server], filters: list[list[Any]], condition: str
+) -> None:
+    pytest.importorskip("duckdb")
+    archive, server = typed
+    body = json.dumps({"like": "03", "filters": filters, "k": 50}).encode()
+    as_json = {"Content-Type": "application/json"}
+    hits = server.json("search", method="POST", body=body, headers=as_json)["hits"]
+    wanted = archive.search("03", 50, where=archive.sql_filter(condition), compare=0)
+    assert [hit["id"] for hit in hits] == [hit.id for hit in wanted]
+    assert hits[0]["columns"].keys() == archive.snapshot.schema.keys()
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "number", [], [["number"]], [["none", "=", 1]], [["number", "~", 1]],
+        [["number", "=", "1"]], [["number", "contains", "1"]], [["good", "<", True]],
+        [["taken", "=", "soon"]], [["number", "=", 1 << 70]], [[["number"], "=", 1]],
+        [["number", ["="], 1]], [["at", "=", 5]], [["note", "=", 5]], [["good", "=", 1]],
+        [["number", "=", True]], [["number", "=", 1]] * 65,
+    ],
+)  # fmt: skip
+def test_filters_that_are_none_are_refused(typed: tuple[Archive, Server], filters: Any) -> None:
+    _, server = typed
+    body = json.dumps({"like": "03", "filters": filters}).encode()
+    as_json = {"Content-Type": "application/json"}
+    status, _, told = server.ask(server.path + "search", as_json, method="POST", body=body)
+    assert status == 400
+    assert "\n" not in json.loads(told)["error"]
+
+
+def test_views_are_served_as_they_are_asked_for(typed: tuple[Archive, Server]) -> None:
+    archive, server = typed
+    index = server.ask(server.path)[2].decode()
+    assert '<meta name="views" content="map cost">' in index
+    for name in ("map", "cost"):
+        data = server.json(f"{name}.json")
+        assert data["images"] == len(archive)
+        assert data["revision"] == archive.manifest.number
+    assert server.ask(server.path + "duplicates.json")[0] == 404
+    assert server.ask(server.path + "none.json")[0] == 404
+
+
+def test_a_viewer_of_iiif_finds_what_it_asks_for(path: Path, server: Server) -> None:
+    """Every address that ``info.json`` leads to is an image of the size that it states."""
+    with Archive.open(path) as opened:
+        for name in (HOSTILE, "set/00003.png"):
+            base = f"{server.path}iiif/{quote(name, safe='')}"
+            status, headers, body = server.ask(f"{base}/info.json")
+            assert status == 200
+            assert headers["content-type"].startswith("application/ld+json")
+            info = json.loads(body)
+            entry = opened.entry(name)
+            assert urlsplit(info["id"]).path == base
+            assert info["type"] == "ImageService3"
+            assert info["profile"] == "level0"
+            assert (info["width"], info["height"]) == (entry.width, entry.height)
+            for size in ["max", *(f"{one['width']},{one['height']}" for one in info["sizes"])]:
+                status, headers, body = server.ask(f"{base}/full/{size}/0/default.jpg")
+                assert (status, headers["content-type"]) == (200, "image/jpeg")
+                made = PIL.Image.open(io.BytesIO(body))
+                full = f"{entry.width},{entry.height}"
+                assert f"{made.width},{made.height}" == (full if size == "max" else size)
+            assert server.ask(f"{base}/full/7,7/0/default.jpg")[0] == 404
+            assert server.ask(f"{base}/0,0,5,5/max/0/default.jpg")[0] == 404
+            assert server.ask(f"{base}/full/max/90/default.jpg")[0] == 404
+    assert server.ask(f"{server.path}iiif/none/info.json")[0] == 404
+
+
+def test_sizes_of_iiif_are_those_that_images_are_reduced_to() -> None:
+    entry = ImageEntry(
+        id="a", columns={}, width=3001, height=7, channels=3, quality=60, kind=Kind.AVIF, length=1
+    )  # fmt: skip
+    sizes = iiif.info(entry, "http://x/iiif")["sizes"]
+    assert [size["width"] for size in sizes] == [64, 128, 256, 512, 1024, 2048, 3001]
+    for size in sizes[:-1]:
+        side = iiif.side_of(entry, f"{size['width']},{size['height']}")
+        drawn = load_image(PIL.Image.new("RGB", (3001, 7)), size=side)
+        assert drawn.shape[1::-1] == (size["width"], size["height"])
+
+
+def test_answers_do_not_wait_for_each_other() -> None:
+    """An answer is two writes: the second may not wait for the peer's acknowledgement."""
+    with (
+        listening_socket("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_its_description_has_examples_that_are_queries(server: Server) -> None:
+    told = json.loads(server.ask("/openapi.json")[2])
+    search = told["paths"]["/{name}/search"]["post"]["requestBody"]["content"]["application/json"]
+    known = {field.name for field in fields(Query)} | {"filters"}
+    assert len(search["examples"]) >= 3
+    for example in search["examples"].values():
+        assert set(example["value"]) <= known
+        Query(**{key: value for key, value in example["value"].items() if key != "filters"})
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
@@ -192,7 +345,14 @@ def test_its_files_are_given_by_ranges(path: Path, server: Server) -> None:
         assert server.ask(address, {"Range": "bytes=-4"})[2] == data[-4:]
         for asked in ("bytes=99999999-", "bytes=5-2", "lines=1-2", "bytes=a-b", "bytes=1-2,4-5"):
             assert server.ask(address, {"Range": asked})[0] == 416
-    for other in ("../../etc/passwd", "segments/../../x", "segments/none", ".tmp-x", "secret"):
+    for other in (
+        "../../etc/passwd",
+        "segments/../../x",
+        "segments/none",
+        ".tmp-x",
+        "secret",
+        "segments/%00",
+    ):
         assert server.ask(f"{server.path}files/{other}")[0] == 404
 
 
@@ -208,7 +368,7 @@ def test_browsers_are_told_to_be_strict(server: Server) -> None:
     for path in (server.path, f"{server.path}stats", f"{server.path}images/set/00001.png", "/no/x"):
         headers = server.ask(path)[1]
         assert "default-src 'none'" in headers["content-security-policy"]
-        assert "unsafe" not in headers["content-security-policy"]
+        assert "'unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
     for method in ("PUT", "DELETE", "PATCH"):
         assert server.ask(f"{server.path}images/set/00001.png", method=method)[0] == 405
@@ -228,6 +388,23 @@ def test_a_token_is_asked_for(path: Path) -> None:
         cookie = headers["set-cookie"].split(";")[0]
         assert server.ask(server.path, {"Cookie": cookie})[0] == 200
         assert server.ask("/", {"Cookie": cookie})[2].count(b"13 images") == 2
+
+
+def test_whoever_hangs_up_is_not_told_of_at_length(path: Path) -> None:
+    """What breaks off in the midst is nothing that the server complains of."""
+    command = [sys.executable, "-m", "kinpack", "serve", str(path), "--json", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        server = Server(json.loads(process.stdout.readline())["addresses"])
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                head = f"POST {server.path}search HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                connection.sendall(f"{head}Content-Length: 99\r\n\r\n{{".encode())
+                linger = struct.pack("ii", 1, 0)  # it is reset in place of closed
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        assert server.json("stats")["images"] == 13
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == b""
 
 
 def test_a_growing_archive_is_shown_as_it_grows(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ COMMANDS = {
     "export": "lifecycle.export",
     "view": "viewing.view",
     "serve": "viewing.serve",
+    "demo": "viewing.demo",
     "repair": "lifecycle.repair",
     "learn": "learning.learn",
     "embed": "describing.embed",

@@ -71,20 +71,28 @@ def save_image(
         ) from error
 
 
-def encode_image(image: Image, *, format: Format, where: str) -> bytes:  # noqa: A002 (as above)
-    """Give the bytes of the file that ``save_image`` would write.
+def encode_image(
+    image: Image,
+    *,
+    format: Format,  # noqa: A002 (as above)
+    where: str,
+    quality: int | None = None,
+) -> bytes:
+    """Give the bytes of the file that ``save_image`` would write, or a smaller one.
 
     Args:
         image: uint8 (H, W, C).
         format: ``png``, ``webp`` or ``jpeg``.
         where: what error messages call the picture.
+        quality: 1 to 100, of a WebP or JPEG that is lossy, its chroma subsampled.
 
     Raises:
         ImageError: the format cannot hold the image.
     """
     buffer = io.BytesIO()
     try:
-        _to_write(image, format, where).save(buffer, format, **_OPTIONS[format])
+        options = _OPTIONS[format] if quality is None else {"quality": quality}
+        _to_write(image, format, where).save(buffer, format, **options)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         raise ImageError(f"{where}: cannot be written as {format} ({error})") from error

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import PIL.Image
-
 from kinpack.archive.archive import Archive
 from kinpack.archive.revisions.stored_files import StoredFile, file_type
 from kinpack.codec.classic.stored_file import whole_file
 from kinpack.codec.packets.packet import Packet
-from kinpack.errors import ArchiveError, KinpackError, NotFoundError
-from kinpack.pictures.images import to_pil
+from kinpack.errors import ArchiveError, KinpackError, NotFoundError, PayloadError
+from kinpack.pictures.images import Image, load_image, to_pil
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.web.site import name_of
+from kinpack.web.views import View, view_data
 
 Made: TypeAlias = Literal["png", "webp", "jpeg"]
 """Formats that pictures are coded into when they are asked for."""
 
 FOLDERS = ("manifests/", "codecs/", "describers/", "segments/", "codes/")
 """Where the files of an archive lie; nothing else in its folder is served."""
+_QUALITY: dict[Made, int | None] = {"png": None, "webp": 80, "jpeg": 85}
+"""Of smaller copies; whole images are lossless, or nearly so."""
 _MOST_KEPT = 64 << 20  # bytes of pictures that were made
 _MOST_RANGE = 64 << 20  # bytes of one answer
 _FRESH = 2.0  # seconds for which nobody looks whether there is a newer revision
@@ -57,6 +57,8 @@ class Served:
         self._kept: OrderedDict[tuple[int, str, Made, int], bytes] = OrderedDict()
         self._kept_bytes = 0
         self._keeping = threading.Lock()
+        self._views: dict[View, tuple[int, bytes]] = {}
+        self._viewing = threading.Lock()  # one is computed at a time
 
     def refresh(self) -> None:
         """Show the newest revision, looked for at most every other second."""
@@ -99,31 +101,43 @@ class Served:
         if isinstance(id, str) and id not in self.archive:
             raise NotFoundError(f"{self.name}: there is no image {id!r}")
 
-    def made(self, id: str, form: Made, side: int) -> bytes:  # noqa: A002
+    def file(self, id: str, packet: Packet) -> StoredFile:  # noqa: A002
+        """The file that a packet is, or a PNG that is drawn of it.
+
+        Args:
+            id: of the image, for messages.
+            packet: what is stored of it.
+
+        Raises:
+            PayloadError: the payload is damaged.
+        """
+        found = self.whole(packet)
+        if found is not None:
+            return found
+        data = encode_image(self._drawn(id, packet), format="png", where=f"image {id!r}")
+        return StoredFile("image/png", data)
+
+    def made(self, id: str, packet: Packet, form: Made, side: int) -> bytes:  # noqa: A002
         """An image in another format, its longer side reduced; the last ones are kept.
 
         Args:
-            id: of the image.
+            id: of the image, for messages.
+            packet: what is stored of it.
             form: format of the picture.
             side: most pixels of the longer side, 0 for any.
+
+        Raises:
+            PayloadError: the payload is damaged.
         """
-        key = (self.archive.packet(id).checksum(), id, form, side)
+        key = (packet.checksum(), id, form, side)
         with self._keeping:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        image = self.archive.read(id)
-        if not side:
-            data = encode_image(image, format=form, where=f"image {id!r}")
-        else:
-            picture = to_pil(image)
-            picture.thumbnail((side, side), PIL.Image.Resampling.LANCZOS)
-            if form == "jpeg" and picture.mode == "RGBA":
-                white = PIL.Image.new("RGBA", picture.size, "white")
-                picture = PIL.Image.alpha_composite(white, picture).convert("RGB")
-            file = io.BytesIO()
-            picture.save(file, form)
-            data = file.getvalue()
+        image, quality = self._drawn(id, packet), None
+        if side:
+            image, quality = load_image(to_pil(image), size=side), _QUALITY[form]
+        data = encode_image(image, format=form, quality=quality, where=f"image {id!r}")
         with self._keeping:
             if key not in self._kept:
                 self._kept[key] = data
@@ -131,6 +145,21 @@ class Served:
             while self._kept_bytes > _MOST_KEPT:
                 self._kept_bytes -= len(self._kept.popitem(last=False)[1])
         return data
+
+    def _drawn(self, id: str, packet: Packet) -> Image:  # noqa: A002
+        try:
+            return self.archive.codec.decode([packet])[0]
+        except PayloadError as error:
+            raise PayloadError(f"{self.name}: image {id!r}: {error}") from error
+
+    def view(self, view: View) -> bytes:
+        """The data of a view of the newest revision, computed at the first need."""
+        with self._viewing:
+            number = self.archive.manifest.number
+            kept = self._views.get(view)
+            if kept is None or kept[0] != number:
+                kept = self._views[view] = (number, view_data(self.archive, view))
+            return kept[1]
 
     def files(self) -> dict[str, int]:
         """The archive's files, and their bytes."""
@@ -157,7 +186,7 @@ class Served:
             NotFoundError: there is no such file.
             NoSuchRangeError: there is no such range, or it is too long.
         """
-        if not name.startswith(FOLDERS) or ".." in name.split("/") or "/." in name:
+        if not name.startswith(FOLDERS) or ".." in name.split("/") or "/." in name or "\0" in name:
             raise NotFoundError(f"{self.name}: there is no file {name!r}")
         store = self.archive.store
         if not store.exists(name):

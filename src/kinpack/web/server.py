@@ -8,18 +8,26 @@ import io
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.requests import ClientDisconnect
 
+from kinpack.archive.segments.image_entry import ImageEntry
+from kinpack.column_types import json_value
 from kinpack.errors import ImageError, KinpackError, NotFoundError, counted
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.search.distances.distance import SearchError
+from kinpack.search.hit import Hit
 from kinpack.search.query import Query
+from kinpack.web import iiif
+from kinpack.web.conditions import filter_of
 from kinpack.web.guard import App, Guard
+from kinpack.web.images import ASKED_AGAIN, LASTING, StoredImages, tag_of
 from kinpack.web.page_files import page_files
 from kinpack.web.served import Made, NoSuchRangeError, Served
+from kinpack.web.views import View
 
 MOST_SENT = 20 << 20
 """Bytes of a picture, or a query, that somebody sends."""
@@ -35,11 +43,17 @@ _TYPES = {
 }
 _MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 
+_PICTURES = ("image/png", "image/jpeg", "image/webp", "image/avif")
+
 Result = TypeVar("Result")
 
 
 def make_app(
-    archives: Mapping[str, Served], *, hosts: Collection[str] | None, token: str | None = None
+    archives: Mapping[str, Served],
+    *,
+    hosts: Collection[str] | None,
+    token: str | None = None,
+    views: Collection[View] = (),
 ) -> App:
     """Make the application that answers requests.
 
@@ -47,6 +61,7 @@ def make_app(
         archives: what is served, by the names that addresses have.
         hosts: names that the server is reached by; ``None`` for any.
         token: what requests must carry; ``None`` for none.
+        views: what pages show beside the grid, computed at the first need.
     """
     app = FastAPI(title="kinpack", docs_url=None, redoc_url=None)
     working = asyncio.Semaphore(_WORKERS)
@@ -71,6 +86,8 @@ def make_app(
                         raise HTTPException(413, f"send {MOST_SENT:,} bytes at most")
         except TimeoutError:
             raise HTTPException(408, "what was to be sent did not come in time") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "what was to be sent broke off") from None
         return bytes(body)
 
     @app.exception_handler(KinpackError)
@@ -114,19 +131,42 @@ def make_app(
             raise HTTPException(400, f"w goes up to {_LONGEST_SIDE} pixels")
         packet = one.packet(id) if one.is_near else await away(one.packet, id)
         checksum = f"{packet.checksum():08x}"
-        tag = f'"{checksum}-{packet.kind}-{format or ""}-{w}"'
-        lasting = "max-age=31536000, immutable" if v == checksum else "no-cache"
-        headers = {"ETag": tag, "Cache-Control": lasting, "Accept-Ranges": "none"}
+        tag = tag_of(packet, format or "", w)
+        headers = {"ETag": tag, "Cache-Control": LASTING if v == checksum else ASKED_AGAIN}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
         if format is None and not w:
-            file = one.whole(packet)
-            if file is None:  # it is drawn
-                file = await away(one.archive.file, id)
+            file = await away(one.file, id, packet)
             return Response(file.data, media_type=file.media_type, headers=headers)
         form: Made = format or "webp"
-        data = await away(one.made, id, form, w)
+        data = await away(one.made, id, packet, form, w)
         return Response(data, media_type=_MEDIA[form], headers=headers)
+
+    @app.get("/{name}/iiif/{id:path}/info.json", tags=["IIIF"])
+    async def iiif_info(name: str, id: str, request: Request) -> Response:  # noqa: A002
+        """An image as the IIIF Image API 3 describes it, level 0."""
+        entry = await entry_of(name, id)
+        body = json.dumps(iiif.info(entry, f"{request.base_url}{name}/iiif"))
+        return Response(body, media_type=iiif.MEDIA_TYPE, headers={"Cache-Control": ASKED_AGAIN})
+
+    @app.get("/{name}/iiif/{id:path}/full/{size}/0/default.{suffix}", tags=["IIIF"])
+    async def iiif_image(
+        name: str,
+        id: str,  # noqa: A002
+        size: str,
+        suffix: Literal["jpg", "png", "webp"],
+    ) -> Response:
+        """A whole image, of a size that its info.json lists."""
+        one, entry = served(name), await entry_of(name, id)
+        form: Made = "jpeg" if suffix == "jpg" else suffix
+        side = iiif.side_of(entry, size)
+        data = await away(lambda: one.made(id, one.packet(id), form, side))
+        return Response(data, media_type=_MEDIA[form], headers={"Cache-Control": ASKED_AGAIN})
+
+    async def entry_of(name: str, id: str) -> ImageEntry:  # noqa: A002
+        one = served(name)
+        one.refresh()
+        return await away(one.archive.entry, id)
 
     @app.get("/{name}/placeholder/{id:path}")
     async def placeholder(name: str, id: str, codes: str = "auto") -> Response:  # noqa: A002
@@ -142,22 +182,26 @@ def make_app(
         """The images that are alike to one, itself first."""
         return await found(served(name), {"like": id, "k": k, "codes": codes, "compare": 0})
 
-    @app.post("/{name}/search")
+    @app.post("/{name}/search", openapi_extra=_SEARCH)
     async def search(name: str, request: Request, k: int = 10, codes: str = "auto") -> Any:
         """Search by a picture, which is the body; or by a query, as JSON of its fields.
 
         A query is such as `{"words": "ship", "labels": ["beach"], "k": 20}` or `{"like": "a.jpg"}`.
+        Its `filters` are conditions that all must hold, each a column, one of `contains`, `=`,
+        `!=`, `<`, `<=`, `>`, `>=`, and a value: `[["year", ">=", 2019]]`.
         """
         one, body = served(name), await sent(request)
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return await found(one, {"like": _small(body), "k": k, "codes": codes})
         try:
             asked = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HTTPException(400, "the query is no JSON") from None
-        known = {field.name for field in fields(Query)}
+        known = {field.name for field in fields(Query)} - {"where"} | {"filters"}
         if not isinstance(asked, dict) or not set(asked) <= known:
             raise HTTPException(400, f"a query is an object of these: {', '.join(sorted(known))}")
+        if (filters := asked.pop("filters", None)) is not None:
+            asked["where"] = filter_of(filters, one.archive.snapshot.schema)
         return await found(one, asked)
 
     async def found(one: Served, asked: dict[str, Any]) -> Any:
@@ -167,7 +211,7 @@ def make_app(
             for example in given if isinstance(given, list) else [given]:
                 one.known(example)
         hits = await away(lambda: one.archive.search(Query(**_limited(asked))))
-        return JSONResponse({"hits": [asdict(hit) for hit in hits]})
+        return JSONResponse({"hits": [_hit(hit) for hit in hits]})
 
     @app.get("/{name}/stats")
     async def stats(name: str) -> Any:
@@ -196,13 +240,69 @@ def make_app(
 
     @app.get("/{name}/{file:path}", include_in_schema=False)
     async def page(name: str, file: str) -> Response:
-        found = page_files("files/", served(name).title).get(file or "index.html")
+        one, view = served(name), file.removesuffix(".json")
+        if file == f"{view}.json" and view in views:
+            one.refresh()
+            data = await away(one.view, cast("View", view))
+            return Response(data, media_type="application/json")
+        found = page_files("files/", one.title, tuple(views)).get(file or "index.html")
         if found is None:
             raise HTTPException(404, "there is no such address")
         kind = _TYPES[(file or "index.html").rpartition(".")[2]]
         return Response(found, media_type=kind, headers={"Cache-Control": "no-cache"})
 
-    return Guard(app, hosts, token)
+    return Guard(StoredImages(app, archives), hosts, token)
+
+
+_EXAMPLES = {
+    "words": {"words": "sailing ship", "k": 20},
+    "like an image, held to columns": {
+        "like": "beach/0001.jpg",
+        "labels": ["beach"],
+        "filters": [["year", ">=", 2019], ["note", "contains", "sun"]],
+    },
+    "several examples": {"like": ["a.jpg", "b.jpg"], "unlike": "c.jpg", "distinct": True},
+}
+_SEARCH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+            },
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _PICTURES},
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "What was found, the nearest first.",
+            "content": {
+                "application/json": {
+                    "example": {
+                        "hits": [
+                            {
+                                "id": "beach/0001.jpg",
+                                "label": "beach",
+                                "distance": 0.0,
+                                "position": 17,
+                                "similarity": 1.0,
+                                "compared": False,
+                                "columns": {"year": 2021},
+                            }
+                        ]
+                    }
+                }
+            },
+        }
+    },
+}
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    """A hit as JSON values."""
+    columns = {name: json_value(value) for name, value in hit.columns.items()}
+    return {**asdict(hit), "columns": columns}
 
 
 def _limited(asked: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kinpack.errors import ArchiveError, MissingExtraError
 from kinpack.web.guard import LOOPBACK
 from kinpack.web.served import Served
 from kinpack.web.site import name_of
+from kinpack.web.views import check_views
 
 _EVERY = ("0.0.0.0", "::")  # noqa: S104 (what somebody may ask for, and then needs a token)
 _RESERVED = "openapi.json"
@@ -28,12 +29,14 @@ class ServeOptions:
         port: 0 for any that is free.
         names: other names that it is reached by, as that of a web server before it.
         token: what requests must carry; where others reach it and there is none, one is made.
+        views: what pages show beside the grid: ``map``, ``clusters``, ``duplicates``, ``cost``.
     """
 
     host: str = LOOPBACK[0]
     port: int = 8765
     names: tuple[str, ...] = ()
     token: str | None = None
+    views: tuple[str, ...] = ()
 
 
 def serve(
@@ -71,16 +74,9 @@ def serve(
             archive = stack.enter_context(Archive.open(place))
             name = _free_name(name_of(archive.where), served)
             served[name] = Served(archive, name)
-        app = make_app(served, hosts=None if options.host in _EVERY else hosts, token=token)
-        try:
-            family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-            listening = socket.create_server((options.host, options.port), family=family)
-        except OSError as error:
-            raise ArchiveError(
-                f"{options.host}:{options.port}: nothing can listen there ({error.strerror}); name "
-                "another --host or --port"
-            ) from error
-        stack.enter_context(listening)
+        allowed = None if options.host in _EVERY else hosts
+        app = make_app(served, hosts=allowed, token=token, views=check_views(options.views))
+        listening = stack.enter_context(listening_socket(options.host, options.port))
         shown = f"[{options.host}]" if ":" in options.host else options.host
         root = f"http://{shown}:{listening.getsockname()[1]}/"
         query = f"?token={token}" if token else ""
@@ -95,6 +91,30 @@ def serve(
             timeout_keep_alive=15,
         )
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Listen at an address of this machine.
+
+    Args:
+        host: the address.
+        port: 0 for any that is free.
+
+    Raises:
+        ArchiveError: the port is taken, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ArchiveError(
+            f"{host}:{port}: nothing can listen there ({error.strerror}); name another --host or "
+            "--port"
+        ) from error
+    # Connections inherit it: an answer is two writes, of which the second would wait for a sign of
+    # the first, some 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _free_name(wanted: str, taken: dict[str, Served]) -> str:

@@ -7,6 +7,16 @@ interface Waiting {
   readonly failed: (error: Error) => void;
 }
 
+/** What the worker refused; a word that is not known comes with such as are spelt like it. */
+export class Refused extends Error {
+  readonly suggestions: readonly string[];
+
+  constructor(message: string, suggestions: readonly string[]) {
+    super(message);
+    this.suggestions = suggestions;
+  }
+}
+
 /** Start the worker; what it draws goes to `drawn`. */
 export function startWorker(drawn: (one: Drawn) => void): Calls {
   const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -16,7 +26,7 @@ export function startWorker(drawn: (one: Drawn) => void): Calls {
     if ("drawn" in data) return drawn(data.drawn);
     const one = waiting.get(data.number);
     waiting.delete(data.number);
-    if ("fault" in data) one?.failed(new Error(data.fault));
+    if ("fault" in data) one?.failed(new Refused(data.fault, data.suggestions));
     else one?.done(data.value);
   };
   worker.onerror = () => {

@@ -1,17 +1,22 @@
 /** The page: the images of an archive, and what is found among them. */
 
-import type { Drawn, Facts, Found } from "./calls.ts";
-import { startWorker } from "./client.ts";
+import type { Condition } from "../../reader/src/index.ts";
+import type { Drawn, Facts, Sought } from "./calls.ts";
+import { Refused, startWorker } from "./client.ts";
+import { Conditions } from "./conditions.ts";
 import { Detail } from "./detail.ts";
 import { element } from "./elements.ts";
 import { Grid } from "./grid.ts";
 import type { Picture } from "./pictures.ts";
 import { Pictures } from "./pictures.ts";
+import type { View, ViewHost } from "./views/data.ts";
+import { loadView, tell, VIEWS } from "./views/views.ts";
 
 const SETTLED = 60; // milliseconds for which the same images are seen before they are fetched
-const FOUND = 100; // images that are listed as alike
+const FOUND = 100; // images that are listed as found
+const TYPED = 150; // milliseconds after the last letter
 
-const [text, label, codes] = [element("text", HTMLInputElement), element("label", HTMLSelectElement), element("codes", HTMLSelectElement)];
+const [text, words, label, codes] = [element("text", HTMLInputElement), element("words", HTMLInputElement), element("label", HTMLSelectElement), element("codes", HTMLSelectElement)];
 const [told, status, all] = [element("told", HTMLElement), element("status", HTMLElement), element("all", HTMLButtonElement)];
 
 const pictures = new Pictures();
@@ -20,19 +25,18 @@ let scores: ReadonlyMap<number, number> = new Map();
 let seen: readonly number[] = [];
 let also: readonly number[] = []; // what the open dialog shows
 let settling = 0;
-let facts: Facts = { count: 0, describers: [], labels: [] };
+let facts: Facts = { count: 0, revision: 0, describers: [], labels: [], columns: {} };
 let latest = 0; // number of the newest list that was asked for
+let sought: Sought | null = null;
+let viewed = ""; // name of the view that is shown; none for the grid
+const views = new Map<string, { root: HTMLElement; view: View | null }>();
+const conditions = new Conditions(element("conditions", HTMLElement), soon);
 
 const grid = new Grid(
   element("scroller", HTMLElement),
   element("grid", HTMLElement),
   {
-    seen(positions) {
-      if (positions.length === seen.length && positions.every((one, at) => one === seen[at])) return;
-      seen = positions;
-      clearTimeout(settling);
-      settling = setTimeout(fetchSeen, SETTLED) as unknown as number;
-    },
+    seen: (positions) => !viewed && see(positions),
     opened: (place) => void detail.open(grid.positions[place]!, place),
   },
   makeCell,
@@ -59,10 +63,18 @@ const detail = new Detail(worker, {
     if (place !== null) grid.focus(place);
   },
   kin(position, id) {
-    void listed(async () => worker.kin(position, FOUND, codes.value), `alike to ${id}`);
+    void seek({ by: "image", position, id });
   },
   told: complain,
 });
+
+/** These are seen now; what of them is not there is fetched as soon as they stay. */
+function see(positions: readonly number[]): void {
+  if (positions.length === seen.length && positions.every((one, at) => one === seen[at])) return;
+  seen = positions;
+  clearTimeout(settling);
+  settling = setTimeout(fetchSeen, SETTLED) as unknown as number;
+}
 
 function makeCell(button: HTMLButtonElement, position: number): void {
   fillCell(button, position);
@@ -106,10 +118,9 @@ function showPicture(button: HTMLElement, { url, fault }: Picture): void {
   button.prepend(shown);
 }
 
-/** The cells of a position, in the grid and in the dialog. */
+/** The cells of a position, wherever they are. */
 function* cellsOf(position: number): Generator<HTMLElement> {
-  yield* grid.buttons(position);
-  yield* document.querySelectorAll<HTMLElement>(`#alike [data-position="${position}"]`);
+  yield* document.querySelectorAll<HTMLElement>(`.cell[data-position="${position}"]`);
 }
 
 function fetchSeen(): void {
@@ -142,45 +153,74 @@ function drawn(one: Drawn): void {
 function say(line: string, isBad = false): void {
   status.textContent = line;
   told.classList.toggle("bad", isBad);
+  element("suggestions", HTMLElement).replaceChildren();
 }
 
 function complain(error: unknown): void {
   say(error instanceof Error ? error.message : String(error), true);
+  if (!(error instanceof Refused)) return;
+  element("suggestions", HTMLElement).replaceChildren(
+    ...error.suggestions.map((one) => {
+      const button = document.createElement("button");
+      [button.type, button.textContent] = ["button", one];
+      button.addEventListener("click", () => void seek({ by: "words", words: one }));
+      return button;
+    }),
+  );
 }
 
 const counted = (count: number): string => `${count.toLocaleString("en")} image${count === 1 ? "" : "s"}`;
 
-/** List what the fields ask for. */
-async function filter(): Promise<void> {
-  const number = ++latest;
+/** What the fields ask for. */
+function asked(): Condition[] {
+  const own: Condition[] = [];
+  if (text.value) own.push({ column: "id", operator: "contains", value: text.value });
+  if (label.value) own.push({ column: "label", operator: "=", value: label.value.slice(1) });
+  return [...own, ...conditions.value];
+}
+
+function toldOf(one: Sought): string {
+  if (one.by === "image") return `alike to ${one.id}`;
+  return one.by === "words" ? `that may show: ${one.words}, the surest first` : `like ${one.file.name}, the nearest first`;
+}
+
+/** List what the fields ask for, and of that what is like what is sought. */
+async function list(): Promise<void> {
+  const [number, held] = [++latest, asked()];
+  all.hidden = !held.length && !sought && !conditions.count;
+  if (sought) say("Searching…");
   try {
-    const positions = await worker.list({ text: text.value, label: label.value ? label.value.slice(1) : null });
+    const { positions, similarities } = await worker.list({ conditions: held, sought, k: FOUND, codes: codes.value });
     if (number !== latest) return;
-    scores = new Map();
-    grid.show(positions);
-    const isAll = positions.length === facts.count;
-    say(isAll ? counted(facts.count) : `${counted(positions.length)} of ${facts.count.toLocaleString("en")}`);
-    all.hidden = isAll;
+    scores = new Map(similarities ? Array.from(positions, (position, at) => [position, similarities[at]!]) : []);
+    const total = facts.count.toLocaleString("en");
+    const among = held.length ? (sought ? " among those that pass the filter" : ` of ${total}`) : "";
+    show(positions, `${counted(positions.length)}${sought ? ` ${toldOf(sought)}` : ""}${among}`);
   } catch (error) {
-    complain(error);
+    if (number === latest) complain(error);
   }
 }
 
-/** List what a search finds. */
-async function listed(search: () => Promise<Found[]>, what: string): Promise<void> {
-  const number = ++latest;
-  say("Searching…");
-  try {
-    const found = await search();
-    if (number !== latest) return;
-    scores = new Map(found.map(({ position, similarity }) => [position, similarity]));
-    grid.show(Int32Array.from(found, ({ position }) => position));
-    say(`${counted(found.length)} ${what}`);
-    all.hidden = false;
-    grid.focus(0);
-  } catch (error) {
-    complain(error);
-  }
+function show(positions: Int32Array, line: string): void {
+  grid.show(positions);
+  for (const { view } of views.values()) view?.listed(positions);
+  say(line);
+}
+
+let typing = 0;
+/** The same once nobody types for a moment. */
+function soon(): void {
+  clearTimeout(typing);
+  typing = setTimeout(() => void list(), TYPED) as unknown as number;
+}
+
+/** List what is like something; it is seen in the grid. */
+async function seek(what: Sought | null): Promise<void> {
+  sought = what;
+  words.value = what?.by === "words" ? what.words : "";
+  if (what) showView("");
+  await list();
+  if (what && grid.positions.length) grid.focus(0);
 }
 
 function choices(select: HTMLSelectElement, options: readonly (readonly [value: string, shown: string])[]): void {
@@ -195,15 +235,19 @@ async function open(source: string | File, name: string): Promise<void> {
     return complain(error);
   }
   pictures.clear();
-  [seen, also, text.value] = [[], [], ""];
+  [seen, also, sought, text.value, words.value] = [[], [], null, "", ""];
+  conditions.open(facts.columns);
+  showView("");
+  listViews(typeof source === "string" ? meta("views").split(" ").filter((one) => Object.hasOwn(VIEWS, one)) : []);
   element("title", HTMLElement).textContent = document.title = name;
   choices(codes, facts.describers.map((one) => [one, one]));
   element("by-codes", HTMLElement).hidden = facts.describers.length < 2;
   // A value begins with a mark, so that an empty label is not taken for none.
   choices(label, [["", "all"], ...facts.labels.map(([one, count]) => [`=${one}`, `${one} (${count.toLocaleString("en")})`] as const)]);
   element("by-label", HTMLElement).hidden = !facts.labels.length;
-  await filter();
+  await list();
   await follow();
+  element("by-words", HTMLElement).hidden = !(await worker.knowsWords().catch(() => false));
 }
 
 /** Open the image that the address names. */
@@ -217,19 +261,92 @@ async function follow(): Promise<void> {
   }
 }
 
-let typing = 0;
-text.addEventListener("input", () => {
-  clearTimeout(typing);
-  typing = setTimeout(() => void filter(), 150) as unknown as number;
+/** Offer the views that there are data of. */
+function listViews(names: readonly string[]): void {
+  for (const { root } of views.values()) root.remove();
+  views.clear();
+  const bar = element("views", HTMLElement);
+  bar.hidden = !names.length;
+  bar.replaceChildren(
+    ...["", ...names].map((name) => {
+      const button = document.createElement("button");
+      [button.type, button.textContent] = ["button", name ? VIEWS[name]! : "Grid"];
+      button.dataset["view"] = name;
+      button.ariaPressed = String(name === viewed);
+      button.addEventListener("click", () => showView(name));
+      return button;
+    }),
+  );
+}
+
+const viewHost: ViewHost = {
+  cell: fillCell,
+  see: (positions) => viewed && see(positions),
+  opened: (position) => void detail.open(position, null),
+  list(positions, line) {
+    showView("");
+    scores = new Map();
+    [latest, all.hidden] = [latest + 1, false];
+    show(positions, `${counted(positions.length)} ${line}`);
+    grid.focus(0);
+  },
+};
+
+/** Show the grid, or a view by its name. */
+function showView(name: string): void {
+  views.get(viewed)?.view?.shown(false);
+  viewed = name;
+  for (const button of document.querySelectorAll<HTMLElement>("#views button")) {
+    button.ariaPressed = String(button.dataset["view"] === name);
+  }
+  element("scroller", HTMLElement).classList.toggle("behind", name !== "");
+  for (const [one, { root }] of views) root.hidden = one !== name;
+  if (!name) return;
+  const known = views.get(name);
+  if (known) return known.view?.shown(true);
+  const root = document.createElement("section");
+  [root.className, root.ariaLabel] = [`view ${name}`, VIEWS[name]!];
+  document.querySelector("main")!.append(root);
+  const made = { root, view: null as View | null };
+  views.set(name, made);
+  tell(root, "Loading…");
+  loadView(root, name, { revision: facts.revision, images: facts.count }, viewHost).then(
+    (view) => {
+      made.view = view;
+      view.listed(grid.positions);
+      if (viewed === name) view.shown(true);
+    },
+    (error: unknown) => {
+      tell(root, error instanceof Error ? error.message : String(error));
+      views.delete(name); // it is tried again when it is asked for again
+      root.remove();
+      showView("");
+      complain(error);
+    },
+  );
+}
+
+text.addEventListener("input", soon);
+label.addEventListener("change", () => void list());
+codes.addEventListener("change", () => void (sought && list()));
+element("add-condition", HTMLElement).addEventListener("click", () => {
+  conditions.add();
+  all.hidden = false;
 });
-label.addEventListener("change", () => void filter());
+words.addEventListener("focus", () => {
+  void worker.words().then((known) => {
+    element("vocabulary", HTMLElement).replaceChildren(...known.map((one) => new Option(one)));
+  }, complain);
+}, { once: true });
+words.addEventListener("change", () => void seek(words.value.trim() ? { by: "words", words: words.value.trim() } : null));
 element("tools", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
-  void filter();
+  if (document.activeElement !== words) void list();
 });
 all.addEventListener("click", () => {
   [text.value, label.value] = ["", ""];
-  void filter();
+  conditions.clear();
+  void seek(null);
 });
 element("size", HTMLInputElement).addEventListener("input", (event) => grid.resize(Number((event.target as HTMLInputElement).value)));
 
@@ -241,7 +358,7 @@ function taken(file: File | null | undefined): void {
   } else if (!codes.value) {
     complain(new Error("this archive has no codes to find pictures by; give it some with: kinpack embed"));
   } else {
-    void listed(async () => worker.like(file, FOUND, codes.value), `like ${file.name}, the nearest first`);
+    void seek({ by: "picture", file });
   }
 }
 

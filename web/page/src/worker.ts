@@ -1,9 +1,9 @@
 /** The worker: reads the archive, draws and searches, so that the page itself never waits. */
 
-import { Archive, KinpackError } from "../../reader/src/index.ts";
-import type { Packet } from "../../reader/src/index.ts";
+import { Archive, KinpackError, UnknownWordError } from "../../reader/src/index.ts";
+import type { Hit, Mask, Packet } from "../../reader/src/index.ts";
 import { storedFile } from "../../reader/src/classic/stored_file.ts";
-import type { Answer, Calls, Drawn, Facts, Filter, Question } from "./calls.ts";
+import type { Answer, Asked, Calls, Drawn, Facts, Question } from "./calls.ts";
 import { drawPicture, filePixels } from "./drawing.ts";
 
 const LANES = 3; // reads under way at a time
@@ -13,31 +13,30 @@ const tell = (answer: Answer): void => (globalThis.postMessage as (message: Answ
 
 let archive: Archive;
 let ids: string[] = [];
-let labels: (string | null)[] = [];
 let wanted: number[] = [];
 let lanes = 0;
 
 const calls: Calls = {
   async open(source): Promise<Facts> {
     const opened = await Archive.open(source);
-    const [names, classes] = [new Array<string>(), new Array<string | null>()];
-    for await (const { id, label } of opened.entries()) {
-      names.push(id);
-      classes.push(label);
-    }
-    [archive, ids, labels, wanted] = [opened, names, classes, []];
+    const [names, labels] = [await opened.ids(), await opened.values("label")];
+    [archive, ids, wanted] = [opened, names, []];
     const counts = new Map<string, number>();
-    for (const one of labels) if (one !== null) counts.set(one, (counts.get(one) ?? 0) + 1);
-    return { count: ids.length, describers: archive.describers, labels: [...counts] };
+    for (const one of labels) if (one !== null) counts.set(one as string, (counts.get(one as string) ?? 0) + 1);
+    const { number: revision, describers, columns } = archive;
+    return { count: ids.length, revision, describers, labels: [...counts], columns };
   },
-  async list({ text, label }: Filter) {
-    const part = text.toLowerCase();
-    const found: number[] = [];
-    ids.forEach((id, position) => {
-      const fits = (label === null || labels[position] === label) && (!part || id.toLowerCase().includes(part));
-      if (fits) found.push(position);
-    });
-    return Int32Array.from(found);
+  async list({ conditions, sought, k, codes }) {
+    const mask = conditions.length ? await archive.passing(conditions) : null;
+    if (!sought) {
+      const positions = Int32Array.from(ids.keys());
+      return { positions: mask ? positions.filter((at) => mask[at]) : positions, similarities: null };
+    }
+    const found = await find(sought, k, codes, mask);
+    return {
+      positions: Int32Array.from(found, ({ position }) => position),
+      similarities: Float64Array.from(found, ({ similarity }) => similarity),
+    };
   },
   entries: (positions) => archive.entriesAt(positions),
   position: (id) => archive.position(id),
@@ -55,12 +54,8 @@ const calls: Calls = {
   async kin(position, k, codes) {
     return archive.search(ids[position]!, k, codes);
   },
-  async like(file, k, codes) {
-    const picture = await filePixels(file.type, new Uint8Array(await file.arrayBuffer())).catch((error: unknown) => {
-      throw new Error(`${file.name}: this browser reads no picture from it (${String(error)}); take a PNG or a JPEG`);
-    });
-    return archive.searchPicture(picture, k, codes);
-  },
+  knowsWords: async () => (await archive.knowsWords()) !== null,
+  words: async () => (await archive.words()).flat(),
   async want(positions) {
     wanted = [...positions];
     while (lanes < LANES && wanted.length) {
@@ -70,6 +65,16 @@ const calls: Calls = {
     }
   },
 };
+
+async function find(sought: NonNullable<Asked["sought"]>, k: number, codes: string, mask: Mask): Promise<Hit[]> {
+  if (sought.by === "image") return archive.search(ids[sought.position]!, k, codes, mask);
+  if (sought.by === "words") return archive.searchWords(sought.words, k, undefined, mask);
+  const { file } = sought;
+  const picture = await filePixels(file.type, new Uint8Array(await file.arrayBuffer())).catch((error: unknown) => {
+    throw new Error(`${file.name}: this browser reads no picture from it (${String(error)}); take a PNG or a JPEG`);
+  });
+  return archive.searchPicture(picture, k, codes, mask);
+}
 
 /** Draw what is wanted, run by run, until nothing is. */
 async function drawWanted(): Promise<void> {
@@ -124,6 +129,7 @@ globalThis.onmessage = async ({ data: { number, call, given } }: MessageEvent<Qu
     const value = await (calls[call] as (...given: readonly unknown[]) => Promise<unknown>)(...given);
     tell({ number, value });
   } catch (error) {
-    tell({ number, fault: error instanceof Error ? error.message : String(error) });
+    const suggestions = error instanceof UnknownWordError ? error.suggestions : [];
+    tell({ number, fault: error instanceof Error ? error.message : String(error), suggestions });
   }
 };

@@ -13,12 +13,18 @@ import type { NamedFile } from "./manifests/record.ts";
 import type { Revision } from "./manifests/revision.ts";
 import { readRevision, revisionNumbers } from "./manifests/revision.ts";
 import { livingRows } from "./manifests/segment_entry.ts";
+import { asciiText } from "./bytes/joining.ts";
 import { sha256 } from "./bytes/sha256.ts";
 import { readBooks } from "./search/books.ts";
-import { codeOf, findKin, findNear, finerColumn, readColumn } from "./search/kin.ts";
-import type { Column, Found, Hit, Place, Poses } from "./search/kin.ts";
+import { codeOf, findByWord, findKin, findNear, finerColumn, readColumn } from "./search/kin.ts";
+import type { Column, Found, Hit, Mask, Place, Poses } from "./search/kin.ts";
 import { similarityOf, strangersApart } from "./search/likeness.ts";
 import { Placeholders } from "./search/placeholder.ts";
+import { passing } from "./search/conditions.ts";
+import type { Condition } from "./search/conditions.ts";
+import type { WordScan } from "./search/word_scan.ts";
+import type { AddedValue } from "./segments/added_values.ts";
+import type { AddedType } from "./segments/column_table.ts";
 import type { Packet } from "./segments/packet.ts";
 import { Segment } from "./segments/segment.ts";
 import type { ImageEntry } from "./segments/segment.ts";
@@ -27,6 +33,12 @@ import { HttpFile } from "./stores/http_file.ts";
 import { HttpFolder } from "./stores/http_folder.ts";
 import { SealedStore } from "./stores/sealed_store.ts";
 import type { Store } from "./stores/store.ts";
+
+const OWN_TYPES: Readonly<Record<string, AddedType>> = {
+  id: "string", label: "string", width: "int64", height: "int64", channels: "int64", kind: "string", quality: "int64",
+  length: "int64",
+};
+const HEAD_BYTES = 1 << 14; // of a describer file: they tell what is in it
 
 /** A revision of an archive; what it reads it keeps, but for payloads. */
 export class Archive {
@@ -37,6 +49,8 @@ export class Archive {
   #read: Promise<Codec> | null = null;
   readonly #placeholders = new Map<string, Promise<Placeholders>>();
   readonly #columns = new Map<string, Promise<Column>>();
+  readonly #describers = new Map<string, Promise<Container>>();
+  readonly #scans = new Map<string, Promise<WordScan | null>>();
 
   private constructor(store: Store, revision: Revision) {
     this.#store = store;
@@ -109,6 +123,39 @@ export class Archive {
   /** Give the ids of all images, in the order of adding. */
   async ids(): Promise<string[]> {
     return [...(await this.#all()).positions.keys()];
+  }
+
+  /**
+   * Give what is known of all images in one column, in the order of adding; null where one has no value.
+   *
+   * @param column `id`, `label`, `width`, `height`, `channels`, `kind`, `quality`, `length`, or one that users added.
+   * @throws NotFoundError there is no such column.
+   */
+  async values(column: string): Promise<AddedValue[]> {
+    if (!Object.hasOwn(OWN_TYPES, column) && !this.#revision.whole.columns.has(column)) {
+      const there = [...Object.keys(OWN_TYPES), ...this.#revision.whole.columns.keys()].join(", ");
+      throw new NotFoundError(`${this.where}: there is no column ${JSON.stringify(column)}; there are ${there}`);
+    }
+    const { places } = await this.#all();
+    const found = new Map<Segment, readonly AddedValue[] | Float64Array | null>();
+    for (const segment of this.#segments) found.set(segment, await segment.values(column));
+    return places.map(({ segment, row }) => found.get(segment)?.[row] ?? null);
+  }
+
+  /**
+   * Tell which images pass all of some conditions: by position, 1 for those that do.
+   *
+   * @throws NotFoundError there is no such column, or a condition is none for it.
+   */
+  async passing(conditions: readonly Condition[]): Promise<Uint8Array> {
+    const { places } = await this.#all();
+    const mask = new Uint8Array(places.length).fill(1);
+    for (const condition of conditions) {
+      const values = await this.values(condition.column);
+      const type = Object.hasOwn(OWN_TYPES, condition.column) ? OWN_TYPES[condition.column]! : this.#revision.whole.columns.get(condition.column)!;
+      passing(values, type, condition).forEach((passes, position) => (mask[position]! &= passes));
+    }
+    return mask;
   }
 
   /**
@@ -222,16 +269,17 @@ export class Archive {
    *
    * @param k how many.
    * @param codes name of the column; by default the one that is usually searched.
+   * @param mask which images may be found: by position, 1 for those that may; by default all.
    * @throws NotFoundError the id, or its code, is not there, or no such column.
    * @throws ArchiveError a file is missing or damaged.
    */
-  async search(id: string, k = 10, codes?: string): Promise<Hit[]> {
+  async search(id: string, k = 10, codes?: string, mask: Mask = null): Promise<Hit[]> {
     const name = this.#columnName(codes);
     const position = await this.position(id);
     const finer = this.#finer(name);
     const column = await this.#column(name);
     const longer = finer === null ? null : await this.#column(finer);
-    return this.#hits(findKin(position, k, column, longer), column);
+    return this.#hits(findKin(position, k, column, longer, mask), column);
   }
 
   /**
@@ -293,7 +341,13 @@ export class Archive {
     return Placeholders.read(container, await readBooks(container, false));
   }
 
-  async #describer(name: string): Promise<Container> {
+  #describer(name: string): Promise<Container> {
+    const known = this.#describers.get(name) ?? this.#readDescriber(name);
+    this.#describers.set(name, known);
+    return known;
+  }
+
+  async #readDescriber(name: string): Promise<Container> {
     const described = this.#revision.whole.describers.find((one) => one.name === name)!;
     const file = `describers/${described.sha256}.kine`;
     return Container.read(await this.#named(file, described), `${this.where}/${file}`, "describer");
@@ -312,10 +366,11 @@ export class Archive {
    * @param picture its pixels.
    * @param k how many.
    * @param codes name of the column; by default the one that is usually searched.
+   * @param mask which images may be found: by position, 1 for those that may; by default all.
    * @throws NotFoundError there is no such column, or its describer describes no pictures.
    * @throws ArchiveError a file is missing or damaged.
    */
-  async searchPicture(picture: Picture, k = 10, codes?: string): Promise<Hit[]> {
+  async searchPicture(picture: Picture, k = 10, codes?: string, mask: Mask = null): Promise<Hit[]> {
     const name = this.#columnName(codes);
     const { PictureDescriber } = await import("./describing/picture_describer.ts");
     const tables = async (one: string): Promise<Poses> =>
@@ -323,7 +378,7 @@ export class Archive {
     const [column, longer] = [await this.#column(name), this.#finer(name)];
     const poses = longer === null ? [] : await tables(longer);
     const finer = longer === null ? null : { column: await this.#column(longer), poses: () => poses };
-    return this.#hits(findNear(await tables(name), k, column, finer).slice(0, k), column);
+    return this.#hits(findNear(await tables(name), k, column, finer, mask).slice(0, k), column);
   }
 
   /**
@@ -335,6 +390,86 @@ export class Archive {
   async codeOf(picture: Picture, codes?: string): Promise<Uint8Array> {
     const { PictureDescriber } = await import("./describing/picture_describer.ts");
     return (await PictureDescriber.read(await this.#describer(this.#columnName(codes)))).code(picture);
+  }
+
+  /**
+   * Give the name of the first column of codes whose describer states that it knows words; null without any.
+   *
+   * The beginnings of describer files are read, and not checked.
+   */
+  async knowsWords(): Promise<string | null> {
+    for (const { name, sha256: sum, bytes } of this.#revision.whole.describers) {
+      const head = await this.#store.read(`describers/${sum}.kine`, 0, Math.min(bytes, HEAD_BYTES));
+      if (/"name"\s*:\s*"words"/.test(asciiText(head))) return name;
+    }
+    return null;
+  }
+
+  /**
+   * Give the words that a describer knows: of each meaning its names.
+   *
+   * @param codes name of the column; by default the first whose describer knows words.
+   * @throws NotFoundError there is no such column, or its describer knows no words.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async words(codes?: string): Promise<(readonly string[])[]> {
+    const [, { vocabulary }] = await this.#wordy(codes);
+    return vocabulary.words.map(({ names }) => names);
+  }
+
+  /**
+   * Find the images that show best what a word stands for, in the order of `Archive.search` in Python.
+   *
+   * @param word such as `sailing ship`.
+   * @param k how many.
+   * @param codes name of the column; by default the first whose describer knows words.
+   * @param mask which images may be found: by position, 1 for those that may; by default all.
+   * @throws UnknownWordError it is not known; the error has words that are spelt like it.
+   * @throws NotFoundError there is no such column, or its describer knows no words.
+   * @throws ArchiveError a file is missing or damaged.
+   */
+  async searchWords(word: string, k = 10, codes?: string, mask: Mask = null): Promise<Hit[]> {
+    const [name, scan] = await this.#wordy(codes);
+    const meaning = scan.vocabulary.word(word);
+    const column = await this.#column(name);
+    const finerName = this.#finer(name);
+    const finerScan = finerName === null ? null : await this.#scan(finerName);
+    const finer = finerScan && {
+      column: await this.#column(finerName!),
+      near: (codes: Uint8Array) => finerScan.distances(codes, finerScan.vocabulary.word(word)),
+    };
+    const found = findByWord(k, column, (some, count) => scan.nearest(some, meaning, count), finer, mask).slice(0, k);
+    const entries = await this.entriesAt(found.map(([position]) => position));
+    return found.map(([position, distance], at) => {
+      const { id, label } = entries[at]!;
+      return { id, label, position, distance: Math.fround(distance), similarity: Math.exp(-distance) };
+    });
+  }
+
+  /** A column whose describer knows words, and what scores these. */
+  async #wordy(codes: string | undefined): Promise<[name: string, scan: WordScan]> {
+    for (const name of codes === undefined ? this.describers : [this.#columnName(codes)]) {
+      const scan = await this.#scan(name);
+      if (scan) return [name, scan];
+    }
+    throw new NotFoundError(
+      `${this.where}: no codes of it know words; make a describer that does with: kinpack describer make lite0 ` +
+        "-o lite0.kine, and embed with it",
+    );
+  }
+
+  #scan(name: string): Promise<WordScan | null> {
+    const known = this.#scans.get(name) ?? this.#readScan(name);
+    this.#scans.set(name, known);
+    return known;
+  }
+
+  async #readScan(name: string): Promise<WordScan | null> {
+    const container = await this.#describer(name);
+    if (!container.hasBlob("words") && !container.has("class_vectors")) return null;
+    // What scores words is loaded at the first need.
+    const { WordScan } = await import("./search/word_scan.ts");
+    return WordScan.read(container);
   }
 
   #finer(name: string): string | null {

@@ -20,6 +20,18 @@ export class NotFoundError extends KinpackError {
   override name = "NotFoundError";
 }
 
+/** A word is none of those that a describer knows. */
+export class UnknownWordError extends NotFoundError {
+  override name = "UnknownWordError";
+  /** Words that it knows, and that are spelt like it. */
+  readonly suggestions: readonly string[];
+
+  constructor(message: string, suggestions: readonly string[]) {
+    super(message);
+    this.suggestions = suggestions;
+  }
+}
+
 /** A file is not of the form that it should have; whoever knows its name says it. */
 export class Malformed extends Error {
   override name = "Malformed";

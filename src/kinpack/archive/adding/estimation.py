@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,14 +14,18 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ImageError, SourceError, counted
 from kinpack.limits import cores
-from kinpack.metrics import psnr
-from kinpack.pictures.images import Image, composite_on_white, load_image, to_pil
+from kinpack.pictures.file_sizes import (
+    FILE_FORMS,
+    FileForm,
+    as_file,
+    shown_psnr,
+    sizes_at_psnr,
+)
+from kinpack.pictures.images import Image, load_image
 from kinpack.sources.items import Item, Source
 
 QUALITIES = (40, 60, 80)
 """Settings that are tried."""
-RIVALS = ("jpeg", "webp", "avif")
-"""Formats of single files beside which they stand."""
 
 _MOST = 64  # pictures
 _SIDE = 384  # of a larger one this square in the middle is tried
@@ -114,7 +117,7 @@ def estimate(source: Source, codec: Codec, target: Target, *, seconds: float = 1
     tried, looked = len(parts), len(parts) + broken
     whole = len(source) / looked  # pictures for each that was looked at
     codec.encode(parts[:1], replace(target, quality=QUALITIES[0]))  # which loads its networks
-    paces = {form: _Form(form, parts[0]) for form in RIVALS}
+    paces = {form: _Form(form, parts[0]) for form in FILE_FORMS}
     settings = []
     for place, quality in enumerate(QUALITIES):
         left = (seconds - clock.spent) / (len(QUALITIES) - place)
@@ -123,8 +126,8 @@ def estimate(source: Source, codec: Codec, target: Target, *, seconds: float = 1
         drawn = [scales[i] * len(coded.packets[i].payload) for i in range(some)]
         n_bytes = sum(drawn) / some * tried * whole
         rivals: dict[str, int | None] = {}
-        for form in RIVALS:
-            count = min(some, paces[form].most(left / len(RIVALS) / 2))
+        for form in FILE_FORMS:
+            count = min(some, paces[form].most(left / len(FILE_FORMS) / 2))
             reached = float(np.mean(coded.psnr[:count]))
             sizes = paces[form].at_psnr(parts[:count], reached)
             ratio = None if sizes is None else np.dot(sizes, scales[:count]) / sum(drawn[:count])
@@ -181,16 +184,18 @@ def _coded(parts: Sequence[Image], codec: Codec, target: Target, seconds: float)
         batch = _BATCH if clock.spent < seconds / 4 else batch
     spent = monotonic() - begun
     pictures = codec.decode(packets, threads=target.threads)
-    return _Coded(packets, [_psnr(*pair) for pair in zip(parts, pictures, strict=False)], spent)
+    return _Coded(
+        packets, [shown_psnr(*pair) for pair in zip(parts, pictures, strict=False)], spent
+    )
 
 
 class _Form:
     """A format of single files, and how long one takes, found out with an image."""
 
-    def __init__(self, name: str, image: Image) -> None:
-        self._name, self._lowest = name, 1
+    def __init__(self, form: FileForm, image: Image) -> None:
+        self._form, self._lowest = form, 1
         clock = _Clock()
-        load_image(_file(image, name, 60))
+        load_image(as_file(image, form, 60))
         self._seconds = clock.spent
 
     def most(self, seconds: float) -> int:
@@ -203,30 +208,9 @@ class _Form:
         Returns:
             Of each image; ``None`` if no quality reaches it.
         """
-        low, high, best = self._lowest, 100, None
-        while low <= high:
-            quality = (low + high) // 2
-            files = [_file(image, self._name, quality) for image in parts]
-            drawn = map(load_image, files)
-            reached = [_psnr(*pair) for pair in zip(parts, drawn, strict=True)]
-            if np.mean(reached) >= least:
-                best, high = [len(file) for file in files], quality - 1
-            else:
-                low = quality + 1
-        self._lowest = max(1, min(low, 100) - 10)  # fewer images may have told another one
-        return best
-
-
-def _file(image: Image, form: str, quality: int) -> bytes:
-    """An image as a file of a format; what JPEG cannot hold is laid on white."""
-    buffer = io.BytesIO()
-    picture = to_pil(composite_on_white(image) if image.shape[2] == 4 else image)
-    picture.save(buffer, form, quality=quality)
-    return buffer.getvalue()
-
-
-def _psnr(image: Image, picture: Image) -> float:
-    return psnr(composite_on_white(image), composite_on_white(picture))
+        sizes, quality = sizes_at_psnr(parts, self._form, least, lowest=self._lowest)
+        self._lowest = max(1, quality - 10)  # fewer images may have told another one
+        return sizes
 
 
 def _middle(image: Image) -> Image:

@@ -37,6 +37,8 @@ export interface Column {
 
 /** Hits that longer codes order anew, where there are some. */
 const ORDERED_ANEW = 100;
+/** How many times as many as are asked for are ordered anew of those found by words. */
+const WORDS_ANEW = 5;
 
 /** Give the name of the column whose codes order anew what is nearest by another one. */
 export function finerColumn(name: string): string {
@@ -72,6 +74,9 @@ export async function readColumn(
   return { name, books, positions: Int32Array.from(positions), indices };
 }
 
+/** Which images may be found: by position, 1 for those that may; null for all. */
+export type Mask = Uint8Array | null;
+
 /** Positions and distances, nearest first. */
 export type Found = readonly (readonly [position: number, distance: number])[];
 
@@ -81,11 +86,13 @@ export type Found = readonly (readonly [position: number, distance: number])[];
  * @param position of the one.
  * @param k how many, itself among them.
  * @param finer the longer codes that order the first anew; null without any.
+ * @param mask which may be found.
  * @throws NotFoundError the image has no such code.
  */
-export function findKin(position: number, k: number, column: Column, finer: Column | null): Found {
+export function findKin(position: number, k: number, column: Column, finer: Column | null, mask: Mask): Found {
   const poses = (one: Column): Poses => [tableOfCode(one.books, codeOf(position, one))];
-  const found = findNear(poses(column), k, column, finer && { column: finer, poses: () => poses(finer) });
+  const found = findNear(poses(column), k, column, finer && { column: finer, poses: () => poses(finer) }, mask);
+  if (mask && !mask[position]) return found.slice(0, k);
   const own = found.length ? ([position, found[0]![1]] as const) : null;
   const others = found.filter(([one]) => one !== position);
   return (own ? [own, ...others] : others).slice(0, Math.min(k, found.length));
@@ -105,29 +112,61 @@ export interface Finer {
  *
  * @param k how many.
  * @param finer the longer codes; null without any. More than k may be found then.
+ * @param mask which may be found.
  */
-export function findNear(poses: Poses, k: number, column: Column, finer: Finer | null): Found {
+export function findNear(poses: Poses, k: number, column: Column, finer: Finer | null, mask: Mask): Found {
   const distances = distancesOf(poses, column.indices);
+  const some = Array.from(distances.keys());
+  const passing = mask ? some.filter((at) => mask[column.positions[at]!]) : some;
   // Positions rise, and sorting is stable: equal distances stay in the order of the archive.
-  const order = Array.from(distances.keys()).sort((a, b) => distances[a]! - distances[b]!);
+  const order = passing.sort((a, b) => distances[a]! - distances[b]!);
   const found = order
     .slice(0, finer ? Math.max(k, ORDERED_ANEW) : k)
     .map((at) => [column.positions[at]!, distances[at]!] as const);
-  return finer ? orderedAnew(found, finer) : found;
+  if (!finer) return found;
+  const tables = finer.poses();
+  const first = orderedAnew(found.slice(0, ORDERED_ANEW), finer.column, (codes) => distancesOf(tables, codes));
+  return [...first, ...found.slice(ORDERED_ANEW)];
 }
 
-/** Order the first hits by longer codes; those that have none keep their places. */
-function orderedAnew(hits: Found, { column, poses }: Finer): Found {
+/**
+ * Find the images that show best what a word stands for.
+ *
+ * @param nearest gives the places of the nearest of some codes, and distances.
+ * @param finer the longer codes and what gives distances of them; null without any. More than k may be found then.
+ */
+export function findByWord(
+  k: number,
+  column: Column,
+  nearest: (indices: Uint8Array, count: number) => readonly (readonly [place: number, distance: number])[],
+  finer: { readonly column: Column; readonly near: Near } | null,
+  mask: Mask,
+): Found {
+  const { positions, indices, books: { M } } = column;
+  const passing = mask ? positions.filter((position) => mask[position]) : positions;
+  let some = indices;
+  if (mask) {
+    some = new Uint8Array(passing.length * M);
+    passing.forEach((position, at) => some.set(codeOf(position, column), at * M));
+  }
+  const found = nearest(some, finer ? Math.max(ORDERED_ANEW, WORDS_ANEW * k) : k).map(
+    ([place, distance]) => [passing[place]!, distance] as const,
+  );
+  return finer ? orderedAnew(found, finer.column, finer.near) : found;
+}
+
+type Near = (indices: Uint8Array) => ArrayLike<number>;
+
+/** Order hits by longer codes; those that have none keep their places. */
+function orderedAnew(hits: Found, column: Column, near: Near): Found {
   const { M } = column.books;
   const made = [...hits];
-  const rows = hits.slice(0, ORDERED_ANEW).map(([position]) => placeOf(position, column.positions));
+  const rows = hits.map(([position]) => placeOf(position, column.positions));
   const known = [...rows.keys()].filter((at) => rows[at]! >= 0);
-  const tables = poses();
-  const anew = known.map((at) => {
-    const row = rows[at]!;
-    const [distance] = distancesOf(tables, column.indices.subarray(row * M, (row + 1) * M));
-    return [hits[at]![0], distance!] as const;
-  });
+  const codes = new Uint8Array(known.length * M);
+  known.forEach((at, i) => codes.set(column.indices.subarray(rows[at]! * M, (rows[at]! + 1) * M), i * M));
+  const distances = near(codes);
+  const anew = known.map((at, i) => [hits[at]![0], distances[i]!] as const);
   anew.sort((a, b) => a[1] - b[1]);
   known.forEach((at, i) => {
     made[at] = anew[i]!;

@@ -69,6 +69,27 @@ export class Segment {
   }
 
   /**
+   * Give what is known of all rows in one column, its own or one that users added; null where none has a value.
+   *
+   * @throws ArchiveError the file is missing, truncated or damaged.
+   */
+  async values(column: string): Promise<readonly AddedValue[] | Float64Array | null> {
+    const { ids, labels, starts, numbers, added } = await this.#read();
+    switch (column) {
+      case "id":
+        return ids;
+      case "label":
+        return labels;
+      case "length":
+        return starts.subarray(1).map((stop, row) => stop - starts[row]!);
+      case "kind":
+        return Array.from(numbers.kind, (kind) => kindOf(kind));
+      default:
+        return column in numbers ? numbers[column as keyof Index["numbers"]] : added.get(column) ?? null;
+    }
+  }
+
+  /**
    * Tell of one image.
    *
    * @throws ArchiveError the file is missing, truncated or damaged.

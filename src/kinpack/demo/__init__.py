@@ -1,0 +1,1 @@
+"""A demonstration that needs nothing but the package: pictures drawn, packed, found and shown."""
