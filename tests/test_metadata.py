@@ -351,7 +351,7 @@ def test_pack_and_add_keep_them(folder: Path) -> None:
         *("pack", folder, "-o", path, "--codec", "classic", "--describer", "none"),
         *("--columns", "file,hash", "--metadata", table),
     )
-    assert "1 rows are of no picture, as 'gone.png'" in done.stderr
+    assert "1 row is of no picture, as 'gone.png'" in done.stderr
     rows = {row["id"]: row for row in ask("ls", path)}
     assert rows["beach/00.png"]["stars"] == 3
     assert rows["03.png"]["path"] == "03.png"
