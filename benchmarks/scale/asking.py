@@ -45,7 +45,7 @@ QUERIES, BATCH = 100, 100
 ROUNDS = 7
 FILTERED = 100
 """One row in so many passes the filter."""
-COLD = 9
+COLD = 3
 FORK = multiprocessing.get_context("fork")
 
 Act = Callable[[NDArray[np.float32]], object]
@@ -117,7 +117,7 @@ def of_scans(path: Path, queries: NDArray[np.float32], seed: int) -> dict[str, A
 
         rows: dict[str, Any] = {}
         for k in (10, 1000):
-            acts = {
+            acts: dict[str, Act] = {
                 "fast scan": partial(rival, k),
                 "kinpack, faiss": ours("faiss", k),
                 "kinpack, numpy": ours("numpy", k),
