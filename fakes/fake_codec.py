@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class FakeSource:
 
     def __iter__(self) -> Iterator[Item]:
         for name, label, image in self.images:
-            yield Item(name, label, lambda name=name, image=image: _load(name, image))  # type: ignore[misc]
+            yield Item(name, label, partial(_load, name, image))
 
 
 def _load(name: str, image: Image | None) -> Image:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +27,7 @@ from kinpack.archive.revisions.manifest_chain import load_record, manifest_numbe
 from kinpack.archive.segments import segment_stream
 from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.describers.describing import packed_codes
+from kinpack.pictures.images import to_pil
 
 CODEC = FakeCodec()
 DESCRIBER = colour_describer()
@@ -48,11 +53,13 @@ class Outcomes:
         before: the state before it.
         after: the state after it.
         mark: what ``Act.mark`` gives after it.
+        between: the state after the first commit of an act that makes two, else that before it.
     """
 
     before: State
     after: State
     mark: object
+    between: State
 
 
 class BrokenPromiseError(Exception):
@@ -77,14 +84,18 @@ def content_of(source: FakeSource) -> Content:
     }
 
 
-def content(path: Path) -> Content:
+def content(path: Path, at: int | None = None) -> Content:
     """All images of an archive.
+
+    Args:
+        path: of the archive.
+        at: number of a revision, ``None`` for the newest.
 
     Raises:
         BrokenPromiseError: an id is there twice, or an image has not its code in every column.
         KinpackError: it cannot be opened, or an image is damaged.
     """
-    with Archive.open(path, codec=CODEC) as archive:
+    with Archive.open(path, at=at, codec=CODEC) as archive:
         found = {
             entry.id: (entry.label, repr(image.shape).encode() + image.tobytes())
             for entry, image in archive.images()
@@ -192,6 +203,8 @@ class Act:
         change: does it to the open archive ``a.kin``; done twice it does no more than once.
         makes: whether it makes ``target`` anew.
         purged: ids of which nothing is to be left.
+        resumes: whether the same act goes on with what an interrupted one has finished.
+        syncs: whether it makes two commits, and done again does what is left to be done.
     """
 
     name: str
@@ -199,12 +212,22 @@ class Act:
     change: Callable[[Archive], object]
     makes: bool = False
     purged: frozenset[str] = frozenset()
+    resumes: bool = False
+    syncs: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes the archive that others change."""
+        return self.makes and self.target == ARCHIVE
 
     def prepare(self, folder: Path) -> None:
         """Make what is there before, in an empty folder."""
-        if self.name == "create":
+        if self.creates:
             return
         with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
+            if self.syncs:
+                archive.sync(photos()[0])
+                return
             for source in _BEFORE:
                 archive.add(source)
             archive.remove(["set/00001"])
@@ -213,8 +236,10 @@ class Act:
 
     def run(self, folder: Path) -> None:
         """Do it, from opening the archive on."""
-        if self.name == "create":
-            with Archive.create(folder / ARCHIVE, CODEC, describer=DESCRIBER) as archive:
+        if self.creates:
+            with Archive.create(
+                folder / ARCHIVE, CODEC, describer=DESCRIBER, resume=self.resumes
+            ) as archive:
                 self.change(archive)
         else:
             with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
@@ -226,7 +251,7 @@ class Act:
             if is_there(folder / self.target):
                 _remove(folder / self.target)
             self.run(folder)
-        if self.name == "gc" or self.purged:
+        if self.name == "gc" or self.purged or self.syncs or (self.resumes and not self.makes):
             self.run(folder)
         with Archive.open(folder / ARCHIVE, codec=CODEC) as archive:
             archive.add(_NEXT, on_duplicate="replace")
@@ -246,7 +271,8 @@ class Act:
         self.prepare(folder)
         before = state(folder)
         self.run(folder)
-        outcomes = Outcomes(before, state(folder), self.mark(folder))
+        between = {ARCHIVE: content(folder / ARCHIVE, at=2)} if self.syncs else before
+        outcomes = Outcomes(before, state(folder), self.mark(folder), between)
         for name in (ARCHIVE, SEALED, COPY):
             _remove(folder / name)
         return outcomes
@@ -272,14 +298,16 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
     found = state(folder)
     new = found == outcomes.after and act.mark(folder) == outcomes.mark
     halfway = act.purged and found == outcomes.after  # deleted, and not yet purged
-    if not new and (acknowledged or (found != outcomes.before and not halfway)):
+    known = (outcomes.before, outcomes.between)
+    if not new and (acknowledged or (found not in known and not halfway)):
         what = {name: sorted(images) for name, images in found.items()}
         raise BrokenPromiseError(f"acknowledged: {acknowledged}; it holds {what}")
     if acknowledged:
         check_purged(folder / ARCHIVE, act.purged)
     act.follow(folder)
     check_purged(folder / ARCHIVE, act.purged)
-    wanted = dict(outcomes.after if act.makes or act.purged else found)
+    done = act.makes or act.purged or act.resumes or act.syncs
+    wanted = dict(outcomes.after if done else found)
     wanted[ARCHIVE] = {**wanted[ARCHIVE], **content_of(_NEXT)}
     if state(folder) != wanted:
         raise BrokenPromiseError("what the next writer adds to it is not all there")
@@ -289,6 +317,10 @@ def check(act: Act, folder: Path, outcomes: Outcomes, *, acknowledged: bool) -> 
 
 def _add(archive: Archive) -> None:
     archive.add(_ADDED, on_duplicate="replace", batch=3)
+
+
+def _add_resumed(archive: Archive) -> None:
+    archive.add(_ADDED, on_duplicate="replace", batch=3, resume=True)
 
 
 def _remove_images(archive: Archive) -> None:
@@ -304,6 +336,34 @@ def _rename(archive: Archive) -> None:
     archive.refresh()
     if "set/00005" in archive:  # its new name is there before as after
         archive.rename({"set/00000": "moved", "set/00005": "set/00000"}, label=("dog", "wolf"))
+
+
+def _sync(archive: Archive) -> None:
+    archive.sync(photos()[1], delete=True)
+
+
+@cache
+def photos() -> tuple[Path, Path]:
+    """A folder of pictures before changes and after them, outside of what is tried.
+
+    Of a and b one was changed; c and d exchanged their names, e was moved, f is gone, g has another
+    time, and h is new.
+    """
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(_remove, folder)
+    images = [image for _, _, image in pictures(10, first=20).images]
+    before, after = folder / "before", folder / "after"
+    for place, files in (
+        (before, {name: (at, 0) for at, name in enumerate("abcdefg")}),
+        (after, {"a": (0, 0), "b": (8, 1), "c": (3, 0), "d": (2, 0), "g": (6, 1), "h": (9, 0)}),
+    ):
+        moved = {"moved/e": (4, 0)} if place == after else {}
+        for name, (number, time) in {**files, **moved}.items():
+            path = place / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_pil(images[number]).save(path)
+            os.utime(path, ns=(0, (number + 100 * time) * 10**9))
+    return before, after
 
 
 def _embed(archive: Archive) -> None:
@@ -336,6 +396,14 @@ ACTS = {
     for act in (
         Act("create", ARCHIVE, lambda archive: archive.add(_BEFORE[0], batch=3), makes=True),
         Act("add", ARCHIVE, _add),
+        Act(
+            "create-resumed",
+            ARCHIVE,
+            lambda archive: archive.add(_ALL, batch=3, resume=True),
+            makes=True,
+            resumes=True,
+        ),
+        Act("add-resumed", ARCHIVE, _add_resumed, resumes=True),
         Act("rm", ARCHIVE, _remove_images),
         Act("compact", ARCHIVE, lambda archive: archive.compact()),
         Act(
@@ -351,6 +419,7 @@ ACTS = {
             purged=frozenset({"set/00001"}),
         ),
         Act("mv", ARCHIVE, _rename),
+        Act("sync", ARCHIVE, _sync, syncs=True),
         Act("embed", ARCHIVE, _embed),
         Act("describer-rm", ARCHIVE, _remove_codes),
         Act("gc", ARCHIVE, lambda archive: archive.gc(min_age=0)),

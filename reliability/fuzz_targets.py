@@ -96,7 +96,7 @@ class MemoryStore:
 
     create = rename = delete = writing = alone = ages = begin = refuse
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Nothing is ever begun."""
 
     def is_moved(self) -> bool:

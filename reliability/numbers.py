@@ -243,6 +243,7 @@ def _share(counts: list[int]) -> str:
 #: name -> what makes the table of its result file
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
+    "kills-sync": kills,
     "faults": faults,
     "power-cuts": power_cuts,
     "census": census,

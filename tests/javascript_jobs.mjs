@@ -4,6 +4,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
+// As in a page that may run no WebAssembly.
+if (process.env.WITHOUT_WASM) delete globalThis.WebAssembly;
 const { KinpackError, openArchive } = await import(pathToFileURL(`${process.argv[2]}/node.js`));
 
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");

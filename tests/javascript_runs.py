@@ -30,9 +30,12 @@ def why_not() -> str | None:
 needs_node = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
-def node(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def node(
+    *arguments: object, given: bytes = b"", wasm: bool = True
+) -> subprocess.CompletedProcess[bytes]:
     """Run Node in the reader's folder, without a proxy: tests' servers are on this machine."""
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    environment |= {} if wasm else {"WITHOUT_WASM": "1"}
     command = ["node", *map(str, arguments)]
     return subprocess.run(
         command, cwd=READER, input=given, capture_output=True, env=environment, check=False
@@ -49,10 +52,10 @@ def built() -> Path:
     return folder
 
 
-def run_jobs(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def run_jobs(jobs: list[dict[str, Any]], *, wasm: bool = True) -> list[dict[str, Any]]:
     """What the reader gives or refuses, job by job: ``way``, ``where``, ``at`` and options."""
     plain = [{key: str(v) if isinstance(v, Path) else v for key, v in job.items()} for job in jobs]
-    done = node(JOBS, built(), given=json.dumps(plain).encode())
+    done = node(JOBS, built(), given=json.dumps(plain).encode(), wasm=wasm)
     assert done.returncode == 0, done.stderr.decode()
     results: list[dict[str, Any]] = json.loads(done.stdout)
     assert len(results) == len(jobs)

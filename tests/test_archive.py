@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes.fake_codec import FakeCodec, FakeSource, pictures
-from kinpack.archive.adding.addition import AddReport
+from kinpack.archive.adding.gathering import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments import segment_stream as stream_module
 from kinpack.codec.packets.packet import Kind

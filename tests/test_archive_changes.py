@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes.fake_codec import FakeSource, pictures
-from kinpack.archive.adding.addition import AddReport
+from kinpack.archive.adding.gathering import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.verification import verify
 from kinpack.archive.segments import segment_stream as stream_module

@@ -177,9 +177,7 @@ def test_lost_images_are_looked_for_in_earlier_revisions(
     damage(path / whole.file, whole.index_offset - 1)
     report = mended(path)
     assert report.lost == []
-    assert [
-        note for note in report.notes if note.startswith("1 images that were lost are those of")
-    ]
+    assert [note for note in report.notes if note.startswith("1 image is back")]
     wanted = expected(pictures(4))
     del wanted["set/00001"]  # deleted, and never lost
     assert saved(path) == wanted

@@ -16,7 +16,7 @@ from scipy.interpolate import PchipInterpolator
 
 from benchmarks.measuring import data, machine
 from benchmarks.rates import measured_curves, rate_curves, rivals, sizes_plot
-from benchmarks.scale import adding_to_many
+from benchmarks.scale import adding_to_many, mixed_folder, syncing
 from benchmarks.speed import latency
 from kinpack.archive.archive import Archive
 from kinpack.codec.codec import Codec
@@ -276,3 +276,23 @@ def test_adding_to_many_measures_every_size(tmp_path: Path) -> None:
         assert 0 < row["least_s"] <= row["median_s"]
         with Archive.open(tmp_path / f"{row['images']}.kin") as archive:
             assert len(archive) == row["images"] + 3
+
+
+def test_a_mixed_folder_is_followed_without_a_surprise(tmp_path: Path) -> None:
+    found = mixed_folder.measure(tmp_path, 240)
+    assert found["told"] == []
+    assert found["surprises"] == 0
+    assert found["broken"] > 0
+    assert found["cut"] > 0
+    assert all(found["changes"].values())
+    assert found["compared"] == found["pictures"] - found["cut"]
+
+
+def test_syncing_finds_every_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncing, "IN_A_FOLDER", 20)
+    rows = {row["what"]: row for row in syncing.measure(tmp_path, 100)}
+    assert rows["unchanged, run 1"]["unchanged"] == 100
+    assert rows["a folder renamed"]["renamed"] == 20
+    assert rows["some changed"]["changed"] == 10
+    assert rows["some gone"]["gone"] == 10
+    assert rows["all with other times"]["touched"] == rows["unchanged again"]["unchanged"] == 90

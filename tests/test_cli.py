@@ -19,7 +19,7 @@ from kinpack.cli.reporting import Report, columns, one_line
 from tests.cli_runs import PROGRAM, ask, pack_six, pictures, run, without_progress
 
 COMMANDS = (
-    "pack", "add", "unpack", "get", "search", "info", "verify", "ls", "learn",
+    "pack", "add", "sync", "unpack", "get", "search", "info", "verify", "ls", "learn",
     "rm", "mv", "history", "compact", "gc", "copy", "merge", "seal", "unseal", "repair", "export",
     "cluster", "map", "gram",
 )  # fmt: skip

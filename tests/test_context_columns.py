@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kinpack.codec.codec import Codec
 from kinpack.codec.learned.latent_coder import ContextColumns
 from kinpack.networks.integer_layers import IntegerLayers, Reading
 from kinpack.networks.integer_network import IntegerNetwork
-from tests.integer_networks import STREAM, latents_in_steps, random_layer
+from tests.integer_networks import STREAM, random_layer
 
 IN, STOP, PLANES, HIDDEN, OUT = 7, 4, 3, 5, 6
 BIAS, SHIFT = np.zeros(HIDDEN, np.int32), np.zeros(HIDDEN, np.uint8)
@@ -93,25 +92,6 @@ def test_other_forms_are_left_alone() -> None:
         ),
     ):
         assert columns(other) is None
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9)])
-def test_the_shipped_predictions_are_those_of_convolutions(size: tuple[int, int]) -> None:
-    coder = latents_in_steps(Codec.load("default", threads=1).learned_coder())
-    rng, where, known = np.random.default_rng(3), np.ones(size, dtype=np.bool_), 0
-    y_hat = np.zeros((3, coder.latent.channels, *size), dtype=np.int64)
-    for (start, stop, _), network in zip(coder.latent.steps, coder.context, strict=True):
-        planes = rng.integers(
-            -255, 256, (3, network.layers.layers[0].weight.shape[1] - stop)
-        ).astype(np.float32)
-        made = ContextColumns.of(network, known=min(known, stop), stop=stop)
-        assert made is not None
-        x = np.concatenate([y_hat[:, :stop], np.zeros((3, planes.shape[1], *size))], 1)
-        x[:, stop:] = planes[:, :, None, None]
-        wanted = network(x.astype(np.float32))[:, :, where]
-        assert np.array_equal(made(y_hat, planes, where), wanted)
-        y_hat[:, start:stop] = rng.integers(-2000, 2000, (3, stop - start, *size))
-        known = max(known, stop)
 
 
 def test_the_graphs_of_products_are_onnx() -> None:

@@ -23,7 +23,7 @@ from kinpack.networks.integer_layers import IntegerLayer, IntegerLayers, Reading
 from kinpack.networks.integer_network import ByteNetwork, ExactNetwork, IntegerNetwork
 from tests import lattice_coders
 from tests.javascript_layers import archive_of, drawn
-from tests.javascript_runs import needs_node, run_jobs, value_of
+from tests.javascript_runs import READER, needs_node, node, run_jobs, value_of
 from tests.pictures import waves
 
 pytestmark = [needs_node, pytest.mark.slow]
@@ -49,9 +49,10 @@ def test_learned_images_of_the_default_codec(tmp_path: Path) -> None:
             archive.add(source, quality=quality, classic="never")
         assert {entry.kind for entry in archive.entries()} == {Kind.LEARNED}
         wanted = [archive.read(name) for name, *_ in images]
-    results = run_jobs([{"way": "layers", "where": path, "id": name} for name, *_ in images])
-    for result, image in zip(results, wanted, strict=True):
-        assert np.array_equal(drawn(value_of(result), image.shape), image)
+    jobs = [{"way": "layers", "where": path, "id": name} for name, *_ in images]
+    for wasm in (True, False):
+        for result, image in zip(run_jobs(jobs, wasm=wasm), wanted, strict=True):
+            assert np.array_equal(drawn(value_of(result), image.shape), image)
 
 
 @pytest.mark.parametrize("name", ["learned", "causal"])
@@ -170,8 +171,18 @@ def byte_synthesis(rng: np.random.Generator) -> ByteLayers:
     return ByteLayers(layers, block, 4)
 
 
-@pytest.mark.parametrize("sort", ["integer_networks", "byte_networks"])
-def test_codecs_with_a_lattice(sort: str, tmp_path: Path) -> None:
+def test_the_kernel_is_what_its_source_compiles_to(tmp_path: Path) -> None:
+    made = tmp_path / "products_wasm.ts"
+    done = node("kernel.mjs", made)
+    assert done.returncode == 0, done.stderr.decode()
+    assert made.read_text() == (READER / "src" / "networks" / made.name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("sort", "wasm"),
+    [("integer_networks", True), ("byte_networks", True), ("byte_networks", False)],
+)
+def test_codecs_with_a_lattice(sort: str, wasm: bool, tmp_path: Path) -> None:
     """Handmade ones, their networks random: of one latent, of long ones, of several tiles."""
     rng = np.random.default_rng(6)
     latents = lattice_coders.coder(2)
@@ -209,7 +220,7 @@ def test_codecs_with_a_lattice(sort: str, tmp_path: Path) -> None:
     codec = Container(header, {}, {**latents.to_arrays(), **arrays}).to_bytes()
     names = archive_of(tmp_path / "a.kin", packets, codec)
     jobs = [{"way": "layers", "where": tmp_path / "a.kin", "id": name} for name in names]
-    for packet, result in zip(packets, run_jobs(jobs), strict=True):
+    for packet, result in zip(packets, run_jobs(jobs, wasm=wasm), strict=True):
         (image,) = images.decode([packet])
         assert len(np.unique(image)) > 1
         assert np.array_equal(drawn(value_of(result), image.shape), image)

@@ -27,6 +27,8 @@ from kinpack.codec.classic.stored_file import whole_file
 from kinpack.codec.classic.webp import rebuild_lossless
 from kinpack.codec.packets.packet import Kind
 from kinpack.errors import ArchiveError, KinpackError
+from kinpack.pictures.images import to_pil
+from kinpack.sources.opening import open_source
 from tests.archive_checks import make, reopened
 from tests.javascript_runs import READER, built, needs_node, node, run_jobs, value_of
 from tests.range_server import RangeServer
@@ -146,6 +148,21 @@ def test_columns_that_users_added(tmp_path: Path) -> None:
     lines = node(built() / "command.js", "list", paths[1]).stdout.splitlines()
     with reopened(paths[1]) as archive:
         assert [json.loads(line) for line in lines] == [one.to_dict() for one in archive.entries()]
+
+
+def test_columns_that_an_index_file_alone_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.kin"
+    for number, (_, _, image) in enumerate(pictures(6).images):
+        file = tmp_path / "photos" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        to_pil(image).save(file)
+    make(path, open_source(tmp_path / "photos"))
+    with reopened(path) as archive:
+        assert len(archive.sync(tmp_path / "photos", unknown="keep").trusted) == 6
+        wanted = everything(archive, files=False)
+    (found,) = run_jobs([{"way": "everything", "where": path, "files": False}])
+    assert value_of(found) == wanted
+    assert all("sha256" in one for one in wanted["images"])
 
 
 @pytest.mark.parametrize(

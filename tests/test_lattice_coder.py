@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinpack.codec.learned.dense_layers import DenseLayers, read
+from kinpack.codec.learned.dense_layers import DenseLayers, DenseNetwork, read
 from kinpack.codec.learned.lattice import levels_of, order_of
 from kinpack.codec.learned.lattice_coder import LatticeCoder
 from kinpack.codec.learned.lattice_contexts import (
@@ -149,6 +149,18 @@ def _run(context: LevelContext, x: list[int]) -> list[int]:
             for total, bias, shift in zip(sums, layer.bias, layer.shift, strict=True)
         ]
     return x
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+def test_networks_give_the_same_in_onnxruntime(optimise: bool) -> None:
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(8)
+    made = layers(rng, 11, 6)
+    rows = rng.integers(-255, 256, size=(3, 40, 11)).astype(np.float32)
+    for threads in (None, 1, 2):
+        network = DenseNetwork(made, name="context0", threads=threads, optimise=optimise)
+        assert (network.rows(rows) == made(rows)).all()
+        assert network.rows(rows[:0]).shape == (0, 40, 6)
 
 
 def test_reading_rounds_and_clips() -> None:

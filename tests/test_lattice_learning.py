@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 from kinpack.codec.codec import Codec  # noqa: E402
 from kinpack.codec.learned.lattice import order_of  # noqa: E402
 from kinpack.codec.learned.lattice_contexts import Group  # noqa: E402
-from kinpack.learn.collection import read_collection  # noqa: E402
 from kinpack.learn.forms import network_of  # noqa: E402
 from kinpack.learn.freezing.lattice_codec import byte_synthesis_of, freeze_lattice  # noqa: E402
 from kinpack.learn.freezing.lattice_freeze import frozen_coder, latents_in_units  # noqa: E402
@@ -26,14 +25,12 @@ from kinpack.learn.lattice.model import LatticeModel  # noqa: E402
 from kinpack.learn.lattice.patch_files import PatchFiles, Share  # noqa: E402
 from kinpack.learn.lattice.run import averaged_model, begin_with, lattice_run  # noqa: E402
 from kinpack.learn.lattice.seen_error import squared_error, structure_error  # noqa: E402
-from kinpack.learn.learning import suited_start  # noqa: E402
 from kinpack.learn.models.config import NetworkConfig, TrainingConfig  # noqa: E402
 from kinpack.learn.models.model import quantiser_step  # noqa: E402
 from kinpack.learn.training.loop import TrainingRun  # noqa: E402
 from kinpack.learn.training.start_file import read_start, shipped_start, start_of  # noqa: E402
 from kinpack.metrics import psnr  # noqa: E402
 from kinpack.networks.integer_network import ByteNetwork  # noqa: E402
-from kinpack.sources.opening import open_source  # noqa: E402
 from tests.small_lattice import SMALL  # noqa: E402
 
 pytestmark = [pytest.mark.learn, pytest.mark.slow]
@@ -83,18 +80,6 @@ def test_flat_latents_are_predicted_from_one_position() -> None:
     _, bits = lattice(y, torch.zeros(1), torch.ones(1))
     first, others = bits[0, 0], bits[0, 1:].sum() / 63
     assert first > 10 * others
-
-
-def test_no_bias_makes_a_trunk_deaf_to_its_input() -> None:
-    """A ReLU on the stream between layers would: below 0 everywhere, it learns no more."""
-    torch.manual_seed(3)
-    model = LatticeModel(SMALL)
-    for network, planes, side in ((model.analysis, 4, 32), (model.synthesis, 25, 4)):
-        for layer in network.trunk.modules():
-            if isinstance(layer, torch.nn.Conv2d) and layer.bias is not None:
-                torch.nn.init.constant_(layer.bias, -100)
-        one, other = network.trunk(torch.rand(2, planes, side, side)).unbind()
-        assert (one != other).any()
 
 
 def test_groups_must_follow_one_another() -> None:
@@ -258,20 +243,12 @@ def test_a_model_becomes_a_codec_whose_payloads_need_no_side_code(tmp_path: Path
 
 
 def test_weights_that_ship_fit_their_form() -> None:
-    start = shipped_start("lattice")
+    start = shipped_start("default")
     network = network_of(start)
     assert isinstance(network, LatticeConfig)
     begin_with(LatticeModel(network), start)
-    assert isinstance(network_of(shipped_start("default")), NetworkConfig)
+    assert isinstance(network_of(shipped_start("checkerboard")), NetworkConfig)
     with pytest.raises(CodecError, match="no start"):
         shipped_start("other")
     with pytest.raises(CodecError, match="form"):
         network_of(replace(start, network={"unknown": 1}))
-
-
-@pytest.mark.parametrize(
-    ("sides", "wanted"), [((40, 64, 300), "default"), ((90, 128, 130), "lattice")]
-)
-def test_the_start_suits_the_pictures(sides: tuple[int, ...], wanted: str) -> None:
-    found = read_collection([open_source([np.zeros((s, s + 30, 3), np.uint8) for s in sides])])
-    assert suited_start(found) == wanted

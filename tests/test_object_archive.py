@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fakes.fake_codec import FakeSource, pictures
-from kinpack.archive.adding.addition import AddReport
+from kinpack.archive.adding.gathering import AddReport
 from kinpack.archive.archive import Archive
 from kinpack.archive.care.copying import copy, merge
 from kinpack.archive.care.repairing import repair

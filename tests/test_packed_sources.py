@@ -7,18 +7,22 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fakes.fake_codec import pictures
+from kinpack.archive.archive import Archive
 from kinpack.archive.care.sealing import seal
 from kinpack.errors import ImageError, KinpackError, SourceError
 from kinpack.integrations.exporting import export
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.sources.items import Source
 from kinpack.sources.opening import open_source
-from tests.archive_checks import content, expected, make, reopened
+from tests.archive_checks import CODEC, content, expected, make, reopened
 from tests.cli_runs import ask, pack_six, run
 
 
@@ -37,6 +41,8 @@ FILES = {
     "5.cls": b"7\n",
     "6.png": png(6),
     "6.json": json.dumps({"label": -1}).encode(),
+    "6b.png": png(8),
+    "6b.cls": b"-1",
     "7.png": png(7),
     "7.json": b"{broken",
 }
@@ -47,6 +53,7 @@ WANTED = [
     ("four", "dog", 4),
     ("5.png", "7", 5),
     ("6.png", None, 6),
+    ("6b.png", None, 8),
     ("7.png", None, 7),
 ]
 
@@ -95,6 +102,55 @@ def test_what_export_writes_is_read(tmp_path: Path) -> None:
         export(archive, tmp_path / "set", "webdataset", format="png")
         again = make(tmp_path / "b.kin", open_source(tmp_path / "set"))
     assert content(again) == expected(pictures(7))
+
+
+def downloaded(number: int) -> dict[str, Any]:
+    """What img2dataset tells of a picture, of which the third could not be had."""
+    there = number != 2
+    return {
+        "key": f"{number:09}",
+        "url": f"https://example.org/{number}.jpg",
+        "caption": f"picture {number}",
+        "status": "success" if there else "failed_to_download",
+        "width": 3 if there else None,
+        "score": number / 2 if number % 2 else number // 2,
+        "exif": {"nested": []},
+    }
+
+
+def test_what_img2dataset_writes_into_tars_is_read(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    for number in (0, 1, 3):
+        files |= {
+            f"{number:09}.jpg": png(number),
+            f"{number:09}.txt": f"picture {number}\n".encode(),
+            f"{number:09}.json": json.dumps(downloaded(number)).encode(),
+        }
+    packed(tmp_path / "00000.tar", files)
+    about = pa.Table.from_pylist([downloaded(number) for number in range(4)])
+    pq.write_table(about, tmp_path / "00000.parquet")
+    (tmp_path / "00000_stats.json").write_text("{}")
+    assert told(open_source(tmp_path)) == [(f"{n:09}.jpg", None, n) for n in (0, 1, 3)]
+    source = open_source(tmp_path, columns=["caption", "score", "txt"])
+    assert [dict(item.columns) for item in source] == [
+        {"caption": f"picture {n}", "score": s, "txt": f"picture {n}"}
+        for n, s in ((0, 0), (1, 0.5), (3, 1.5))
+    ]
+    for name in ("nothing", "exif"):
+        with pytest.raises(SourceError, match=f"'{name}'"):
+            open_source(tmp_path, columns=[name])
+    with pytest.raises(SourceError, match="width"):
+        open_source(tmp_path, columns=["width"])  # which an archive has of its own
+
+
+def test_what_img2dataset_writes_into_parquet_is_read(tmp_path: Path) -> None:
+    rows = [{**downloaded(n), "jpg": png(n) if n != 2 else None} for n in range(4)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "00000.parquet")
+    with Archive.create(tmp_path / "a.kin", CODEC, describer=None) as archive:
+        report = archive.add(open_source(tmp_path, columns=["url"]), skip_broken=True)
+        assert [name for name, _ in report.broken] == ["train/00002"]
+        urls = {entry.id: entry.columns["url"] for entry in archive.entries()}
+    assert urls == {f"train/{n:05}": downloaded(n)["url"] for n in (0, 1, 3)}
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".zip"])

@@ -12,6 +12,7 @@ from fakes.fake_codec import FakeSource
 from kinpack import Archive, Hit
 from kinpack.archive.searching.finer import ORDERED_ANEW
 from kinpack.search.comparison.comparison import SAME
+from kinpack.search.distances.distance import SearchError
 from tests.archive_checks import CODEC, reopened
 from tests.test_comparison import clouds
 from tests.test_finer_codes import coarse_describer, coloured, plain
@@ -67,7 +68,8 @@ def test_what_is_too_far_is_cut_by_the_distance_that_is_told(archive: Archive, q
         near = [hit for hit in whole if hit.distance <= within]
         assert archive.search(query, 500, compare=0, within=within) == near
         assert archive.search(query, 9, compare=0, within=within) == near[:9]
-    assert archive.search(query, 9, within=-1) == []
+    with pytest.raises(SearchError, match="0 or more"):
+        archive.search(query, 9, within=-1)
 
 
 def test_of_copies_the_first_alone_is_told(tmp_path: Any) -> None:

@@ -28,6 +28,7 @@ from kinpack.networks.container import DESCRIBER_FILE, Container
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.engines.engine import Registration
 from kinpack.search.engines.numpy_scan import NumpyScan
+from kinpack.search.engines.packed_codes import PackedCodes
 from kinpack.search.engines.table import ENGINES
 from kinpack.search.scale import strangers_apart
 from tests.archive_checks import CODEC, reopened
@@ -106,7 +107,9 @@ class Loops:
                 at: [float(number) for number in word]
                 for at, word in zip(positions.tolist(), words, strict=True)
             }
-            self.apart[name] = strangers_apart(packed, describer.searched)
+            self.apart[name] = strangers_apart(
+                PackedCodes([packed], packed.shape[1]), describer.searched
+            )
 
     def position(self, name: str) -> int:
         return [entry.id for entry in self.entries].index(name)
@@ -420,7 +423,7 @@ class _Paused:
 
     started, go_on = threading.Event(), threading.Event()
 
-    def __init__(self, codes: NDArray[np.uint8], quantiser: Any) -> None:
+    def __init__(self, codes: PackedCodes, quantiser: Any) -> None:
         self._numpy = NumpyScan(codes, quantiser)
 
     def search(self, *arguments: Any, **options: Any) -> Any:
@@ -471,6 +474,16 @@ def test_threads_find_what_one_finds(archive: Archive) -> None:
         for seed, codes, label in itertools.product(range(4), columns, (None, "red"))
     ]
     wanted = [archive.search(query) for query in asked]
+    for engine in ("auto", "numpy"):
+        assert archive.search_many(asked, engine=engine) == wanted
+    assert archive.search_many(iter(["a/000", "b/001"]), 3) == [
+        archive.search("a/000", 3),
+        archive.search("b/001", 3),
+    ]
+    assert archive.search_many([]) == []
+    for wrong in ("a/000", asked[0], 5):
+        with pytest.raises(SearchError, match="list of queries"):
+            archive.search_many(wrong)  # type: ignore[arg-type]
     with reopened(archive.path) as opened, ThreadPoolExecutor(6) as pool:
         assert list(pool.map(opened.search, asked * 3)) == wanted * 3
 
@@ -481,16 +494,29 @@ def test_entries_are_given_in_the_order_that_is_asked_for(archive: Archive) -> N
     everything = list(archive.entries())
     assert entries == [everything[at] for at in asked]
     assert archive._snapshot.entries_at([]) == []
+    told = archive._snapshot.told_at(np.array(asked))
+    assert list(told) == ["id", "label"]
+    assert told["id"] == [entry.id for entry in entries]
+    assert told["label"] == [entry.label for entry in entries]
+    pixels = archive._snapshot.pixels_at(np.array(asked))
+    assert pixels.tolist() == [entry.width * entry.height for entry in entries]
+    none = np.zeros(0, np.int64)
+    assert archive._snapshot.told_at(none) == {"id": [], "label": []}
+    assert archive._snapshot.pixels_at(none).tolist() == []
 
 
 def test_strangers_are_apart_even_where_all_are_the_same() -> None:
     quantiser = colour_describer().quantiser
     same = np.zeros((50, quantiser.code_bytes), np.uint8)
-    assert strangers_apart(same, quantiser) > 0
-    assert strangers_apart(same[:1], quantiser) > 0
-    assert strangers_apart(same[:0], quantiser) > 0
+    assert strangers_apart(PackedCodes([same], same.shape[1]), quantiser) > 0
+    assert strangers_apart(PackedCodes([same[:1]], same[:1].shape[1]), quantiser) > 0
+    assert strangers_apart(PackedCodes([same[:0]], same[:0].shape[1]), quantiser) > 0
     some = quantiser.pack(np.random.default_rng(1).integers(0, 16, (400, 3)).astype(np.uint8))
     words = quantiser.decode(quantiser.unpack(some)).astype(float)
     every = [((a - b) ** 2).sum() for a, b in itertools.combinations(words, 2)]
-    assert strangers_apart(some, quantiser) == pytest.approx(np.median(every), rel=0.1)
-    assert strangers_apart(some, quantiser) == strangers_apart(some, quantiser)
+    assert strangers_apart(PackedCodes([some], some.shape[1]), quantiser) == pytest.approx(
+        np.median(every), rel=0.1
+    )
+    assert strangers_apart(PackedCodes([some], some.shape[1]), quantiser) == strangers_apart(
+        PackedCodes([some], some.shape[1]), quantiser
+    )

@@ -19,6 +19,8 @@ import pytest
 from fakes.fake_codec import pictures
 from kinpack.archive.archive import Archive
 from kinpack.archive.segments.segment import Segment
+from kinpack.pictures.images import to_pil
+from kinpack.sources.opening import open_source
 from tests.archive_checks import make, reopened
 
 pytestmark = pytest.mark.slow
@@ -84,6 +86,22 @@ def test_list_and_check(name: str, reader: ModuleType, capsys: pytest.CaptureFix
             assert payload == packet.payload
     assert reader.main([str(GOLDEN / name), "check"]) == 0
     assert "all sums hold" in capsys.readouterr().out
+
+
+def test_columns_that_an_index_file_alone_has(
+    tmp_path: Path, reader: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, photos = tmp_path / "a.kin", tmp_path / "photos"
+    photos.mkdir()
+    for number, (_, _, image) in enumerate(pictures(6).images):
+        to_pil(image).save(photos / f"{number}.png")
+    make(path, open_source(photos))
+    with reopened(path) as archive:
+        assert len(archive.sync(photos, unknown="keep").trusted) == 6
+        wanted = {one.id: one.json_columns() for one in archive.entries()}
+    assert reader.main([str(path), "list"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["id"]: {name: row.get(name) for name in wanted["0.png"]} for row in rows} == wanted
 
 
 @pytest.mark.parametrize("name", ["classic.kin", "classic.kin.zip"])

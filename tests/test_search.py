@@ -6,6 +6,7 @@ import builtins
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -20,12 +21,14 @@ from kinpack.search.distances.distance import (
     DistanceTable,
     SearchError,
     asymmetric_table,
+    asymmetric_tables,
     symmetric_table,
 )
 from kinpack.search.distances.poses import Poses
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.engine import Found, Registration
 from kinpack.search.engines.fast_scan import FastScan
+from kinpack.search.engines.packed_codes import PackedCodes
 from kinpack.search.engines.table import ENGINES
 from kinpack.search.index import Hits, Index
 from tests.distance_tables import symmetric_tables
@@ -201,13 +204,121 @@ def test_engines_agree_on_many_codes(M: int, K: int, n: int, rng: np.random.Gene
                     assert np.array_equal(got[0], alive[:k])
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    SHAPES,
+    st.lists(st.integers(0, 9000), max_size=6),
+    st.lists(st.integers(0, 1 << 30), max_size=40),
+    st.integers(1, 5000),
+)
+def test_codes_in_pieces_are_those_in_one(
+    shape: tuple[int, int, int, int], sizes: list[int], asked: list[int], most: int
+) -> None:
+    quantiser = quantiser_of(*shape)
+    whole = quantiser.pack(codes_of(3, sum(sizes), quantiser))
+    parts = np.split(whole, np.cumsum(sizes)[:-1]) if sizes else []
+    codes = PackedCodes(parts, quantiser.code_bytes)
+    assert len(codes) == len(whole)
+    assert np.array_equal(codes.whole(), whole)
+    rows = np.array([at % len(whole) for at in asked] if len(whole) else [], np.int64)
+    assert np.array_equal(codes.rows(rows), whole[rows])
+    first, stop = sorted((most % (len(whole) + 1), len(asked) * 997 % (len(whole) + 1)))
+    runs = list(codes.chunks(most, first, stop))
+    assert all(0 < len(run) <= most for _, run in runs)
+    assert [at for start, run in runs for at in range(start, start + len(run))] == [
+        *range(first, stop)
+    ]
+    joined = [run for _, run in runs] or [whole[:0]]
+    assert np.array_equal(np.concatenate(joined), whole[first:stop])
+
+
+@settings(deadline=None, max_examples=25)
+@given(SHAPES, st.integers(0, 200), st.integers(0, 20), st.integers(0, 40), st.booleans())
+def test_several_queries_at_once_find_what_each_finds(
+    shape: tuple[int, int, int, int], n: int, many: int, k: int, masked: bool
+) -> None:
+    quantiser, rng = quantiser_of(*shape), np.random.default_rng(n)
+    indices = codes_of(n, 4, quantiser)[rng.integers(0, 4, n)]
+    packed = quantiser.pack(indices)
+    mask = rng.random(n) < 0.6 if masked else None
+    index = Index(PackedCodes(np.array_split(packed, 3), quantiser.code_bytes), quantiser)
+    points = rng.normal(size=(many, quantiser.D)).astype(np.float32)
+    tables = [asymmetric_table(quantiser, point) for point in points]
+    for made, table in zip(asymmetric_tables(quantiser, points), tables, strict=True):
+        assert made.scale == table.scale
+        assert np.array_equal(made.integers, table.integers)
+        assert np.array_equal(made.values, table.values)
+    queries = [point if at % 2 else tables[at] for at, point in enumerate(points)]
+    for engine in engines():
+        found = index.search_many(queries, k, engine=engine, mask=mask)
+        assert len(found) == many
+        for table, (positions, distances) in zip(tables, found, strict=True):
+            expected = plain_ranking(table, indices, k, mask)
+            assert positions.tolist() == [position for _, position in expected]
+            steps = np.array([steps for steps, _ in expected], np.int32)
+            assert distances.tolist() == table.in_units(steps).tolist()
+
+
+@pytest.mark.parametrize("M", [16, 7, 300])
+def test_faiss_ranks_many_near_codes_of_several_queries(M: int, rng: np.random.Generator) -> None:
+    """More codes than are put into fast scan at a time, so near that many are proposed in vain."""
+    pytest.importorskip("faiss")
+    quantiser = quantiser_of(2, M)
+    indices = codes_of(3, 200, quantiser)[rng.integers(0, 200, 70_000)]
+    changed = rng.random(indices.shape) < 2 / M
+    indices[changed] = codes_of(4, len(indices), quantiser)[changed]
+    index = Index(quantiser.pack(indices), quantiser)
+    tables = [symmetric_table(quantiser, indices[at]) for at in (0, 69_999, 12_345)]
+    mask = rng.random(len(indices)) < 0.4
+    for k in (1, 10, 900):
+        for passing in (None, mask):
+            found = index.search_many(tables, k, engine="faiss", mask=passing)
+            for table, (positions, _) in zip(tables, found, strict=True):
+                order = np.argsort(table.steps(indices), kind="stable")
+                order = order if passing is None else order[passing[order]]
+                assert np.array_equal(positions, order[:k])
+
+
+def test_where_faiss_keeps_codes_in_another_way_the_codes_are_asked(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("faiss")
+    quantiser = quantiser_of(2)
+    codes = PackedCodes([quantiser.pack(codes_of(3, 5000, quantiser))], 8)
+    table = asymmetric_table(quantiser, rng.normal(size=32))
+    (expected,) = FastScan(codes, quantiser).search([table], 20)
+    plain = FastScan._in_blocks
+    monkeypatch.setattr(FastScan, "_in_blocks", lambda self, rows: plain(self, rows) ^ 1)
+    (found,) = FastScan(codes, quantiser).search([table], 20)
+    assert expected is not None
+    assert found is not None
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+def test_the_rows_of_the_last_mask_are_kept_only_of_one_that_cannot_change() -> None:
+    quantiser = quantiser_of(2)
+    indices = codes_of(3, 3000, quantiser)
+    index = Index(quantiser.pack(indices), quantiser)
+    table = asymmetric_table(quantiser, np.zeros(32))
+    mask = np.zeros(3000, bool)
+    for rows in ([5, 9, 700], [3, 2999], [7]):
+        mask[:] = False
+        mask[rows] = True
+        kept = mask.copy()
+        kept.setflags(write=False)
+        for some in (mask, kept, kept):
+            assert sorted(index.search(table, 10, mask=some)[0]) == rows
+
+
 @pytest.mark.parametrize("K", [16, 256])
 def test_faiss_serves_an_ordinary_search_itself(K: int, rng: np.random.Generator) -> None:
     pytest.importorskip("faiss")
     quantiser = quantiser_of(2, 16, K)
     indices = codes_of(3, 50_000, quantiser)
     table = asymmetric_table(quantiser, rng.normal(size=32))
-    found = FastScan(quantiser.pack(indices), quantiser).search(table, 10)
+    packed = PackedCodes([quantiser.pack(indices)], quantiser.code_bytes)
+    (found,) = FastScan(packed, quantiser).search([table], 10)
     assert found is not None
     steps = table.steps(indices)
     order = np.argsort(steps, kind="stable")[:10]
@@ -323,7 +434,7 @@ def test_auto_turns_to_faiss_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     built: list[int] = []
 
     class Counted(FastScan):
-        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
+        def __init__(self, codes: PackedCodes, quantiser: ProductQuantiser) -> None:
             built.append(len(codes))
             super().__init__(codes, quantiser)
 
@@ -345,20 +456,21 @@ def test_a_registered_engine_is_searched_with(monkeypatch: pytest.MonkeyPatch) -
 
         asked = 0
 
-        def __init__(self, codes: np.ndarray, quantiser: ProductQuantiser) -> None:
-            self.indices = quantiser.unpack(codes)
+        def __init__(self, codes: PackedCodes, quantiser: ProductQuantiser) -> None:
+            self.indices = quantiser.unpack(codes.whole())
 
         def search(
             self,
-            table: DistanceTable,
+            tables: Sequence[DistanceTable],
             k: int,
             *,
             threads: int = 1,
             mask: np.ndarray | None = None,
-        ) -> Found | None:
+        ) -> list[Found | None]:
             Backwards.asked += 1
-            if k > 5:
-                return None
+            return [None if k > 5 else self.nearest(table, k, mask) for table in tables]
+
+        def nearest(self, table: DistanceTable, k: int, mask: np.ndarray | None) -> Found:
             rows = np.arange(len(self.indices))[::-1]
             rows = rows if mask is None else rows[mask[rows]]
             steps = table.steps(self.indices[rows])

@@ -86,12 +86,13 @@ class Shelf:
     def ages(self) -> dict[str, float]:
         return dict.fromkeys(self._files, 0.0)
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         if self.list(FOLDER):
             raise ArchiveError(f"{self._address}: there is an archive; choose another name")
+        return not keep
 
-    def end(self, *, born: bool) -> None:
-        if not born:
+    def end(self, *, born: bool, keep: bool = False) -> None:
+        if not born and not keep:
             self._files.clear()
 
     def faults(self) -> builtins.list[str]:

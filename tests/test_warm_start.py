@@ -113,6 +113,6 @@ def test_start_files_come_back_and_damage_is_told() -> None:
 def test_the_shipped_start_is_that_of_the_shipped_codec() -> None:
     from kinpack.codec.codec import Codec
 
-    start = shipped_start("default")
-    assert start.codec_id == Codec.load("default").codec_id
+    assert shipped_start("default").codec_id == Codec.load("default").codec_id
+    start = shipped_start("checkerboard")
     assert take_over(CodecModel(NetworkConfig.from_dict(start.network)), start.state)

@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.lattice.checkerboard import checkerboard_model
 from benchmarks.measuring.codes import SEARCHED_BYTES
 from benchmarks.measuring.data import Folders, load_pictures
 from benchmarks.measuring.machine import run_head
 from benchmarks.measuring.result_file import save_results
 from kinpack.codec.codec import Codec
-from kinpack.errors import KinpackError
 from kinpack.learn.freezing.scales import UNIT
+from kinpack.learn.lattice.config import LatticeConfig
+from kinpack.learn.lattice.model import LatticeModel
+from kinpack.learn.lattice.run import begin_with
+from kinpack.learn.training.start_file import shipped_start
 from kinpack.metrics import bd_rate, psnr
 from kinpack.pictures.images import Image
 
@@ -51,23 +53,23 @@ def main() -> None:
     args = parser.parse_args()
     pictures = load_pictures("cifar10-toy", Folders(cifar=args.cifar))
     images = (pictures if args.images is None else pictures.sample(args.images, seed=0)).images
-    codec, model = Codec.load("default"), checkerboard_model()
-    coder, side = codec.learned_coder(), codec.parts.side_code()
-    if side is None:
-        raise KinpackError("the codec has no side code")
-    codes = side.codes(images)
+    codec, start = Codec.load("default"), shipped_start("default")
+    model = LatticeModel(LatticeConfig.from_dict(start.network))
+    begin_with(model, start)
+    model.eval()
+    coder = codec.learned_coder()
     rows = []
     for quality in QUALITIES:
         exact: list[Image] = []
         real: list[Image] = []
         sizes: list[int] = []
         for first in range(0, len(images), BATCH):
-            part, code = images[first : first + BATCH], codes[first : first + BATCH]
+            part = images[first : first + BATCH]
             y = coder.analyse(np.stack(part), quality)
             each = np.full(len(part), quality)
-            y_hat, messages = coder.latents.encode(y, code, quality=each)
-            sizes += [len(message) + 2 * SEARCHED_BYTES for message in messages]
-            exact += coder.decode(messages, code, sizes=[(32, 32)] * len(part), quality=quality)
+            y_hat, messages = coder.latents.encode(y, None, quality=each)
+            sizes += [len(message) + SEARCHED_BYTES for message in messages]
+            exact += coder.decode(messages, sizes=[(32, 32)] * len(part), quality=quality)
             dequantised = torch.from_numpy(y_hat).float() / UNIT
             picture = model.draw(dequantised, torch.full((len(part),), float(quality)))
             levels = ((picture + 0.5).clamp(0, 1) * 255).round().byte()

@@ -35,7 +35,6 @@ from kinpack.archive.searching.comparing import same_first
 from kinpack.pictures.images import Image
 from kinpack.search.comparison.comparison import SAME, Comparison
 from kinpack.search.comparison.pattern import reduced
-from kinpack.search.hit import Hit
 from kinpack.sources.items import Item
 from kinpack.sources.opening import open_source
 
@@ -128,11 +127,7 @@ def _compared(
         (told.originals if number == original else told.others).append(value)
     places = {}
     for name, some in first.items():
-        hits = [
-            Hit(str(n), None, float(far[name][n]), int(n), similarity[int(n)], compared=True)
-            for n in some
-        ]
-        order = [hit.position for hit in same_first(hits)]
+        order = [int(some[at]) for at in same_first([similarity[int(n)] for n in some])]
         place = order.index(original) if original in order else _place(far[name], original)
         places[f"{name}, compared"] = place
     return places

@@ -16,25 +16,31 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from benchmarks.lattice.checkerboard import begin_with_checkerboard
 from kinpack.errors import KinpackError
 from kinpack.learn.lattice.config import LatticeConfig
+from kinpack.learn.lattice.model import LatticeModel
 from kinpack.learn.lattice.patch_files import PatchFiles, Share
 from kinpack.learn.lattice.run import begin_with, lattice_run
 from kinpack.learn.models.config import TrainingConfig
+from kinpack.learn.models.model import pictures_of
 from kinpack.learn.training.patches import SMALL
 from kinpack.learn.training.start_file import shipped_start
 
 SHARES = (
-    ("patches-128", 0.26),
-    ("smooth-128", 0.03),
-    ("patches-64", 0.30),
-    ("patches-32", 0.19),
-    ("thumbnails-32", 0.22),
+    ("patches-128", 0.22),
+    ("smooth-128", 0.04),
+    ("patches-64", 0.28),
+    ("patches-32", 0.14),
+    ("thumbnails-32", 0.32),
 )
 """Files of patches and what share of the steps, which have as many pixels each, draws from each."""
 LOG_EVERY, KEEP_EVERY = 50, 250
+HOLD = 1000
+"""Steps in which a lattice learns to predict latents that it is new to, before they change."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -52,13 +58,22 @@ def run(arguments: argparse.Namespace) -> None:
         pixels=SMALL * SMALL * training.batch,
         seed=training.seed,
     )
-    start = shipped_start("lattice") if arguments.start == "lattice" else None
+    start = shipped_start("default") if arguments.start == "default" else None
+
+    def begin(model: LatticeModel) -> None:
+        if arguments.start == "checkerboard":
+            pictures = np.load(arguments.patches / "patches-32.npy", mmap_mode="r")[:256]
+            begin_with_checkerboard(model, pictures_of(pictures.transpose(0, 3, 1, 2).copy()))
+        else:
+            begin_with(model, start)
+
     task = lattice_run(
         patches.batch,
         network=LatticeConfig.from_dict(start.network) if start else LatticeConfig(),
         training=training,
         folder=arguments.work,
-        begin=lambda model: begin_with(model, start),
+        begin=begin,
+        hold_transforms=HOLD if arguments.start == "checkerboard" else 0,
         clock=time.process_time,
     )
     stop = 3600 * min(arguments.hours, arguments.until or arguments.hours)
@@ -84,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Trains a codec with lattice context.")
     parser.add_argument("--patches", type=Path, required=True, metavar="DIR")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--start", choices=("lattice", "none"), default="lattice")
+    parser.add_argument("--start", choices=("default", "checkerboard", "none"), default="default")
     parser.add_argument("--hours", type=float, default=8.0, help="of processor time, altogether")
     parser.add_argument("--until", type=float, help="stop when so many of them are spent")
     parser.add_argument("--seed", type=int, default=0)

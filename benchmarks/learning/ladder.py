@@ -317,7 +317,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     began = time.monotonic()
-    start = shipped_start("default")
+    start = shipped_start("checkerboard")
     rng = np.random.default_rng(DATA_SEED)
     items = list(open_source(args.cifar, split="train"))
     chosen = rng.permutation(len(items))[: LEARNED + FITTED].tolist()

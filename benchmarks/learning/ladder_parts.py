@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.measuring.codes import side_codes
 from benchmarks.rates.rate_curves import bd_rate_or_none
 from kinpack.codec.codec import Codec
-from kinpack.codec.learned.symbol_choice import table_arrays
+from kinpack.codec.learned.symbol_choice import MAX_STEP, SymbolChoice, table_arrays
 from kinpack.entropy.tables import FrequencyTables
 from kinpack.learn.freezing.scales import BINS_PER_OCTAVE
 from kinpack.learn.freezing.tables import gaussian_tables
@@ -38,11 +38,13 @@ def without_choice(arrays: Arrays) -> dict[str, NDArray[Any]]:
 
 def without_learned_tables(arrays: Arrays) -> dict[str, NDArray[Any]]:
     """Tables of Gaussians."""
-    numbers = np.arange(len(arrays["table_lows"]))
-    tables: FrequencyTables = gaussian_tables(
-        2.0 ** (SCALE_LOW + (numbers + 0.5) / BINS_PER_OCTAVE)
-    )
-    return table_arrays(tables)
+    choice = SymbolChoice.from_arrays(arrays, limit=MAX_STEP - 1)
+    count, others = choice.count, range(choice.count, len(choice.tables))  # others: no latents'
+    tables = gaussian_tables(2.0 ** (SCALE_LOW + (np.arange(count) + 0.5) / BINS_PER_OCTAVE))
+    lists = [tables.table(t).tolist() for t in range(count)]
+    lists += [choice.tables.table(t).tolist() for t in others]
+    lows = [*tables.lows.tolist(), *choice.tables.lows[count:].tolist()]
+    return table_arrays(FrequencyTables.from_lists(lists, lows))
 
 
 PARTS: Mapping[str, Callable[[Arrays], dict[str, NDArray[Any]]]] = {

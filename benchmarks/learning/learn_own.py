@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, metavar="DIR", help="for pages")
     parser.add_argument("--images", type=int, default=COUNT, help="of clothes, pages and greys")
     parser.add_argument("--measured", type=int, default=MEASURED, help="held-out ones of these")
-    parser.add_argument("--start", choices=("auto", *STARTS, "none"), default="auto")
+    parser.add_argument("--start", choices=(*STARTS, "none"), default="default")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--steps", type=int, help="in place of minutes, for a trial")
     parser.add_argument("--threads", type=int, default=2)

@@ -47,7 +47,7 @@ def point(codec: Codec, images: Sequence[Image], quality: int) -> Point:
     """Mean PSNR in dB, and mean bytes with the code's, of learned payloads."""
     payloads, drawn = codec.learned_coder().encode(images, quality=quality)
     values = [psnr(image, picture) for image, picture in zip(images, drawn, strict=True)]
-    return float(np.mean(values)), float(np.mean([len(p) + 2 * SEARCHED_BYTES for p in payloads]))
+    return float(np.mean(values)), float(np.mean([len(p) + SEARCHED_BYTES for p in payloads]))
 
 
 def bytes_at(points: Sequence[Point], psnr_db: float) -> float:

@@ -159,7 +159,7 @@ def ladder(found: Results) -> str:
         )
     lines += [
         "",
-        "| part of the shipped codec | BD-rate against the codec without it, % |",
+        "| part of that codec | BD-rate against the codec without it, % |",
         "|---|--:|",
     ]
     lines += [

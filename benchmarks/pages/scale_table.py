@@ -8,6 +8,7 @@ With --check nothing is written, and the exit code is 1 where the page would cha
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmarks.measuring.places import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "scale.md"
 ARCHIVE = RESULTS / "archive.json"
+ASKING = RESULTS / "asking.json"
 
 
 def sizes_table(part: dict[str, Any]) -> list[str]:
@@ -161,6 +163,80 @@ def short_table(part: dict[str, Any]) -> list[str]:
     ]
 
 
+def asking_table(result: dict[str, Any]) -> list[str]:
+    """What a search takes, before the scans were made anew and now."""
+
+    def ratio(run: dict[str, Any], scan: str, asked: str, of: str) -> str:
+        return f"{run[scan][asked][of]['ratio']:.2f}"
+
+    small, large = "scan:1000000", "scan:10000000"
+    faiss, numpy = "kinpack, faiss", "kinpack, numpy"
+    rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = []
+    for scan, codes in ((small, "1,048,576"), (large, "10,027,008")):
+        rows += [
+            (
+                f"10 nearest of {codes} codes, exact, beside fast scan",
+                lambda run, scan=scan: ratio(run, scan, "k=10", faiss),
+            ),
+            (
+                f"likewise 100 queries at once, {codes}",
+                lambda run, scan=scan: ratio(run, scan, "batch of 100", faiss),
+            ),
+            (
+                f"where 1 % pass a filter, beside no filter, {codes}",
+                lambda run, scan=scan: ratio(run, scan, "1 % passes", "filtered"),
+            ),
+        ]
+
+    def milliseconds(run: dict[str, Any]) -> str:
+        found = run[small]["k=10"][numpy]
+        return f"{found['ms']:.1f} ms, {found['ratio']:.1f}"
+
+    def threads(run: dict[str, Any]) -> str:
+        found = run["threads:1000000"]
+        return " / ".join(f"{found[one]['of_two_processes']:.2f}" for one in ("faiss", "numpy"))
+
+    def memory(engine: str) -> Callable[[dict[str, Any]], str]:
+        def of_engine(run: dict[str, Any]) -> str:
+            found = run[f"memory-{engine}:20000000"]
+            return f"{found['own']:.2f} + {found['of_files']:.2f}, {found['at_most']:.2f}"
+
+        return of_engine
+
+    rows += [
+        ("without faiss, 1,048,576 codes; beside fast scan", milliseconds),
+        (
+            "1,000 hits with ids and labels of 1,048,576 images, faiss, ms",
+            lambda run: f"{run['archive:1000000']['ms']['k=1000, faiss']:.1f}",
+        ),
+        ("two threads beside two processes, faiss / numpy", threads),
+        ("memory beside the codes, 20,054,016, faiss: own + mapped, at most", memory("faiss")),
+        ("the same with numpy", memory("numpy")),
+        (
+            "the command `search` by a photograph, 1,048,576 images, s",
+            lambda run: f"{run['command']['search']['s']:.2f}",
+        ),
+        (
+            "with `--compare 0`, s",
+            lambda run: f"{run['command']['search, nothing compared']['s']:.2f}",
+        ),
+    ]
+    lines = ["| processor time | before | now |", "|---|--:|--:|"]
+    for what, tell in rows:
+        lines.append(f"| {what} | {tell(result['before'])} | {tell(result['now'])} |")
+    return lines
+
+
+def _asked(result: dict[str, Any]) -> str:
+    run = result["now"]["machine"]
+    loads = " and ".join(f"{result[one]['threads:1000000']['load']:g}" for one in ("before", "now"))
+    foot = (
+        f"`{run['command']}` (seed {run['seed']}), {run['created'][:10]}, {run['processor']}, "
+        f"{run['cores']} cores with a load of {loads}, Python {run['python']}."
+    )
+    return "\n".join([*asking_table(result), "", foot])
+
+
 def _number(value: float) -> str:
     """A number of milliseconds in about three digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -208,6 +284,8 @@ def table(name: str, result: dict[str, Any]) -> str:
 
 def measured(name: str, path: Path = ARCHIVE) -> str:
     """The table of a name from a result file."""
+    if name == "asking":
+        return _asked(json.loads(ASKING.read_text())) if ASKING.exists() else UNMEASURED
     return table(name, json.loads(path.read_text()) if path.exists() else {})
 
 

@@ -29,6 +29,7 @@ from kinpack.describers.describing import product_codes
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import DistanceTable, asymmetric_table, symmetric_table
 from kinpack.search.distances.poses import Poses
+from kinpack.search.engines.packed_codes import PackedCodes
 from kinpack.search.scale import strangers_apart
 from kinpack.sources.opening import open_source
 
@@ -94,7 +95,8 @@ def measure(describer: Describer, images: list[Image], labels: NDArray[Any]) -> 
     """Precision by every rule, by the codes of one describer."""
     codes = product_codes(describer, images)
     searched, others = describer.searched, labels[QUERIES:]
-    apart = strangers_apart(searched.pack(codes[QUERIES:]), searched)
+    packed = searched.pack(codes[QUERIES:])
+    apart = strangers_apart(PackedCodes([packed], searched.code_bytes), searched)
     vectors = describer.weighted(describer.describe(images[:QUERIES]))
 
     def far(table: DistanceTable) -> Distances:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +132,32 @@ def _percent(logarithms: NDArray[np.float64]) -> float:
     return round(float(100 * (np.exp2(logarithms.mean()) - 1)), 2)
 
 
-def pictures(given: Sequence[str], count: int, *, held_out: bool) -> dict[str, list[Image]]:
-    """Pictures of each kind given as KIND=FOLDER."""
-    folders = dict(one.split("=", 1) for one in given)
-    return {name: list(KINDS[name](Path(at), count, held_out)) for name, at in folders.items()}
+def pictures(folders: Mapping[str, Path], count: int, *, held_out: bool) -> dict[str, list[Image]]:
+    """Pictures of each kind, of a folder each."""
+    return {name: list(KINDS[name](at, count, held_out)) for name, at in folders.items()}
+
+
+def calibrated(codec: Codec, folders: Mapping[str, Path], *, count: int, work: Path) -> FirstLook:
+    """First look of a codec, by trying.
+
+    Args:
+        codec: a learned one.
+        folders: of each kind of pictures.
+        count: pictures of each kind.
+        work: folder in which finished tries are kept.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    known = [
+        kept(work / f"{codec.codec_id[:12]}-{name}-learn.npz", codec, images)
+        for name, images in pictures(folders, count, held_out=False).items()
+    ]
+    places, seen, ratios = (np.concatenate(parts) for parts in zip(*known, strict=True))
+    return FirstLook.fitted(seen, ratios, places, pixels=MOST)
+
+
+def by_kind(given: Sequence[str]) -> dict[str, Path]:
+    """Folders given as KIND=FOLDER."""
+    return {name: Path(at) for name, at in (one.split("=", 1) for one in given)}
 
 
 def main() -> None:
@@ -151,16 +173,11 @@ def main() -> None:
     args = parser.parse_args()
     codec = Codec.load(args.codec)
     work = args.work or Path(tempfile.mkdtemp())
-    work.mkdir(parents=True, exist_ok=True)
-    known = {
-        name: kept(work / f"{name}-learn.npz", codec, images)
-        for name, images in pictures(args.learn, args.count, held_out=False).items()
-    }
-    places, seen, ratios = (np.concatenate(parts) for parts in zip(*known.values(), strict=True))
-    look = FirstLook.fitted(seen, ratios, places, pixels=MOST)
+    look = calibrated(codec, by_kind(args.learn), count=args.count, work=work)
     rows = []
-    for name, images in pictures(args.held_out, args.count // 2, held_out=True).items():
-        found = kept(work / f"{name}-held-out.npz", codec, images)
+    held_out = pictures(by_kind(args.held_out), args.count // 2, held_out=True)
+    for name, images in held_out.items():
+        found = kept(work / f"{codec.codec_id[:12]}-{name}-held-out.npz", codec, images)
         rows.append({"data": name, "images": len(images), **told(look, *found[1:])})
         print(rows[-1], flush=True)
     whole = read_container(codec.to_bytes(), where=str(args.codec))
@@ -174,7 +191,7 @@ def main() -> None:
         args.results,
         {
             "spread": look.spread,
-            "learned_from": len(known) * args.count,
+            "learned_from": len(args.learn) * args.count,
             "rows": rows,
             "machine": head,
         },

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -182,6 +182,7 @@ def type_of(value: Any) -> str | None:
     return known.get(type(value)) or ("string" if isinstance(value, str) else None)
 
 
+@lru_cache(64)
 def name_of(arrow_type: Any) -> str | None:
     """The name of the type that has just this Arrow type, ``None`` if there is none."""
     return next((name for name, one in TYPES.items() if one.arrow_type == arrow_type), None)

@@ -97,6 +97,19 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(path))
 
 
+def counted(count: int, noun: str, verbs: str = "") -> str:
+    """A number of things in words: "1 image", "1,200 images".
+
+    Args:
+        count: of them.
+        noun: what one is called.
+        verbs: what follows for one, and for several, with "/" between, as "is/are".
+    """
+    one, _, several = verbs.partition("/")
+    words = (f"{count:,}", noun + "s" * (count != 1), one if count == 1 else several)
+    return " ".join(filter(None, words))
+
+
 def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from kinpack.archive.adding.addition import Addition, AddReport
-from kinpack.archive.adding.source_reading import AddOptions, Duplicates, as_items
+from kinpack.archive.adding.addition import Addition
+from kinpack.archive.adding.gathering import AddReport
+from kinpack.archive.adding.job import Job
+from kinpack.archive.adding.job_count import job_count
+from kinpack.archive.adding.picture_loading import AddOptions, Duplicates
+from kinpack.archive.adding.segment_writer import SegmentWriter, ShardCoding
+from kinpack.archive.adding.source_reading import as_items
 from kinpack.archive.care.changeable import Changeable
 from kinpack.archive.duplicates.report import DuplicateReport, Keep
 from kinpack.archive.revisions.manifest_chain import load_manifest
@@ -21,12 +27,19 @@ from kinpack.archive.revisions.stored_codec import (
     as_describers,
     store_files,
 )
+from kinpack.archive.revisions.waiting import waiting_names
 from kinpack.archive.stores.opening import new_store, open_store, place_of
 from kinpack.codec.packets.target import Target
 from kinpack.errors import ArchiveError
+from kinpack.jobs.engine import Engine
+from kinpack.jobs.table import EngineName, engine_named
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
-from kinpack.sources.opening import Spec
+from kinpack.sources.opening import Spec, at_once_of
+
+if TYPE_CHECKING:
+    from kinpack.archive.syncing.comparing import Unknown
+    from kinpack.archive.syncing.report import SyncReport
 
 
 class Archive(Changeable):
@@ -40,6 +53,9 @@ class Archive(Changeable):
         path: the archive's folder or file, or its address.
     """
 
+    _alone = False  # whether nobody else can be making the new archive
+    _resumes = False  # whether what an interrupted call has finished stays for another one
+
     @classmethod
     def create(
         cls,
@@ -48,6 +64,7 @@ class Archive(Changeable):
         *,
         describer: Described | Mapping[str, Described] | None = DEFAULT,
         metadata: dict[str, Any] | None = None,
+        resume: bool = False,
     ) -> Archive:
         """Begin a new archive, which is one as soon as its first images are there, whole.
 
@@ -67,6 +84,8 @@ class Archive(Changeable):
                 own name. Others can be added, and each be removed. With ``None`` there is nothing
                 to search by until one is added.
             metadata: JSON values to note for ever: settings, source.
+            resume: whether what an interrupted ``add`` with ``resume`` has finished here is kept,
+                for one that goes on with it.
 
         Raises:
             ArchiveError: the path exists, another process is making it, or the place cannot be
@@ -76,7 +95,7 @@ class Archive(Changeable):
         store = new_store(path)
         try:
             codec, describers = as_codec(codec), as_describers(describer)
-            store.begin()
+            alone = store.begin(keep=True) if resume else store.begin()
             try:
                 found = {name: one.to_bytes() for name, one in describers.items()}
                 manifest = store_files(store, codec.to_bytes(), found, metadata)
@@ -92,9 +111,11 @@ class Archive(Changeable):
             store.close()
             raise
         loaded = {one.describer_id: one for one in describers.values()}
-        return cls(
+        made = cls(
             store, manifest, path=place_of(path), codec=codec, describers=loaded, unborn=True
         )
+        made._alone, made._resumes = alone, resume
+        return made
 
     @classmethod
     def open(
@@ -151,7 +172,7 @@ class Archive(Changeable):
         finally:
             if self._unborn:
                 self._unborn = False
-                self._store.end(born=False)
+                self._store.end(born=False, keep=self._resumes and self._may_wait())
             self._store.close()
 
     def __enter__(self) -> Self:
@@ -171,6 +192,12 @@ class Archive(Changeable):
         place = self.path.absolute() if isinstance(self.path, Path) else self.path
         return _open_revision, (place, self.manifest.number, self.manifest.checksum)
 
+    def _may_wait(self) -> bool:
+        """Whether something waits for an interrupted call to go on, as far as can be told."""
+        with suppress(ArchiveError):
+            return bool(waiting_names(self._store))
+        return True
+
     def add(
         self,
         source: Spec | Iterable[Item],
@@ -181,6 +208,9 @@ class Archive(Changeable):
         batch: int = 256,
         progress: Progress | None = None,
         measuring: Progress | None = None,
+        jobs: int | None = 1,
+        engine: EngineName = "processes",
+        resume: bool = False,
         **asked: Any,
     ) -> AddReport:
         """Add images in one commit: all of them appear, durably, or none.
@@ -200,6 +230,13 @@ class Archive(Changeable):
             batch: images coded at a time.
             progress: called with the number of images just done.
             measuring: called likewise on the first reading for ``max_bytes``.
+            jobs: processes that read and code images; ``None`` for as many as there are cores, and
+                one where they would take longer to begin than they save. Ids, order and payloads
+                are the same. A picture that ends its process counts as one that cannot be read.
+            engine: what runs them: ``processes`` of this machine, or a cluster of ``ray`` or
+                ``dask``.
+            resume: whether what this does piece by piece waits for a week if it is interrupted, and
+                whether what an interrupted call for the same images has done is taken up.
             asked: in place of a target its fields, as ``quality=40``, ``min_psnr=36`` or
                 ``max_bytes=20_000_000``.
 
@@ -214,24 +251,178 @@ class Archive(Changeable):
             ImageError: a picture cannot be read.
             SourceError: the source fails.
         """
+        asked_for, items = Target.of(target, asked), as_items(source)
+        options = AddOptions(
+            target=asked_for,
+            on_duplicate=on_duplicate,
+            skip_broken=skip_broken,
+            batch=batch,
+            at_once=at_once_of(items),
+        )
+        with self._writing():
+            failed, self._failed = self._failed, True
+            writer = self._segment_writer(options, waits=resume)
+            addition = Addition(self._store, self._snapshot, self.codec, writer)
+            try:
+                if resume:
+                    addition.find_waiting(alone=self._unborn and self._alone)
+                with ExitStack() as running:
+                    workers = job_count(items, writer, jobs)
+                    others: Engine | None = None
+                    if workers > 1 or engine != "processes":
+                        work = ShardCoding(writer.single_threaded())
+                        others = running.enter_context(engine_named(engine)(work, workers))
+                    written = addition.take(items, progress, measuring, others)
+                report = self._commit(addition.following, written)
+                addition.committed()
+            except BaseException as error:
+                addition.discard()
+                done = addition.waiting_images()
+                if done and isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt(
+                        f"{done:,} images are done, and wait for a week: the same command goes on "
+                        "with them"
+                    ) from error
+                raise
+            self._failed = failed
+        return report
+
+    def sync(
+        self,
+        source: Spec,
+        target: Target | None = None,
+        *,
+        delete: bool = False,
+        unknown: Unknown = "refuse",
+        dry_run: bool = False,
+        skip_broken: bool = False,
+        looking: Progress | None = None,
+        progress: Progress | None = None,
+        **asked: Any,
+    ) -> SyncReport:
+        """Make the archive hold what a folder holds: take in what is new, replace what changed.
+
+        Files are told apart by size, time of change and SHA-256, which the columns ``size``,
+        ``modified`` and ``sha256`` keep: of files of the same size and time nothing is read. A file
+        that an image was made of, under another name, gives the image that name, and nothing is
+        coded anew. What is changed is replaced, and keeps its label and what columns say of it that
+        the file does not. It makes one commit for what needs no coding, and one more for what does,
+        if there is any: after a kill between them the first is there, and the next call does the
+        rest.
+
+        Args:
+            source: the folder, or several: whatever ``kinpack.open_source`` makes picture files
+                of, or what it gave. Only images that it speaks for can be gone: those whose ids lie
+                below these folders, under the prefix, and match the patterns.
+            target: what images are coded to, as for ``add``.
+            delete: whether images are deleted whose files are gone; else they are told.
+            unknown: what is done with images of which too little is known, for their archive was
+                made without these columns: ``refuse`` to go on; ``keep`` them as they are, and note
+                what their files are now; ``replace`` them.
+            dry_run: whether to change nothing, and only tell.
+            skip_broken: whether pictures that cannot be read are left out and reported; else the
+                first one refuses all that is to be coded. An image whose file is broken stays.
+            looking: called with the number of files just looked at.
+            progress: called with the number of images just added.
+            asked: in place of a target its fields, as for ``add``.
+
+        Returns:
+            What was new, changed, renamed and gone, and what came of adding.
+
+        Raises:
+            SourceError: it is no folder of picture files, or holds none.
+            ArchiveError: too little is known of an image, or the archive cannot be written.
+            ImageError: a picture cannot be read.
+        """
+        from kinpack.archive.amending.noting import Noting
+        from kinpack.archive.syncing.comparing import SCHEMA, compare
+        from kinpack.archive.syncing.following import TakenFiles, as_files, told_of
+        from kinpack.archive.syncing.report import SyncReport
+
+        target = Target.of(target, asked)
+        files = as_files(source)
+        if not self._fixed:
+            self.refresh()
+        base = self._snapshot
+        found = compare(base, files, unknown, looking)
+        if dry_run:
+            return SyncReport.of(found, removed=delete, images=len(base))
+        taken = TakenFiles(files, found, base)
+        removed = [one.id for one in (*found.overwritten, *(found.gone if delete else ()))]
+        noting = Noting(self._store, told_of(found, files), removed, SCHEMA)
+        with self._writing():
+            try:
+                self._commit(noting.following)
+            except BaseException:
+                noting.discard()
+                raise
+        added = None
+        if len(taken):
+            added = self.add(
+                taken, target, on_duplicate="replace", skip_broken=skip_broken, progress=progress
+            )
+        return SyncReport.of(found, removed=delete, images=len(self), added=added)
+
+    @contextmanager
+    def job(
+        self,
+        name: str = "",
+        target: Target | None = None,
+        *,
+        on_duplicate: Duplicates = "error",
+        skip_broken: bool = False,
+        batch: int = 256,
+        **asked: Any,
+    ) -> Iterator[Job]:
+        """Hold the archive for images that are coded elsewhere, by processes or other machines.
+
+        ``job.writer.write_segment(items, shard=…)`` codes images and gives a part; it may be sent
+        wherever the archive's place is reached, and be called again for what was lost.
+        ``job.commit(parts)`` shows all images of parts at once; call it as often as you like. The
+        block ends with the job: what was written and not committed is removed by the next writer.
+
+        Args:
+            name: of the job: one that is begun again has in ``job.done`` the names of the shards
+                that are committed.
+            target: as for ``add``.
+            on_duplicate: for an id that the archive has already, as for ``add``. One that comes in
+                two shards is always an error.
+            skip_broken: as for ``add``.
+            batch: as for ``add``.
+            asked: as for ``add``.
+
+        Raises:
+            ArchiveError: the archive cannot be written, or somebody is cleaning up.
+            CodecError: a field of the target is not known or out of range.
+        """
         options = AddOptions(
             target=Target.of(target, asked),
             on_duplicate=on_duplicate,
             skip_broken=skip_broken,
             batch=batch,
         )
+        if options.target.max_bytes is not None:
+            raise ArchiveError(
+                f"{self.where}: with max_bytes images are chosen among together; give a job a "
+                "quality or min_psnr"
+            )
         with self._writing():
             failed, self._failed = self._failed, True
-            able = {name: one for name, one in self.describers.items() if one.describes}
-            addition = Addition(self._store, self._snapshot, self.codec, able, options)
-            try:
-                written = addition.take(as_items(source), progress, measuring)
-                report = self._commit(addition.following, written)
-            except BaseException:
-                addition.discard()
-                raise
+            writer = self._segment_writer(options)
+            yield Job(self._store, lambda: self._snapshot, self._commit, writer, name)
             self._failed = failed
-        return report
+
+    def _segment_writer(self, options: AddOptions, *, waits: bool = False) -> SegmentWriter:
+        able = {name: one for name, one in self.describers.items() if one.describes}
+        return SegmentWriter(
+            self.path,
+            self.codec,
+            able,
+            options,
+            schema=self.manifest.columns,
+            waits=waits,
+            store=self._store,
+        )
 
     def duplicates(
         self,

@@ -2,42 +2,101 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, NoReturn
 
 import typer
 
 from kinpack import __version__
-from kinpack.cli import (
-    amending,
-    archives,
-    describing,
-    duplicates,
-    estimating,
-    learning,
-    lifecycle,
-    overviews,
-    packing,
-    searching,
-    viewing,
-)
 from kinpack.cli.program import Program
 from kinpack.cli.reporting import reported
 
-app = typer.Typer(
-    cls=Program,
-    rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
-    pretty_exceptions_enable=False,
-)
-describers = typer.Typer(help="What makes codes: describers.", rich_markup_mode=None)
-app.add_typer(describers, name="describer")
+COMMANDS = {
+    "pack": "packing.pack",
+    "add": "packing.add",
+    "sync": "amending.sync",
+    "estimate": "estimating.estimate",
+    "unpack": "archives.unpack",
+    "get": "archives.get",
+    "search": "searching.search",
+    "info": "archives.info",
+    "verify": "archives.verify",
+    "ls": "archives.ls",
+    "dedup": "duplicates.dedup",
+    "cluster": "overviews.cluster",
+    "map": "overviews.map_",
+    "gram": "overviews.gram",
+    "rm": "amending.rm",
+    "mv": "amending.mv",
+    "history": "lifecycle.history",
+    "compact": "lifecycle.compact",
+    "gc": "lifecycle.gc",
+    "copy": "lifecycle.copy",
+    "merge": "lifecycle.merge",
+    "seal": "lifecycle.seal",
+    "unseal": "lifecycle.unseal",
+    "export": "lifecycle.export",
+    "view": "viewing.view",
+    "serve": "viewing.serve",
+    "demo": "viewing.demo",
+    "repair": "lifecycle.repair",
+    "learn": "learning.learn",
+    "embed": "describing.embed",
+    "learn-code": "describing.learn_code",
+}
+"""The functions of commands, in the order of the help; the module of one is imported for it."""
+
+OF_DESCRIBERS = {
+    "make": "describing.make",
+    "words": "describing.words",
+    "rm": "describing.rm",
+}
+"""Those of ``kinpack describer``."""
+
+
+@cache
+def application(only: str | None = None) -> typer.Typer:
+    """The command with all that it can do, or to do one thing alone, which begins sooner.
+
+    Args:
+        only: the name of a command.
+    """
+    made = typer.Typer(
+        cls=Program,
+        rich_markup_mode=None,  # plain help: half the time to start, and it pipes well
+        pretty_exceptions_enable=False,
+    )
+    made.callback()(program)
+    for name in COMMANDS if only is None else (only,):
+        _add(made, name, COMMANDS[name])
+    if only is None:
+        describers = typer.Typer(help="What makes codes: describers.", rich_markup_mode=None)
+        made.add_typer(describers, name="describer")
+        for name, function in OF_DESCRIBERS.items():
+            _add(describers, name, function)
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    if name == "app":
+        return application()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _add(to: typer.Typer, name: str, function: str) -> None:
+    """Add a command, whose help is what its docstring says, the lines of the example kept."""
+    module, _, called = function.partition(".")
+    command = getattr(importlib.import_module(f"{__name__}.{module}"), called)
+    told = (inspect.getdoc(command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
+    to.command(name, help=told)(reported(command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -46,7 +105,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def program(
     version: Annotated[
         bool,
@@ -65,50 +123,6 @@ def program(
     """  # noqa: D301 (the mark keeps the lines of the example as they are)
 
 
-def _help_of(command: Callable[..., None]) -> str:
-    """A command's help: what its docstring says, the lines of the example kept."""
-    return (inspect.getdoc(command) or "").replace("\nExample:\n", "\n\b\nExample:\n")
-
-
-for _command in (
-    packing.pack,
-    packing.add,
-    estimating.estimate,
-    archives.unpack,
-    archives.get,
-    searching.search,
-    archives.info,
-    archives.verify,
-    archives.ls,
-    duplicates.dedup,
-    overviews.cluster,
-    overviews.map_,
-    overviews.gram,
-    amending.rm,
-    amending.mv,
-    lifecycle.history,
-    lifecycle.compact,
-    lifecycle.gc,
-    lifecycle.copy,
-    lifecycle.merge,
-    lifecycle.seal,
-    lifecycle.unseal,
-    lifecycle.export,
-    viewing.view,
-    viewing.serve,
-    viewing.demo,
-    lifecycle.repair,
-    learning.learn,
-    describing.embed,
-    describing.learn_code,
-):
-    # Python has a `map` of its own.
-    _name = _command.__name__.rstrip("_").replace("_", "-")
-    app.command(_name, help=_help_of(_command))(reported(_command))
-for _of_describers in (describing.make, describing.words, describing.rm):
-    describers.command(help=_help_of(_of_describers))(reported(_of_describers))
-
-
 def main() -> NoReturn:
     """Run the command of the process's arguments, and exit."""
     warnings.filterwarnings("ignore", module="PIL")
@@ -121,7 +135,8 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        first = sys.argv[1] if len(sys.argv) > 1 else ""
+        application(first if first in COMMANDS else None)()
     except SystemExit as stop:
         _leave(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
     _leave(0)

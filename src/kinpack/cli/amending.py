@@ -1,8 +1,8 @@
-"""The commands that delete and rename images of an archive: rm and mv."""
+"""The commands that delete and rename images of an archive, or let it follow a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,19 +10,52 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import kinpack
+from kinpack.archive.adding.gathering import AddReport
 from kinpack.archive.stores.opening import place_of
-from kinpack.cli.options import ArchiveArgument
-from kinpack.cli.reporting import Report, counted
-from kinpack.errors import NotFoundError, shown
+from kinpack.archive.syncing.comparing import Unknown
+from kinpack.cli.options import (
+    ArchiveArgument,
+    Choice,
+    Columns,
+    Exclude,
+    Include,
+    MinPsnr,
+    Prefix,
+    Range,
+    Root,
+    Size,
+    SkipBroken,
+    Strict,
+    Threads,
+    open_together,
+    paths,
+    refuse_several,
+)
+from kinpack.cli.packing import (
+    OfBroken,
+    Packed,
+    facts_of_taken,
+    warn_of_taken,
+    words_of_taken,
+)
+from kinpack.cli.reporting import Report
+from kinpack.codec.packets import target
+from kinpack.errors import NotFoundError, counted, shown
+from kinpack.pictures.reading import Damaged
 
 if TYPE_CHECKING:
     from kinpack.archive.care.purging import PurgeReport
+    from kinpack.archive.syncing.report import SyncReport
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell what would be done, and change nothing.")
 ]
 Purge = Annotated[
     bool, typer.Option("--purge", help="Leave nothing of deleted images; forget old revisions.")
+]
+Folders = Annotated[
+    list[str],
+    typer.Argument(metavar="FOLDER", help="Folders of pictures, as for add.", autocompletion=paths),
 ]
 _Pair = tuple[str, str]
 
@@ -170,6 +203,134 @@ def mv(
         if count
     ]
     report.say(f"{shown(archive)}: {', '.join(told) or 'there was nothing to do'}")
+
+
+def sync(
+    report: Report,
+    archive: ArchiveArgument,
+    source: Folders,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the images whose files are gone.")
+    ] = False,
+    unknown: Annotated[
+        Unknown,
+        typer.Option(
+            help="Of images of which the archive notes no size, time and hash: refuse to go on; "
+            "keep them, and note these; or replace them."
+        ),
+    ] = "refuse",
+    quality: Annotated[
+        int | None, typer.Option(metavar="Q", min=1, max=100, help="From 1 to 100.")
+    ] = None,
+    min_psnr: MinPsnr = None,
+    size: Size = None,
+    effort: Annotated[
+        target.Effort | None,
+        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    prefix: Prefix = "",
+    root: Root = None,
+    damaged: Annotated[
+        Damaged | None,
+        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+    ] = None,
+    sample_range: Range = None,
+    columns: Columns = None,
+    skip_broken: SkipBroken = False,
+    strict: Strict = False,
+    threads: Threads = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Follow a folder: take in what is new, changed or renamed.
+
+    What is gone is told, or deleted with --delete.
+
+    Files of the size and time that the archive notes are the same, and not read. Those that were
+    renamed are known by their hash, and nothing is coded anew. Images that the folder does not
+    speak for, below another --prefix or --root or left out by patterns, are not touched. All else
+    is as for add. An archive notes size, time and hash if it was packed with --columns file,hash.
+
+    Example:
+      kinpack sync photos.kin photos --dry-run
+      kinpack sync photos.kin photos --delete
+    """
+    refuse_several(quality=quality, min_psnr=min_psnr)
+    refuse_several(skip_broken=skip_broken or None, strict=strict or None)
+    with kinpack.Archive.open(archive) as opened:
+        packed = Packed.of(opened, archive, quality=quality, min_psnr=min_psnr, size=size)
+        choice = Choice(
+            include=include or (),
+            exclude=exclude or (),
+            prefix=prefix,
+            root=root,
+            damaged=damaged or packed.damaged,
+            sample_range=sample_range or packed.sample_range,
+        )
+        columns = packed.columns if columns is None else columns
+        images = open_together(source, choice, size=packed.size, columns=columns)
+        broken = OfBroken.asked(images, skip=skip_broken, strict=strict)
+        with (
+            broken.told(),
+            report.meters("looking", "adding", total=None) as (looking, adding),
+        ):
+            done = opened.sync(
+                images,
+                packed.target(effort=effort, threads=threads),
+                delete=delete,
+                unknown=unknown,
+                dry_run=dry_run,
+                skip_broken=broken.is_skipped,
+                looking=looking,
+                progress=adding,
+            )
+        number, n_bytes = opened.manifest.number, opened.manifest.bytes_on_disk
+    added = done.added or AddReport()
+    facts = {**facts_of_taken(images, added), **done.to_dict()}
+    facts |= {"number": number, "bytes": n_bytes}
+    report.result({**facts, "dry_run": dry_run}, _lines_of(done) if dry_run else ())
+    warn_of_taken(report, images, added)
+    if done.gone and not delete:
+        report.warn(
+            f"{counted(len(done.gone), 'image')} of files that are gone, as {shown(done.gone[0])}; "
+            "--delete deletes them"
+        )
+    would = "would be: " * dry_run
+    words = ", ".join(_words_of(done, added, dry_run=dry_run))
+    report.say(
+        f"{shown(archive)}: {would}{words}; {counted(done.images, 'image')} in {n_bytes:,} bytes"
+    )
+    broken.leave(added)
+
+
+def _lines_of(done: SyncReport) -> Iterator[str]:
+    """What would be done, image by image."""
+    yield from (f"new {shown(name)}" for name in done.new)
+    yield from (f"changed {shown(name)}" for name in done.changed)
+    yield from (f"renamed {shown(old)} -> {shown(new)}" for old, new in done.renamed)
+    yield from (f"touched {shown(name)}" for name in done.touched)
+    yield from (f"trusted {shown(name)}" for name in done.trusted)
+    yield from (f"gone {shown(name)}" for name in done.gone)
+
+
+def _words_of(done: SyncReport, added: AddReport, *, dry_run: bool) -> Iterator[str]:
+    """What was done, or would be, in numbers."""
+    counts = {
+        "added": len(done.new) if dry_run else added.added,
+        "replaced": len(done.changed) if dry_run else added.replaced,
+        "renamed": len(done.renamed),
+        "deleted" if done.removed else "gone": len(done.gone),
+        "with another time alone": len(done.touched),
+        "taken for the same": len(done.trusted),
+    }
+    told = [(what, count) for what, count in counts.items() if count]
+    for number, (what, count) in enumerate(told):
+        yield f"{counted(count, 'image') if number == 0 else f'{count:,}'} {what}"
+    if not told:
+        yield "nothing to do"
+    yield f"{done.unchanged:,} unchanged"
+    yield from words_of_taken(added)
 
 
 def told_purge(archive: str, done: PurgeReport) -> str:

@@ -15,7 +15,9 @@ import kinpack
 from kinpack.cli.options import (
     ArchiveArgument,
     At,
+    EngineOption,
     Force,
+    Jobs,
     Output,
     Threads,
     UnsafeOption,
@@ -23,8 +25,8 @@ from kinpack.cli.options import (
     local,
     refuse_existing,
 )
-from kinpack.cli.reporting import Report, columns, counted, known, one_line, working
-from kinpack.errors import ArchiveError, shown
+from kinpack.cli.reporting import Report, columns, known, one_line, working
+from kinpack.errors import ArchiveError, counted, shown
 from kinpack.pictures.picture_writing import save_image
 
 
@@ -186,6 +188,8 @@ def verify(
     report: Report,
     archive: ArchiveArgument,
     deep: Annotated[bool, typer.Option("--deep", help="Also decode every image.")] = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
 ) -> None:
     """Check every byte of an archive.
 
@@ -197,7 +201,7 @@ def verify(
     from kinpack.archive.care.verification import verify as verify_archive
 
     with report.meter("verifying", None) as meter:
-        found = verify_archive(archive, deep=deep, progress=meter.advance)
+        found = verify_archive(archive, deep=deep, progress=meter.advance, jobs=jobs, engine=engine)
     notes = [] if report.quiet else [f"note: {note}" for note in found.notes]
     facts = {"ok": found.ok, **asdict(found)}
     report.result(facts, map(one_line, found.problems + notes))

@@ -9,9 +9,17 @@ from typing import Annotated, Literal
 import typer
 
 import kinpack
-from kinpack.cli.options import ArchiveArgument, Force, Output, Threads, refuse_existing
+from kinpack.cli.options import (
+    ArchiveArgument,
+    EngineOption,
+    Force,
+    Jobs,
+    Output,
+    Threads,
+    refuse_existing,
+)
 from kinpack.cli.reporting import Report
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 from kinpack.search.distances.distance import SearchError
 
 ENOUGH = 300
@@ -49,6 +57,8 @@ def embed(
             "--fine", help="Keep 32 bytes an image more, by which the first 100 are ordered anew."
         ),
     ] = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
 ) -> None:
     """Give an archive's images codes to be searched by.
@@ -72,12 +82,18 @@ def embed(
         else:
             with report.meter("describing", len(opened) * (1 + fine)) as meter:
                 done = opened.embed(
-                    describer, name=name, fine=fine, progress=meter.advance, threads=threads
+                    describer,
+                    name=name,
+                    fine=fine,
+                    progress=meter.advance,
+                    threads=threads,
+                    jobs=jobs,
+                    engine=engine,
                 )
     report.done(
         {"codes": done.name, "coded": done.coded, "images": done.images},
-        f"{shown(archive)}: {done.coded:,} images got codes {done.name!r}, {done.images:,} "
-        "have one",
+        f"{shown(archive)}: {counted(done.coded, 'image')} got codes {done.name!r}, "
+        f"{done.images:,} {'has' if done.images == 1 else 'have'} one",
     )
 
 
@@ -115,8 +131,8 @@ def learn_code(
         whole = bits_of(opened.describers[done.name])
     report.done(
         {"codes": done.name, "images": done.images, "bits_used": round(bits, 1), "bits": whole},
-        f"{shown(archive)}: {done.images:,} images have codes {done.name!r} of their own, which "
-        f"use {bits:.1f} of {whole} bits",
+        f"{shown(archive)}: {counted(done.images, 'image', 'has/have')} codes {done.name!r} of "
+        f"the archive's own, which use {bits:.1f} of {whole} bits",
     )
 
 
@@ -189,7 +205,7 @@ def make(
         file.write(made.to_bytes())
     report.done(
         {"describer": name, "describer_id": made.describer_id, "bytes": made.n_bytes},
-        f"{shown(output)}: {made.n_bytes:,} bytes, {len(made.words.words):,} words",
+        f"{shown(output)}: {made.n_bytes:,} bytes, {counted(len(made.words.words), 'word')}",
     )
 
 

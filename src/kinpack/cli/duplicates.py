@@ -12,7 +12,7 @@ import kinpack
 from kinpack.cli.options import ArchiveArgument, At, Force, Threads
 from kinpack.cli.reporting import Report
 from kinpack.cli.showing import Html, Sheet, refuse_looks, refuse_places, write_looks
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 
 if TYPE_CHECKING:
     from kinpack.archive.duplicates.report import DuplicateReport, Group
@@ -103,7 +103,7 @@ def dedup(
             write_looks(
                 strips_of(found),
                 opened.read,
-                title=f"{shown(archive)}: {len(found.groups):,} groups",
+                title=f"{shown(archive)}: {counted(len(found.groups), 'group')}",
                 sheet=sheet,
                 html=html,
                 force=force,
@@ -118,8 +118,8 @@ def dedup(
     if others is not None:
         count = len(found.others(band))
         report.say(
-            f"{shown(others)}: {count:,} ids; delete them with: kinpack rm {shown(archive)} "
-            f"--from {shown(others)}"
+            f"{shown(others)}: {counted(count, 'id')}; delete them with: kinpack rm "
+            f"{shown(archive)} --from {shown(others)}"
         )
 
 
@@ -132,8 +132,9 @@ def lines_of(found: DuplicateReport) -> Iterator[str]:
         name: sum(one.band == name for one in found.groups) for name in ("exact", "same", "alike")
     }
     yield (
-        f"{found.images:,} images: {counts['exact']:,} groups of exact copies, {counts['same']:,} "
-        f"of the same picture, {counts['alike']:,} alike; {len(found.others()):,} images are copies"
+        f"{counted(found.images, 'image')}: {counted(counts['exact'], 'group')} of exact copies, "
+        f"{counts['same']:,} of the same picture, {counts['alike']:,} alike; "
+        f"{counted(len(found.others()), 'image', 'is a copy/are copies')}"
     )
     yield from _how(found)
 
@@ -169,6 +170,7 @@ def _how(found: DuplicateReport) -> Iterator[str]:
     if found.found_in_cells < 1:
         yield f"cells of codes brought {found.found_in_cells:.1%} of what is near"
     if found.uncoded:
-        yield f"{found.uncoded:,} images have no code, so only their exact copies are found"
+        images = counted(found.uncoded, "image", "has/have")
+        yield f"{images} no code, so that exact copies alone are found"
     if found.damaged:
-        yield f"{found.damaged:,} images are damaged, and were not compared"
+        yield f"{counted(found.damaged, 'image', 'is/are')} damaged, and not compared"

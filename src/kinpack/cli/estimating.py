@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from time import process_time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,8 @@ from kinpack.cli.options import (
     Split,
     open_together,
 )
-from kinpack.cli.reporting import Report, counted, duration
+from kinpack.cli.reporting import Report, duration
+from kinpack.errors import counted
 
 if TYPE_CHECKING:
     from kinpack.archive.adding.estimation import Estimate
@@ -37,7 +39,8 @@ def estimate(
     include: Include = None,
     exclude: Exclude = None,
     seconds: Annotated[
-        float, typer.Option(metavar="N", min=1, help="Try pictures for about so long.")
+        float,
+        typer.Option(metavar="N", min=1, help="Try pictures for about so long, of the processor."),
     ] = 10.0,
 ) -> None:
     """Tell from a sample what packing a collection takes.
@@ -52,7 +55,9 @@ def estimate(
 
     choice = Choice(split=split, include=include or (), exclude=exclude or ())
     images = open_together(source, choice, size=size)
-    found = tried(images, kinpack.Codec.load(codec), kinpack.Target(effort=effort), seconds=seconds)
+    loaded, target = kinpack.Codec.load(codec), kinpack.Target(effort=effort)
+    left = max(seconds / 2, seconds - process_time())  # looking through the folder counts, too
+    found = tried(images, loaded, target, seconds=left)
     report.result(asdict(found), _lines(found))
 
 

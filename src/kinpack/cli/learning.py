@@ -29,7 +29,7 @@ from kinpack.cli.options import (
     refuse_several,
 )
 from kinpack.cli.reporting import Report
-from kinpack.errors import CodecError, shown
+from kinpack.errors import CodecError, counted, shown
 from kinpack.pictures import reading
 
 if TYPE_CHECKING:
@@ -67,12 +67,9 @@ def learn(
     split: Split = None,
     size: Size = None,
     start: Annotated[
-        Literal["auto", "default", "lattice", "none"],
-        typer.Option(
-            help="Start from the weights of the codec that ships, from those with a lattice, which "
-            "suit larger pictures, from what suits the collection, or from nothing."
-        ),
-    ] = "auto",
+        Literal["default", "none"],
+        typer.Option(help="Start from the weights of the codec that ships, or from nothing."),
+    ] = "default",
     skip_broken: SkipBroken = False,
     strict: Strict = False,
     threads: Threads = None,
@@ -121,7 +118,8 @@ def learn(
     facts = codec.info()
     report.done(
         {**facts, "gains": gains.to_dict()},
-        f"learned {shown(output)} from {facts['images']:,} images in {facts['steps']:,} steps, "
+        f"learned {shown(output)} from {counted(facts['images'], 'image')} in "
+        f"{counted(facts['steps'], 'step')}, "
         f"{facts['minutes']:.1f} minutes: {facts['codec_bytes']:,} bytes",
     )
     if facts.get("broken") and not skip_broken:
@@ -147,7 +145,7 @@ def learn_from(
     steps: int | None = None,
     seed: int = 0,
     work: Path | None = None,
-    start: str = "auto",
+    start: str = "default",
 ) -> tuple[kinpack.Codec, Gains]:
     """Learn a codec, showing progress, and tell what it gains.
 

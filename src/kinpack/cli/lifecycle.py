@@ -19,8 +19,8 @@ from kinpack.cli.options import (
     Threads,
     UnsafeOption,
 )
-from kinpack.cli.reporting import Report, counted, one_line, working
-from kinpack.errors import ArchiveError, shown
+from kinpack.cli.reporting import Report, one_line, working
+from kinpack.errors import ArchiveError, counted, shown
 
 
 def compact(report: Report, archive: ArchiveArgument, purge: Purge = False) -> None:

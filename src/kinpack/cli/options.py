@@ -20,6 +20,7 @@ from kinpack.archive.stores.table import STORES, is_sealed
 from kinpack.codec.packets import target
 from kinpack.errors import KinpackError, shown
 from kinpack.integrations.unpacking import Unsafe
+from kinpack.jobs.table import EngineName
 from kinpack.pictures import reading
 from kinpack.pictures.reading import Damaged, SampleRange
 from kinpack.sources.folders import Patterns
@@ -65,7 +66,8 @@ Sources: TypeAlias = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Folders of pictures, picture files, tar or zip files, an archive to be coded anew, "
-        "or a data set (a folder of Parquet files, or OWNER/NAME of the Hugging Face hub).",
+        "a .txt file of addresses, or a data set (a folder of Parquet files, or OWNER/NAME of the "
+        "Hugging Face hub).",
         autocompletion=paths,
     ),
 ]
@@ -231,8 +233,8 @@ Root: TypeAlias = Annotated[
 DamagedOption: TypeAlias = Annotated[
     Damaged,
     typer.Option(
-        help="Of JPEG and PNG files that are cut short take what is there, and tell so, or refuse "
-        "them as broken."
+        help="Of files that are cut short take what is there, and tell so, or refuse them as "
+        "broken."
     ),
 ]
 
@@ -306,6 +308,21 @@ Where: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use so many threads.  [default: as many as suit]"),
+]
+Jobs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Use so many processes.  [default: as many as there are cores, if it is worth it]",
+        show_default=False,
+    ),
+]
+EngineOption: TypeAlias = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine", help="What runs them: processes of this machine, or a Ray or Dask cluster."
+    ),
 ]
 UnsafeOption: TypeAlias = Annotated[
     Unsafe,

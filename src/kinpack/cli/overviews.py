@@ -14,7 +14,7 @@ import kinpack
 from kinpack.cli.options import ArchiveArgument, At, Force
 from kinpack.cli.reporting import Report
 from kinpack.cli.showing import Html, Sheet, refuse_looks, refuse_places, write_looks, write_picture
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 
 if TYPE_CHECKING:
     from kinpack.archive.overviews.gram import Gram
@@ -64,7 +64,7 @@ def cluster(
         write_looks(
             strips_of(found, most=SHOWN),
             opened.read,
-            title=f"{shown(archive)}: {len(found):,} clusters",
+            title=f"{shown(archive)}: {counted(len(found), 'cluster')}",
             sheet=sheet,
             html=html,
             force=force,
@@ -78,7 +78,10 @@ def cluster(
             staged.write(text.getvalue().encode("utf-8", "backslashreplace"))
     report.result(
         [one.to_dict() for one in found],
-        (f"{one.number:4}  {len(one.ids):7,} images  {shown(one.ids[0])}" for one in found),
+        (
+            f"{one.number:4}  {len(one.ids):7,} image{' s'[len(one.ids) > 1]}  {shown(one.ids[0])}"
+            for one in found
+        ),
     )
 
 
@@ -111,8 +114,8 @@ def map_(
     ]
     report.done(
         {"share": layout.share, "images": places},
-        f"{shown(output)}: {len(places):,} images; the plane holds {layout.share:.0%} of what "
-        "tells their codes apart",
+        f"{shown(output)}: {counted(len(places), 'image')}; the plane holds {layout.share:.0%} "
+        "of what tells their codes apart",
     )
 
 
@@ -151,4 +154,5 @@ def _lines(found: Gram) -> Iterator[str]:
         cells = " ".join("    –" if v != v else f"{v:5.2f}" for v in row[:CLASSES])
         yield f"{shown(name):{width}}  {count:7,}  {cells}"
     if len(found.classes) > CLASSES:
-        yield f"and {len(found.classes) - CLASSES:,} classes more, all in --json"
+        more = len(found.classes) - CLASSES
+        yield f"and {more:,} {'class' if more == 1 else 'classes'} more, all in --json"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -26,8 +26,10 @@ from kinpack.cli.options import (
     Columns,
     DamagedOption,
     Effort,
+    EngineOption,
     Exclude,
     Include,
+    Jobs,
     MaxBytes,
     Metadata,
     MinPsnr,
@@ -46,13 +48,15 @@ from kinpack.cli.options import (
     open_together,
     refuse_several,
 )
-from kinpack.cli.reporting import Report, counted
+from kinpack.cli.reporting import Report
 from kinpack.codec.packets import target
-from kinpack.errors import ArchiveError, ImageError, SourceError, shown
+from kinpack.errors import ArchiveError, ImageError, SourceError, counted, shown
 from kinpack.file_names import fault_of
 from kinpack.pictures.reading import Damaged
+from kinpack.sources.file_columns import GROUPS, KNOWN_BY
 from kinpack.sources.metadata import unmatched_of, with_metadata
 from kinpack.sources.opening import left_out_of, subset
+from kinpack.sources.picture_files import FileSource
 
 ORIGINALS = 4.0
 """Megapixels from which on pictures are taken for those of a camera."""
@@ -60,7 +64,7 @@ SEEN = 16
 """Pictures that a codec is chosen by."""
 
 if TYPE_CHECKING:
-    from kinpack.archive.adding.addition import AddReport
+    from kinpack.archive.adding.gathering import AddReport
     from kinpack.pictures.images import Image
     from kinpack.sources.items import Source
 
@@ -118,6 +122,8 @@ def pack(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Take the first N pictures alone.")
@@ -134,6 +140,7 @@ def pack(
     """
     refuse_several(quality=quality, min_psnr=min_psnr, max_bytes=max_bytes)
     refuse_several(codec=codec, learn=learn or None)
+    refuse_several(jobs=jobs if jobs != 1 else None, max_bytes=max_bytes)
     if minutes is not None and not learn:
         raise typer.BadParameter("--minutes says how long to learn: give --learn, too")
 
@@ -160,7 +167,7 @@ def pack(
     if limit is not None:
         images = subset(images, stop=limit)
     images = _joined(report, images, metadata)
-    broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
+    broken = OfBroken.asked(images, skip=skip_broken, strict=strict)
     if learn:
         place = _place(output)
         loaded, _ = learn_from(
@@ -199,7 +206,9 @@ def pack(
     named = {one.name: one for one in finders}
     if fine:
         named |= {finer_column(one.name): one.finer() for one in finders}
-    with kinpack.Archive.create(output, loaded, describer=named, metadata=noted) as archive:
+    with kinpack.Archive.create(
+        output, loaded, describer=named, metadata=noted, resume=True
+    ) as archive:
         with (
             broken.told(),
             report.meters("measuring", "packing", total=len(images)) as (measuring, packing),
@@ -211,12 +220,15 @@ def pack(
                 skip_broken=broken.is_skipped,
                 progress=packing,
                 measuring=measuring,
+                jobs=jobs,
+                engine=engine,
+                resume=True,
             )
-        _warn(report, images, added)
+        warn_of_taken(report, images, added)
         if not added.added:
             raise SourceError(
-                f"{images.name}: none of its {len(images)} pictures can be read; check that they "
-                "are pictures"
+                f"{images.name}: none of its {counted(len(images), 'picture')} can be read; "
+                "check that they are pictures"
             )
         warn_of_few_bits(report, archive)
         _report_added(report, archive, images, added)
@@ -252,6 +264,8 @@ def add(
     metadata: Metadata = None,
     skip_broken: SkipBroken = False,
     strict: Strict = False,
+    jobs: Jobs = None,
+    engine: EngineOption = "processes",
     threads: Threads = None,
 ) -> None:
     """Add a collection to an archive, with its codec and describer.
@@ -267,16 +281,7 @@ def add(
     refuse_several(skip_broken=skip_broken or None, strict=strict or None)
 
     with kinpack.Archive.open(archive) as opened:
-        noted = opened.manifest.metadata
-        size = noted.get("size") if size is None else size
-        size = tuple(size) if isinstance(size, list) else size
-        if quality is None and min_psnr is None:
-            if "max_bytes" in noted:
-                raise ArchiveError(
-                    f"{shown(archive)}: packed with --max-bytes, which says nothing of more "
-                    "images; add them with --quality or --min-psnr"
-                )
-            min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
+        packed = Packed.of(opened, archive, quality=quality, min_psnr=min_psnr, size=size)
         choice = Choice(
             split=split,
             column=column,
@@ -284,31 +289,107 @@ def add(
             exclude=exclude or (),
             prefix=prefix,
             root=root,
-            damaged=damaged or noted.get("damaged", "keep"),
-            sample_range=sample_range or noted.get("range", "auto"),
+            damaged=damaged or packed.damaged,
+            sample_range=sample_range or packed.sample_range,
         )
-        columns = noted.get("columns", ()) if columns is None else columns
-        images = open_together(source, choice, size=size, columns=columns)
+        told = packed.columns if columns is None else columns
+        images = open_together(source, choice, size=packed.size, columns=told)
+        if columns is None and isinstance(images, FileSource):
+            images = images.with_columns(packed.followed)
         images = _joined(report, images, metadata)
-        broken = _OfBroken.asked(images, skip=skip_broken, strict=strict)
+        broken = OfBroken.asked(images, skip=skip_broken, strict=strict)
         with broken.told(), report.meter("adding", len(images)) as meter:
             added = opened.add(
                 images,
-                quality=quality,
-                min_psnr=min_psnr,
-                classic=noted.get("classic", "auto"),
-                effort=effort or noted.get("effort", "default"),
-                threads=threads,
+                packed.target(effort=effort, threads=threads),
                 on_duplicate=on_duplicate,
                 skip_broken=broken.is_skipped,
                 progress=meter.advance,
+                jobs=jobs,
+                engine=engine,
+                resume=True,
             )
-        _warn(report, images, added)
+        warn_of_taken(report, images, added)
         _report_added(report, opened, images, added)
     broken.leave(added)
 
 
-class _OfBroken(Enum):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """How more images are added to an archive: as the first were packed, unless others are asked.
+
+    Attributes:
+        quality: of the images, ``None`` where a PSNR is asked, or nothing.
+        min_psnr: likewise.
+        size: what larger pictures are reduced to.
+        damaged: what is done with files that are cut short.
+        sample_range: grey samples that become black and white.
+        columns: what else is kept of each picture.
+        followed: columns that are kept of files since the archive follows a folder.
+        classic: whether classic payloads are tried.
+        effort: spent on fewer bytes.
+    """
+
+    quality: int | None
+    min_psnr: float | None
+    size: Any
+    damaged: Damaged
+    sample_range: Any
+    columns: tuple[str, ...]
+    followed: tuple[str, ...]
+    classic: target.Classic
+    effort: target.Effort
+
+    @classmethod
+    def of(
+        cls,
+        opened: kinpack.Archive,
+        archive: str,
+        *,
+        quality: int | None,
+        min_psnr: float | None,
+        size: Any,
+    ) -> Self:
+        """What is noted in an archive, or was given in its place.
+
+        Raises:
+            ArchiveError: it was packed with a number of bytes, which says nothing of more images.
+        """
+        noted = opened.manifest.metadata
+        if quality is None and min_psnr is None:
+            if "max_bytes" in noted:
+                raise ArchiveError(
+                    f"{shown(archive)}: packed with --max-bytes, which says nothing of more "
+                    "images; add them with --quality or --min-psnr"
+                )
+            min_psnr, quality = noted.get("min_psnr"), noted.get("quality")
+        size = noted.get("size") if size is None else size
+        there = opened.columns.items()
+        followed = [group for group in KNOWN_BY if GROUPS[group].items() <= there]
+        return cls(
+            quality=quality,
+            min_psnr=min_psnr,
+            size=tuple(size) if isinstance(size, list) else size,
+            damaged=noted.get("damaged", "keep"),
+            sample_range=noted.get("range", "auto"),
+            columns=tuple(noted.get("columns", ())),
+            followed=tuple(followed),
+            classic=noted.get("classic", "auto"),
+            effort=noted.get("effort", "default"),
+        )
+
+    def target(self, *, effort: target.Effort | None, threads: int | None) -> kinpack.Target:
+        """What images are coded to."""
+        return kinpack.Target(
+            quality=self.quality,
+            min_psnr=self.min_psnr,
+            classic=self.classic,
+            effort=effort or self.effort,
+            threads=threads,
+        )
+
+
+class OfBroken(Enum):
     """What a picture that cannot be read comes to."""
 
     STOP = "nothing is kept"
@@ -331,7 +412,7 @@ class _OfBroken(Enum):
         try:
             yield
         except ImageError as error:
-            if self is not _OfBroken.STOP:
+            if self is not OfBroken.STOP:
                 raise
             raise ImageError(
                 f"{error}; without --strict, or with --skip-broken, it is left out, and all others "
@@ -341,11 +422,11 @@ class _OfBroken(Enum):
     @property
     def is_skipped(self) -> bool:
         """Whether such a picture is left out, and others are taken."""
-        return self in (_OfBroken.TELL, _OfBroken.ACCEPT)
+        return self in (OfBroken.TELL, OfBroken.ACCEPT)
 
     def leave(self, added: AddReport) -> None:
         """Exit with the code that tells of pictures left out, if there are some."""
-        if added.broken and self is _OfBroken.TELL:
+        if added.broken and self is OfBroken.TELL:
             raise typer.Exit(LEFT_OUT)
 
 
@@ -355,7 +436,10 @@ def _joined(report: Report, images: Source, metadata: Path | None) -> Source:
         return images
     found = with_metadata(images, metadata)
     if rows := unmatched_of(found):
-        report.warn(f"{shown(metadata)}: {len(rows):,} rows are of no picture, as {rows[0]!r}")
+        report.warn(
+            f"{shown(metadata)}: {counted(len(rows), 'row', 'is/are')} of no picture, as "
+            f"{rows[0]!r}"
+        )
     return found
 
 
@@ -389,7 +473,7 @@ def _place(output: str) -> Path:
     return Path(output)
 
 
-def _warn(report: Report, images: Source, added: AddReport) -> None:
+def warn_of_taken(report: Report, images: Source, added: AddReport) -> None:
     """Tell of what was not taken, and of what was taken in part."""
     if left_out := left_out_of(images):
         report.warn(f"{images.name}: left out: {left_out}")
@@ -425,25 +509,36 @@ def _report_added(
     """Tell what was added. A line needs the manifest alone; JSON has the facts of ``info``, too."""
     words = [f"{counted(added.added, 'image')} added"]
     words += [f"{added.replaced:,} replaced"] if added.replaced else []
+    words += [f"{added.resumed:,} of them done before it was interrupted"] * bool(added.resumed)
     words += [f"{added.skipped:,} skipped that were there"] if added.skipped else []
-    words += [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
-    words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
-    facts = {
-        **asdict(added),
-        "broken": [{"id": name, "reason": reason} for name, reason in added.broken],
-        "damaged": [{"id": name, "missing": share} for name, share in added.damaged],
-        "repeated": [{"id": name, "same_as": same} for name, same in added.repeated],
-        "left_out": left_out_of(images).to_dict(),
-    }
-    if added.lowest_psnr is not None and added.mean_psnr is not None:
-        words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
+    words += words_of_taken(added)
     manifest = archive.manifest
     allowed = manifest.metadata.get("max_bytes") if "reached" in manifest.metadata else None
     within = (
         f" of {allowed:,} allowed, beside the codec's {manifest.codec_bytes:,}" if allowed else ""
     )
     report.done(
-        {**facts, **archive.info()} if report.json else None,
+        {**facts_of_taken(images, added), **archive.info()} if report.json else None,
         f"{shown(archive.path)}: {', '.join(words)}; {counted(added.images, 'image')} in "
         f"{added.bytes:,} bytes{within}, {added.bytes / max(1, added.images):,.1f} an image",
     )
+
+
+def words_of_taken(added: AddReport) -> list[str]:
+    """Words for pictures that are damaged, and for the PSNR that was reached."""
+    words = [f"{len(added.damaged):,} of them cut short"] if added.damaged else []
+    words += [f"{len(added.broken):,} left out that cannot be read"] if added.broken else []
+    if added.lowest_psnr is not None and added.mean_psnr is not None:
+        words += [f"PSNR at least {added.lowest_psnr:.2f} dB, {added.mean_psnr:.2f} dB on average"]
+    return words
+
+
+def facts_of_taken(images: Source, added: AddReport) -> dict[str, Any]:
+    """What came of adding, as JSON values."""
+    return {
+        **asdict(added),
+        "broken": [{"id": name, "reason": reason} for name, reason in added.broken],
+        "damaged": [{"id": name, "missing": share} for name, share in added.damaged],
+        "repeated": [{"id": name, "same_as": same} for name, same in added.repeated],
+        "left_out": left_out_of(images).to_dict(),
+    }

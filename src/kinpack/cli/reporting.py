@@ -17,7 +17,7 @@ import typer
 
 import kinpack
 from kinpack.column_types import json_value
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -118,12 +118,12 @@ class Report:
                 yield _Bar(bar, bar.add_task(doing, total=total, status=""), total)
 
     @contextmanager
-    def meters(self, *doing: str, total: int) -> Iterator[list[Callable[[int], None]]]:
+    def meters(self, *doing: str, total: int | None) -> Iterator[list[Callable[[int], None]]]:
         """Show the progress of jobs that follow each other, one bar after the other.
 
         Args:
             doing: what each does, as in "packing".
-            total: how many images there are, the same for each.
+            total: how many images there are, the same for each, None where that is not known.
 
         Yields:
             What counts images that are done, for each job.
@@ -234,11 +234,6 @@ class _Bar(Meter):
         self._bar.update(self._task, completed=share * (self._total or 0), status=text)
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things in words: "1 image", "1,200 images"."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def told_pace(count: int, total: int | None, seconds: float) -> str:
     """How far a job has come, how fast it goes, and how long it will take.
 
@@ -247,7 +242,8 @@ def told_pace(count: int, total: int | None, seconds: float) -> str:
         total: how many there are, None where that is not known.
         seconds: since it began.
     """
-    words = [f"{count:,}{'' if total is None else f' of {total:,}'} images"]
+    images = counted(count if total is None else total, "image")
+    words = [images if total is None else f"{count:,} of {images}"]
     if count:
         words.append(_rate(count, seconds))
         if total is not None:

@@ -15,10 +15,10 @@ from kinpack.cli.options import ArchiveArgument, At, Force, Where, paths
 from kinpack.cli.reporting import Report, known
 from kinpack.cli.showing import Html, Sheet, refuse_looks, write_looks
 from kinpack.column_types import json_value
-from kinpack.errors import ImageError, KinpackError, shown
+from kinpack.errors import ImageError, KinpackError, counted, shown
 from kinpack.pictures.images import load_image, to_pil
 from kinpack.search.hit import Hit
-from kinpack.search.query import Example, Query
+from kinpack.search.query import READ_SIDE, Example, Query
 
 if TYPE_CHECKING:
     from kinpack.archive.showing.tiles import Strip
@@ -179,7 +179,7 @@ def search(
             write_looks(
                 [strip],
                 opened.read,
-                title=f"{shown(archive)}: {len(hits):,} hits",
+                title=f"{shown(archive)}: {counted(len(hits), 'hit')}",
                 sheet=sheet,
                 html=html,
                 force=force,
@@ -193,7 +193,7 @@ def _example(text: str) -> Example:
     if text.startswith(_ID):
         return text.removeprefix(_ID)
     try:
-        return load_image(text)
+        return load_image(text, size=READ_SIDE)
     except ImageError as error:
         if os.path.lexists(text):
             raise
@@ -226,7 +226,7 @@ def _search_all(
     """
     from kinpack.archive.showing.page import SIDE
 
-    source = kinpack.open_source(folder)
+    source = kinpack.open_source(folder, size=READ_SIDE)
     broken = 0
     with report.meter("searching", len(source)) as meter:
         for item in source:
@@ -247,8 +247,8 @@ def _search_all(
             meter.advance(1)
     if broken:
         raise KinpackError(
-            f"{shown(folder)}: {broken:,} of {len(source):,} pictures could not be read; all "
-            "others were searched for"
+            f"{shown(folder)}: {broken:,} of {counted(len(source), 'picture')} could not be read; "
+            "all others were searched for"
         )
 
 

@@ -13,7 +13,7 @@ import typer
 import kinpack
 from kinpack.cli.options import ArchiveArgument, At, Output
 from kinpack.cli.reporting import Report
-from kinpack.errors import shown
+from kinpack.errors import counted, shown
 
 Views: TypeAlias = Annotated[
     list[str] | None,
@@ -61,7 +61,7 @@ def view(
         facts = {"images": len(opened), "bytes": n_bytes, "folder": str(output)}
     report.done(
         facts,
-        f"{shown(output)}: a page of {facts['images']:,} images, {n_bytes:,} bytes; "
+        f"{shown(output)}: a page of {counted(len(opened), 'image')}, {n_bytes:,} bytes; "
         "put it on a web server",
     )
 

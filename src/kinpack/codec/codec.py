@@ -99,6 +99,12 @@ class Codec(FileContent):
         kept += sum(packet.kind not in ClassicImages.kinds for packet in default.encode(coded, at))
         return default if _ENOUGH * kept >= len(seen) else cls.load("classic")
 
+    def with_threads(self, threads: int) -> Self:
+        """Return the same codec, whose networks run on so many threads."""
+        return self.from_bytes(
+            self.to_bytes(), where=self.name, **{**self._options, "threads": threads}
+        )
+
     def __repr__(self) -> str:
         sort = "learned" if self.is_learned else "classic"
         return f"<Codec {self.name!r}: {sort}, {self.n_bytes:,} bytes, {self.codec_id[:12]}…>"

@@ -14,6 +14,7 @@ from kinpack.codec.causal.causal_coder import CausalCoder
 from kinpack.codec.causal.causal_image import CausalImages, causal_test
 from kinpack.codec.causal.causal_model import CausalModel
 from kinpack.codec.classic.payloads import ClassicImages
+from kinpack.codec.learned.dense_layers import DenseLayers, DenseNetwork, Run
 from kinpack.codec.learned.latent_coder import LatentCoder
 from kinpack.codec.learned.latent_format import LatentFormat
 from kinpack.codec.learned.lattice_coder import LatticeCoder
@@ -107,7 +108,8 @@ class CodecParts:
     def _latents(self, engine: Engine) -> LatentCoder | LatticeCoder:
         """What codes latents: on a lattice, or in the steps of a checkerboard."""
         if "lattice" in self._header:
-            return LatticeCoder.from_file(self._header, self._arrays)
+            started = self._dense_network if engine == "onnxruntime" else None
+            return LatticeCoder.from_file(self._header, self._arrays, started)
         latent = LatentFormat.from_dict(self._header.get("latent", {}))
         code_context = integers_of(self._arrays, "code_context")
         books = array_of(self._arrays, "codebooks")
@@ -125,6 +127,10 @@ class CodecParts:
             code_context=code_context,
             choice=SymbolChoice.from_arrays(self._arrays, limit=latent.limit),
         )
+
+    def _dense_network(self, layers: DenseLayers, name: str) -> Run:
+        """Dense layers in onnxruntime."""
+        return DenseNetwork(layers, name=name, threads=self._threads, optimise=self._optimise).rows
 
     def _tested_learned(self) -> LearnedImages:
         """Learned payloads in the first engine that passes the file's test packets.

@@ -24,7 +24,8 @@ from kinpack.learn.causal.learning import CausalPlan, with_alpha, with_grey
 from kinpack.learn.collection import Collection, Read, original, read_collection
 from kinpack.learn.forms import Network, Run, form_of, network_of
 from kinpack.learn.freezing.classic_rule import with_rule
-from kinpack.learn.models.config import NetworkConfig, TrainingConfig
+from kinpack.learn.lattice.config import LatticeConfig
+from kinpack.learn.models.config import TrainingConfig
 from kinpack.learn.training.loop import Log, read_checkpoint
 from kinpack.learn.training.patches import PatchSampler
 from kinpack.learn.training.run_folder import identity, take_up
@@ -34,8 +35,6 @@ from kinpack.sources.opening import Spec, open_source
 
 CALIBRATION_PATCHES, PATCHES_PER_STEP, LEAST_PATCHES = 1024, 8, 64
 """Patches to freeze with: so many for each step of training, within these bounds."""
-LATTICE_FROM = 128
-"""Median shorter side, in pixels, from which on a codec with a lattice is learned."""
 RULE_PICTURES = 160
 """Most pictures on which classic payloads are tried, to predict where they may win."""
 FROM_A_START: Mapping[str, Any] = {"learning_rate": 4e-4, "decay_from": 0.2}
@@ -87,9 +86,8 @@ def learn_codec(
 
     Args:
         sources: the collections, open or as ``open_source`` takes them, or the path of one.
-        start: weights to go on from: those given, those that ship under a name of ``STARTS``, or,
-            by ``auto``, those of them that suit the size of the pictures; None starts from the
-            block components of the pictures.
+        start: weights to go on from: those given, or those that ship under a name of ``STARTS``;
+            None starts from the block components of the pictures.
         network: sizes of the networks, which say of which form the codec is; None takes those of
             the start, or of the form of the shipped codec.
         training: budget, seed and weights.
@@ -125,8 +123,8 @@ def learn_codec(
     )
     data = [{"name": _public(source.name), "images": len(source)} for source in opened]
     if isinstance(start, str):
-        start = shipped_start(suited_start(found) if start == "auto" else start)
-    network = network or (network_of(start) if start else NetworkConfig())
+        start = shipped_start(start)
+    network = network or (network_of(start) if start else LatticeConfig())
     form = form_of(network)
     held = _held_out(len(found.pictures), hold_out, training.seed)
     take_up(folder, identity(data, network.to_dict(), training, start, len(held)))
@@ -179,16 +177,6 @@ def learn_codec(
     every = max(1, len(learned) // min(RULE_PICTURES, max(1, wanted // 4)))
     codec = with_rule(codec, [original(one.item) for one in learned[::every]])
     return Learned(codec, [original(found.pictures[i].item) for i in sorted(held)], model)
-
-
-def suited_start(found: Collection) -> str:
-    """Name of the shipped weights that suit a collection.
-
-    By what is seen the lattice takes less where pictures are of 128 pixels or more, and the
-    checkerboard where they are small (decision 39).
-    """
-    shorter = [min(one.image.shape[:2]) for one in found.pictures]
-    return "lattice" if np.median(shorter) >= LATTICE_FROM else "default"
 
 
 def causal_shares(found: Collection) -> dict[str, float]:

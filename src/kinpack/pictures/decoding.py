@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import BinaryIO
 
 import PIL.Image
+from PIL.ImageFile import ImageFile
 
 from kinpack.errors import ImageError, see_memory
 from kinpack.limits import DECODING, PIXEL_BYTES, VARIABLE, most_pixels, too_many
 from kinpack.pictures.colour_tags import note_colours
-from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff
+from kinpack.pictures.files import camera_raw, jpeg, jxl, png, tiff, webp
+from kinpack.pictures.files.unfinished import load_unfinished
 from kinpack.pictures.formats import DECODERS, HEAD, RAW, Format, format_of, make_ready
 from kinpack.pictures.large_pictures import is_large
 from kinpack.pictures.reading import Damaged
@@ -47,7 +50,14 @@ def open_picture(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]
             if found.name == "JPEG XL" and (what := too_many(*jxl.size(file))):
                 raise ImageError(f"{where}: {what}")  # its decoder draws all at once
             make_ready(found.extra)
-        picture = _opened(file, found)
+        try:
+            picture = _opened(file, found)
+        except OSError:
+            mended = webp.completed(file) if found is not None and found.name == "WebP" else None
+            if mended is None:
+                raise
+            file = mended
+            picture = _opened(file, found)
         if found is not None and found.name == "TIFF":
             tiff.choose_page(picture)
         note_colours(picture, file, found)
@@ -94,7 +104,7 @@ def _preview(file: BinaryIO, where: str) -> tuple[PIL.Image.Image, BinaryIO]:
     return picture, file
 
 
-def _opened(file: BinaryIO, found: Format | None) -> PIL.Image.Image:
+def _opened(file: BinaryIO, found: Format | None) -> ImageFile:
     formats = [found.decoder] if found and found.is_read and found.decoder else DECODERS
     if found is RAW:
         raise PIL.UnidentifiedImageError
@@ -132,7 +142,7 @@ def _not_read(said: str) -> str:
 def load_pixels(
     picture: PIL.Image.Image, file: BinaryIO, damaged: Damaged, where: str
 ) -> float | None:
-    """Decode an opened picture; a JPEG or PNG as far as its file goes, if that is asked for.
+    """Decode an opened picture; as far as its file goes, if that is asked for.
 
     Args:
         picture: as ``open_picture`` gave it, drafted perhaps; loaded afterwards.
@@ -147,24 +157,55 @@ def load_pixels(
         ImageError: it is of a sort that is not read.
         OSError: it is cut short and refused, damaged in another way, or nothing of it is there.
     """
+    if isinstance(file, webp.Completed):
+        if damaged == "refuse":
+            raise OSError("the file is truncated")
+        return _some(webp.load_cut(picture, file), OSError("the file is truncated"))
     try:
         picture.load()
-    except OSError as error:
+    except (OSError, SyntaxError) as error:
         see_memory(error, where)
         if picture.format in ("JPEG", "MPO") and (said := jpeg.unusual(file)):
             raise ImageError(f"{where}: {_not_read(said)}") from error
         if damaged == "refuse":
             raise
-        if picture.format in ("JPEG", "MPO") and "truncated" in str(error):
-            missing = jpeg.load_cut(picture, file, fine=not is_large(picture.size))
-        elif picture.format == "PNG":
-            missing = png.load_cut(picture, file)
-        else:
+        fine = not is_large(picture.size)
+        again = partial(_again, file, picture.tell(), picture.size)
+        if picture.format in ("JPEG", "MPO"):
+            if "truncated" in str(error):
+                return _some(jpeg.load_cut(picture, file, fine=fine), error)
+            return _some(jpeg.load_broken(picture, file, again, fine=fine), error)
+        if picture.format not in UNFINISHED or not isinstance(picture, ImageFile):
             raise
-        if missing >= 1:
-            raise
-        return missing
+        return _some(load_unfinished(picture, again), error)
     return None
+
+
+UNFINISHED = ("BMP", "DIB", "GIF", "PNG", "PPM", "TGA", "TIFF")
+"""Pillow's names of formats of which it gives the pixels as far as they go."""
+
+
+def _some(missing: float, error: Exception) -> float:
+    """The share that is missing, unless that is all."""
+    if missing >= 1:
+        raise error
+    return missing
+
+
+def _again(file: BinaryIO, page: int, size: tuple[int, int]) -> ImageFile:
+    """Open a picture file once more, at a page, drafted to a size if it was."""
+    file.seek(0)
+    found = format_of(file.read(HEAD))
+    for fraction in (1, 2, 4, 8):
+        file.seek(0)
+        picture = _opened(file, found)
+        if page:
+            picture.seek(page)
+        if fraction > 1:
+            picture.draft(None, (picture.width // fraction, picture.height // fraction))
+        if picture.size == size or found is None or found.name != "JPEG":
+            break
+    return picture
 
 
 def clear_what_is_not_there(picture: PIL.Image.Image, file: BinaryIO) -> None:

@@ -91,8 +91,8 @@ def load_image(
         size: the longest side in pixels that the result may have, ``(width, height)`` of a box that
             is to hold it, or "short:N" for its shortest side; a larger picture is reduced
             (antialiased, alpha premultiplied), a smaller one is never enlarged.
-        damaged: what is done with a JPEG or PNG file that is cut short: ``refuse`` it, or ``keep``
-            what is there.
+        damaged: what is done with a file that is cut short: ``refuse`` it, or ``keep`` what is
+            there, of most formats.
         sample_range: the grey samples of 16 bits or more, or floats, that become 0 and 255, as
             ``(0, 4095)``; what lies beyond is cut off. ``auto`` takes the range that a TIFF states
             or else the least that holds all samples: floats of 0..1, 0..255 or 0..65535, whole

@@ -29,7 +29,7 @@ class Reading:
 
     Attributes:
         size: what larger pictures are reduced to.
-        damaged: whether of a JPEG or PNG that is cut short the part that is there is taken.
+        damaged: whether of a picture that is cut short the part that is there is taken.
         sample_range: the grey samples of more than 8 bits that become black and white; ``auto``
             goes by the file's own word, or else by the samples.
     """

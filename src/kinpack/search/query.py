@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.arguments import whole_number
-from kinpack.pictures.images import Image, ImageLike, as_image
+from kinpack.pictures.images import Image, ImageLike, as_image, load_image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import Mode
 
@@ -24,6 +25,10 @@ Example: TypeAlias = Image | str
 
 Examples: TypeAlias = ImageLike | str | Sequence[ImageLike | str]
 """An example, or a list of several: pictures, paths of picture files, ids as strings."""
+
+READ_SIDE = 512
+"""The longest side, in pixels, to which the file of a picture that is sought is reduced as it is
+read: finer than anything by which pictures are described or compared."""
 
 SIDES = ("min_width", "max_width", "min_height", "max_height")
 """Fields that bound the size of images, in pixels."""
@@ -199,8 +204,8 @@ class Query:
         if self.where is not None:
             check_expression(self.where)
         if self.within is not None:
-            if not isinstance(self.within, Real) or math.isnan(self.within):
-                raise SearchError(f"within is {self.within!r}; it is a distance, a number")
+            if not isinstance(self.within, Real) or not self.within >= 0:
+                raise SearchError(f"within is {self.within!r}; it is a distance, 0 or more")
             self._set("within", float(self.within))
 
     def _set_compare(self) -> None:
@@ -239,7 +244,15 @@ def check_expression(given: Any) -> None:
 
 def _examples(given: Examples, what: str) -> tuple[Example, ...]:
     several = given if isinstance(given, (list, tuple)) else (given,)
-    return tuple(one if isinstance(one, str) else as_image(one, what) for one in several)
+    return tuple(_example(one, what) for one in several)
+
+
+def _example(given: ImageLike | str, what: str) -> Example:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, os.PathLike):
+        return load_image(given, size=READ_SIDE)
+    return as_image(given, what)
 
 
 def _vector(given: Any) -> NDArray[np.float32]:

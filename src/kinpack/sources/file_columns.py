@@ -23,7 +23,70 @@ GROUPS: dict[str, Schema] = {
 }
 """The columns that can be asked for, a name for some of them together, and their types."""
 
+KNOWN_BY: tuple[str, ...] = ("file", "hash")
+"""The groups by which it is told whether a file is still the one that was taken."""
+
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What tells whether a file is still the same.
+
+    Attributes:
+        size: its bytes.
+        modified: when it was changed, in microseconds since 1970, rounded down.
+        sha256: of its bytes, hexadecimal; ``None`` where it was not read.
+    """
+
+    size: int
+    modified: int
+    sha256: str | None = None
+
+    @classmethod
+    def of(cls, path: str) -> FileFacts:
+        """What the folder tells of a file.
+
+        Raises:
+            OSError: it is not there, or may not be looked at.
+        """
+        status = os.stat(path)  # noqa: PTH116 (by the million)
+        return cls(status.st_size, _microseconds(status))
+
+    @classmethod
+    def read(cls, path: str) -> FileFacts:
+        """The same, and the hash of its bytes.
+
+        Raises:
+            OSError: it cannot be read, or was changed meanwhile.
+        """
+        if not os.path.isfile(path):  # noqa: PTH113 (a pipe would block until somebody writes)
+            raise OSError(f"{path}: no regular file")
+        before = cls.of(path)
+        found = cls(before.size, before.modified, _sha256(path))
+        if cls.of(path) != before:
+            raise OSError(f"{path}: changed while it was read")
+        return found
+
+    def columns(self, path: str) -> dict[str, Any]:
+        """The values of the columns of ``KNOWN_BY``.
+
+        Args:
+            path: what the column ``path`` gets.
+        """
+        modified = _BEGIN + timedelta(microseconds=self.modified)
+        of_file = {"path": path, "size": self.size, "modified": modified}
+        return of_file if self.sha256 is None else {**of_file, "sha256": self.sha256}
+
+
+def _microseconds(status: os.stat_result) -> int:
+    # Rounded down: what Python, Arrow and DuckDB hold alike.
+    return status.st_mtime_ns // 1000
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +148,9 @@ class FileColumns:
     def _values(self, path: str, name: str, status: os.stat_result) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if "file" in self.groups:
-            values["path"], values["size"] = name, status.st_size
-            # Microseconds, rounded down: what Python, Arrow and DuckDB hold alike.
-            values["modified"] = _BEGIN + timedelta(microseconds=status.st_mtime_ns // 1000)
+            values |= FileFacts(status.st_size, _microseconds(status)).columns(name)
         if "hash" in self.groups:
-            with Path(path).open("rb") as file:
-                values["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+            values["sha256"] = _sha256(path)
         if "exif" in self.groups or "gps" in self.groups:
             shot = read_shot(Path(path), name)
             told = {column: getattr(shot, column) for column in shot.__dataclass_fields__}

@@ -312,6 +312,10 @@ def _of_tables(
     column: str | None,
     columns: Sequence[str],
 ) -> Source:
+    if not all(hasattr(table, "__len__") for table in tables.values()):
+        raise SourceError(
+            f"{name}: its rows are streamed, and can be read only once; open it without streaming"
+        )
     schema = next(iter(tables.values())).features.arrow_schema
     found = _find_columns(schema, name, column, columns)
     splits = [

@@ -10,6 +10,9 @@ from kinpack.column_types import Schema
 from kinpack.errors import ImageError, SourceError
 from kinpack.pictures.images import Image
 
+MISSING = "missing"
+"""The column that says what share of a picture is missing that is taken all the same, 0 to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -22,6 +25,7 @@ class Item:
         columns: what else is known of it, by the name of an archive's column: a bool, int, float,
             str, date or datetime, or None. What is only known of the file that ``load`` reads is
             there once it has been called.
+        file: path of the file that ``load`` reads, where there is one.
 
     Raises:
         SourceError: the id or the label is no text.
@@ -31,6 +35,7 @@ class Item:
     label: str | None
     load: Callable[[], Image]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    file: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not isinstance(self.label, str | None):

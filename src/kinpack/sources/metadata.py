@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from kinpack.column_types import TYPES, Schema, check_schema, joined
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.sources.items import Item, Source, columns_of, ids_of
-from kinpack.sources.opening import left_out_of
+from kinpack.sources.opening import at_once_of, left_out_of
 from kinpack.sources.typed_arrays import type_for, values_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class _Joined:
 
     def __init__(self, source: Source, rows: _Rows, schema: Schema, unmatched: list[str]) -> None:
         self.name = source.name
-        self.left_out = left_out_of(source)
+        self.left_out, self.at_once = left_out_of(source), at_once_of(source)
         self.columns = {**columns_of(source), **schema}
         self.unmatched = unmatched
         self.root = getattr(source, "root", None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
-from kinpack.column_types import Schema
 from kinpack.errors import SourceError, see_memory, shown
 from kinpack.pictures.formats import SUFFIXES, is_picture_name, suffix_of
 from kinpack.pictures.images import Image, read_image, to_pil, validate_image
 from kinpack.pictures.reading import Damaged, Reading, SampleRange, Size, check_size, reduced
-from kinpack.sources.file_columns import FileColumns
 from kinpack.sources.folders import TABLES, LeftOut, Patterns, scan
-from kinpack.sources.items import Item, Source, columns_of, ids_of, refuse
+from kinpack.sources.items import Item, Source, columns_of, ids_of
 from kinpack.sources.packed_files import PACKED, PackedSource
+from kinpack.sources.picture_files import Area, FileSource, utf8_name
+from kinpack.sources.urls import UrlSource, is_list
 
 Spec: TypeAlias = (
     str
@@ -71,6 +71,7 @@ def open_source(
     an array (N, H, W[, C])     "000000", "000001", …                  ``labels``
     a list of arrays or Pillow  "000000", "000001", …                  ``labels``
     tar and zip files           path there, or the ``id`` in a json    first folder, or told
+    a text file of addresses    address without "https://"             none
     a folder of Parquet files   "<split>/<row>", as "test/00042"       name of the class
     "owner/name" of the hub     "<split>/<row>"                        name of the class
     ==========================  =====================================  ========================
@@ -94,12 +95,13 @@ def open_source(
         exclude: patterns of which it must match none.
         prefix: what all ids begin with; of files, "beach/" gives the label "beach", too.
         root: of files and folders, the folder that ids are paths below.
-        damaged: what is done with JPEG and PNG files that are cut short: ``keep`` takes what is
-            there, and notes the share that is missing; ``refuse`` raises when one is loaded.
+        damaged: what is done with files that are cut short: ``keep`` takes what is there, and notes
+            the share that is missing; ``refuse`` raises when one is loaded.
         sample_range: of grey samples of more than 8 bits, as for ``load_image``.
         columns: what else is to be kept of each picture. Of files ``file`` for path, size and time
             of change, ``exif`` for date and camera, ``gps`` for latitude and longitude, ``hash``
-            for the SHA-256; of a data set the names of its columns.
+            for the SHA-256; of addresses ``url`` and ``hash``; of tar and zip files what their
+            ``.json`` tell; of a data set the names of its columns.
 
     Raises:
         SourceError: nothing is there, it cannot be read or fetched, it holds no picture, two
@@ -121,7 +123,9 @@ def open_source(
         ids=ids,
         columns=tuple(columns),
     )
-    return _Prefixed(source, prefix) if prefix else source
+    if not prefix:
+        return source
+    return source.prefixed(prefix) if isinstance(source, FileSource) else _Prefixed(source, prefix)
 
 
 def _open(
@@ -144,7 +148,7 @@ def _open(
         return _open_path(
             spec, reading, patterns, root, split=split, column=column, columns=columns
         )
-    if hasattr(spec, "column_names") and hasattr(spec, "with_format"):  # a datasets.Dataset
+    if is_dataset(spec):
         from kinpack.sources.huggingface import open_dataset
 
         return open_dataset(spec, reading=reading, split=split, column=column, columns=columns)
@@ -174,12 +178,23 @@ def _open(
     return _open_list(given, reading, patterns, root, columns)
 
 
+def is_dataset(given: object) -> bool:
+    """Tell whether something is a ``datasets.Dataset``, or several by their splits."""
+    return hasattr(given, "column_names") and hasattr(given, "with_format")
+
+
 def _refuse_for_others(patterns: Patterns, root: str | None) -> None:
     """See that nothing is asked that makes sense for files alone."""
     if patterns.include or patterns.exclude:
         raise SourceError("patterns choose among the files of a folder; leave them out")
     if root is not None:
         raise SourceError("a root is for ids of files; leave it out")
+
+
+def at_once_of(source: object) -> int:
+    """How many pictures of a source should be loaded at a time; 0 where it does not matter."""
+    found = getattr(source, "at_once", 0)
+    return found if isinstance(found, int) else 0
 
 
 def left_out_of(source: Source) -> LeftOut:
@@ -192,57 +207,6 @@ def subset(source: Source, *, start: int = 0, stop: int | None = None) -> Source
     """Take the items start to stop − 1 of a source, with the meaning of a slice's numbers."""
     first, last, _ = slice(start, stop).indices(len(source))
     return _Subset(source, first, max(first, last))
-
-
-class _FileSource:
-    """Picture files below one folder; ``names`` are paths below it with "/" between."""
-
-    def __init__(
-        self,
-        name: str,
-        root: str,
-        names: Sequence[str],
-        reading: Reading,
-        columns: Sequence[str],
-        left_out: LeftOut | None = None,
-    ) -> None:
-        self.name = name
-        self.left_out = left_out or LeftOut()
-        self.root = os.path.abspath(root)  # noqa: PTH100 (which resolves no link)
-        self._files = FileColumns.of(columns, name)
-        self._root = root
-        self._names = names
-        self._reading = reading
-        once: set[str] = set()
-        for id_ in map(_utf8, names):
-            if id_ in once:
-                raise SourceError(f"{name}: two pictures are called {id_}; leave one out")
-            once.add(id_)
-
-    @property
-    def ids(self) -> Iterator[str]:
-        """The ids of all, in their order."""
-        return map(_utf8, self._names)
-
-    @property
-    def columns(self) -> Schema:
-        """The types of the columns that its items have."""
-        return self._files.schema
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[Item]:
-        for name in self._names:
-            id_, path = _utf8(name), os.path.join(self._root, name)  # noqa: PTH118 (by the million)
-            load: Callable[[], Image] = partial(read_image, path, self._reading)
-            if id_ != name:
-                message = f"{shown(path)}: the file's name is not valid UTF-8; rename it"
-                load = partial(refuse, message)
-            known: dict[str, Any] = {}
-            if self._files.groups and id_ == name:
-                load = partial(self._files.load, load, path, id_, known)
-            yield Item(id_, _folder(id_), load, known)
 
 
 class _ArraySource:
@@ -308,6 +272,7 @@ class _Subset:
         self.name = f"{source.name}[{first}:{last}]"
         self.left_out = left_out_of(source)
         self.root = getattr(source, "root", None)
+        self.at_once = at_once_of(source)
         self.columns = columns_of(source)
         self._source, self._first, self._last = source, first, last
 
@@ -328,9 +293,8 @@ class _Prefixed:
 
     def __init__(self, source: Source, prefix: str) -> None:
         self.name = source.name
-        self.left_out = left_out_of(source)
+        self.left_out, self.at_once = left_out_of(source), at_once_of(source)
         self._source, self._prefix = source, prefix
-        self._by_folder = isinstance(source, _FileSource)
         self.columns = columns_of(source)
 
     @property
@@ -344,12 +308,7 @@ class _Prefixed:
     def __iter__(self) -> Iterator[Item]:
         for item in self._source:
             name = self._prefix + item.id
-            yield replace(item, id=name, label=_folder(name) if self._by_folder else item.label)
-
-
-def _folder(name: str) -> str | None:
-    """The first folder of a path, which is the label of a picture file."""
-    return name.partition("/")[0] if "/" in name else None
+            yield replace(item, id=name)
 
 
 def is_none(label: object) -> bool:
@@ -364,11 +323,6 @@ def _from_memory(image: npt.NDArray[Any] | PIL.Image.Image, reading: Reading, wh
     if reduced(array.shape[1], array.shape[0], reading.size) is None:
         return array
     return read_image(to_pil(array), reading, where=where)
-
-
-def _utf8(name: str) -> str:
-    r"""Spell a file name in valid UTF-8: bytes that are not, as ``\xff``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _open_path(
@@ -397,9 +351,12 @@ def _open_path(
             path, where, reading, patterns, root, split=split, column=column, columns=columns
         )
     if suffix_of(path.name) in PACKED and split is None and root is None:
-        return PackedSource(where, [path], reading, patterns)
+        return PackedSource(where, [path], reading, patterns, columns)
     if patterns.include or patterns.exclude:
         raise SourceError(f"{where}: patterns choose among the files of a folder; leave them out")
+    if split is None and stat.S_ISREG(mode) and is_list(path):
+        _refuse_for_others(patterns, root)
+        return UrlSource(path, where, reading, columns)
     if suffix_of(path.name) in TABLES:
         from kinpack.sources.huggingface import open_tables
 
@@ -416,8 +373,8 @@ def _open_path(
     if split is not None:
         raise SourceError(f"{where}: only a data set has splits; leave the split out")
     if root is not None:
-        return _FileSource(where, root, [_below(root, str(path), where)], reading, columns)
-    return _FileSource(where, str(path.parent), [path.name], reading, columns)
+        return FileSource(where, root, [_below(root, str(path), where)], reading, columns)
+    return FileSource(where, str(path.parent), [path.name], reading, columns)
 
 
 def _open_missing(
@@ -458,28 +415,32 @@ def _open_folder(
             raise SourceError(
                 f"{where}: a folder of pictures has no split {split!r}; give one of its folders"
             )
-        names = sorted(found.pictures, key=_utf8)
+        names = sorted(found.pictures, key=utf8_name)
         if root is None:
-            return _FileSource(where, str(path), names, reading, columns, found.left_out)
+            area = Area(".", patterns)
+            return FileSource(where, str(path), names, reading, columns, found.left_out, [area])
         above = _below(root, str(path), where)
         names = names if above == "." else [f"{above}/{name}" for name in names]
-        return _FileSource(where, root, names, reading, columns, found.left_out)
-    if found.tables:
+        area = Area(above, patterns)
+        return FileSource(where, root, names, reading, columns, found.left_out, [area])
+    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
+    stems = {one.stem for one in packed}  # img2dataset tells in tables of what it put into tars
+    tables = [one for one in found.tables if Path(one).stem not in stems or "/" in one]
+    if tables:
         from kinpack.sources.huggingface import open_tables
 
         _refuse_for_others(patterns, root)
         return open_tables(
             path,
-            sorted(found.tables),
+            sorted(tables),
             name=where,
             reading=reading,
             split=split,
             column=column,
             columns=columns,
         )
-    packed = sorted(one for one in path.iterdir() if one.suffix.lower() in PACKED)
     if packed and split is None and root is None:
-        return PackedSource(where, packed, reading, patterns)
+        return PackedSource(where, packed, reading, patterns, columns)
     there = f"there: {found.left_out}" if found.left_out else "no files there"
     raise SourceError(
         f"no images in {where} ({there}); files that count end in {' '.join(sorted(SUFFIXES))}, or "
@@ -497,7 +458,7 @@ def _open_list(
     """Open files and folders as one collection; a folder gives the pictures below it, sorted."""
     if all(suffix_of(str(path)) in PACKED for path in paths) and root is None:
         name = f"{len(paths)} files of tar or zip"
-        return PackedSource(name, [Path(path) for path in paths], reading, patterns)
+        return PackedSource(name, [Path(path) for path in paths], reading, patterns, columns)
     given = [os.path.abspath(path) for path in paths]  # noqa: PTH100 (keeps links as they are)
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     if not folders and (patterns.include or patterns.exclude):
@@ -515,7 +476,7 @@ def _open_list(
             raise SourceError(f"{named}: no pictures in this folder; {cure}")
         files += [
             os.path.join(path, name)  # noqa: PTH118 (by the million)
-            for name in sorted(found.pictures, key=_utf8)
+            for name in sorted(found.pictures, key=utf8_name)
         ]
         left_out = left_out.with_those_of(found.left_out, os.path.basename(path))  # noqa: PTH119
     if not files:
@@ -525,7 +486,8 @@ def _open_list(
         root = os.path.commonpath([*above, *folders])
     names = [_below(root, file, file) for file in files]
     name = f"{len(names)} files below {shown(root)}"
-    return _FileSource(name, root, names, reading, columns, left_out)
+    areas = [Area(_below(root, path, path), patterns) for path in folders]
+    return FileSource(name, root, names, reading, columns, left_out, areas)
 
 
 def _below(root: str, path: str, where: str) -> str:

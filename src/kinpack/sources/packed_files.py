@@ -6,12 +6,13 @@ import json
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from kinpack.column_types import Schema, joined, type_of
 from kinpack.errors import ImageError, SourceError, see_memory, shown
 from kinpack.pictures.formats import is_picture_name
 from kinpack.pictures.images import Image, read_image
@@ -40,6 +41,7 @@ class _Member:
         size: its bytes, unpacked.
         id: by which it is known.
         label: its class.
+        columns: what else is told of it that was asked for.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class _Member:
     size: int
     id: str
     label: str | None
+    columns: Mapping[str, Any]
 
 
 class PackedSource:
@@ -62,17 +65,29 @@ class PackedSource:
         files: the files.
         reading: how pictures are read.
         patterns: which paths in the files are wanted.
+        columns: what else is kept of each picture: names in these ``.json``, ``txt`` for the text
+            in a ``.txt``.
+
+    Attributes:
+        columns: their types, by their names.
 
     Raises:
-        SourceError: a file is damaged or packed in another way, it holds no picture, or two
-            pictures have one id.
+        SourceError: a file is damaged or packed in another way, it holds no picture, two pictures
+            have one id, or nothing is told under a name, or values of several types.
     """
 
     def __init__(
-        self, name: str, files: Sequence[Path], reading: Reading, patterns: Patterns
+        self,
+        name: str,
+        files: Sequence[Path],
+        reading: Reading,
+        patterns: Patterns,
+        columns: Sequence[str] = (),
     ) -> None:
         self.name, self._reading = name, reading
-        self._members = [one for file in files for one in _members(file) if patterns.want(one.name)]
+        self._members = [
+            one for file in files for one in _members(file, columns) if patterns.want(one.name)
+        ]
         if not self._members:
             raise SourceError(f"no images in {name}: its files hold none that are wanted")
         seen: set[str] = set()
@@ -80,21 +95,43 @@ class PackedSource:
             if one.id in seen:
                 raise SourceError(f"{name}: two pictures are called {one.id}; leave one out")
             seen.add(one.id)
+        self.columns = self._schema(columns)
 
     @property
     def ids(self) -> Iterator[str]:
         """The ids of all, in their order."""
         return (one.id for one in self._members)
 
+    def _schema(self, names: Sequence[str]) -> Schema:
+        """The types of what is told under names."""
+        schema: dict[str, str] = {}
+        for name in names:
+            values = (one.columns.get(name) for one in self._members)
+            types = {type_of(value) for value in values if value is not None}
+            if types == {"int64", "float64"}:
+                types = {"float64"}
+            if len(types) != 1 or None in types:
+                found = "several types of values" if types else "nothing"
+                raise SourceError(
+                    f"{self.name}: of the pictures {found} is told as {name!r}; leave this column "
+                    "out, or keep a table of it with --metadata"
+                )
+            schema[name] = str(*types)
+        try:
+            return joined({}, schema)
+        except ValueError as error:
+            raise SourceError(f"{self.name}: {error}") from error
+
     def __len__(self) -> int:
         return len(self._members)
 
     def __iter__(self) -> Iterator[Item]:
         for one in self._members:
-            yield Item(one.id, one.label, partial(_load, one, self._reading))
+            load = partial(_load, one, self._reading)
+            yield Item(one.id, one.label, load, one.columns, file=str(one.path))
 
 
-def _members(path: Path) -> list[_Member]:
+def _members(path: Path, columns: Sequence[str]) -> list[_Member]:
     """The pictures of a file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -109,7 +146,7 @@ def _members(path: Path) -> list[_Member]:
             f"{shown(path)}: cannot be read as tar or zip ({reason}); a tar must not be "
             "compressed: unpack it, and name the folder"
         ) from error
-    return [_named(path, *one, told) for one in found]
+    return [_named(path, *one, told, columns) for one in found]
 
 
 _Found = tuple[list[tuple[str, int, int]], dict[str, dict[str, bytes]]]
@@ -154,7 +191,12 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _named(
-    path: Path, name: str, offset: int, size: int, told: dict[str, dict[str, bytes]]
+    path: Path,
+    name: str,
+    offset: int,
+    size: int,
+    told: dict[str, dict[str, bytes]],
+    columns: Sequence[str],
 ) -> _Member:
     """A picture under the name and the label that are told of it, or those of its path."""
     about = told.get(_parts(name)[0], {})
@@ -169,11 +211,16 @@ def _named(
             known = {}
         known = known if isinstance(known, dict) else {}
     if ".cls" in about:
-        label = about[".cls"].decode("utf-8", "replace").strip() or None
+        number = about[".cls"].decode("utf-8", "replace").strip()
+        label = None if number in ("", "-1") else number
     if "label" in known:
         label = None if known["label"] in (None, -1) else str(known["label"])
+    if ".txt" in about and "txt" in columns:
+        known = {"txt": about[".txt"].decode("utf-8", "replace").strip(), **known}
     given = known.get("id")
-    return _Member(path, name, offset, size, given if _is_name(given) else own, label)
+    id_ = given if _is_name(given) else own
+    kept = {column: known[column] for column in columns if known.get(column) is not None}
+    return _Member(path, name, offset, size, id_, label, kept)
 
 
 def _is_name(value: object) -> bool:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.column_types import json_value
-from kinpack.errors import ImageError, KinpackError, NotFoundError
+from kinpack.errors import ImageError, KinpackError, NotFoundError, counted
 from kinpack.pictures.picture_writing import encode_image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import Hit
@@ -110,7 +110,7 @@ def make_app(
             return RedirectResponse(f"{next(iter(archives))}/")
         lines = (
             f'<li><a href="{html.escape(name)}/">{html.escape(one.title)}</a>: '
-            f"{len(one.archive):,} images</li>"
+            f"{counted(len(one.archive), 'image')}</li>"
             for name, one in archives.items()
         )
         page = f'<!doctype html><html lang="en"><title>Archives</title><ul>{"".join(lines)}</ul>'

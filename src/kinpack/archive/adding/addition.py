@@ -1,71 +1,34 @@
-"""Adding: images of a source become packets, packets segments, and all of them one commit."""
+"""Adding: items of a source become parts, in this process or in others, and parts one commit."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from collections import deque
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import closing, suppress
+from dataclasses import replace
 
 from kinpack.archive.adding.fitting import GRID, Fitting
-from kinpack.archive.adding.repeats import repeated, sum_of
-from kinpack.archive.adding.source_reading import AddOptions, Batch, SourceReader
+from kinpack.archive.adding.gathering import AddReport, Gathering
+from kinpack.archive.adding.picture_loading import PictureLoader
+from kinpack.archive.adding.segment_writer import Plan, SegmentWriter
+from kinpack.archive.adding.shards import Shards, is_whole, shard_size
+from kinpack.archive.adding.source_reading import SourceReader
+from kinpack.archive.revisions.leftovers import remove_unfinished
 from kinpack.archive.revisions.manifest import Manifest
-from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec
+from kinpack.archive.revisions.waiting import waiting_file, waiting_parts
+from kinpack.archive.segments.part import Part
 from kinpack.archive.segments.segment import Segment
-from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.store import Store
-from kinpack.column_types import Schema, joined
-from kinpack.describers.describing import packed_codes
-from kinpack.errors import ArchiveError
-from kinpack.file_names import fault_of
+from kinpack.errors import ArchiveError, ImageError
+from kinpack.jobs.engine import Engine
+from kinpack.jobs.mapping import Lost, Ready, map_ordered
 from kinpack.progress import Progress
 from kinpack.sources.items import Item, columns_of
 
-if TYPE_CHECKING:
-    from kinpack.describers.describer import Describer
-
 ATTEMPTS = 3
 """Times that images are fitted to a number of bytes."""
-
-
-@dataclass(slots=True)
-class AddReport:
-    """What came of adding a source.
-
-    Attributes:
-        added: images that are new.
-        skipped: images left out since their id was there.
-        replaced: images that took the place of one of the same id.
-        broken: ids of pictures that could not be read, each with the reason.
-        damaged: ids of pictures that were taken although a part of them is missing, each with the
-            share that is, 0 to 1.
-        unsafe: ids that are no paths which every system takes for a file.
-        repeated: ids of images of which the very payload is stored already under another id, each
-            with that one; not looked for in archives of more than 1,048,576 images.
-        lowest_psnr: of the added and replaced images, in dB, measured by decoding where a target
-            was given; an exact image counts 60.
-        mean_psnr: likewise.
-        images: images that the archive holds afterwards.
-        bytes: of the files that hold them, on the disk: segments, codes and the manifest.
-    """
-
-    added: int = 0
-    skipped: int = 0
-    replaced: int = 0
-    broken: list[tuple[str, str]] = field(default_factory=list)
-    damaged: list[tuple[str, float]] = field(default_factory=list)
-    unsafe: list[str] = field(default_factory=list)
-    repeated: list[tuple[str, str]] = field(default_factory=list)
-    lowest_psnr: float | None = None
-    mean_psnr: float | None = None
-    images: int = field(default=0, compare=False)
-    bytes: int = field(default=0, compare=False)
 
 
 class Addition:
@@ -75,38 +38,53 @@ class Addition:
         store: where the archive lies.
         snapshot: its revision when adding began.
         codec: its codec.
-        describers: that make codes of images, by the names of their columns.
-        options: how to add.
+        writer: codes and stores the images.
     """
 
     def __init__(
-        self,
-        store: Store,
-        snapshot: Snapshot,
-        codec: Codec,
-        describers: Mapping[str, Describer],
-        options: AddOptions,
+        self, store: Store, snapshot: Snapshot, codec: Codec, writer: SegmentWriter
     ) -> None:
-        self._store = store
-        self._snapshot = snapshot
-        self._codec = codec
-        self._describers = describers
-        self._options = options
-        manifest = snapshot.manifest
-        self._stream = SegmentStream(store, manifest.codec, manifest.columns)
-        self._reader = SourceReader(snapshot, options)
-        self._dead = array("Q")  # rows that a later image replaced
-        self._old = array("Q")  # positions in the snapshot of images that one of these replaces
-        self._psnr = array("d")  # of each row, where a target was given
-        self._sums = array("Q")  # of each row, by which repeated payloads are found
-        self._unsafe: list[str] = []
-        self._offered = False
+        self._store, self._snapshot, self._codec = store, snapshot, codec
+        self._writer, self._options = writer, writer.options
+        self._waiting: dict[str, Part] = {}
+        self._offered = self._alone = False
+        self._begin()
+
+    def _begin(self) -> None:
+        options = self._options
+        self._gathered = Gathering(self._store, self._snapshot, options, seen=True)
+        self._reader = SourceReader(self._snapshot, options.on_duplicate)
+        self._names: deque[str] = deque()  # of items that are in no part yet
+
+    def find_waiting(self, *, alone: bool) -> None:
+        """Look for what an interrupted addition has finished.
+
+        Args:
+            alone: whether this makes a new archive, and nobody else does there: then what else a
+                dead writer left is removed.
+
+        Raises:
+            ArchiveError: the archive cannot be read or written.
+        """
+        self._alone = alone
+        found = waiting_parts(self._store, self._snapshot.manifest.segments)
+        self._waiting = {
+            name: part
+            for name, part in found.items()
+            if (self._options.skip_broken or not part.broken) and is_whole(self._store, part)
+        }
+        if alone:
+            files = [file for one in self._waiting.values() for file in one.files]
+            manifest = self._snapshot.manifest
+            files += [manifest.codec_file, *(one.file for one in manifest.describers)]
+            remove_unfinished(self._store, [*self._waiting, *files])
 
     def take(
         self,
         items: Iterable[Item],
         progress: Progress | None = None,
         measuring: Progress | None = None,
+        engine: Engine | None = None,
     ) -> Segment | None:
         """Load, code and store images; nobody sees them before the commit.
 
@@ -114,6 +92,7 @@ class Addition:
             items: the images; read twice with ``max_bytes``.
             progress: called with the number of images just done.
             measuring: called likewise while images are only measured, for ``max_bytes``.
+            engine: processes that do the work; ``None`` for this one.
 
         Returns:
             The last segment that was stored, with its index, which nobody need read again.
@@ -124,118 +103,54 @@ class Addition:
             ImageError: a picture cannot be read.
         """
         limit = self._options.target.max_bytes
-        self._stream.widen(columns_of(items))
-        if limit is None:
-            self._store_all(items, progress)
-        else:
+        self._writer.widen(columns_of(items))
+        if limit is not None:
             self._store_within(limit, items, progress, measuring)
-        stream = self._stream
-        if not stream.segments:
+        elif engine is not None:
+            self._store_by(engine, items, progress)
+        else:
+            self._store_all(items, progress)
+        entries, index = self._gathered.entries, self._writer.last_index
+        if not entries or index is None:
             return None
-        last, schema = stream.segments[-1], stream.schema
-        return Segment(self._store, last, index=stream.last_index, schema=schema)
+        return Segment(self._store, entries[-1], index=index, schema=self._gathered.schema)
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
-        """The manifest that adds the images to a revision.
-
-        Args:
-            base: the revision; another than at the beginning if somebody else has committed since.
-
-        Returns:
-            The manifest, ``None`` if nothing would change; and what would come of it.
-
-        Raises:
-            ArchiveError: the revision has an id that was to be added.
-        """
+        """The manifest that adds the images to a revision; see ``Gathering.following``."""
         self._offered = False
-        manifest, report = self._proposed(base)
-        shown = manifest or base.manifest
-        report.images, report.bytes = shown.images, shown.bytes_on_disk
+        manifest, report = self._gathered.following(base)
+        report.skipped += self._reader.skipped
         if manifest is None:
-            self.discard()
+            self._writer.discard(self._gathered.parts)
         self._offered = manifest is not None
         return manifest, report
 
+    def committed(self) -> None:
+        """Remove the notes of what is in a manifest by now, and of a new archive all others."""
+        notes = [waiting_file(part.shard) for part in self._gathered.parts if part.shard]
+        with suppress(ArchiveError):  # the next writer removes them
+            self._store.delete(*notes)
+            if self._alone:
+                named = {file for entry in self._gathered.entries for file in entry.files}
+                others = [one for name, one in self._waiting.items() if name not in notes]
+                files = {file for one in others for file in one.files} - named
+                self._store.delete(*(waiting_file(one.shard) for one in others), *sorted(files))
+
+    def waiting_images(self) -> int:
+        """Images that are done, and wait for the same addition to go on."""
+        if not self._writer.waits or self._offered:
+            return 0
+        with suppress(ArchiveError):
+            found = waiting_parts(self._store, self._snapshot.manifest.segments)
+            return sum(part.rows for part in found.values())
+        return 0
+
     def discard(self) -> None:
-        """Delete what was stored, unless a manifest that names it may exist."""
+        """Delete what was stored, unless it waits, or a manifest that names it may exist."""
         if not self._offered:
-            self._stream.discard()
-
-    def _proposed(self, base: Snapshot) -> tuple[Manifest | None, AddReport]:
-        policy, stream = self._options.on_duplicate, self._stream
-        if base is self._snapshot:  # noted, where it matters, as the images came
-            rows, positions = np.zeros(0, np.int64), np.array(self._old, np.int64)
-        else:
-            rows, positions = self._there(base)
-        if policy == "error" and len(rows):
-            segment, row = base.locate(int(positions[0]))
-            raise self._reader.duplicate(segment.ids[row].as_py(), "is there already")
-        living = np.ones(stream.rows, bool)
-        living[np.frombuffer(self._dead, np.uint64)] = False
-        skipped = replaced = 0
-        old = base.manifest.segments
-        if policy == "skip":
-            living[rows] = False
-            skipped = len(rows)
-        elif len(positions):
-            replaced = len(positions)
-            old = base.without(positions.tolist())
-        left = int(living.sum())
-        gone = positions if policy == "replace" else np.zeros(0, np.int64)
-        report = AddReport(
-            added=left - replaced,
-            skipped=self._reader.skipped + skipped,
-            replaced=len(self._dead) + replaced,
-            broken=self._reader.broken,
-            damaged=self._reader.damaged,
-            unsafe=self._unsafe,
-        )
-        if not report.added and not report.replaced:
-            return None, report
-        report.repeated = repeated(base, self._stored(), self._sums, living, gone)
-        columns = self._columns(base.manifest)
-        new = (*old, *(stream.segments if living.all() else stream.living(living)))
-        change = {"verb": "add", "added": report.added, "replaced": report.replaced}
-        asked = self._options.target.asked
-        if not self._psnr:
-            noted = {**change, **asked}
-            return base.manifest.following(new, noted, columns=columns), report
-        reached = MeasuredQuality.of(np.frombuffer(self._psnr, np.float64)[living])
-        report.lowest_psnr, report.mean_psnr = reached.lowest_psnr, reached.mean_psnr
-        return measured_commit(base.manifest, new, change, asked, reached, columns), report
-
-    def _columns(self, base: Manifest) -> Schema:
-        """The columns of a revision, and those that the images bring."""
-        try:
-            columns = joined(base.columns, self._stream.schema)
-            if any(columns[name] != of for name, of in self._stream.schema.items()):
-                raise ValueError("somebody has added such columns of other types; add again")
-        except ValueError as error:
-            raise ArchiveError(f"{self._store.where('')}: {error}") from error
-        return columns
-
-    def _stored(self) -> list[Segment]:
-        """The segments that were stored."""
-        schema = self._stream.schema
-        return [Segment(self._store, entry, schema=schema) for entry in self._stream.segments]
-
-    def _there(self, base: Snapshot) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What a revision holds of the images: their rows, and their positions there.
-
-        The ids are read again from the segments that were stored: the revision is another one than
-        at the beginning, after a lost race.
-        """
-        found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-        first = 0
-        for entry in self._stream.segments:
-            segment = Segment(self._store, entry, schema=self._stream.schema)
-            positions = base.find_all(segment.ids.to_pylist())
-            rows = first + np.flatnonzero(positions >= 0)
-            found.append((rows, positions[positions >= 0]))
-            first += entry.rows
-        rows, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        living = ~np.isin(rows, np.array(self._dead, np.int64))
-        return rows[living], positions[living]
+            waits = self._writer.waits
+            parts = [part for part in self._gathered.parts if not (waits and part.shard)]
+            self._writer.discard(parts)
 
     def _store_within(
         self,
@@ -259,91 +174,97 @@ class Addition:
         fitting = Fitting(
             self._snapshot.manifest,
             self._options.target.asked,
-            column_bytes={name: one.code_bytes for name, one in self._describers.items()},
-            schema=self._stream.schema,
+            column_bytes=self._writer.column_bytes,
+            schema=self._writer.schema,
             where=where,
         )
-        for batch in SourceReader(self._snapshot, self._options).batches(items, measuring):
-            images = [image for _, image in batch]
-            rates = self._codec.rates(images, GRID, replace(self._options.target, max_bytes=None))
-            fitting.take(batch, rates)
+        reader = SourceReader(self._snapshot, self._options.on_duplicate)
+        target = replace(self._options.target, max_bytes=None)
+        loader = PictureLoader(self._options, self._writer.schema)
+        for batch in loader.batches(reader.wanted(items, measuring), measuring):
+            fitting.take(batch, self._codec.rates([one.image for one in batch], GRID, target))
         allowed = limit
         for _ in range(ATTEMPTS):
             self._store_all(items, progress, zip(fitting.ids, fitting.plan(allowed), strict=True))
-            manifest, _ = self._proposed(self._snapshot)
+            manifest, _ = self._gathered.following(self._snapshot)
             beyond = manifest.bytes_on_disk - limit if manifest else 0
             if beyond <= 0:
                 return
             # The encoders gave other bytes than when they were measured.
             allowed -= beyond
-            self._begin_again()
+            self._writer.discard(self._gathered.parts)
+            self._begin()
             progress = None
         raise ArchiveError(
             f"{where}: the images do not come out at the sizes measured, and miss {limit:,} bytes; "
             f"allow more, or ask for {allowed:,}"
         )
 
+    def _shards(
+        self, items: Iterable[Item], progress: Progress | None, size: int | None
+    ) -> Iterator[Part | Iterator[Item]]:
+        wanted = self._noted(self._reader.wanted(items, progress))
+        for shard in Shards(wanted, self._writer.way, self._waiting, size):
+            if isinstance(shard, Part):
+                self._gathered.resumed += shard.rows
+                if progress:
+                    progress(shard.items)
+            yield shard
+
+    def _noted(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            self._names.append(item.id)
+            yield item
+
     def _store_all(
-        self,
-        items: Iterable[Item],
-        done: Progress | None,
-        plan: Iterator[tuple[str, int]] | None = None,
+        self, items: Iterable[Item], progress: Progress | None, plan: Plan | None = None
     ) -> None:
-        """Code and store images, each at its planned quality if there is a plan."""
-        for batch in self._reader.batches(items, done):
-            qualities = None if plan is None else self._planned(batch, plan)
-            self._encode(batch, qualities)
-        if plan is not None and next(plan, None) is not None:
-            raise self._changed()
-        self._stream.flush()
+        """Code and store images in this process, each at its planned quality if there is a plan."""
+        for shard in self._shards(items, progress, None):
+            if isinstance(shard, Part):
+                self._follow(shard)
+                continue
+            with closing(self._writer.parts(shard, progress, plan)) as parts:
+                for part in parts:
+                    self._follow(part)
 
-    def _planned(self, batch: Batch, plan: Iterator[tuple[str, int]]) -> list[int]:
-        qualities = []
-        for item, _ in batch:
-            name, quality = next(plan, ("", 0))
-            if name != item.id:
-                raise self._changed()
-            qualities.append(quality)
-        return qualities
-
-    def _encode(self, batch: Batch, qualities: list[int] | None) -> None:
-        target = self._options.target
-        images = [image for _, image in batch]
-        if target.min_psnr is None and qualities is None:
-            packets = self._codec.encode(images, target)
-        else:
-            if qualities is not None:
-                target = replace(target, max_bytes=None, quality=qualities)
-            packets, psnr = self._codec.encode_measured(images, target)
-            self._psnr.extend(psnr.tolist())
-        codes = {
-            name: packed_codes(describer, images, threads=target.threads)
-            for name, describer in self._describers.items()
-        }
-        replacing = self._options.on_duplicate == "replace"
-        for i, ((item, _), packet) in enumerate(zip(batch, packets, strict=True)):
-            earlier = self._reader.added.store(item.id)
-            if earlier is not None:
-                self._dead.append(earlier)
-            elif replacing and (position := self._snapshot.find(item.id)) is not None:
-                self._old.append(position)
-            self._sums.append(sum_of(packet.checksum(), len(packet.payload)))
-            if fault_of(item.id):
-                self._unsafe.append(item.id)
-            of_image = {name: made[i] for name, made in codes.items()}
-            self._stream.add_new(item.id, {"label": item.label, **item.columns}, packet, of_image)
-
-    def _begin_again(self) -> None:
-        """Forget all that was stored."""
-        self._stream.discard()
-        manifest = self._snapshot.manifest
-        self._stream = SegmentStream(self._store, manifest.codec, self._stream.schema)
-        self._reader = SourceReader(self._snapshot, self._options)
-        self._dead, self._old, self._psnr = array("Q"), array("Q"), array("d")
-        self._sums, self._unsafe = array("Q"), []
-
-    def _changed(self) -> ArchiveError:
-        return ArchiveError(
-            f"{self._store.where('')}: the images were others when they were read again; leave "
-            "them alone while they are packed"
+    def _store_by(self, engine: Engine, items: Iterable[Item], progress: Progress | None) -> None:
+        """Code and store images in other processes; what comes of it is the same."""
+        size = shard_size(len(items) if isinstance(items, Sized) else None, engine.workers)
+        tasks = (
+            Ready([shard]) if isinstance(shard, Part) else [*shard]
+            for shard in self._shards(items, progress, size)
         )
+        for made in map_ordered(engine, tasks, progress):
+            if isinstance(made, Lost):
+                self._follow(self._lost(made))
+                continue
+            for part in made:
+                self._follow(part)
+            with self._store.writing(lambda: None):  # which keeps the lease of a long job
+                pass
+
+    def _lost(self, lost: Lost[Item]) -> Part:
+        """What stands for a picture that ended the process that read or coded it."""
+        reason = f"{lost.thing.id}: reading or coding this picture {lost.reason}; leave it out"
+        if not self._options.skip_broken:
+            raise ImageError(reason)
+        broken = ((0, lost.thing.id, reason),)
+        return Part(shard="", items=1, schema=self._writer.schema, broken=broken)
+
+    def _follow(self, part: Part) -> None:
+        """Take the part of the next items."""
+        broken = {place for place, *_ in part.broken}
+        dead: list[int] = []
+        old: list[int] = []
+        for place in range(part.items):
+            name = self._names.popleft()
+            if place in broken:
+                continue
+            earlier = self._reader.added.store(name)
+            if earlier is not None:
+                dead.append(earlier)
+            elif self._options.on_duplicate == "replace":
+                position = self._snapshot.find(name)
+                old += [] if position is None else [position]
+        self._gathered.take(part, dead, old)

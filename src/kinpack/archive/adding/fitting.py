@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.archive.adding.allocation import allocate, hulls
-from kinpack.archive.adding.source_reading import Batch
+from kinpack.archive.adding.picture_loading import Batch
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import MeasuredQuality, measured_commit
 from kinpack.archive.segments.segment_entry import SegmentEntry
 from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.codec.packets.packet import Kind, Packet
 from kinpack.column_types import Schema
-from kinpack.errors import ArchiveError
+from kinpack.errors import ArchiveError, counted
 from kinpack.metrics import EXACT_PSNR
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Fitting:
             batch: the images.
             rates: of each at each quality of ``GRID``.
         """
-        for item, image in batch:
+        for _, item, image in batch:
             height, width, channels = image.shape
             self.ids.append(item.id)
             self._columns.append({"label": item.label, **item.columns})
@@ -102,8 +102,9 @@ class Fitting:
         least = self._size(best, replaced)
         if least > limit:
             raise ArchiveError(
-                f"{self._where}: {len(rows):,} images do not fit {limit:,} bytes; the least that "
-                f"they take is {least:,}: allow as many, or pack smaller pictures (--size) or fewer"
+                f"{self._where}: {counted(len(rows), 'image', 'does/do')} not fit {limit:,} "
+                f"bytes; the least that all take is {least:,}: allow as many, or pack smaller "
+                "pictures (--size) or fewer"
             )
         for j in np.argsort(-value.sum(0), kind="stable").tolist():
             same = np.full(len(rows), j)

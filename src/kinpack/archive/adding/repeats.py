@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +22,7 @@ def sum_of(checksum: int, length: int) -> int:
 def repeated(
     base: Snapshot,
     stored: Sequence[Segment],
-    sums: array[int],
+    sums: NDArray[np.uint64],
     living: NDArray[np.bool_],
     gone: NDArray[np.int64],
 ) -> list[tuple[str, str]]:
@@ -35,7 +34,7 @@ def repeated(
     Args:
         base: the revision that they are added to.
         stored: the segments that hold them.
-        sums: of all their rows.
+        sums: of all their rows, uint64 (rows,).
         living: whether each row is wanted, bool (rows,).
         gone: positions of images in the revision that one of them replaces.
 
@@ -51,12 +50,11 @@ def repeated(
         [part.sums if rows is None else part.sums[rows] for part, rows in base.parts()]
     )
     there[gone] = 0  # which no payload has
-    new = np.frombuffer(sums, np.uint64)
-    rows = np.flatnonzero(np.isin(new, there) & living)
+    rows = np.flatnonzero(np.isin(sums, there) & living)
     if not len(rows):
         return []
     order = np.argsort(there, kind="stable")
-    positions = order[np.searchsorted(there, new[rows], sorter=order)]
+    positions = order[np.searchsorted(there, sums[rows], sorter=order)]
     ids = [name for part in stored for name in part.ids.to_pylist()]
     others = base.entries_at(positions.tolist())
     return [(ids[row], other.id) for row, other in zip(rows.tolist(), others, strict=True)]

@@ -1,168 +1,59 @@
-"""Reading a source: its images, loaded ahead, without broken ones and those that are there."""
+"""Reading a source: which of its items are wanted, by the ids that are there."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import sys
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import chain
-from time import monotonic
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from kinpack.archive.adding.picture_loading import Duplicates
 from kinpack.archive.adding.stored_source import StoredSource
 from kinpack.archive.revisions.hash_index import HashIndex
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
-from kinpack.arguments import whole_number
-from kinpack.codec.packets.target import Target
-from kinpack.errors import ArchiveError, ImageError, SourceError
-from kinpack.limits import PIXEL_BYTES, batches, cores
-from kinpack.pictures.images import Image, as_image
-from kinpack.pictures.reading import missing_noted
+from kinpack.errors import ArchiveError, SourceError
 from kinpack.progress import Progress
 from kinpack.sources.items import Item
-from kinpack.sources.opening import Spec, open_source
-
-Batch: TypeAlias = list[tuple[Item, Image]]
-
-_SECONDS = 1.0  # about as long is a batch coded, so that progress is seen
+from kinpack.sources.opening import Spec, is_dataset, open_source
 
 RECENT = 4096
 """Ids that are kept in a dictionary, before they go into the index together."""
 
 
-Duplicates: TypeAlias = Literal["error", "skip", "replace"]
-"""What happens to an image whose id is there already: refuse all, keep the old, take the new."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddOptions:
-    """How a source is added.
-
-    Attributes:
-        target: what its images are coded to, all to the same.
-        on_duplicate: what happens to an image whose id is there already.
-        skip_broken: whether pictures that cannot be read are left out and reported.
-        batch: images coded at a time.
-    """
-
-    target: Target = field(default_factory=Target)
-    on_duplicate: Duplicates = "error"
-    skip_broken: bool = False
-    batch: int = 256
-
-    def __post_init__(self) -> None:
-        if self.on_duplicate not in ("error", "skip", "replace"):
-            raise ArchiveError(
-                f"on_duplicate is {self.on_duplicate!r}; it is one of error, skip, replace"
-            )
-        whole_number(self.batch, "batch", ArchiveError)
-        if not isinstance(self.target.quality, int | None):
-            raise ArchiveError("images are added at one quality; add those of each by themselves")
-
-
 class SourceReader:
-    """Reads a source once.
+    """Reads the items of a source once, without those that are there.
 
     Args:
         there: the images that are there already.
-        options: how the source is added.
+        on_duplicate: what happens to one whose id is there, or came before.
 
     Attributes:
-        added: the ids that were taken; whoever stores an image says so there.
-        skipped: images left out since their id was there.
-        broken: ids of pictures that could not be read, each with the reason.
-        damaged: ids of pictures that were taken all the same, each with the share that is missing.
+        added: the ids that were given; whoever stores an image says so there.
+        skipped: items left out since their id was there.
     """
 
-    def __init__(self, there: Snapshot, options: AddOptions) -> None:
+    def __init__(self, there: Snapshot, on_duplicate: Duplicates) -> None:
         self.added = AddedIds()
         self.skipped = 0
-        self.broken: list[tuple[str, str]] = []
-        self.damaged: list[tuple[str, float]] = []
-        self._there, self._options = there, options
-        self._pace = min(options.batch, 4 * cores())  # images in a batch: so many take a second
+        self._there, self._on_duplicate = there, on_duplicate
 
-    def batches(self, items: Iterable[Item], done: Progress | None) -> Iterator[Batch]:
-        """Load the images of a source.
+    def wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
+        """Give the items that are to be added.
 
         Args:
-            items: the images.
-            done: called with the number of images left out since they are there, and of those in a
-                batch as soon as the next one is asked for; ``None`` for nobody to be told.
+            items: those of the source.
+            done: called for each that is left out since it is there; ``None`` for nobody.
 
         Raises:
             ArchiveError: an id is there already.
-            ImageError: a picture cannot be read.
-            SourceError: it gives something else than items.
+            SourceError: the source gives something else than items.
         """
-        with closing(self._loaded(items, done)) as loaded:
-            for batch in batches(loaded, self._options.batch, n_bytes=lambda one: one[1].nbytes):
-                first = 0
-                while first < len(batch):
-                    part = batch[first : first + self._pace]
-                    begun = monotonic()
-                    yield part
-                    self._keep_pace(len(part), monotonic() - begun)
-                    first += len(part)
-                    if done:
-                        done(len(part))
-
-    def _keep_pace(self, count: int, seconds: float) -> None:
-        """Choose how many images the next batch has, by how long one of so many took."""
-        if seconds > 2 * _SECONDS:
-            self._pace = max(cores(), self._pace // 2)
-        elif count == self._pace and seconds < _SECONDS:
-            self._pace = min(2 * self._pace, self._options.batch)
-
-    def duplicate(self, name: str, what: str) -> ArchiveError:
-        """The error for an id that may not come."""
-        return ArchiveError(
-            f"{self._there.where}: the id {name!r} {what}; leave it out, or choose "
-            "--on-duplicate skip or --on-duplicate replace"
-        )
-
-    def _loaded(
-        self, items: Iterable[Item], done: Progress | None
-    ) -> Generator[tuple[Item, Image]]:
-        """Load pictures on threads, and give the sound ones in the items' order.
-
-        Items are drawn from the calling thread only; of large pictures fewer are loaded ahead.
-        """
-        options = self._options
-        threads = options.target.threads or min(4, cores())
-        waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
-        allowed = threads
-        with ThreadPoolExecutor(threads, thread_name_prefix="kinpack-load") as pool:
-            try:
-                for coming in chain(self._wanted(items, done), [None]):
-                    if coming is not None:
-                        waiting.append((coming, pool.submit(_load, coming)))
-                    while len(waiting) > (0 if coming is None else allowed):
-                        item, future = waiting.popleft()
-                        image, missing = future.result()
-                        self.damaged += ((item.id, share) for share in missing[:1])
-                        if not isinstance(image, ImageError):
-                            fitting = PIXEL_BYTES // max(1, image.nbytes)
-                            allowed = max(threads, min(options.batch, fitting))
-                            yield item, image
-                            continue
-                        if not options.skip_broken:
-                            raise image
-                        self.broken.append((item.id, str(image)))
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _wanted(self, items: Iterable[Item], done: Progress | None) -> Iterator[Item]:
-        on_duplicate = self._options.on_duplicate
+        on_duplicate = self._on_duplicate
         for item in items:
             if not isinstance(item, Item):
                 raise SourceError(
@@ -179,6 +70,13 @@ class SourceReader:
                 continue
             yield item
 
+    def duplicate(self, name: str, what: str) -> ArchiveError:
+        """The error for an id that may not come."""
+        return ArchiveError(
+            f"{self._there.where}: the id {name!r} {what}; leave it out, or choose "
+            "--on-duplicate skip or --on-duplicate replace"
+        )
+
 
 def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     """Give the items of a source as they are, and open whatever else ``open_source`` takes.
@@ -189,25 +87,14 @@ def as_items(given: Spec | Iterable[Item]) -> Iterable[Item]:
     if isinstance(given, Reader):
         return StoredSource(given)
     closed: Any = given
-    if isinstance(given, (str, os.PathLike, np.ndarray)) or not isinstance(given, Iterable):
+    is_place = isinstance(given, (str, os.PathLike, np.ndarray)) or is_dataset(given)
+    if is_place or not isinstance(given, Iterable):
         return open_source(closed)
     if isinstance(given, Sequence) and given and not isinstance(given[0], Item):
         return open_source(closed)
     opened: Any = given
     items: Iterable[Item] = opened
     return items
-
-
-_Loaded: TypeAlias = tuple[Image | ImageError, list[float]]
-
-
-def _load(item: Item) -> _Loaded:
-    """Load an image, or tell why it cannot be, and what share of it is missing."""
-    with missing_noted() as missing:
-        try:
-            return as_image(item.load(), item.id), missing
-        except ImageError as error:
-            return error, []
 
 
 class AddedIds:

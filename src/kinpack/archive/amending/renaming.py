@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from kinpack.archive.amending.new_indexes import NewIndexes, Told, see_free, see_name
 from kinpack.archive.amending.removal import no_label
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
-from kinpack.archive.segments.guard.column_table import COLUMNS, most_text
-from kinpack.archive.segments.index_file import IndexFile, index_file
 from kinpack.archive.segments.segment import Segment
-from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_stream import create_new, renamed_index
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError, NotFoundError
 
-_Changed: TypeAlias = dict[str, dict[int, tuple[str, str | None]]]
-"""Id and label of every row that changes, by the names of the segments."""
+_Changed: TypeAlias = dict[str, dict[int, Told]]
+"""What is told anew of every row that changes, by the names of the segments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +80,7 @@ class Renaming:
 
     def __init__(self, store: Store, names: Names) -> None:
         self._store, self._names = store, names
-        self._made: list[IndexFile] = []
-        self._offered = False
+        self._indexes = NewIndexes(store)
 
     def following(self, base: Snapshot) -> tuple[Manifest | None, RenameReport]:
         """The manifest that gives a revision the names; the segments' new indexes are stored.
@@ -102,21 +96,20 @@ class Renaming:
             ArchiveError: two images would have one id, a name is none that a segment can hold, a
                 segment is missing or damaged, or the store cannot be written.
         """
-        self._offered = False
-        self.discard()
+        self._indexes.begin_again()
         changed, report = self.proposed(base)
         if not changed:
             return None, report
         entries = []
         for entry, segment in zip(base.manifest.segments, base.segments, strict=True):
             rows = changed.get(entry.name)
-            entries.append(self._rewritten(entry, segment, rows, base) if rows else entry)
+            entries.append(self._indexes.rewritten(segment, rows, base) if rows else entry)
         change = {
             "verb": "rename",
             "renamed": len(report.renamed),
             "relabelled": report.relabelled,
         }
-        self._offered = True
+        self._indexes.offered()
         return base.manifest.following(tuple(entries), change), report
 
     def proposed(self, base: Snapshot) -> tuple[_Changed, RenameReport]:
@@ -143,16 +136,16 @@ class Renaming:
                 begun = begun or (asked.prefix is not None and old.startswith(asked.prefix[0]))
                 labelled = labelled or (asked.label is not None and asked.label[0] == (label or ""))
                 if name != old:
-                    _see_name(name, base.where)
+                    see_name(name, base.where)
                     report.renamed.append((old, name))
                     freed.add(old)
                     taken[name] += 1
                 if new_label != label:
-                    _see_name(new_label or "-", base.where)
+                    see_name(new_label or "-", base.where)
                     relabelled += 1
                 if (name, new_label) != (old, label):
                     of_segment = changed.setdefault(segment.manifest_entry.name, {})
-                    of_segment[row] = name, new_label
+                    of_segment[row] = Told(name, new_label)
         if asked.prefix is not None and not begun:
             raise NotFoundError(
                 f"{base.where}: no id begins with {asked.prefix[0]!r}; list them with: "
@@ -160,7 +153,7 @@ class Renaming:
             )
         if asked.label is not None and not labelled:
             raise no_label(base, asked.label[0])
-        self._see_free(base, taken, freed)
+        see_free(base, taken, freed)
         return changed, replace(report, relabelled=relabelled)
 
     def _looked_at(self, base: Snapshot) -> Iterator[tuple[Segment, list[int]]]:
@@ -178,53 +171,4 @@ class Renaming:
 
     def discard(self) -> None:
         """Delete the files, unless a manifest that names them may exist."""
-        if not self._offered and self._made:
-            with suppress(ArchiveError):
-                self._store.delete(*(made.file for made in self._made))
-            self._made = []
-
-    def _see_free(self, base: Snapshot, taken: Counter[str], freed: set[str]) -> None:
-        """See that every new id is one image's alone."""
-        twice = next((name for name, times in taken.items() if times > 1), None)
-        there = [name for name in taken if name not in freed]
-        if twice is None and there:
-            places = base.find_all(there)
-            twice = next((there[i] for i, place in enumerate(places.tolist()) if place >= 0), None)
-        if twice is not None:
-            raise ArchiveError(
-                f"{base.where}: two images would be called {twice!r}, and nothing was renamed; "
-                "choose other names, or delete one first with: kinpack rm"
-            )
-
-    def _rewritten(
-        self,
-        entry: SegmentEntry,
-        segment: Segment,
-        rows: Mapping[int, tuple[str, str | None]],
-        base: Snapshot,
-    ) -> SegmentEntry:
-        """What a manifest is to say of a segment, its index stored anew."""
-        index = segment.index
-        ids, labels = index.ids.to_pylist(), index.optional["label"].to_pylist()
-        for row, (name, label) in rows.items():
-            ids[row], labels[row] = name, label
-        for texts in (ids, labels):
-            if sum(len(text.encode()) for text in texts if text) > most_text(len(texts)):
-                raise ArchiveError(f"{base.where}: names too long together: shorten them")
-        data, offset = renamed_index(index, base.manifest.codec, base.manifest.columns, ids, labels)
-        made = index_file(uuid.uuid4().hex, data, offset)
-        create_new(self._store, made.file, data)
-        self._made.append(made)
-        return replace(entry, index=made)
-
-
-def _see_name(name: str, where: str) -> None:
-    """See that a text can be the id of an image."""
-    try:
-        n_bytes = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise ArchiveError(
-            f"{where}: {name!r} is no valid Unicode text; choose another name"
-        ) from error
-    if not 0 < n_bytes <= COLUMNS["id"].limit:
-        raise ArchiveError(f"{where}: {name[:40]!r} has {n_bytes:,} bytes, which is no id")
+        self._indexes.discard()

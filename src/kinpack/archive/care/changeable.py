@@ -15,6 +15,7 @@ from kinpack.archive.care.summary import summary
 from kinpack.archive.revisions.leftovers import remove_leftovers
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import commit, refreshed
+from kinpack.archive.revisions.opened import Sharing
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import Codec, Described, as_describer
@@ -23,6 +24,7 @@ from kinpack.archive.segments.code_file import column_name
 from kinpack.archive.stores.store import Store
 from kinpack.archive.stores.system_errors import is_full
 from kinpack.errors import ArchiveError, NotFoundError
+from kinpack.jobs.table import EngineName
 from kinpack.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Changeable(Reader):
         self._failed = False
         self._tidied = False
         self._changing = threading.Lock()
+        self._changer: int | None = None  # the thread that does
 
     def refresh(self) -> None:
         """Show the newest revision.
@@ -188,6 +191,8 @@ class Changeable(Reader):
         fine: bool = False,
         progress: Progress | None = None,
         threads: int | None = None,
+        jobs: int | None = 1,
+        engine: EngineName = "processes",
     ) -> EmbedReport:
         """Give the images codes of a describer, made of their pictures as held; one commit.
 
@@ -202,6 +207,9 @@ class Changeable(Reader):
                 ``<name>-fine``, by which a search orders the nearest anew.
             progress: called with the number of images just described.
             threads: that work at a time; ``None`` for as many as there are cores.
+            jobs: processes that draw and describe; ``None`` for as many as suit. The codes are the
+                same.
+            engine: what runs them, as for ``add``.
 
         Raises:
             ArchiveError: a column cannot have this name, a segment is missing or damaged, or the
@@ -210,6 +218,7 @@ class Changeable(Reader):
             PayloadError: a packet is damaged.
         """
         from kinpack.archive.amending.embedding import by_drawing
+        from kinpack.archive.amending.shared_drawing import by_others
 
         if describer is None:
             name = self._usual(name)
@@ -222,6 +231,9 @@ class Changeable(Reader):
         reports = []
         for of, one in columns.items():
             coding = by_drawing(self.codec, one, progress, threads)
+            if jobs != 1 or engine != "processes":
+                sharing = Sharing(self.path, None if threads and jobs is None else jobs, engine)
+                coding = by_others(self._snapshot, self.codec, one, of, sharing, coding, progress)
             reports.append(self._embed(of, one, coding, complete=True))
         return reports[0]
 
@@ -430,13 +442,30 @@ class Changeable(Reader):
     def _writing(self, *, alone: bool = False) -> Iterator[float | None]:
         """A block within which this archive is changed, from its newest revision on."""
         store = self._store
-        with self._changing, store.alone() if alone else store.writing(self._tidy) as unsure:
+        if self._changer == threading.get_ident():
+            raise ArchiveError(
+                f"{self.where}: a job holds the archive; commit its parts with the job, and do "
+                "other things after its block"
+            )
+        with (
+            self._changing,
+            self._by_this_thread(),
+            store.alone() if alone else store.writing(self._tidy) as unsure,
+        ):
             self.refresh()
             try:
                 yield unsure
             except BaseException:
                 self._tidied = False
                 raise
+
+    @contextmanager
+    def _by_this_thread(self) -> Iterator[None]:
+        self._changer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._changer = None
 
     def _commit(
         self,
@@ -466,13 +495,28 @@ class Changeable(Reader):
         """
         return summary(self._store, self._snapshot)
 
-    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> VerifyReport:
+    def verify(
+        self,
+        *,
+        deep: bool = False,
+        progress: Progress | None = None,
+        jobs: int | None = 1,
+        engine: EngineName = "processes",
+    ) -> VerifyReport:
         """Check every byte of every file; see ``kinpack.archive.care.verification.verify``.
 
         Args:
             deep: whether to decode every image too.
             progress: called with the number of images just checked.
+            jobs: processes that decode images; ``None`` for as many as suit.
+            engine: what runs them, as for ``add``.
         """
         from kinpack.archive.care.verification import verify_store
 
-        return verify_store(self._store, deep=deep, codec=self._codec, progress=progress)
+        return verify_store(
+            self._store,
+            deep=deep,
+            codec=self._codec,
+            progress=progress,
+            sharing=Sharing(self.path, jobs, engine),
+        )

@@ -13,6 +13,7 @@ from kinpack.archive.revisions.leftovers import given_back, named_files, remove_
 from kinpack.archive.revisions.manifest import TIME, codec_file, manifest_file
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, unbroken_numbers
 from kinpack.archive.revisions.record import Record
+from kinpack.archive.revisions.waiting import WAITING_SECONDS, spared_files
 from kinpack.archive.stores.store import TEMPORARY, Store
 from kinpack.arguments import whole_number
 from kinpack.errors import ArchiveError
@@ -33,7 +34,7 @@ class GcReport:
         kept: numbers of those that can.
         files: names of the files that were removed.
         young: names of files that no revision names and that were left, since a writer that stands
-            still may yet commit them.
+            still may yet commit them, or an interrupted addition may go on with them.
         bytes: their bytes.
         dry_run: whether they are still there.
     """
@@ -66,7 +67,8 @@ def collect(
             have noted; a revision is not older than those before it.
         orphan_age: seconds for which a file is kept that no revision ever named, by the clock of
             the store. By default a day in an object store, where a writer may stand still unseen;
-            none in a folder, whose lock tells that there is no writer.
+            none in a folder, whose lock tells that there is no writer. What an interrupted addition
+            has finished is kept for a week, unless an age is given.
         dry_run: whether to remove nothing.
 
     Raises:
@@ -78,8 +80,16 @@ def collect(
         if not (isinstance(age, Real) or (age is None and name == "orphan_age")):
             raise ArchiveError(f"{name} is {age!r}; it is a number of seconds")
     with store.alone() as unsure:
+        waiting = WAITING_SECONDS if orphan_age is None else orphan_age
         orphan_age = unsure if orphan_age is None else orphan_age
-        return sweep(store, orphan_age, keep=keep, min_age=min_age, dry_run=dry_run)
+        return sweep(
+            store,
+            orphan_age,
+            keep=keep,
+            min_age=min_age,
+            waiting_age=waiting,
+            dry_run=dry_run,
+        )
 
 
 def sweep(
@@ -88,6 +98,7 @@ def sweep(
     *,
     keep: int = 1,
     min_age: float | None = None,
+    waiting_age: float = WAITING_SECONDS,
     dry_run: bool = False,
 ) -> GcReport:
     """Do as ``collect``, while nobody writes; revisions before a purge go at any age.
@@ -97,6 +108,7 @@ def sweep(
         orphan_age: seconds for which a file is kept that no revision ever named.
         keep: the newest revisions to keep at least.
         min_age: seconds for which a revision is kept after the next one; ``None`` keeps all others.
+        waiting_age: seconds for which is kept what an interrupted addition has finished.
         dry_run: whether to remove nothing.
     """
     ages = dict(store.ages())
@@ -115,6 +127,8 @@ def sweep(
     manifests = [manifest_file(number) for number in report.revisions]
     others = [name for name in sorted(ages) if _is_ours(name) and name not in named]
     young = {name for name in others if ages[name] < orphan_age}
+    segments = [entry for record in kept for entry in record.segments]
+    young.update(spared_files(store, ages, segments, waiting_age).intersection(others))
     young.difference_update(*map(purged_files, kept))
     for number in reversed(report.revisions):
         if young:
@@ -195,6 +209,7 @@ def _is_ours(name: str) -> bool:
     return file.startswith(TEMPORARY) or (folder, suffix) in (
         ("segments", "parquet"),
         ("segments", "index"),
+        ("segments", "json"),
         ("codecs", "kinc"),
         ("describers", "kine"),
         ("codes", "bin"),

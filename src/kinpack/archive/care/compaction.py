@@ -13,7 +13,7 @@ from kinpack.archive.revisions.manifest_chain import commit
 from kinpack.archive.revisions.snapshot import Snapshot, live_rows
 from kinpack.archive.segments.segment import Segment
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.segment_stream import PAYLOAD_BYTES, SegmentStream, is_small
+from kinpack.archive.segments.segment_stream import PAYLOAD_BYTES, SegmentStream, is_small, living
 from kinpack.archive.stores.store import Store
 from kinpack.progress import Progress
 
@@ -171,7 +171,7 @@ class _Compaction:
                 for segment in self._old
             ]
         )
-        return self._stream.living(alive)
+        return living(self._stream.segments, alive)
 
 
 def _runs(segments: Sequence[SegmentEntry], merge: bool = True) -> list[list[SegmentEntry]]:

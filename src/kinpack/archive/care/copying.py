@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.adding.source_reading import Duplicates
+from kinpack.archive.adding.picture_loading import Duplicates
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.measured_quality import REACHED
 from kinpack.archive.revisions.new_archive import building, commit_first

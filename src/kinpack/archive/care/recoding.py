@@ -12,7 +12,7 @@ from kinpack.archive.revisions.stored_codec import Codec, read_codec, read_descr
 from kinpack.archive.segments.image_entry import StoredImage
 from kinpack.archive.stores.store import Store
 from kinpack.describers.describing import packed_codes
-from kinpack.errors import ArchiveError, KinpackError
+from kinpack.errors import ArchiveError, KinpackError, counted
 from kinpack.limits import batches
 from kinpack.pictures.images import Image
 
@@ -64,13 +64,13 @@ class Recoder:
         notes = []
         if self.made:
             notes.append(
-                f"the codes of {self.made} images were lost, and are made anew of the pictures as "
-                "the archive holds them"
+                f"the codes of {counted(self.made, 'image')} were lost, and are made anew of the "
+                "pictures as the archive holds them"
             )
         if self.failed:
             notes.append(
-                f"the codes of {len(self.failed)} images are lost: they cannot be drawn, the first "
-                f"is {self.failed[0]!r}"
+                f"the codes of {counted(len(self.failed), 'image')} are lost: what cannot be drawn "
+                f"has none, as {self.failed[0]!r}"
             )
         return notes
 

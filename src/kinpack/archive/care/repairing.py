@@ -26,7 +26,7 @@ from kinpack.archive.segments.segment_stream import SegmentStream
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
 from kinpack.column_types import Schema, joined
-from kinpack.errors import ArchiveError, KinpackError
+from kinpack.errors import ArchiveError, KinpackError, counted
 from kinpack.progress import Progress
 
 if TYPE_CHECKING:
@@ -235,18 +235,21 @@ class _Repair:
             if strange and codec != revision.codec:
                 count = sum(entry.live for entry in entries)
                 self._report.notes.append(
-                    f"{place} is of another archive, and its {count} images of another codec: they "
-                    f"are left out; save them with: kinpack copy --at {record.number}"
+                    f"{place} is of another archive, and its {counted(count, 'image')} of another "
+                    f"codec: left out; save them with: kinpack copy --at {record.number}"
                 )
             elif strange:
                 taken, left = take((replace(one, codes={}) for one in images), all_of_them=True)
                 lost += self._whole.lost
                 self._report.notes.append(
-                    f"{place} is of another archive, or of another history of this one: {taken} "
-                    f"images of it are taken, {left} left out, whose ids are there already"
+                    f"{place} is of another archive, or of another history of this one: "
+                    f"{counted(taken, 'image', 'is/are')} taken, {left} left out, whose ids "
+                    "are there"
                 )
             elif missing and (taken := take(images)[0]):
-                self._report.notes.append(f"{taken} images that were lost are those of {place}")
+                self._report.notes.append(
+                    f"{counted(taken, 'image', 'is/are')} back: lost, and found in {place}"
+                )
             self._whole.lost = []
         for name in self._segments():
             if name not in known:

@@ -123,7 +123,7 @@ def _files(
             progress(segment.manifest_entry.live)
     for entry in entries:  # together and last: a search over the web reads them all
         for one in entry.codes:
-            yield one.file, codes.get(one.file) or read_code_file(source.store, one)
+            yield one.file, codes.get(one.file) or bytes(read_code_file(source.store, one))
     manifest = replace(manifest, segments=tuple(entries), base=None)
     yield manifest.file, manifest.to_bytes()
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from kinpack.archive.care.image_checks import check_images
 from kinpack.archive.revisions.manifest import (
     Manifest,
     codec_file,
@@ -18,6 +19,7 @@ from kinpack.archive.revisions.manifest import (
     manifest_number,
 )
 from kinpack.archive.revisions.manifest_chain import MOST_BYTES, load_manifest
+from kinpack.archive.revisions.opened import Sharing
 from kinpack.archive.revisions.record import Record
 from kinpack.archive.revisions.snapshot import Snapshot
 from kinpack.archive.revisions.stored_codec import (
@@ -29,17 +31,14 @@ from kinpack.archive.revisions.stored_codec import (
 from kinpack.archive.segments.code_file import CodeFile
 from kinpack.archive.segments.index_file import IndexFile
 from kinpack.archive.segments.segment_entry import SegmentEntry
-from kinpack.archive.segments.tolerant_reading import packets_or_errors
 from kinpack.archive.stores.opening import open_store
 from kinpack.archive.stores.store import Store
-from kinpack.codec.packets.packet import Packet
 from kinpack.errors import CodecError, KinpackError
-from kinpack.limits import PIXEL_BYTES
+from kinpack.jobs.table import EngineName
 from kinpack.progress import Progress
 
 _IDENTIFIED = re.compile(r"codecs/([0-9a-f]{64})\.kinc|describers/([0-9a-f]{64})\.kine")
 _CHUNK = 4 << 20
-_BATCH = 256
 _ATTEMPTS = 5
 
 
@@ -70,7 +69,12 @@ class VerifyReport:
 
 
 def verify(
-    path: str | os.PathLike[str], *, deep: bool = False, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    deep: bool = False,
+    progress: Progress | None = None,
+    jobs: int | None = 1,
+    engine: EngineName = "processes",
 ) -> VerifyReport:
     """Check every file of an archive, of earlier revisions too, and every packet of the newest.
 
@@ -81,6 +85,8 @@ def verify(
         path: the archive's folder, a sealed archive or its address.
         deep: whether to decode every image too.
         progress: called with the number of images just checked.
+        jobs: processes that decode images; ``None`` for as many as suit.
+        engine: what runs them, as for ``Archive.add``.
 
     Raises:
         ArchiveError: there is no archive, or it is sealed and damaged in such a way that nothing
@@ -88,7 +94,8 @@ def verify(
     """
     store = open_store(path)
     try:
-        return verify_store(store, deep=deep, progress=progress)
+        sharing = Sharing(path, jobs, engine)
+        return verify_store(store, deep=deep, progress=progress, sharing=sharing)
     finally:
         store.close()
 
@@ -99,6 +106,7 @@ def verify_store(
     deep: bool = False,
     codec: Codec | None = None,
     progress: Progress | None = None,
+    sharing: Sharing | None = None,
 ) -> VerifyReport:
     """Check every file of an archive in a store, as ``verify`` does.
 
@@ -110,9 +118,10 @@ def verify_store(
         deep: whether to decode every image too.
         codec: the archive's codec, if it is loaded already.
         progress: called with the number of images just checked.
+        sharing: which other processes decode images; ``None`` for none.
     """
     for _ in range(_ATTEMPTS):
-        verification = _Verification(store, deep, codec, progress)
+        verification = _Verification(store, deep, codec, progress, sharing)
         report = verification.run()
         if report.ok or not verification.outdated():
             break
@@ -131,16 +140,20 @@ class _Verification:
     """One run over a store; what it finds goes into ``report``."""
 
     def __init__(
-        self, store: Store, deep: bool, codec: Codec | None, progress: Progress | None
+        self,
+        store: Store,
+        deep: bool,
+        codec: Codec | None,
+        progress: Progress | None,
+        sharing: Sharing | None,
     ) -> None:
         self.report = VerifyReport(deep=deep)
         self._store = store
         self._codec = codec
         self._progress = progress
+        self._sharing = sharing
         self._names: set[str] = set()
         self._of_archive: set[str] = set()
-        self._decoding: list[tuple[str, Packet]] = []
-        self._pixels = 0
 
     def run(self) -> VerifyReport:
         with self._reporting():
@@ -257,15 +270,19 @@ class _Verification:
             with self._reporting():
                 self._codec = load_codec(self._store, manifest)
         ids: Counter[str] = Counter()
-        for segment, rows in snapshot.parts():
+        readable = []
+        for part, (segment, rows) in enumerate(snapshot.parts()):
             with self._reporting():
                 names = segment.index.ids.to_pylist()
                 list(segment.index.optional.values())  # decoded, and so checked
-                live = list(range(len(names))) if rows is None else rows.tolist()
+                live = range(len(names)) if rows is None else rows.tolist()
                 ids.update(names[row] for row in live)
-                for row, packet in packets_or_errors(segment, live):
-                    self._packet(packet, names[row])
-        self._decode()
+                readable.append(part)
+        codec = self._codec if self.report.deep else None
+        with self._reporting():
+            for checked in check_images(snapshot, readable, codec, self._progress, self._sharing):
+                self.report.problems += checked.problems
+                self.report.images += checked.images
         for describer in manifest.describers:
             with self._reporting():
                 self._codes_of(describer.name, snapshot)
@@ -284,38 +301,6 @@ class _Verification:
                 describer.quantiser.unpack(codes)
             except CodecError as error:
                 self._problem(file.file, str(error))
-
-    def _packet(self, packet: Packet | KinpackError, name: str) -> None:
-        if isinstance(packet, KinpackError):
-            self.report.problems.append(str(packet))
-        else:
-            self.report.images += 1
-            if self._codec is not None and self.report.deep:
-                self._decoding.append((name, packet))
-                self._pixels += packet.pixel_bytes
-                if len(self._decoding) >= _BATCH or self._pixels >= PIXEL_BYTES:
-                    self._decode()
-        if self._progress:
-            self._progress(1)
-
-    def _decode(self) -> None:
-        """Draw the images that wait; on an error one by one, to name those that it hits."""
-        waiting, self._decoding, self._pixels = self._decoding, [], 0
-        if not waiting or self._codec is None:
-            return
-        try:
-            images = self._codec.decode([packet for _, packet in waiting])
-        except KinpackError as error:
-            if len(waiting) == 1:
-                self._problem("", f"image {waiting[0][0]!r}: {error}")
-                return
-            for one in waiting:
-                self._decoding = [one]
-                self._decode()
-            return
-        for (name, packet), image in zip(waiting, images, strict=True):
-            if image.shape != (packet.height, packet.width, packet.channels):
-                self._problem("", f"image {name!r} decodes to the shape {image.shape}")
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import numpy as np
 from kinpack.archive.overviews.coded import coded
 from kinpack.archive.revisions.reader import Reader
 from kinpack.archive.showing.tiles import Strip, Tile
-from kinpack.errors import MissingExtraError, shown
+from kinpack.errors import MissingExtraError, counted, shown
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.engines.fast_scan import import_faiss
 
@@ -83,7 +83,7 @@ def strips_of(clusters: Sequence[Cluster], *, most: int) -> list[Strip]:
     """Clusters to be looked at: of each the images nearest to its centre, ``most`` at most."""
     return [
         Strip(
-            f"cluster {one.number}: {len(one.ids):,} images",
+            f"cluster {one.number}: {counted(len(one.ids), 'image')}",
             [Tile(id_, (shown(id_),)) for id_ in one.ids[:most]],
         )
         for one in clusters

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from kinpack.archive.revisions.manifest import Manifest
 from kinpack.archive.revisions.manifest_chain import load_manifest, load_record, manifest_numbers
 from kinpack.archive.revisions.record import Record
-from kinpack.archive.stores.store import FOLDER, TEMPORARY, Store
+from kinpack.archive.revisions.waiting import WAITING_SECONDS, is_note, spared_files
+from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED, Store
 
 _DATA = (
-    ("segments/", (".parquet", ".index")),
+    ("segments/", (".parquet", ".index", ".json")),
     ("codes/", ".bin"),
     ("describers/", ".kine"),
 )
@@ -99,7 +100,8 @@ def named_files(of: Manifest | Record) -> set[str]:
 def remove_leftovers(store: Store, known: Manifest) -> None:
     """Delete what dead writers left: temporary files, and data files that no manifest names.
 
-    To be called only while nobody is writing. Where a manifest cannot be read, data files stay.
+    To be called only while nobody is writing. Where a manifest cannot be read, data files stay; so
+    does what waits for an interrupted addition to go on.
 
     Args:
         store: where the archive lies.
@@ -119,9 +121,27 @@ def remove_leftovers(store: Store, known: Manifest) -> None:
     numbers = manifest_numbers(store) if unnamed else []
     if not numbers:
         return
-    unnamed -= named_files(load_manifest(store))
+    newest = load_manifest(store)
+    unnamed -= named_files(newest)
+    if any(map(is_note, unnamed)):
+        unnamed -= spared_files(store, store.ages(), newest.segments, WAITING_SECONDS)
     for number in reversed(numbers):
         if not unnamed:
             return
         unnamed -= named_files(load_record(store, number))
     remove_unnamed(store, sorted(unnamed), numbers[-1])
+
+
+def remove_unfinished(store: Store, keep: Iterable[str] = ()) -> None:
+    """Delete what a dead writer left of a new archive that has no manifest yet.
+
+    Args:
+        store: where it is to lie, claimed.
+        keep: names of files that stay.
+
+    Raises:
+        ArchiveError: the store cannot be read or written.
+    """
+    kept = set(keep)
+    names = [name for name in store.list() if not name.startswith((UNFINISHED, FOLDER))]
+    store.delete(*(name for name in names if name not in kept))

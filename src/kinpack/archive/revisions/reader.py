@@ -31,7 +31,7 @@ from kinpack.archive.stores.store import Store
 from kinpack.arguments import whole_number
 from kinpack.codec.packets.packet import Packet
 from kinpack.column_types import Schema
-from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError
+from kinpack.errors import ArchiveError, NotFoundError, PayloadError, PositionError, counted
 from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
 from kinpack.search.hit import Hit
@@ -174,7 +174,8 @@ class Reader:
 
     def __repr__(self) -> str:
         n, segments = len(self), len(self.manifest.segments)
-        what = f"{n:,} images in {segments:,} segments, revision {self.manifest.number:,}"
+        what = f"{counted(n, 'image')} in {counted(segments, 'segment')}"
+        what += f", revision {self.manifest.number:,}"
         return f"<{type(self).__name__} {self.where}: {what}>"
 
     def _repr_html_(self) -> str:
@@ -225,7 +226,8 @@ class Reader:
             ArchiveError: a file of codes is missing or damaged.
         """
         described_column(self.manifest, name, self.where)
-        return self._snapshot.codes_of(name)
+        codes, positions = self._snapshot.codes_of(name)
+        return codes.whole(), np.arange(len(codes)) if positions is None else positions
 
     def bits_used(self, name: str) -> float:
         """Bits that the codes of a column use: the entropy of each book's words, added up.
@@ -238,7 +240,7 @@ class Reader:
             CodecError: this version cannot read the describer.
         """
         describer = self._described(self.manifest, name)
-        packed, _ = self._snapshot.codes_of(name)
+        packed, _ = self.codes_of(name)
         return describer.bits_used(describer.quantiser.unpack(packed)) if len(packed) else 0.0
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:
@@ -429,7 +431,36 @@ class Reader:
         """
         threads = whole_number(threads, "threads", SearchError)
         asked |= {} if k is None else {"k": k}
-        return self._searcher().search(Query.of(query, asked), engine=engine, threads=threads)
+        (hits,) = self._searcher().search([Query.of(query, asked)], engine=engine, threads=threads)
+        return hits
+
+    def search_many(
+        self,
+        queries: Iterable[Query | Examples],
+        k: SupportsIndex | None = None,
+        *,
+        engine: str = "auto",
+        threads: SupportsIndex = 1,
+        **asked: Any,
+    ) -> list[list[Hit]]:
+        """The hits of several queries, each as ``search`` gives them, in less time than one by one.
+
+        Those that look for as many hits among the same codes, by one example or vector each, are
+        answered in one scan.
+
+        Args:
+            queries: each a ``Query``, or what is liked.
+            k: as for ``search``, and so is all else; it raises as that does.
+            engine: the same for all.
+            threads: for the scan.
+            asked: in place of a ``Query`` its fields, the same for all.
+        """
+        threads = whole_number(threads, "threads", SearchError)
+        if isinstance(queries, (str, Query)) or not isinstance(queries, Iterable):
+            raise SearchError("search_many takes a list of queries; one is search(QUERY)")
+        asked |= {} if k is None else {"k": k}
+        all_of_them = [Query.of(query, asked) for query in queries]
+        return self._searcher().search(all_of_them, engine=engine, threads=threads)
 
     def placeholder(self, id: str, *, codes: str = "auto") -> NDArray[np.uint8]:  # noqa: A002
         """Draw an image from its code alone, blurred; its payload is not read.

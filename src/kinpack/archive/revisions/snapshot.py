@@ -27,6 +27,7 @@ from kinpack.codec.packets.packet import Packet
 from kinpack.column_types import Schema
 from kinpack.errors import ArchiveError, NotFoundError
 from kinpack.limits import batches
+from kinpack.search.engines.packed_codes import PackedCodes
 
 LOOKS = 16
 """Times that an archive is looked through, about, before its index is made."""
@@ -77,7 +78,7 @@ class Snapshot:
                 for entry in manifest.segments[same:]
             ]
         self._live: dict[int, NDArray[np.int64]] = {}
-        self._columns: dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]] = {}
+        self._columns: dict[str, tuple[PackedCodes, NDArray[np.int64] | None]] = {}
         self._index: HashIndex | None = None
         self._budget = LOOKS * len(self)
         if former is not None and same == len(former.segments):  # only something was added
@@ -196,37 +197,40 @@ class Snapshot:
             )
         return position
 
-    def codes_of(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def codes_of(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
         """The codes of a column, as far as images have one.
 
         Returns:
-            Packed codes (n, bytes of a code), and (n,) the positions of their images, ascending.
+            Packed codes (n), and int64 (n,), the positions of their images, ascending; ``None``
+            where all images have one.
 
         Raises:
             ArchiveError: a file of codes is missing or damaged.
         """
         if column not in self._columns:
-            self._columns[column] = self._joined(column)
+            self._columns[column] = self._together(column)
         return self._columns[column]
 
-    def _joined(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _together(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
         """The living codes of all segments that have some, and their positions."""
-        parts, positions, first = [np.zeros((0, 8), np.uint8)], [np.zeros(0, np.int64)], 0
+        parts: list[NDArray[np.uint8]] = []
+        places, first = [(0, 0)], 0
         for segment, rows in self.parts():
             part, live = segment.codes_of(column), segment.manifest_entry.live
             if part is not None:
                 parts.append(part if rows is None else part[rows])
-                positions.append(np.arange(first, first + live))
-                if part.shape[1] != parts[1].shape[1]:
+                places.append((first, first + live))
+                if part.shape[1] != parts[0].shape[1]:
                     raise ArchiveError(
                         f"{segment.where}: its codes of {column!r} have {part.shape[1]} bytes "
-                        f"each, those of the first segment {parts[1].shape[1]}; make them anew "
+                        f"each, those of the first segment {parts[0].shape[1]}; make them anew "
                         "with: kinpack embed"
                     )
             first += live
-        joined = parts[-1] if len(parts) < 3 else np.concatenate(parts[1:])
-        joined.setflags(write=False)
-        return joined, np.concatenate(positions)
+        codes = PackedCodes(parts, parts[0].shape[1] if parts else 8)
+        if len(codes) == len(self):
+            return codes, None
+        return codes, np.concatenate([np.arange(*bounds) for bounds in places])
 
     def codes_at(self, column: str, positions: Sequence[int]) -> list[bytes | None]:
         """The packed codes of some images in a column, ``None`` where one has none.
@@ -288,6 +292,49 @@ class Snapshot:
             for (order, _), entry in zip(pairs, entries, strict=True):
                 found[order] = entry
         return [entry for entry in found if entry is not None]
+
+    def told_at(self, positions: NDArray[np.int64]) -> dict[str, list[Any]]:
+        """What some images are called and what else is known of them, in their order.
+
+        Args:
+            positions: int64 (h,), each 0 to ``len - 1``.
+
+        Returns:
+            By the name of the column, ``id`` and ``label`` first, a value for each.
+        """
+        told: dict[str, list[Any]] = {name: [] for name in ("id", "label", *self.schema)}
+        places = []
+        for segment, rows, at in self._by_segment(positions):
+            places.append(at)
+            for name, values in segment.told_at(rows).items():
+                told[name] += values
+        order = np.argsort(np.concatenate(places)).tolist() if places else []
+        return {name: [values[at] for at in order] for name, values in told.items()}
+
+    def pixels_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of some images, int64 (h,), in their order.
+
+        Args:
+            positions: int64 (h,), each 0 to ``len - 1``.
+        """
+        found = np.zeros(len(positions), np.int64)
+        for segment, rows, at in self._by_segment(positions):
+            found[at] = segment.pixels_at(rows)
+        return found
+
+    def _by_segment(
+        self, positions: NDArray[np.int64]
+    ) -> Iterator[tuple[Segment, NDArray[np.int64], NDArray[np.int64]]]:
+        """Segments of some images, with their rows there, and their places among the positions."""
+        parts = np.searchsorted(self._ends, positions, side="right")
+        order = np.argsort(parts, kind="stable")
+        begins = np.flatnonzero(np.diff(parts[order], prepend=-1))
+        for at in np.split(order, begins[1:]) if len(order) else ():
+            part = int(parts[at[0]])
+            rows = positions[at] - (self._ends[part - 1] if part else 0)
+            if self.manifest.segments[part].deleted:
+                rows = self._rows(part)[rows]
+            yield self.segments[part], rows, at
 
     def batches(self, size: int) -> Iterator[list[tuple[ImageEntry, Packet]]]:
         """All images with their packets, in the order of positions, some at a time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,14 @@ class Codec(Protocol):
 
     def decode(self, packets: Sequence[Packet], *, threads: int | None = None) -> list[Image]:
         """Draw packets again, each by itself."""
+
+
+@runtime_checkable
+class Threaded(Protocol):
+    """A codec whose networks run on threads."""
+
+    def with_threads(self, threads: int) -> Codec:
+        """The same codec, whose networks run on so many."""
 
 
 def as_codec(given: Codec | str | os.PathLike[str]) -> Codec:

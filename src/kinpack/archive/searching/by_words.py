@@ -49,14 +49,15 @@ def found_by_words(
     """
     describer, finer = column.describer, finer_column(column.name)
     word = describer.words.word(words)
-    packed, coded, passing = column.packed, column.positions, column.passing(mask)
-    if passing is not None:
-        packed, coded = packed[passing], coded[passing]
+    passing = column.passing(mask)
+    able = None if passing is None else np.flatnonzero(passing)
+    packed = column.packed.whole() if able is None else column.packed.rows(able)
     finest = searched.described(finer) if finer in searched.columns else None
     anew = finest is not None and finest.vocabulary is not None
     many = max(ORDERED_ANEW, WORDS_ANEW * k) if anew else k
     rows, distances = describer.word_scan.nearest(packed, word, many)
-    hits = coded[rows], distances.astype(np.float64)
+    rows = rows if able is None else able[rows]
+    hits = column.positions_of(rows), distances.astype(np.float64)
     if finest is not None and anew:
         longer = searched.rows.codes_at(finer, hits[0].tolist())
         near = partial(finest.word_scan.distances, word=finest.words.word(words))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.archive.segments.image_entry import ImageEntry
 from kinpack.archive.segments.segment import Segment
 from kinpack.column_types import Schema
 from kinpack.pictures.images import Image
+from kinpack.search.engines.packed_codes import PackedCodes
 
 if TYPE_CHECKING:
     from kinpack.describers.describer import Describer
@@ -39,16 +39,23 @@ class Rows(Protocol):
         """The position of an id; a ``NotFoundError`` where it is not there."""
         ...
 
-    def codes_of(self, column: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The packed codes of a column, and the positions of their images, ascending."""
+    def codes_of(self, column: str) -> tuple[PackedCodes, NDArray[np.int64] | None]:
+        """The packed codes of a column, and the positions of their images, ascending.
+
+        ``None`` in their place where all images have one.
+        """
         ...
 
     def codes_at(self, column: str, positions: Sequence[int]) -> list[bytes | None]:
         """The packed codes of some images in a column, ``None`` where one has none."""
         ...
 
-    def entries_at(self, positions: Sequence[int]) -> list[ImageEntry]:
-        """What is known of some images, in their order."""
+    def pixels_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of some images, int64 (h,), in their order."""
+        ...
+
+    def told_at(self, positions: NDArray[np.int64]) -> dict[str, list[Any]]:
+        """What some images are called and what else is known of them, by name of the column."""
         ...
 
     def parts(self) -> Iterator[tuple[Segment, NDArray[np.int64] | None]]:

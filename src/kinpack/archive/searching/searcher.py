@@ -14,7 +14,7 @@ No lock is held while codes are scanned.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 
 from kinpack.archive.searching.by_words import first_with_words, found_by_words
 from kinpack.archive.searching.column import Column
-from kinpack.archive.searching.comparing import COMPARED, compared
+from kinpack.archive.searching.comparing import COMPARED, compared, many_compared, same_first
 from kinpack.archive.searching.filtering import passing
 from kinpack.archive.searching.finer import ORDERED_ANEW, Found, finer_column, ordered_anew
 from kinpack.archive.searching.searched import Searched
 from kinpack.archive.searching.sought import Sought
+from kinpack.pictures.images import Image
 from kinpack.search.distances.distance import SearchError
+from kinpack.search.distances.poses import Poses
 from kinpack.search.distances.ranking import nearest, ranked
 from kinpack.search.engines.table import check_engine
 from kinpack.search.hit import Hit
@@ -58,39 +60,89 @@ class Searcher:
         self._making = threading.Lock()
         self._mask: tuple[dict[str, Any] | None, NDArray[np.bool_] | None] = None, None
 
-    def search(self, query: Query, *, engine: str, threads: int) -> list[Hit]:
-        """Answer a query; raises as ``Reader.search``."""
+    def search(self, queries: Sequence[Query], *, engine: str, threads: int) -> list[list[Hit]]:
+        """Answer queries, those of the same codes in one scan; raises as ``Reader.search``."""
         check_engine(engine)
-        mask = self._passing(query)
-        weighed = self._weighed(query)
+        runs = []
+        for query in queries:
+            mask = self._passing(query)
+            weighed = self._weighed(query)
+            runs.append(_Run(query, weighed, mask, self._searched, engine, threads))
+        if len(runs) > 1:
+            _scan_together(runs)
+        return [self._answered(query, run) for query, run in zip(queries, runs, strict=True)]
+
+    def _answered(self, query: Query, run: _Run) -> list[Hit]:
+        """The hits of one query."""
+        positions, distances = run.found(run.most)
         number = query.number_compared
-        most = max(query.last, COMPARED if number is None else number)
-        run = _Run(query, weighed, mask, self._searched, engine, threads)
-        positions, distances = run.found(most)
-        skipped = int(query.offset) if number == 0 else 0  # where no comparison moves any hit
-        positions, told = positions[skipped:], distances[skipped:].astype(np.float32)
+        told = distances.astype(np.float32)
         if query.words is not None:
             alike = np.exp(-told.astype(np.float64))
         else:
             alike = similarities(told, run.apart)
-        entries = self._searched.rows.entries_at(positions.tolist())
-        hits = [
-            Hit(entry.id, entry.label, distance, at, similarity, columns=entry.others)
-            for entry, distance, at, similarity in zip(
-                entries, told.tolist(), positions.tolist(), alike.round(4).tolist(), strict=True
-            )
-        ]
-        picture = query.single if number != 0 else None
+        values: list[float | None] = [None] * len(positions)
+        if (picture := self._picture(query)) is not None:
+            if number is None:
+                number = many_compared(self._searched.rows.pixels_at(positions[:COMPARED]))
+            looked = compared(picture, positions[:number].tolist(), self._searched.draw)
+            values[: len(looked)] = looked
+        page = same_first(values)[int(query.offset) : query.last]
+        return self._hits(
+            positions[page],
+            told[page].tolist(),
+            alike[page].round(4).tolist(),
+            [values[place] for place in page],
+        )
+
+    def _picture(self, query: Query) -> Image | None:
+        """The picture that hits are compared with, ``None`` where none are."""
+        if query.number_compared == 0:
+            return None
+        picture = query.single
         if isinstance(picture, str):
             picture = self._searched.draw(self._searched.rows.position(picture))
-        hits = compared(picture, hits, entries, number, self._searched.draw)
-        return hits[int(query.offset) - skipped : query.last - skipped]
+        return picture
+
+    def _hits(
+        self,
+        positions: NDArray[np.int64],
+        distances: list[float],
+        alike: list[float],
+        compared_to: list[float | None],
+    ) -> list[Hit]:
+        """Hits, with what the archive tells of their images."""
+        known = self._searched.rows.told_at(positions)
+        ids, labels, others = known.pop("id"), known.pop("label"), list(known)
+        return [
+            Hit(
+                id,
+                label,
+                distance,
+                at,
+                similarity if value is None else value,
+                value is not None,
+                dict(zip(others, values, strict=True)),
+            )
+            for id, label, distance, at, similarity, value, *values in zip(  # noqa: A001
+                ids,
+                labels,
+                distances,
+                positions.tolist(),
+                alike,
+                compared_to,
+                *known.values(),
+                strict=True,
+            )
+        ]
 
     def _passing(self, query: Query) -> NDArray[np.bool_] | None:
         """The mask of a query's filters; that of the last ones is kept."""
         filters, mask = self._mask
         if filters is None or not _same(filters, query.filters):
             mask = passing(self._searched.rows, query)
+            if mask is not None:
+                mask.setflags(write=False)  # so that an index may keep what passes
             self._mask = query.filters, mask
         return mask
 
@@ -144,6 +196,32 @@ def _same(filters: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
     )
 
 
+def _scan_together(runs: Sequence[_Run]) -> None:
+    """Scan once for all runs that ask for as many of the same codes."""
+    groups: dict[tuple[object, ...], list[_Run]] = {}
+    for run in runs:
+        if (alike := run.alike) is not None:
+            groups.setdefault(alike, []).append(run)
+    for group in groups.values():
+        found = _scan(group, group[0].asked_of_scan(group[0].most))
+        for run, one in zip(group, found, strict=True):
+            run.scanned = one
+
+
+def _scan(runs: Sequence[_Run], scanned: int) -> list[tuple[int, Found]]:
+    """Find the nearest codes of runs that are alike, so many of each, which stand beside them."""
+    first = runs[0]
+    column = first.column
+    found = column.index.nearest_many(
+        [run.single for run in runs if run.single is not None],
+        scanned,
+        engine=first.engine,
+        threads=first.threads,
+        mask=column.passing(first.mask),
+    )
+    return [(scanned, one) for one in found]
+
+
 class _Run:
     """One query on its way."""
 
@@ -156,9 +234,12 @@ class _Run:
         engine: str,
         threads: int,
     ) -> None:
-        self._query, self._weighed, self._mask = query, weighed, mask
+        self._query, self._weighed, self.mask = query, weighed, mask
         self._searched = searched
-        self._engine, self._threads = engine, threads
+        self.engine, self.threads = engine, threads
+        number = query.number_compared
+        self.most = max(query.last, COMPARED if number is None else number)
+        self.scanned: tuple[int, Found] | None = None
         self._plain = len(weighed) == 1 and not isinstance(query.codes, Mapping)
         self._sought: list[Sought] = []
         if query.words is None:
@@ -200,21 +281,15 @@ class _Run:
         """Positions and distances of what is nearest, many of them or all that there are."""
         column = self._weighed[0].column
         if self._query.words is not None:
-            return found_by_words(self._query.words, many, column, self._searched, self._mask)
-        finer = self._finer
-        scanned = many if finer is None else max(many, ORDERED_ANEW)
-        single = self._sought[0].single if self._plain else None
-        if single is None:
+            return found_by_words(self._query.words, many, column, self._searched, self.mask)
+        finer, scanned = self._finer, self.asked_of_scan(many)
+        if self.single is None:
             hits = self._summed(scanned)
         else:
-            rows, distances = column.index.nearest(
-                single,
-                scanned,
-                engine=self._engine,
-                threads=self._threads,
-                mask=column.passing(self._mask),
-            )
-            hits = column.positions[rows], distances
+            if self.scanned is None or self.scanned[0] != scanned:
+                self.scanned = _scan([self], scanned)[0]
+            rows, distances = self.scanned[1]
+            hits = column.positions_of(rows), distances
         if finer is not None:
             longer = self._searched.rows.codes_at(finer, hits[0][:ORDERED_ANEW].tolist())
             finest = self._searched.described(finer)
@@ -224,6 +299,27 @@ class _Run:
         if self._plain and isinstance(self._query.single, str) and len(hits[0]):
             hits = self._itself_first(hits, self._searched.rows.position(self._query.single))
         return hits[0][:many], hits[1][:many]
+
+    @property
+    def column(self) -> Column:
+        """The first of the columns, or the only one."""
+        return self._weighed[0].column
+
+    @property
+    def single(self) -> Poses | None:
+        """The one example by the codes of one column, ``None`` where it is another question."""
+        return self._sought[0].single if self._plain and self._sought else None
+
+    def asked_of_scan(self, many: int) -> int:
+        """How many codes are asked for so that so many are told."""
+        return many if self._finer is None else max(many, ORDERED_ANEW)
+
+    @property
+    def alike(self) -> tuple[object, ...] | None:
+        """What is the same of queries that one scan may answer, ``None`` where none can."""
+        if self.single is None:
+            return None
+        return self._weighed[0].column.name, self.asked_of_scan(self.most), id(self.mask)
 
     def _of(self, column: Column) -> Sought:
         """The examples among the codes of a column."""
@@ -235,7 +331,7 @@ class _Run:
         positions = self._candidates()
         total = np.zeros(len(positions))
         for (column, factor), examples in zip(self._weighed, self._sought, strict=True):
-            rows = None if len(positions) == len(column.positions) else column.rows_of(positions)
+            rows = None if len(positions) == len(column.packed) else column.rows_of(positions)
             distances = examples.joined(
                 [column.index.distances(one, rows) for one in examples.liked],
                 [column.index.distances(one, rows) for one in examples.unliked],
@@ -249,14 +345,14 @@ class _Run:
         positions = self._weighed[0].column.positions
         for column, _ in self._weighed[1:]:
             positions = np.intersect1d(positions, column.positions, assume_unique=True)
-        return positions if self._mask is None else positions[self._mask[positions]]
+        return positions if self.mask is None else positions[self.mask[positions]]
 
     def _itself_first(self, hits: Found, position: int) -> Found:
         """Put the image whose own code was asked for before those that have the same code.
 
         Nothing is nearer than it. It may be too far behind in a long row of such images.
         """
-        if self._mask is not None and not self._mask[position]:
+        if self.mask is not None and not self.mask[position]:
             return hits
         others = hits[0] != position
         positions = np.concatenate([np.array([position]), hits[0][others]])

@@ -16,6 +16,8 @@ FOLDER = "codes/"
 SUFFIX = ".bin"
 NAME = r"[a-z0-9][a-z0-9_-]{0,31}"
 """What a column of codes may be called, as a regular expression."""
+MAPPED = 1 << 14
+"""Bytes from which a file of codes is mapped into memory."""
 AUTO = "auto"
 """What a search calls the usual column."""
 
@@ -85,8 +87,8 @@ def code_file(column: str, name: str, data: bytes) -> CodeFile:
     return CodeFile(column, name, len(data), hashlib.sha256(data).hexdigest())
 
 
-def read_code_file(store: Store, entry: CodeFile) -> bytes:
-    """The file of a segment's codes, every byte of it checked.
+def read_code_file(store: Store, entry: CodeFile) -> bytes | memoryview:
+    """The file of a segment's codes, every byte of it checked; a large one mapped, if that can be.
 
     Raises:
         ArchiveError: it is missing or damaged.
@@ -97,4 +99,5 @@ def read_code_file(store: Store, entry: CodeFile) -> bytes:
         f"the codes of {entry.column!r} are damaged",
         "restore the file from a copy, make them anew with kinpack embed, or search other codes "
         "with --codes",
+        mapped=entry.bytes >= MAPPED,
     )

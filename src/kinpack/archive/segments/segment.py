@@ -75,21 +75,8 @@ class Index:
         Raises:
             ValueError: the lengths do not add up, or a number is of another type.
         """
-        ids, numbers = arrays["id"], {}
-        for column in COLUMNS.values():
-            if column.optional or column.dtype not in NUMBERS:
-                continue
-            array, dtype = arrays[column.name], np.dtype(column.dtype)
-            if array.type != column.arrow_type or array.null_count:
-                raise ValueError(f"its column {column.name} is of the type {array.type}")
-            # Not copied; to_numpy would import pandas first.
-            data, begin = array.buffers()[1], array.offset * dtype.itemsize
-            numbers[column.name] = np.frombuffer(data, dtype, len(array), begin)
-        lengths = numbers.pop("length").astype(np.int64)
-        if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
-            raise ValueError("its lengths do not add up to the payloads")
-        starts = np.full(len(ids) + 1, offset - payload_bytes, np.int64)
-        starts[1:] += np.cumsum(lengths)
+        starts, numbers = _stated_of(arrays, offset=offset, payload_bytes=payload_bytes)
+        ids = arrays["id"]
         return cls(ids, starts, numbers, _with_nulls(arrays, len(ids), schema))
 
     @classmethod
@@ -169,6 +156,8 @@ class Segment:
         self._store, self._file = store, manifest_entry.file
         self._tail: Tail | None = None
         self._index = index
+        self._known: dict[str, Any] = {}
+        self._numbers: tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]] | None = None
         self._codes: dict[CodeFile, NDArray[np.uint8]] = {}
         if former is not None and former.manifest_entry.sha256 == manifest_entry.sha256:
             self._codes = dict(former._codes)
@@ -203,6 +192,27 @@ class Segment:
             if not self.schema:
                 self._tail = None
         return self._index
+
+    @property
+    def _stated(self) -> tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]:
+        """Of the index where payloads lie and what packets state, without any name."""
+        if self._index is not None:
+            return self._index.starts, self._index.numbers
+        if self._numbers is None:
+            entry = self.manifest_entry
+            names = [
+                column.name
+                for column in COLUMNS.values()
+                if column.dtype in NUMBERS and not column.optional
+            ]
+            self._numbers = self._decoded(
+                lambda tail: _stated_of(
+                    tail.columns(*names),
+                    offset=entry.index_offset,
+                    payload_bytes=entry.payload_bytes,
+                )
+            )
+        return self._numbers
 
     def _with_columns(self, index: Index) -> Index:
         """An index with the columns that users added, decoded when they are asked for."""
@@ -310,8 +320,7 @@ class Segment:
             ArchiveError: the file is missing or truncated.
             PayloadError: a packet is damaged.
         """
-        index = self.index
-        starts = index.starts
+        starts, numbers = self._stated
         first = 0
         while first < len(rows):
             begin = int(starts[rows[first]])
@@ -326,7 +335,7 @@ class Segment:
             data = memoryview(self._store.read_range(self._file, begin, end - begin))
             for row in rows[first:stop]:
                 payload = data[int(starts[row]) - begin : int(starts[row + 1]) - begin]
-                stated = {name: int(values[row]) for name, values in index.numbers.items()}
+                stated = {name: int(values[row]) for name, values in numbers.items()}
                 try:
                     packet = checked_packet(stated, bytes(payload))
                 except (PayloadError, ValueError) as error:
@@ -379,8 +388,56 @@ class Segment:
             PayloadError: an image is of an unknown kind.
         """
         at = np.asarray(rows, np.int64)
-        lengths = self.index.starts[at + 1] - self.index.starts[at]
-        return list(self._entries(rows, lambda column: column.take(at), lengths))
+        lengths, arrow = self.index.starts[at + 1] - self.index.starts[at], _arrow(at)
+
+        def some(column: Any) -> Any:
+            return column.take(at if isinstance(column, np.ndarray) else arrow)
+
+        return list(self._entries(rows, some, lengths))
+
+    def pixels_at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pixels of some images, int64 (r,); no names are decoded for it.
+
+        Args:
+            rows: int64 (r,), 0 for the segment's first image.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        _, numbers = self._stated
+        found: NDArray[np.int64] = numbers["width"][rows].astype(np.int64) * numbers["height"][rows]
+        return found
+
+    def told_at(self, rows: NDArray[np.int64]) -> dict[str, list[Any]]:
+        """What some images are called and what else is known of them, as values of Python.
+
+        Nothing else of the index is decoded for it.
+
+        Args:
+            rows: int64 (r,), 0 for the segment's first image.
+
+        Returns:
+            By the name of the column, ``id`` first, a value for each.
+
+        Raises:
+            ArchiveError: the file is missing, truncated or damaged.
+        """
+        if not self._known:
+            self._known = self._names()
+        at = _arrow(rows)
+        return {name: _values(array.take(at)) for name, array in self._known.items()}
+
+    def _names(self) -> dict[str, Any]:
+        """Arrow arrays of the ids and of all optional columns, by name."""
+        if self._index is not None:
+            return {"id": self._index.ids, **self._index.optional}
+        names = [column.name for column in optional_columns(self.schema)]
+
+        def decode(tail: Tail) -> dict[str, Any]:
+            return tail.columns("id", *(name for name in names if name in tail.names))
+
+        arrays = self._decoded(decode)
+        return {"id": arrays["id"], **_with_nulls(arrays, self.manifest_entry.rows, self.schema)}
 
     def _entries(
         self, rows: Sequence[int], some: Callable[[Any], Any], lengths: NDArray[np.int64]
@@ -461,6 +518,39 @@ class Segment:
                 "from a copy"
             )
         return tail
+
+
+def _stated_of(
+    arrays: Mapping[str, Any], *, offset: int, payload_bytes: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Where payloads lie, and what packets state, of Arrow arrays; as in an ``Index``.
+
+    Raises:
+        ValueError: the lengths do not add up, or a number is of another type.
+    """
+    numbers = {}
+    for column in COLUMNS.values():
+        if column.optional or column.dtype not in NUMBERS:
+            continue
+        array, dtype = arrays[column.name], np.dtype(column.dtype)
+        if array.type != column.arrow_type or array.null_count:
+            raise ValueError(f"its column {column.name} is of the type {array.type}")
+        # Not copied; to_numpy would import pandas first.
+        data, begin = array.buffers()[1], array.offset * dtype.itemsize
+        numbers[column.name] = np.frombuffer(data, dtype, len(array), begin)
+    lengths = numbers.pop("length").astype(np.int64)
+    if lengths.min() < 0 or int(lengths.sum()) != payload_bytes:
+        raise ValueError("its lengths do not add up to the payloads")
+    starts = np.full(len(lengths) + 1, offset - payload_bytes, np.int64)
+    starts[1:] += np.cumsum(lengths)
+    return starts, numbers
+
+
+def _arrow(rows: NDArray[np.int64]) -> Any:
+    """An Arrow array of the same buffer: ``pa.array``, and a numpy array, would import pandas."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 def columns_of(index: Index, row: int) -> dict[str, Any]:

@@ -47,6 +47,21 @@ ONE_PAGE = 1 << 30
 """Bytes of a page, so many that a column chunk has one."""
 
 
+def living(entries: Sequence[SegmentEntry], alive: NDArray[np.bool_]) -> list[SegmentEntry]:
+    """Segments without images that are not wanted any more.
+
+    Args:
+        entries: what a manifest says of the segments.
+        alive: (rows,), whether each image of them is wanted.
+    """
+    found, first = [], 0
+    for entry in entries:
+        dead = np.flatnonzero(~alive[first : first + entry.rows])
+        found.append(entry.without(dead.tolist()) if len(dead) else entry)
+        first += entry.rows
+    return found
+
+
 def is_small(entry: SegmentEntry) -> bool:
     """Tell whether a segment is less than half full, so that it gains by being merged."""
     return 2 * entry.rows < ROWS and 2 * entry.payload_bytes < PAYLOAD_BYTES
@@ -231,19 +246,6 @@ class SegmentStream:
             self.add(image.id, image.columns, image.packet, image.codes)
             if progress:
                 progress(1)
-
-    def living(self, alive: NDArray[np.bool_]) -> list[SegmentEntry]:
-        """The segments that are stored, without images that are not wanted any more.
-
-        Args:
-            alive: (rows,), whether each image of them is wanted.
-        """
-        living, first = [], 0
-        for entry in self.segments:
-            dead = np.flatnonzero(~alive[first : first + entry.rows])
-            living.append(entry.without(dead.tolist()) if len(dead) else entry)
-            first += entry.rows
-        return living
 
     def flush(self) -> None:
         """Store what has been gathered, and begin another segment.
@@ -448,10 +450,10 @@ def _to_parquet(
     return data, payloads.data_page_offset + payloads.total_compressed_size  # without a dictionary
 
 
-def renamed_index(
-    index: Index, codec: str, schema: Schema, ids: Sequence[str], labels: Sequence[str | None]
+def rewritten_index(
+    index: Index, codec: str, schema: Schema, changed: Mapping[str, Sequence[Any]]
 ) -> tuple[bytes, int]:
-    """The index of a segment under other names: the end of a file of the same payloads.
+    """The index of a segment with other names and values: the end of a file of the same payloads.
 
     Of the payloads only the lengths count: zeros stand for them.
 
@@ -459,8 +461,8 @@ def renamed_index(
         index: of the segment.
         codec: SHA-256 of the codec file, hexadecimal, noted in the footer.
         schema: the types of users' columns, by their names.
-        ids: of all rows.
-        labels: likewise.
+        changed: of all rows, by the columns' names: ids, labels, and what is stored for the values
+            of those of users' columns that differ.
 
     Returns:
         Its bytes, and the byte of such a file at which they begin.
@@ -468,12 +470,14 @@ def renamed_index(
     lengths = np.diff(index.starts)
     table = columns_with(schema)
     columns = {name: values.tolist() for name, values in index.numbers.items()}
-    columns |= {"id": ids, "label": labels, "length": lengths.tolist()}
+    columns |= {"id": changed["id"], "label": changed["label"], "length": lengths.tolist()}
     own = {name: column for name, column in table.items() if name in COLUMNS}
     arrays = _arrow_arrays(columns, bytes(int(lengths.sum())), own)
     for name in table.keys() - own.keys():
-        if index.optional[name].null_count < len(ids):
-            arrays[name] = index.optional[name]
+        array = TYPES[schema[name]].array(changed[name]) if name in changed else None
+        array = index.optional[name] if array is None else array
+        if array.null_count < len(lengths):
+            arrays[name] = array
     arrays = {name: arrays[name] for name in table if name in arrays}
     data, offset = _to_parquet(arrays, codec, table)
     return bytes(memoryview(data).cast("B")[offset:]), offset

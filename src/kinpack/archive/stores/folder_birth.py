@@ -31,7 +31,7 @@ _MANIFESTS = "manifests"
 _FILES = {
     "codecs": re.compile(r"[0-9a-f]{64}\.kinc"),
     "describers": re.compile(r"[0-9a-f]{64}\.kine"),
-    "segments": re.compile(r"[0-9a-f]{32}\.parquet"),
+    "segments": re.compile(r"[0-9a-f]{32}\.parquet|[0-9a-f]{64}\.json"),
     "codes": re.compile(r"[0-9a-f]{32}\.[a-z0-9][a-z0-9_-]{0,31}\.bin"),
     _MANIFESTS: re.compile(r"(?!)"),  # a manifest is nothing that may be removed
 }
@@ -46,6 +46,7 @@ class FolderBirth:
     Args:
         path: the archive's folder: a free name, an empty folder, or an unfinished archive that
             nobody is writing. Links on the way to it are followed, one of its name is not.
+        keep: whether what an unfinished one has is kept.
 
     Attributes:
         handle: of the folder.
@@ -54,8 +55,8 @@ class FolderBirth:
         ArchiveError: there is something else, somebody is writing it, or the system refuses.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, keep: bool = False) -> None:
+        self._path, self._keep = path, keep
         if not path.name or path.name == "..":
             raise ArchiveError(f"{shown(path)}: no name for an archive; name a new folder")
         try:
@@ -146,7 +147,8 @@ class FolderBirth:
             raise self._busy()
         if marks:
             self._mark, self._made = marks[0], True
-            _clear(handle, ours)
+            if not self._keep:
+                _clear(handle, ours)
         else:
             self._mark = UNFINISHED + uuid.uuid4().hex
             release(create_file(self._mark, handle))

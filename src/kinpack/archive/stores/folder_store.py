@@ -30,6 +30,7 @@ from kinpack.archive.stores.handles import (
 from kinpack.archive.stores.store import FOLDER, TEMPORARY, UNFINISHED
 from kinpack.archive.stores.system_errors import closed, missing, refusal, too_large, truncated
 from kinpack.errors import ArchiveError, shown
+from kinpack.mapped_memory import map_file
 
 KEPT_OPEN = 128
 """Files that stay open between reads."""
@@ -96,6 +97,19 @@ class FolderStore:
         if len(data) != length:
             raise truncated(self.where(name), offset, offset + length)
         return data
+
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped into memory, if that can be."""
+        try:
+            with self._within(name) as (handle, last):
+                descriptor = open_file(last, handle)
+            try:
+                size = os.fstat(descriptor).st_size
+                return map_file(descriptor, 0, size) if size else None
+            finally:
+                release(descriptor)
+        except OSError as error:
+            raise self._reading(error, name) from error
 
     def create(self, name: str, data: bytes | memoryview) -> bool:
         """Write a file, whole and durably, only if nothing has that name; False if it was taken."""
@@ -255,9 +269,9 @@ class FolderStore:
                 written[name] = system.lstat(last, dir_fd=handle).st_mtime
         return {name: max(0.0, now - then) for name, then in written.items()}
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         """Make the folder, locked and marked, or take over what a dead writer left of it."""
-        birth = FolderBirth(self.root)
+        birth = FolderBirth(self.root, keep=keep)
         try:
             self._path = self.root.absolute()
             self._handle = open_folder(".", birth.handle)
@@ -266,12 +280,13 @@ class FolderStore:
             raise refusal(error, self.where(""), "create the archive") from error
         self._birth, self._held = birth, birth.handle
         self._anchored = {""}
+        return True
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Take the mark away where the archive is born, else remove what was made of it."""
         birth, self._birth, self._held = self._birth, None, None
         if birth is not None:
-            birth.born() if born else birth.undo()
+            birth.born() if born else birth.release() if keep else birth.undo()
 
     def faults(self) -> builtins.list[str]:
         """Nothing: a folder is what its files are."""

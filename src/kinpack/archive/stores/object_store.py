@@ -199,24 +199,26 @@ class ObjectStore:
             if now and not name.startswith(leases.LOCKS)
         }
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         """See that there is no archive, and write one; of several the first manifest decides.
 
         What a killed one leaves is removed by ``gc``, once there is an archive.
         """
+        del keep  # nothing is removed here
         if self.list(FOLDER):
             raise existing(self.where(""))
         self._claim.enter_context(self.writing(lambda: None))
         self._made = []
+        return False
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Let others clean up again; where nothing was born, remove what was made.
 
         It stays if there may be an archive of it, or somebody else writes.
         """
         self._claim.close()
         made, self._made = self._made or [], None
-        if born or self._objects.unclear or any(name.startswith(FOLDER) for name in made):
+        if born or keep or self._objects.unclear or any(name.startswith(FOLDER) for name in made):
             return
         with suppress(ArchiveError), self.alone():
             others = self.list(FOLDER)

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from kinpack.archive.stores.handles import leads_to, open_file, read_at
 from kinpack.archive.stores.system_errors import closed, refusal, truncated
 from kinpack.errors import ArchiveError, see_memory, shown
+from kinpack.mapped_memory import map_file
 
 TAIL_BYTES = 1 << 16
 """Bytes of the end of a file that are read when it is opened over HTTP, and kept."""
@@ -100,6 +101,10 @@ class LocalFile:
         if len(data) != length:
             raise truncated(self.where, offset, offset + length)
         return data
+
+    def mapped(self, offset: int, length: int) -> memoryview | None:
+        """The same bytes, mapped into memory, if that can be."""
+        return None if self._closed or not length else map_file(self._descriptor, offset, length)
 
     def is_moved(self) -> bool:
         """Whether another file has its name by now, or none."""

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from typing import NoReturn
 
-from kinpack.archive.stores.ranged import RangedFile
+from kinpack.archive.stores.ranged import LocalFile, RangedFile
 from kinpack.archive.stores.system_errors import too_large, truncated
 from kinpack.errors import ArchiveError, shown
 
@@ -82,6 +82,12 @@ class SealedStore:
             raise truncated(self.where(name), offset, offset + length)
         return self._file.read(self._begin(name) + offset, length)
 
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped into memory, if that can be."""
+        if not isinstance(self._file, LocalFile):
+            return None
+        return self._file.mapped(self._begin(name), self.size(name))
+
     def size(self, name: str) -> int:
         """Bytes of a file."""
         return self._info(name).file_size
@@ -109,7 +115,7 @@ class SealedStore:
 
     create = rename = delete = writing = alone = ages = begin = refuse
 
-    def end(self, *, born: bool) -> None:
+    def end(self, *, born: bool, keep: bool = False) -> None:
         """Do nothing: nothing is ever begun here."""
 
     def faults(self) -> builtins.list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 TEMPORARY = ".tmp-"
 """Begin of the last part of a temporary file's name."""
@@ -101,15 +101,21 @@ class Store(Protocol):
         """Seconds since each file was written, by the clock of the store."""
         ...
 
-    def begin(self) -> None:
+    def begin(self, *, keep: bool = False) -> bool:
         """Claim the place for a new archive, which is one as soon as its first manifest is there.
 
-        An error where there is an archive already, anything else, or somebody who makes one.
+        It tells whether nobody else can be making one there, or whether the first manifest decides.
+
+        An error where there is an archive already, anything else, or somebody who makes one. What a
+        dead writer left of one is removed, unless it is to be kept.
         """
         ...
 
-    def end(self, *, born: bool) -> None:
-        """Give the claim up: the new archive is there, or else what was made of it is removed."""
+    def end(self, *, born: bool, keep: bool = False) -> None:
+        """Give the claim up: the new archive is there, or else what was made of it is removed.
+
+        Where it is to be kept, it waits for whoever begins again.
+        """
         ...
 
     def faults(self) -> builtins.list[str]:
@@ -122,4 +128,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release what is kept open; reading afterwards is an error."""
+        ...
+
+
+@runtime_checkable
+class MappedStore(Protocol):
+    """A store whose files may be looked at where they lie, mapped into memory."""
+
+    def mapped(self, name: str) -> memoryview | None:
+        """The whole content of a file, mapped; ``None`` where that cannot be, or is not wise.
+
+        Whoever cuts the file short meanwhile ends the process that looks at it.
+        """
         ...

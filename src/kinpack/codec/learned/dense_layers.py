@@ -7,7 +7,7 @@ powers of two and floor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.errors import CodecError
+from kinpack.networks.networks import Network, Session
+from kinpack.networks.onnx_writer import PlainGraph
 
 EXACT = 1 << 24
 """Integers of float32 are exact below this."""
@@ -109,6 +111,20 @@ class DenseLayers:
             np.minimum(at, layer.high, out=at)
         return at.reshape(*rows.shape[:-1], self.outputs).astype(np.int64)
 
+    def graph(self) -> bytes:
+        """The network as a graph from x, (n, inputs), to what it gives, (n, outputs), float32."""
+        graph = PlainGraph([("x", ["n", self.inputs])])
+        at = "x"
+        for layer, weight, bias, factor in zip(
+            self.layers, self._weights, self._biases, self._factors, strict=True
+        ):
+            at = graph.node("MatMul", at, graph.constant(weight))
+            at = graph.node("Add", at, graph.constant(bias))
+            at = graph.node("Floor", graph.node("Mul", at, graph.constant(factor)))
+            at = graph.node("Max", at, graph.constant(np.array([layer.low], np.float32)))
+            at = graph.node("Min", at, graph.constant(np.array([layer.high], np.float32)))
+        return graph.to_bytes(at, ["n", "m"])
+
     def to_arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """The network as arrays of a codec file, their names beginning with ``name``."""
         arrays: dict[str, NDArray[Any]] = {}
@@ -140,6 +156,41 @@ class DenseLayers:
             low, high = (int(bound) for bound in values.pop("bounds"))
             layers.append(DenseLayer(**values, low=low, high=high))
         return cls(tuple(layers))
+
+
+Run = Callable[[Array], NDArray[np.int64]]
+"""Runs a network on rows (…, inputs), as `DenseLayers` does."""
+
+
+class DenseNetwork(Network):
+    """Dense layers in onnxruntime: the same integers in half of numpy's time.
+
+    BLAS, which numpy multiplies by, starts as many threads as there are cores for each small
+    product; onnxruntime keeps to ``threads``.
+
+    Args:
+        layers: of it.
+        name: for messages.
+        threads: of one run; None leaves the choice to onnxruntime.
+        optimise: whether onnxruntime may rearrange the graph.
+    """
+
+    def __init__(
+        self, layers: DenseLayers, *, name: str, threads: int | None, optimise: bool
+    ) -> None:
+        super().__init__(name=name, threads=threads, owner="codec", optimise=optimise)
+        self._layers = layers
+
+    def rows(self, rows: Array) -> NDArray[np.int64]:
+        """Run the network on (…, inputs) integers within ±255; gives (…, outputs)."""
+        made = self(rows.reshape(-1, self._layers.inputs))
+        return made.reshape(*rows.shape[:-1], self._layers.outputs).astype(np.int64)
+
+    def _limits(self) -> Callable[[tuple[int, ...]], object]:
+        return lambda shape: None  # rows are as many as latents, which tiles bound
+
+    def _engine(self) -> Session:
+        return self.session_of(self._layers.graph())
 
 
 def read(values: NDArray[Any], shift: NDArray[Any]) -> Array:

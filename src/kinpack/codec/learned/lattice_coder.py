@@ -11,13 +11,13 @@ quality alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kinpack.codec.learned.dense_layers import Array, read
+from kinpack.codec.learned.dense_layers import Array, DenseLayers, Run, read
 from kinpack.codec.learned.lattice import NEAREST, NEIGHBOURS, Level, order_of
 from kinpack.codec.learned.lattice_contexts import (
     SPACINGS,
@@ -61,6 +61,7 @@ class LatticeCoder:
         contexts: the networks of the groups, of each half.
         choice: symbols, tables and steps; after the tables of latents there is one for each 16
             qualities of how many groups a message holds.
+        engine: makes what runs a network of a name; by default it is numpy.
 
     Raises:
         CodecError: the parts do not fit together.
@@ -73,20 +74,30 @@ class LatticeCoder:
         levels: Sequence[LevelContext],
         contexts: Sequence[GroupContext],
         choice: SymbolChoice,
+        engine: Callable[[DenseLayers, str], Run] | None = None,
     ) -> None:
         self.latent, self.choice = latent, choice
         self.low, self.groups = latent.low, latent.groups
         self.levels, self.contexts = list(levels), list(contexts)
         if not self._fits():
             raise CodecError("the codec's context networks do not fit its steps; make it anew")
+        started = engine or (lambda network, name: network)
+        self._level_runs = [started(c.network, f"level{i}") for i, c in enumerate(levels)]
+        self._group_runs = [started(c.network, f"context{i}") for i, c in enumerate(contexts)]
 
     @classmethod
-    def from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_file(
+        cls,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        engine: Callable[[DenseLayers, str], Run] | None = None,
+    ) -> Self:
         """Read a codec file.
 
         Args:
             header: whose ``lattice`` holds the numbers of the latent format.
             arrays: as `to_arrays` gives them, and others.
+            engine: makes what runs a network.
 
         Raises:
             CodecError: a part is missing, or the parts do not fit together.
@@ -94,7 +105,7 @@ class LatticeCoder:
         latent = LatticeFormat.from_dict(header.get("lattice", {}))
         levels, contexts = networks_from(arrays, latent.groups)
         choice = SymbolChoice.from_arrays(arrays, limit=latent.limit)
-        return cls(latent, levels=levels, contexts=contexts, choice=choice)
+        return cls(latent, levels=levels, contexts=contexts, choice=choice, engine=engine)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the networks, tables and steps, as they are stored."""
@@ -160,8 +171,8 @@ class LatticeCoder:
             if not len(rows):
                 break
             part, q, chosen = y_hat[rows], quality[rows], [readers[i] for i in rows]
-            for context, where in self._halves(index, h, w):
-                mean, table = self._predict_group(context, group, part, where, q)
+            for network, where in self._halves(index, h, w):
+                mean, table = self._predict_group(network, group, part, where, q)
                 symbols = pull_all(chosen, _flat(table)).reshape(table.shape)
                 value = self.choice.value(mean, table, symbols, q)
                 part[:, where, group.start : group.stop] = value
@@ -210,8 +221,8 @@ class LatticeCoder:
         held = np.zeros(n, dtype=np.int64)
         for index, group in enumerate(self.groups):
             channels = slice(group.start, group.stop)
-            for context, where in self._halves(index, h, w):
-                mean, table = self._predict_group(context, group, y_hat, where, quality)
+            for network, where in self._halves(index, h, w):
+                mean, table = self._predict_group(network, group, y_hat, where, quality)
                 part = wanted[:, where, channels]
                 symbols = self.choice.cheapest(part, mean, table, quality, error_bits[channels])
                 y_hat[:, where, channels] = self.choice.value(mean, table, symbols, quality)
@@ -225,7 +236,8 @@ class LatticeCoder:
         self, level: Level, known: Ints, neighbours: Ints, quality: Ints
     ) -> tuple[Ints, Ints]:
         """Means and tables (n, p, low) of a level's positions."""
-        context = self.levels[network_of(level)]
+        index = network_of(level)
+        context = self.levels[index]
         n, p, low = len(known), len(neighbours), self.low
         there = neighbours > 0
         around = known[:, neighbours]
@@ -239,18 +251,19 @@ class LatticeCoder:
         x[:, :, last + low : -2] = THERE * there
         x[:, :, -2] = (quality - 50)[:, None]
         x[:, :, -1] = SPACING_UNIT * (level.spacing.bit_length() - 4)
-        out = context.network(x)
+        out = self._level_runs[index](x)
         return mean + out[:, :, :low], self.choice.table(out[:, :, low:], quality)
 
     def _predict_group(
         self,
-        context: GroupContext,
+        network: int,
         group: Group,
         y_hat: Ints,
         where: NDArray[np.bool_],
         quality: Ints,
     ) -> tuple[Ints, Ints]:
         """Means and tables (n, p, channels) of a group at some positions, from ŷ (n, h, w, …)."""
+        context = self.contexts[network]
         n, h, w, _ = y_hat.shape
         framed: Array = np.zeros((n, h + 2, w + 2, group.known + 1), dtype=np.float32)
         framed[:, 1:-1, 1:-1, :-1] = read(y_hat[..., : group.known], context.shift)
@@ -259,7 +272,7 @@ class LatticeCoder:
         taps = np.arange(3)
         places = (rows[:, None] + taps)[:, :, None] * (w + 2) + (columns[:, None] + taps)[:, None]
         flat = framed.reshape(n, (h + 2) * (w + 2), group.known + 1).take(places.ravel(), axis=1)
-        out = context.network(flat.reshape(n, len(rows), _TAPS * (group.known + 1)))
+        out = self._group_runs[network](flat.reshape(n, len(rows), _TAPS * (group.known + 1)))
         channels = group.stop - group.start
         return out[:, :, :channels], self.choice.table(out[:, :, channels:], quality)
 
@@ -277,17 +290,15 @@ class LatticeCoder:
         placed: Ints = known[:, 1 + order_of(h, w).rank].reshape(len(known), h, w, self.low)
         return placed
 
-    def _halves(
-        self, index: int, h: int, w: int
-    ) -> Iterator[tuple[GroupContext, NDArray[np.bool_]]]:
-        """The networks of a group, and the positions that each codes."""
+    def _halves(self, index: int, h: int, w: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Which networks a group has, and the positions that each codes."""
         first = sum(group.networks for group in self.groups[:index])
         if not self.groups[index].halves:
-            yield self.contexts[first], np.ones((h, w), dtype=np.bool_)
+            yield first, np.ones((h, w), dtype=np.bool_)
             return
         odd = (np.arange(h)[:, None] + np.arange(w)) % 2
         for half in (0, 1):
-            yield self.contexts[first + half], odd == half
+            yield first + half, odd == half
 
     def _held_table(self, quality: Ints) -> Ints:
         """Table of how many groups a message holds, (n,)."""

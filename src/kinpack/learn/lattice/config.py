@@ -21,7 +21,7 @@ DEFAULT_GROUPS = (
 
 @dataclass(frozen=True)
 class LatticeConfig(Plain):
-    """Sizes of the networks. The decoder's are small, the encoder's may be large.
+    """Sizes of the networks.
 
     Attributes:
         latent: channels of the latent ``y``, at an eighth of the picture's resolution.
@@ -29,16 +29,13 @@ class LatticeConfig(Plain):
         level: inner channels of the lattice's networks.
         groups: the other channels in the order of coding.
         context: inner channels of the groups' networks.
-        analysis: channels of the analysis at a quarter.
-        analysis_inner: inner channels of its residual blocks there.
-        analysis_blocks: residual blocks there.
-        analysis_deep: channels of the analysis at an eighth; inner ones are a half of them.
-        analysis_deep_blocks: residual blocks there.
+        wide: channels of both transforms at a half of the picture's resolution.
+        mid: channels of both at a quarter.
         deep: channels of the synthesis at an eighth.
-        deep_inner: inner channels of its residual blocks there.
-        deep_blocks: residual blocks there.
-        mid: channels of the synthesis at a quarter.
-        mid_inner: inner channels of its residual block there.
+        bottleneck_wide: inner channels of the residual blocks at a half.
+        bottleneck_mid: inner channels of those at a quarter and an eighth.
+        analysis_blocks: further residual blocks of the analysis at a quarter: only encoding pays.
+        analysis_inner: inner channels of those.
         gain: constant factor between the analysis network's output and ``y``.
     """
 
@@ -47,16 +44,13 @@ class LatticeConfig(Plain):
     level: int = 96
     groups: tuple[Group, ...] = DEFAULT_GROUPS
     context: int = 96
-    analysis: int = 96
-    analysis_inner: int = 64
-    analysis_blocks: int = 3
-    analysis_deep: int = 192
-    analysis_deep_blocks: int = 2
+    wide: int = 64
+    mid: int = 96
     deep: int = 128
-    deep_inner: int = 48
-    deep_blocks: int = 2
-    mid: int = 64
-    mid_inner: int = 40
+    bottleneck_wide: int = 32
+    bottleneck_mid: int = 48
+    analysis_blocks: int = 2
+    analysis_inner: int = 64
     gain: float = 8.0
 
     def __post_init__(self) -> None:

@@ -9,10 +9,15 @@ from torch import Tensor, nn
 
 from kinpack.learn.lattice.config import LatticeConfig
 from kinpack.learn.lattice.context import LatticeContext
-from kinpack.learn.lattice.networks import LatticeAnalysis, LatticeSynthesis
 from kinpack.learn.models.bottlenecks import gaussian_bits, quantise_about
 from kinpack.learn.models.model import TransformModel, quality_plane, quantiser_step
-from kinpack.learn.models.networks import ContextNetwork, parity_mask
+from kinpack.learn.models.networks import (
+    Analysis,
+    ContextNetwork,
+    Residual,
+    Synthesis,
+    parity_mask,
+)
 
 
 class LatticeForward(NamedTuple):
@@ -32,11 +37,14 @@ class LatticeForward(NamedTuple):
 class LatticeModel(TransformModel):
     """Analysis, context and synthesis."""
 
-    analysis: LatticeAnalysis
-    synthesis: LatticeSynthesis
+    analysis: Analysis
+    synthesis: Synthesis
 
     def __init__(self, config: LatticeConfig) -> None:
-        super().__init__(LatticeAnalysis(config), LatticeSynthesis(config), config.gain)
+        blocks = (
+            Residual(config.mid, config.analysis_inner) for _ in range(config.analysis_blocks)
+        )
+        super().__init__(Analysis(config, *blocks), Synthesis(config), config.gain)
         self.config = config
         self.lattice = LatticeContext(config.low, config.level)
         self.context = nn.ModuleList(

@@ -38,6 +38,7 @@ def lattice_run(
     training: TrainingConfig,
     folder: Path,
     begin: Callable[[LatticeModel], None] | None = None,
+    hold_transforms: int = 0,
     threads: int | None = None,
     clock: Callable[[], float] = time.monotonic,
     log: Log | None = None,
@@ -51,6 +52,7 @@ def lattice_run(
         training: budget, seed and weights of the loss.
         folder: of the checkpoint.
         begin: fills a model that starts anew.
+        hold_transforms: steps after which the transforms begin to learn.
         threads: of the arithmetic; None leaves the machine's default.
         clock: gives seconds, of the wall or of the processor.
         log: as `kinpack.learn.training.loop.Budget` has it.
@@ -79,6 +81,11 @@ def lattice_run(
         model,
         lambda step: lattice_losses(model, batches, step, training),
         budget,
+        groups=[
+            {"params": [*model.analysis.parameters(), *model.synthesis.parameters()]}
+            | {"held": hold_transforms},
+            {"params": [*model.lattice.parameters(), *model.context.parameters()]},
+        ],
         sizes=network.to_dict(),
         notes={"training": training.to_dict()},
     )

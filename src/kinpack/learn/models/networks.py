@@ -11,10 +11,40 @@ follow.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from kinpack.learn.models.config import NetworkConfig
+
+
+class TransformSizes(Protocol):
+    """Sizes of the transforms, as `NetworkConfig` describes them."""
+
+    @property
+    def latent(self) -> int:
+        """Channels of the latent."""
+
+    @property
+    def wide(self) -> int:
+        """Channels at a half of the picture's resolution."""
+
+    @property
+    def mid(self) -> int:
+        """Channels at a quarter."""
+
+    @property
+    def deep(self) -> int:
+        """Channels of the synthesis at an eighth."""
+
+    @property
+    def bottleneck_wide(self) -> int:
+        """Inner channels of the residual blocks at a half."""
+
+    @property
+    def bottleneck_mid(self) -> int:
+        """Inner channels of those at a quarter and an eighth."""
 
 
 class Residual(nn.Module):
@@ -42,9 +72,13 @@ class Analysis(nn.Module):
 
     Input (n, 4, H, W): RGB in −0.5..0.5 and a constant plane of the quality, (q − 50)/20.
     Output (n, latent, H/8, W/8), before the constant gain.
+
+    Args:
+        config: sizes.
+        more: further blocks of the trunk, at a quarter of the picture's resolution.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: TransformSizes, *more: nn.Module) -> None:
         super().__init__()
         self.linear = nn.Conv2d(4, config.latent, 8, stride=8)
         self.trunk = nn.Sequential(
@@ -53,6 +87,7 @@ class Analysis(nn.Module):
             nn.ReLU(),
             nn.Conv2d(config.wide, config.mid, 4, stride=2, padding=1),
             Residual(config.mid, config.bottleneck_mid),
+            *more,
             nn.ReLU(),
         )
         self.last = nn.Conv2d(config.mid, config.latent, 3, stride=2, padding=1)
@@ -74,7 +109,7 @@ class Synthesis(nn.Module):
     Output (n, 3, 8h, 8w): RGB in −0.5..0.5, not clipped.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: TransformSizes) -> None:
         super().__init__()
         self.linear = nn.Conv2d(config.latent + 1, 3 * 8 * 8, 1)
         self.blocks = nn.PixelShuffle(8)

@@ -20,8 +20,8 @@ from kinpack.errors import CodecError
 from kinpack.networks.container import Container, FileKind, read_container
 
 START_FILE = FileKind(b"\x89KINS\r\n\x1a", "start", ".kins", ("default",))
-STARTS = ("default", "lattice")
-"""Names of the weights that ship: of the codec that does, and of one with a lattice."""
+STARTS = ("default", "checkerboard")
+"""Names of the weights that ship: of the codec that does, and of the one before it."""
 SUFFIX = START_FILE.suffix
 
 

@@ -1,9 +1,9 @@
-"""JPEG files: those that are cut short, and those that Pillow does not read."""
+"""JPEG files: those that are cut short or broken, and those that Pillow does not read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
@@ -12,13 +12,14 @@ import PIL.Image
 
 _END = b"\xff\xd9"
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
-_LAST = 0xD9
+_FIRST, _LAST = 0xD8, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 _BLOCK = 8
 _PIECE = 1 << 20
 _MOST_SEGMENTS = 1 << 16
 _MOST_SCANS = 1000
+_MOST_STOPS = 20
 
 
 def unusual(file: BinaryIO) -> str | None:
@@ -50,10 +51,51 @@ def load_cut(picture: PIL.Image.Image, file: BinaryIO, *, fine: bool = True) -> 
         The share that is missing, 0 to 1: of the blocks, or, of a progressive picture, of the
         coefficients, where one of which the last n bits are missing counts by 1 − 2⁻ⁿ.
     """
-    scans = list(islice(_scans(file), _MOST_SCANS))
     stop = _sound_end(file)
     vars(picture)["load_read"] = _Ended(file, stop, _END)
     picture.load()
+    return _missing_before(file, stop, fine=fine)
+
+
+def load_broken(
+    picture: PIL.Image.Image,
+    file: BinaryIO,
+    reopen: Callable[[], PIL.Image.Image],
+    *,
+    fine: bool = True,
+) -> float:
+    """Decode a picture in whose scans stands a marker that its decoder makes nothing of.
+
+    The file ends, as ``load_cut`` takes it, at the last marker up to which it can be decoded.
+
+    Args:
+        picture: opened, and drafted perhaps; loading it failed, and it is loaded afterwards.
+        file: its file.
+        reopen: opens it anew, and drafts it.
+        fine: as for ``load_cut``.
+
+    Returns:
+        The share that is missing, 0 to 1, as ``load_cut`` has it.
+    """
+    begun, stops = False, []
+    for one in islice(_segments(file, scans=True), _MOST_SCANS):
+        stops += [one.at] if begun else []
+        begun = begun or one.marker == _SCAN
+    for stop in stops[::-1][:_MOST_STOPS]:
+        with reopen() as again:
+            vars(again)["load_read"] = _Ended(file, stop, _END)
+            try:
+                again.load()
+            except OSError:
+                continue
+            picture.paste(again, (0, 0))
+        return _missing_before(file, stop, fine=fine)
+    return 1.0
+
+
+def _missing_before(file: BinaryIO, stop: int, *, fine: bool) -> float:
+    """The share that is missing of a picture whose file ends at a place."""
+    scans = list(islice(_scans(file, stop), _MOST_SCANS))
     if not scans:
         return 1.0
     if scans[0].is_progressive:
@@ -132,9 +174,12 @@ class _Scan:
         self.brought = [(content[1 + 2 * n], first, min(last, 63)) for n in range(count)]
 
 
-def _scans(file: BinaryIO) -> Iterator[_Scan]:
+def _scans(file: BinaryIO, stop: int) -> Iterator[_Scan]:
+    """The scans that begin before a place."""
     frame: tuple[int, int] | None = None
-    for marker, content, _, _ in _segments(file, scans=True):
+    for marker, content, at, _ in _segments(file, scans=True):
+        if at >= stop:
+            return
         if marker in _FRAMES and len(content) >= 6:
             frame = marker, content[5]
         elif marker == _SCAN and frame:
@@ -192,6 +237,8 @@ def _segments(file: BinaryIO, *, scans: bool = False) -> Iterator[_Segment]:
         if marker == _LAST:
             return
         if marker in _NO_LENGTH:
+            if marker == _FIRST:
+                yield _Segment(marker, b"", at, at + 2)
             at += 2
             continue
         length = int.from_bytes(head[2:], "big") if len(head) == 4 else 2

@@ -1,4 +1,4 @@
-"""PNG files: chunks whose checksum is wrong, and pixels that are cut short."""
+"""PNG files: chunks whose checksum is wrong."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import PIL.Image
-
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NOTES = 1 << 24
 """Most bytes of chunks before the pixels that are looked at again."""
-_PIECE = 1 << 16
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -100,46 +96,3 @@ class _Joined(io.BufferedIOBase, BinaryIO):
 
     def readable(self) -> bool:
         return True
-
-
-def load_cut(picture: PIL.Image.Image, file: BinaryIO) -> float:
-    """Take the pixels that a picture got before loading it failed; the others are 0.
-
-    Returns:
-        The share of the rows' bytes that is missing, 0 to 1.
-
-    Raises:
-        OSError: it is interlaced, or has no pixels.
-    """
-    vars(picture)["tile"] = []  # what there is has been decoded
-    picture.load()
-    data = chunk(file, b"IHDR", 13) or b""
-    width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", data)
-    if interlaced:
-        raise OSError("an interlaced picture is cut short")  # dots, far from each other
-    wanted = height * (1 + (width * depth * _CHANNELS[colours] + 7) // 8)
-    missing: float = 1 - _unpacked(file, wanted) / wanted
-    return missing
-
-
-def _unpacked(file: BinaryIO, most: int) -> int:
-    """How many bytes the pixels' chunks give before their end, or an error."""
-    unpacker = zlib.decompressobj()
-    count = 0
-    try:
-        for name, at, length in chunks(file):
-            if name != b"IDAT":
-                continue
-            for start in range(0, length, _PIECE):
-                file.seek(at + start)
-                data = file.read(min(_PIECE, length - start))
-                if not data:
-                    return count
-                while data and count < most:
-                    count += len(unpacker.decompress(data, _PIECE))
-                    data = unpacker.unconsumed_tail
-                if count >= most:
-                    return most
-    except zlib.error:
-        pass
-    return count

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinpack.search.comparison.pattern import COARSE, FAINT
+from kinpack.search.comparison.products import product
 from kinpack.search.comparison.sampling import sampled
 
 LEAST = 0.03
@@ -109,7 +110,7 @@ class Placements:
         mean = means(squares)
         variance = means(squares * squares) - mean * mean
         np.maximum(variance, LEAST * flat.var(axis=1)[:, None], out=variance)
-        score = flat @ self.views.T - mean * self.mean + self.base
+        score = product(flat, self.views.T) - mean * self.mean + self.base
         score /= np.sqrt(variance + FAINT)
         chosen = score.argmax(axis=1)
         return score[np.arange(len(score)), chosen], chosen
@@ -152,8 +153,9 @@ def _placements(
     for down, across in steps:
         y, x = axis_of(down), axis_of(across)
         tall, wide = len(y.shifts), len(x.shifts)
-        rows: NDArray[np.float32] = y.kernels.reshape(-1, COARSE) @ query
-        both = (rows @ x.kernels.reshape(-1, COARSE).T).reshape(tall, COARSE, wide, COARSE)
+        rows = product(y.kernels.reshape(-1, COARSE), query)
+        both = product(rows, x.kernels.reshape(-1, COARSE).T)
+        both = both.reshape(tall, COARSE, wide, COARSE)
         all_views.append(both.swapaxes(1, 2).reshape(tall * wide, -1))
         some = np.zeros((tall, wide, 2, 3))
         some[:, :, 0, 0], some[:, :, 1, 1] = x.scale, y.scale

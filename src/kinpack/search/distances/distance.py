@@ -10,7 +10,7 @@ Ranking is by the table's integer form, whose sums are exact: every engine gives
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,31 +43,9 @@ class DistanceTable:
 
     quantiser: ProductQuantiser
     point: NDArray[np.float32]
-    values: NDArray[np.float32] = field(init=False)
-    integers: NDArray[np.int32] = field(init=False)
-    scale: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        point = np.array(self.point, dtype=np.float32)
-        if point.shape != (self.quantiser.D,):
-            raise SearchError(
-                f"a query of shape {point.shape} does not fit codes of {self.quantiser.D} "
-                "components: describe it with the archive's codec"
-            )
-        if not np.isfinite(point).all():
-            raise SearchError("a query holds numbers that are not finite: check its image")
-        parts = point.reshape(self.quantiser.M, 1, -1)
-        values = _squared_distances(parts, self.quantiser.codebooks)
-        total = float(values.max(axis=1).sum(dtype=np.float64))
-        if not np.isfinite(total):
-            raise SearchError("a query is too far from every word: check its descriptor")
-        # frexp gives total < 2^exponent. Steps finer than 2^-1000 could not be told apart.
-        exponent = max(int(np.frexp(total)[1]) - _SUM_BITS, -1000) if total > 0 else 0
-        integers = np.rint(np.ldexp(values.astype(np.float64), -exponent)).astype(np.int32)
-        for name, value in (("point", point), ("values", values), ("integers", integers)):
-            value.flags.writeable = False
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "scale", float(np.ldexp(1.0, exponent)))
+    values: NDArray[np.float32]
+    integers: NDArray[np.int32]
+    scale: float
 
     def steps(self, indices: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Give the distances to codes in whole steps: what ranking goes by.
@@ -99,7 +77,7 @@ def symmetric_table(quantiser: ProductQuantiser, code: NDArray[np.uint8]) -> Dis
         CodecError: the code is not of these books.
         SearchError: the words lie too far apart for float32.
     """
-    return DistanceTable(quantiser, quantiser.decode(np.asarray(code)[None])[0])
+    return asymmetric_tables(quantiser, quantiser.decode(np.asarray(code)[None]))[0]
 
 
 def asymmetric_table(quantiser: ProductQuantiser, descriptor: NDArray[Any]) -> DistanceTable:
@@ -112,15 +90,60 @@ def asymmetric_table(quantiser: ProductQuantiser, descriptor: NDArray[Any]) -> D
     Raises:
         SearchError: the descriptor has another shape, or is not finite.
     """
-    return DistanceTable(quantiser, np.asarray(descriptor, dtype=np.float32))
+    return asymmetric_tables(quantiser, np.asarray(descriptor, np.float32)[None])[0]
+
+
+def asymmetric_tables(
+    quantiser: ProductQuantiser, descriptors: NDArray[Any]
+) -> list[DistanceTable]:
+    """Make the tables of several queries at once; each is what ``asymmetric_table`` makes.
+
+    Args:
+        quantiser: the books of the codes searched.
+        descriptors: (q, D).
+
+    Raises:
+        SearchError: a descriptor has another shape, or is not finite.
+    """
+    points = np.array(descriptors, dtype=np.float32)
+    check_descriptor(quantiser, points.shape[1:])
+    if not np.isfinite(points).all():
+        raise SearchError("a query holds numbers that are not finite: check its image")
+    parts = points.reshape(len(points), quantiser.M, 1, quantiser.D // quantiser.M)
+    values = _squared_distances(parts, quantiser.codebooks)
+    totals = values.max(axis=2).sum(axis=1, dtype=np.float64)
+    if not np.isfinite(totals).all():
+        raise SearchError("a query is too far from every word: check its descriptor")
+    # frexp gives total < 2^exponent. Steps finer than 2^-1000 could not be told apart.
+    exponents = np.where(totals > 0, np.maximum(np.frexp(totals)[1] - _SUM_BITS, -1000), 0)
+    integers = np.rint(np.ldexp(values.astype(np.float64), -exponents[:, None, None]))
+    for array in (points, values, steps := integers.astype(np.int32)):
+        array.flags.writeable = False
+    scales = np.ldexp(1.0, exponents).tolist()
+    return [
+        DistanceTable(quantiser, *of_one)
+        for of_one in zip(points, values, steps, scales, strict=True)
+    ]
+
+
+def check_descriptor(quantiser: ProductQuantiser, shape: tuple[int, ...]) -> None:
+    """See that a descriptor is of the shape that codes of a quantiser are searched by.
+
+    Raises:
+        SearchError: it is of another.
+    """
+    if shape != (quantiser.D,):
+        raise SearchError(
+            f"a query of shape {shape} does not fit codes of {quantiser.D} components: describe "
+            "it with the archive's codec"
+        )
 
 
 def _squared_distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
     """Squared distances over the last axis, added in order in float64: the same everywhere."""
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    total = np.zeros(shape[:-1])
-    for j in range(shape[-1]):
-        difference = a[..., j].astype(np.float64) - b[..., j]
-        total += difference * difference
+    squares = np.square(a.astype(np.float64) - b)
+    total = squares[..., 0]
+    for j in range(1, squares.shape[-1]):
+        total = total + squares[..., j]
     with np.errstate(over="ignore"):
         return total.astype(np.float32)

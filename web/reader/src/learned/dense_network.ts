@@ -1,8 +1,10 @@
 /** Small networks on rows of integers, every sum of which is exact. */
 
 import type { Container } from "../containers/container.ts";
+import { DenseKernel } from "./dense_kernel.ts";
 
-interface Layer {
+/** A layer; its weights are (in, out). */
+export interface Layer {
   readonly weight: ArrayLike<number>;
   readonly bias: ArrayLike<number>;
   readonly shift: ArrayLike<number>;
@@ -19,6 +21,7 @@ export class DenseNetwork {
   readonly inputs: number;
   readonly outputs: number;
   readonly #layers: readonly Layer[];
+  #kernel: DenseKernel | null | undefined;
 
   private constructor(layers: readonly Layer[], inputs: number) {
     this.#layers = layers;
@@ -68,8 +71,14 @@ export class DenseNetwork {
     return new DenseNetwork(layers, inputs);
   }
 
-  /** Run it on a row of integers within ±255. */
-  run(row: Float64Array): Float64Array {
+  /** Run it on rows of integers within ±255. */
+  run(rows: readonly Float64Array[]): Float64Array[] {
+    if (this.#kernel === undefined) this.#kernel = DenseKernel.of(this.#layers, this.inputs);
+    return this.#kernel?.run(rows) ?? rows.map((row) => this.#plainly(row));
+  }
+
+  /** Run it on a row without WebAssembly. */
+  #plainly(row: Float64Array): Float64Array {
     let value = row;
     for (const { weight, bias, shift, low, high } of this.#layers) {
       const made = Float64Array.from(bias);

@@ -113,7 +113,9 @@ export class LatticeCoder implements Latents {
       throw damagedPayload("a payload", "it states groups that its codec does not have");
     }
     for (const level of levelsOf(height, width)) {
-      const rows = level.places.map((place) => this.#predictLevel(level, place, made, quality));
+      const seen = level.places.map((place) => this.#seenOfLevel(level, place, made, quality));
+      const rows = this.#levels[level.network]!.network.run(seen.map(({ row }) => row));
+      rows.forEach((row, at) => seen[at]!.means.forEach((middle, c) => (row[c]! += middle)));
       this.#fill(decoder, rows, level.places, made, 0, low, quality);
     }
     for (const [index, group] of groups.slice(0, count).entries()) {
@@ -122,7 +124,8 @@ export class LatticeCoder implements Latents {
         for (let y = 0; y < height; y++) {
           for (let x = 0; x < width; x++) if (!group.halves || (y + x) % 2 === half) places.push([y, x]);
         }
-        const rows = places.map((place) => predictGroup(context, group, place, made, quality));
+        const seen = places.map((place) => seenOfGroup(context, group, place, made, quality));
+        const rows = context.network.run(seen);
         this.#fill(decoder, rows, places, made, group.start, group.stop, quality);
       });
     }
@@ -153,13 +156,13 @@ export class LatticeCoder implements Latents {
     });
   }
 
-  /** Means and table numbers of a position of a level. */
-  #predictLevel(
+  /** What the network of a level reads for a position, and the mean of what is nearest. */
+  #seenOfLevel(
     { network: number, spacing, around }: Level,
     [y, x]: readonly [number, number],
     made: Planes,
     quality: number,
-  ): Float64Array {
+  ): { row: Float64Array; means: number[] } {
     const { network, differences, mean: meanShift } = this.#levels[number]!;
     const { low } = this.#format;
     const near = around.map(([down, right]) => [y + spacing * down, x + spacing * right] as const);
@@ -185,16 +188,12 @@ export class LatticeCoder implements Latents {
     for (let n = 0; n < NEIGHBOURS; n++) row[(NEIGHBOURS + 1) * low + n] = isThere[n] ? THERE : 0;
     row[network.inputs - 2] = quality - 50;
     row[network.inputs - 1] = SPACING_UNIT * (Math.log2(spacing) + 1 - 4);
-    const said = network.run(row);
-    means.forEach((middle, c) => {
-      said[c]! += middle;
-    });
-    return said;
+    return { row, means };
   }
 }
 
-/** Means and table numbers of a position of a group. */
-function predictGroup(
+/** What a network of a group reads for a position. */
+function seenOfGroup(
   { network, latents }: GroupContext,
   { known }: Group,
   [y, x]: readonly [number, number],
@@ -211,7 +210,7 @@ function predictGroup(
     }
     row[first + known] = quality - 50;
   }
-  return network.run(row);
+  return row;
 }
 
 function readFormat(container: Container): Format {

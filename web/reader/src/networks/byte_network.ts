@@ -2,6 +2,7 @@
 
 import type { Container } from "../containers/container.ts";
 import { Malformed } from "../errors.ts";
+import { ByteKernel } from "./byte_kernel.ts";
 import type { ExactNetwork } from "./exact_network.ts";
 import { describedBy, haloOf } from "./exact_network.ts";
 import {
@@ -10,7 +11,8 @@ import {
 import type { Planes } from "./planes.ts";
 import { convolved, shuffled, zeros } from "./planes.ts";
 
-interface Layer {
+/** A convolution of bytes. */
+export interface Layer {
   readonly weight: ArrayLike<number>;
   readonly bias: ArrayLike<number>;
   readonly shift: ArrayLike<number>;
@@ -53,6 +55,7 @@ export class ByteNetwork implements ExactNetwork {
   readonly #layers: readonly Layer[];
   readonly #block: Block;
   readonly #drop: number;
+  #kernel: ByteKernel | null | undefined;
 
   private constructor(layers: readonly Layer[], block: Block, takes: number, drop: number) {
     this.#layers = layers;
@@ -117,16 +120,8 @@ export class ByteNetwork implements ExactNetwork {
   }
 
   run(x: Planes): Planes {
-    let stream = x;
-    let at = x;
-    for (const layer of this.#layers) {
-      if (layer.reads) at = scaled(stream, layer.reads.shift, layer.reads.low);
-      const { weight, bias, out, k } = layer;
-      at = scaled(convolved(at, weight, bias, out, k), layer.shift, layer.low);
-      if (!layer.grows) continue;
-      const grown = shuffled(grownBy(at, layer.grows.shift), layer.shuffle);
-      stream = layer.grows.adds ? sum(stream, grown) : grown;
-    }
+    if (this.#kernel === undefined) this.#kernel = ByteKernel.of(this.#layers);
+    const stream = this.#kernel?.run(x) ?? this.#plainly(x);
     const { weight, bias, out, shift, shuffle } = this.#block;
     const beside = convolved(x, weight, null, out, 1);
     const size = x.height * x.width;
@@ -140,6 +135,21 @@ export class ByteNetwork implements ExactNetwork {
       made.data[i] = Math.min(255, Math.max(0, rounded(value / 2 ** this.#drop)));
     });
     return made;
+  }
+
+  /** The stream after the last layer, without WebAssembly. */
+  #plainly(x: Planes): Planes {
+    let stream = x;
+    let at = x;
+    for (const layer of this.#layers) {
+      if (layer.reads) at = scaled(stream, layer.reads.shift, layer.reads.low);
+      const { weight, bias, out, k } = layer;
+      at = scaled(convolved(at, weight, bias, out, k), layer.shift, layer.low);
+      if (!layer.grows) continue;
+      const grown = shuffled(grownBy(at, layer.grows.shift), layer.shuffle);
+      stream = layer.grows.adds ? sum(stream, grown) : grown;
+    }
+    return stream;
   }
 }
 
