@@ -235,7 +235,7 @@ class TestInABrowser:
             page.keyboard.press("Enter")
             page.wait_for_selector("#figure img")
             page.keyboard.press("Escape")
-            chosen(visit, "Whole")
+            chosen(visit, "Show the whole map")
             visit.until(f"{cells}.length === {before}")
             page.select_option("#label", label="class 1 (30)")
             # What is not listed has no picture any more.
