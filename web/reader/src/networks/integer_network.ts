@@ -7,6 +7,7 @@ import { describedBy, haloOf } from "./exact_network.ts";
 import {
   arrayOf, checkForm, EXACT, largestSum, MOST_LAYERS, MOST_WEIGHTS, numbersOf, require, shiftsFit,
 } from "./network_parts.ts";
+import { runByKernel } from "./integer_kernel.ts";
 import type { Planes } from "./planes.ts";
 import { convolved, shuffled, zeros } from "./planes.ts";
 
@@ -203,6 +204,8 @@ function split(weight: number): [high: number, low: number] {
 }
 
 function runLayer(layer: Layer, x: Planes): Planes {
+  const made = runByKernel(layer, x);
+  if (made) return shuffled(made, layer.shuffle);
   const read = layer.reads ? readAs(layer.reads, x) : x;
   const sums = convolved(read, layer.weight, layer.bias, layer.out, layer.k);
   const size = sums.height * sums.width;

@@ -35,6 +35,18 @@ export function shuffled(x: Planes, b: number): Planes {
 }
 
 /**
+ * See that a convolution is not too much.
+ *
+ * @throws ArchiveError it is.
+ */
+export function checkWork({ channels, height, width }: Planes, out: number, k: number): void {
+  const numbers = out * height * width;
+  if (numbers > MOST_NUMBERS || numbers * channels * k * k > MOST_WORK) {
+    throw new ArchiveError("a network of the codec asks for too much memory or work; make it anew");
+  }
+}
+
+/**
  * Convolve planes; outside their rows and columns they are 0. All sums are exact, in whatever order.
  *
  * @param weight (out, in, k, k), row-major.
@@ -48,10 +60,7 @@ export function convolved(
   k: number,
 ): Planes {
   const { height, width } = x;
-  const numbers = out * height * width;
-  if (numbers > MOST_NUMBERS || numbers * x.channels * k * k > MOST_WORK) {
-    throw new ArchiveError("a network of the codec asks for too much memory or work; make it anew");
-  }
+  checkWork(x, out, k);
   const made = zeros(out, height, width);
   const { data, pitch, plane } = padded(x, (k - 1) / 2);
   // Rows are computed with their padding, one behind the other, so that one loop runs over all.
