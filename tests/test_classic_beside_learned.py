@@ -375,12 +375,12 @@ def drawing(number: int) -> Image:
 
 
 def texture(seed: int) -> Image:
-    """Noise that is smooth at a few pixels' length, which a learned payload draws for less."""
+    """Noise whose spectrum falls as that of photographs, which a learned payload draws for less."""
     rng = np.random.default_rng(seed)
-    far = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32))
-    smooth = np.fft.ifft2(np.fft.fft2(rng.normal(0, 1, (32, 32))) * np.exp(-16 * far)).real
-    levels = 128 + (24 / smooth.std()) * smooth[:, :, None] * np.array([1, 0.9, 0.8])
-    made: Image = (levels + rng.normal(0, 1.5, (32, 32, 3))).clip(0, 255).astype(np.uint8)
+    far = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)) + 1 / 64
+    smooth = np.fft.ifft2(np.fft.fft2(rng.normal(0, 1, (32, 32))) / far**1.5).real
+    levels = 128 + (35 / smooth.std()) * smooth[:, :, None] * np.array([1, 0.95, 0.9])
+    made: Image = (levels + rng.normal(0, 2, (32, 32, 3))).clip(0, 255).astype(np.uint8)
     return made
 
 

