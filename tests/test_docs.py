@@ -178,7 +178,13 @@ def test_no_block_escapes(page: Path) -> None:
                 assert not line or line.startswith(allowed), f"{block.where}: {line!r} could run"
 
 
-FACES = ("kinpack", "kinpack.learn", "kinpack.integrations")
+FACES = (
+    "kinpack",
+    "kinpack.learn",
+    "kinpack.integrations",
+    "kinpack.integrations.duckdb",
+    "kinpack.integrations.torch",
+)
 """All that the examples may import of kinpack: what lies below may move."""
 
 

@@ -423,7 +423,7 @@ def test_flipped_bits_of_every_byte() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(
-    st.sampled_from(["default code", "tiny network"]),
+    st.sampled_from(["default analysis", "tiny network"]),
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=3),
 )
 def test_flipped_bytes(name: str, changes: list[tuple[int, int]]) -> None:

@@ -13,6 +13,8 @@ from kinpack.archive.revisions.reader import Reader
 from kinpack.errors import ArchiveError
 from kinpack.search.distances.distance import SearchError
 
+__all__ = ["register"]
+
 if TYPE_CHECKING:
     import duckdb
 

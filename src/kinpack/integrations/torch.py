@@ -13,6 +13,8 @@ from kinpack.archive.archive import Archive
 from kinpack.errors import ArchiveError
 from kinpack.pictures.images import Image, to_pil
 
+__all__ = ["ArchiveDataset"]
+
 
 class ArchiveDataset:
     """The images of an archive with their classes, a batch decoded at once.

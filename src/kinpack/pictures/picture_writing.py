@@ -91,8 +91,9 @@ def encode_image(
     """
     buffer = io.BytesIO()
     try:
+        picture = _to_write(image, format, where)
         options = _OPTIONS[format] if quality is None else {"quality": quality}
-        _to_write(image, format, where).save(buffer, format, **options)
+        picture.save(buffer, format, **options)
     except (OSError, ValueError) as error:
         see_memory(error, where)
         raise ImageError(f"{where}: cannot be written as {format} ({error})") from error

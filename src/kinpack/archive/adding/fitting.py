@@ -101,9 +101,10 @@ class Fitting:
         best = steps.start
         least = self._size(best, replaced)
         if least > limit:
+            they_take = "it takes" if len(rows) == 1 else "they take"
             raise ArchiveError(
                 f"{self._where}: {counted(len(rows), 'image', 'does/do')} not fit {limit:,} "
-                f"bytes; the least that all take is {least:,}: allow as many, or pack smaller "
+                f"bytes; the least that {they_take} is {least:,}: allow as many, or pack smaller "
                 "pictures (--size) or fewer"
             )
         for j in np.argsort(-value.sum(0), kind="stable").tolist():
