@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ TRACED = {
 """Calls of the kernel that change files, and what the trials call them."""
 
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+)")
+_BEGUN = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _NAMED = re.compile(r"<([^>]*)>")
 _RANDOM = re.compile(r"[0-9a-f]{32}")
@@ -106,13 +109,13 @@ def traced(act: Act, folder: Path, log: Path) -> list[str]:
     finally:
         status_of(child)
         go.unlink(missing_ok=True)
-    return _plain(list(_parsed(log.read_text(), str(folder.resolve()))), folder)
+    return _plain(list(calls_of(log.read_text(), str(folder.resolve()))), folder)
 
 
-def _parsed(text: str, root: str) -> list[tuple[str, str]]:
+def calls_of(text: str, root: str) -> list[tuple[str, str]]:
     """The calls of a log that succeeded on files below a folder."""
     calls = []
-    for line in text.splitlines():
+    for line in _whole(text.splitlines()):
         match = _LINE.match(line)
         if match is None or match[4].startswith("-"):
             continue
@@ -133,6 +136,18 @@ def _parsed(text: str, root: str) -> list[tuple[str, str]]:
         if path == root or path.startswith(root + "/"):
             calls.append((name, path))
     return calls
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of a log, those in one that another thread's call had cut in two."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        if match := _BEGUN.match(line):
+            begun[match[1]] = match[2]
+        elif match := _RESUMED.match(line):
+            yield f"{match[1]} {begun.pop(match[1], '')}{match[2]}"
+        else:
+            yield line
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from kinpack.archive.stores.folder_store import FolderStore
 from kinpack.archive.stores.store import Store
 from kinpack.errors import ArchiveError
 from reliability.calls import Call, watched
+from reliability.census import calls_of
 from tests.archive_checks import content, expected, make, reopened
 from tests.trial_runs import trial
 
@@ -30,6 +31,17 @@ def test_every_call_may_fail(tmp_path: Path) -> None:
     assert {"create", "add", "rm", "rm-purge", "compact", "gc", "copy"} < set(result["acts"])
     for act, counts in result["acts"].items():
         assert counts["refused, former revision"] > 0, act
+
+
+def test_a_call_that_another_cuts_in_two_is_seen() -> None:
+    log = """12 openat(3</r/a>, "x", O_WRONLY|O_CREAT, 0666) = 5</r/a/x>
+12 fsync(5</r/a/x> <unfinished ...>
+13 write(6</r/b>, "..", 2) = 2
+12 <... fsync resumed>)              = 0
+13 fsync(6</r/b> <unfinished ...>
+13 <... fsync resumed>)              = -1 EIO (Input/output error)
+"""
+    assert calls_of(log, "/r") == [("open", "/r/a/x"), ("write", "/r/b"), ("fsync", "/r/a/x")]
 
 
 @pytest.mark.slow
