@@ -31,7 +31,7 @@ from kinpack.codec.choice.efforts import EFFORTS
 from kinpack.codec.choice.first_look import FirstLook, sights
 from kinpack.codec.codec import Codec
 from kinpack.codec.packets.target import Classic, Target, lam
-from kinpack.networks.container import Container, read_container
+from kinpack.learn.freezing.classic_rule import extended
 from kinpack.pictures.images import Image, composite_on_white, load_image, squared_error, to_pil
 from kinpack.sources.opening import open_source
 
@@ -180,10 +180,7 @@ def main() -> None:
         found = kept(work / f"{codec.codec_id[:12]}-{name}-held-out.npz", codec, images)
         rows.append({"data": name, "images": len(images), **told(look, *found[1:])})
         print(rows[-1], flush=True)
-    whole = read_container(codec.to_bytes(), where=str(args.codec))
-    made = Codec.from_container(
-        Container({**whole.header, "first_look": look.to_dict()}, whole.blobs, whole.arrays)
-    )
+    made = extended(codec, {"first_look": look.to_dict()})
     args.output.write_bytes(made.to_bytes())
     print(f"{args.output}: {made.n_bytes} bytes, {made.codec_id}, spread {look.spread:.3f}")
     head = run_head(seed=0)

@@ -17,6 +17,8 @@ from kinpack.cli.options import (
     ArchiveArgument,
     Choice,
     Columns,
+    DamagedAsPacked,
+    EffortAsPacked,
     Exclude,
     Include,
     MinPsnr,
@@ -39,9 +41,7 @@ from kinpack.cli.packing import (
     words_of_taken,
 )
 from kinpack.cli.reporting import Report
-from kinpack.codec.packets import target
 from kinpack.errors import NotFoundError, counted, shown
-from kinpack.pictures.reading import Damaged
 
 if TYPE_CHECKING:
     from kinpack.archive.care.purging import PurgeReport
@@ -224,18 +224,12 @@ def sync(
     ] = None,
     min_psnr: MinPsnr = None,
     size: Size = None,
-    effort: Annotated[
-        target.Effort | None,
-        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
-    ] = None,
+    effort: EffortAsPacked = None,
     include: Include = None,
     exclude: Exclude = None,
     prefix: Prefix = "",
     root: Root = None,
-    damaged: Annotated[
-        Damaged | None,
-        typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
-    ] = None,
+    damaged: DamagedAsPacked = None,
     sample_range: Range = None,
     columns: Columns = None,
     skip_broken: SkipBroken = False,

@@ -237,6 +237,14 @@ DamagedOption: TypeAlias = Annotated[
         "broken."
     ),
 ]
+EffortAsPacked: TypeAlias = Annotated[
+    target.Effort | None,
+    typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+]
+DamagedAsPacked: TypeAlias = Annotated[
+    Damaged | None,
+    typer.Option(help="As for pack.  [default: that of the archive]", show_default=False),
+]
 
 
 def sample_range(text: str) -> SampleRange:

@@ -124,7 +124,7 @@ export function grow(
   }
 }
 
-/** What is read of a stream: `round`, into other numbers. */
+/** Copy numbers of 32 bits: what is read of a stream is rounded elsewhere, and the stream stays. */
 export function copy(x: usize, made: usize, numbers: i32): void {
   memory.copy(made, x, <usize>numbers << 2);
 }

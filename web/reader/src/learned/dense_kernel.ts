@@ -1,6 +1,6 @@
 /** Small networks in WebAssembly: the same numbers as in plain JavaScript, sooner. */
 
-import { filled, Kernel, packed, upTo } from "../networks/kernel.ts";
+import { filled, filledShifts, Kernel, packed, upTo } from "../networks/kernel.ts";
 import type { Layer } from "./dense_network.ts";
 
 /** A layer with its numbers in the kernel's memory. */
@@ -32,12 +32,10 @@ export class DenseKernel {
     const kept = layers.map(({ weight, bias, shift, low, high }) => {
       const out = bias.length;
       const turned = Float64Array.from({ length: weight.length }, (_, at) => weight[(at % taken) * out + Math.floor(at / taken)]!);
-      const shifts = new Uint8Array(upTo(out, 4));
-      shifts.set(Array.from(shift));
       const made = {
         weight: kernel.keep(packed(turned, out, taken, 1)),
         bias: kernel.keep(filled(bias)),
-        shift: kernel.keep(shifts),
+        shift: kernel.keep(filledShifts(shift)),
         taken, out, low, high,
       };
       taken = out;

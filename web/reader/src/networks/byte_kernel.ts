@@ -1,7 +1,7 @@
 /** The layers of a network of bytes in WebAssembly: the same stream as in plain JavaScript, sooner. */
 
 import type { Layer } from "./byte_network.ts";
-import { filled, Kernel, packed, upTo } from "./kernel.ts";
+import { filled, filledShifts, Kernel, packed, upTo } from "./kernel.ts";
 import type { Planes } from "./planes.ts";
 import { zeros } from "./planes.ts";
 
@@ -38,9 +38,9 @@ export class ByteKernel {
         taken,
         weight: kernel.keep(packed(weight, out, taken, k)),
         bias: kernel.keep(filled(bias)),
-        shift: kernel.keep(bytes(shift, upTo(out, 4))),
-        reads: reads ? kernel.keep(bytes(reads.shift, taken)) : 0,
-        grows: grows ? kernel.keep(bytes(grows.shift, out)) : 0,
+        shift: kernel.keep(filledShifts(shift)),
+        reads: reads ? kernel.keep(filledShifts(reads.shift)) : 0,
+        grows: grows ? kernel.keep(filledShifts(grows.shift)) : 0,
       };
     });
     return new ByteKernel(kernel, kept);
@@ -90,12 +90,6 @@ export class ByteKernel {
     }
     return [4 * stream, 2 * framed, 4 * sums];
   }
-}
-
-function bytes(values: ArrayLike<number>, length: number): Uint8Array {
-  const made = new Uint8Array(length);
-  made.set(Array.from(values));
-  return made;
 }
 
 /** Put planes position by position. */

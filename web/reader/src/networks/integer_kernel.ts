@@ -1,6 +1,6 @@
 /** Layers of integer networks whose input fits 16 bits, multiplied by the kernel. */
 
-import { filled, Kernel, packed, upTo } from "./kernel.ts";
+import { filled, filledShifts, Kernel, packed, upTo } from "./kernel.ts";
 import type { Planes } from "./planes.ts";
 import { checkWork, zeros } from "./planes.ts";
 
@@ -64,9 +64,7 @@ function placesOf(started: Kernel, layer: ReadingLayer, channels: number): Place
   const known = kept.get(layer);
   if (known) return known;
   const { weight, bias, shift, out, k } = layer;
-  const shifts = new Uint8Array(upTo(out, 4));
-  shifts.set(Array.from(shift));
-  const places = [started.keep(packed(weight, out, channels, k)), started.keep(filled(bias)), started.keep(shifts)] as const;
+  const places = [started.keep(packed(weight, out, channels, k)), started.keep(filled(bias)), started.keep(filledShifts(shift))] as const;
   kept.set(layer, places);
   return places;
 }

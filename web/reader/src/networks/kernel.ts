@@ -132,3 +132,10 @@ export function filled(values: ArrayLike<number>): Int32Array {
   made.set(Array.from(values));
   return made;
 }
+
+/** Shifts of outputs, with zeros up to a multiple of 4. */
+export function filledShifts(values: ArrayLike<number>): Uint8Array {
+  const made = new Uint8Array(upTo(values.length, 4));
+  made.set(Array.from(values));
+  return made;
+}
